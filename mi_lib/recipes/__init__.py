@@ -1,0 +1,1 @@
+"""How every bundled model was trained: `python -m mi_lib.recipes.<name>` rebuilds it."""
