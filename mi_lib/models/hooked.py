@@ -1,0 +1,306 @@
+"""`HookedModel`: one way to read and edit the inside of any language model.
+
+The mechanism is one dictionary. Every model offers each activation to `self.site(name, value)` on its way through;
+`site` passes it to the functions that are registered under that name, and what they return flows on. Reading is
+registering a function that keeps the value; editing is registering one that returns another.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from mi_lib.models import text as text_
+from mi_lib.models.cache import ActivationCache
+from mi_lib.models.config import ModelConfig
+from mi_lib.models.sites import Hook, Names, layer_of, resolve, site_names
+
+EditFunction = Callable[[Tensor, Hook], Tensor | None]
+Edit = tuple[Any, EditFunction]  # (name, short form, list of names or predicate; function)
+Input = Tensor | str | Sequence[str]
+
+
+class HookedModel(nn.Module, ABC):
+    """A language model whose activations can be read and edited by name.
+
+    Subclasses give `cfg` and `tokenizer`, the weights by their usual names, and `_forward`.
+    """
+
+    cfg: ModelConfig
+    tokenizer: Any = None
+    source: tuple[str, int | None] | None = None  # (bundled name, folder or hub id; checkpoint), set by `load`
+
+    W_E: Float[Tensor, "d_vocab d_model"]
+    W_U: Float[Tensor, "d_model d_vocab"]
+    W_Q: Float[Tensor, "layer head d_model d_head"]
+    W_K: Float[Tensor, "layer head d_model d_head"]
+    W_V: Float[Tensor, "layer head d_model d_head"]
+    W_O: Float[Tensor, "layer head d_head d_model"]
+
+    def __init__(self, cfg: ModelConfig, tokenizer: Any = None) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.tokenizer = tokenizer
+        self.hook_names = site_names(cfg)
+        self._functions: dict[str, list[EditFunction]] = {}
+
+    # --- what a subclass provides -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def _forward(
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        attention_mask: Bool[Tensor, "batch pos"] | None,
+        *,
+        start_at_layer: int = 0,
+        residual: Float[Tensor, "batch pos d_model"] | None = None,
+        stop_at_layer: int | None = None,
+        logits_to_keep: int = 0,
+    ) -> Tensor:
+        """Logits [batch pos d_vocab], or the residual stream before block `stop_at_layer`.
+
+        With `start_at_layer`, the blocks before it are skipped and `residual` is what enters it.
+        `logits_to_keep = n` computes the logits of the last n positions alone (0: of all).
+        """
+
+    def _attach(self, names: set[str]) -> None:
+        """Called with the names of all active sites whenever they change. A native model has nothing to do."""
+
+    # --- reading and editing ----------------------------------------------------------------------------------
+
+    def site(self, name: str, value: Tensor) -> Tensor:
+        """Offer an activation to whoever registered for it, and return what flows on."""
+        for function in self._functions.get(name, ()):
+            new = function(value, Hook(name))
+            if new is None:
+                continue
+            if new.shape != value.shape:
+                raise ValueError(f"the edit at {name} returned shape {tuple(new.shape)}; it must stay {tuple(value.shape)}")
+            value = new
+        return value
+
+    def active(self, name: str) -> bool:
+        """Whether anybody reads or edits this site now (so that nothing is computed for a site that nobody wants)."""
+        return bool(self._functions.get(name))
+
+    @contextmanager
+    def hooks(self, fwd_hooks: Sequence[Edit]) -> Iterator[HookedModel]:
+        """Edits that hold inside the `with` block, also for several calls; removed at its end, whatever happens.
+
+        `fwd_hooks`: pairs (name, fn). The name may be a full name, a short form, a list of them, or a predicate on names.
+        `fn(value, hook)` returns the new value, or None to leave it. Contexts nest: inner edits see what outer ones made.
+        """
+        added = [(name, fn) for names, fn in fwd_hooks for name in self._resolve(names)]
+        try:
+            for name, fn in added:
+                self._functions.setdefault(name, []).append(fn)
+            self._attach(self._active_names())
+            yield self
+        finally:
+            for name, fn in reversed(added):
+                _remove_last(self._functions[name], fn)
+            self._attach(self._active_names())
+
+    def run_with_hooks(
+        self, tokens: Input, fwd_hooks: Sequence[Edit], attention_mask: Tensor | None = None, **options: Any
+    ) -> Tensor:
+        """Logits [batch pos d_vocab] of one forward pass with the given edits (see `hooks`)."""
+        with self.hooks(fwd_hooks):
+            return self(tokens, attention_mask, **options)
+
+    def run_with_cache(
+        self,
+        tokens: Input,
+        names: Names = None,
+        *,
+        attention_mask: Tensor | None = None,
+        stop_at_layer: int | None = None,
+        grad: bool = False,
+    ) -> tuple[Tensor, ActivationCache]:
+        """Run the model and keep the activations that `names` selects (all sites if None).
+
+        stop_at_layer: stop before this block (negative counts from the end); the first result is then the residual
+            stream [batch pos d_model] instead of the logits.
+        grad: keep the graph, so that after `.backward()` on something computed from the logits, `cache.grad(name)`
+            is its gradient with respect to that activation. Otherwise nothing is tracked.
+        """
+        kept: dict[str, Tensor] = {}
+
+        def keep(value: Tensor, hook: Hook) -> Tensor | None:
+            if not grad:
+                kept[hook.name] = value.detach()
+                return None
+            tracked = value if value.requires_grad else value.detach().requires_grad_()
+            if not tracked.is_leaf:
+                tracked.retain_grad()
+            kept[hook.name] = tracked
+            return tracked
+
+        with torch.set_grad_enabled(grad), self.hooks([(self._resolve(names), keep)]):
+            out = self(tokens, attention_mask, stop_at_layer=stop_at_layer)
+        return out, ActivationCache(kept, self.cfg.n_layers)
+
+    def run_edits(
+        self,
+        tokens: Input,
+        edits: Sequence[Edit | Sequence[Edit]],
+        *,
+        attention_mask: Tensor | None = None,
+        batch_size: int = 256,
+        logits_to_keep: int = 0,
+    ) -> Float[Tensor, "edit pos d_vocab"]:
+        """Many edited runs of ONE sequence, batched: row i of the result is the run with `edits[i]`.
+
+        Each entry is one (name, fn) or a list of them; fn sees a value of batch size 1. Rows are run together, and each
+        group starts at the first layer that it changes, from the clean residual stream. Runs without gradients.
+        """
+        tokens, mask = self._tokens_and_mask(tokens, attention_mask)
+        if tokens.shape[0] != 1:
+            raise ValueError(f"run_edits takes one sequence, not a batch of {tokens.shape[0]}")
+        rows = [self._flatten(edit) for edit in edits]
+        starts = [self._first_layer(row) for row in rows]
+        wanted = sorted({layer for layer in starts if layer > 0})
+        results: dict[int, Tensor] = {}
+        with torch.no_grad():
+            _, clean = self.run_with_cache(tokens, [("resid_pre", layer) for layer in wanted], attention_mask=mask)
+            for layer in sorted(set(starts)):
+                members = [i for i, start in enumerate(starts) if start == layer]
+                for chunk in (members[i : i + batch_size] for i in range(0, len(members), batch_size)):
+                    out = self._run_rows(tokens, mask, [rows[i] for i in chunk], layer, clean, logits_to_keep)
+                    results.update(zip(chunk, out, strict=True))
+        return torch.stack([results[i] for i in range(len(rows))])
+
+    def _run_rows(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None,
+        rows: list[list[tuple[str, EditFunction]]],
+        layer: int,
+        clean: ActivationCache,
+        logits_to_keep: int,
+    ) -> Tensor:
+        n = len(rows)
+        by_site: dict[str, list[tuple[int, EditFunction]]] = {}
+        for i, row in enumerate(rows):
+            for name, fn in row:
+                by_site.setdefault(name, []).append((i, fn))
+        hooks = [(name, _on_rows(edits)) for name, edits in by_site.items()]
+        residual = clean["resid_pre", layer].expand(n, -1, -1) if layer else None
+        with self.hooks(hooks):
+            return self._forward(
+                tokens.expand(n, -1),
+                None if mask is None else mask.expand(n, -1),
+                start_at_layer=layer,
+                residual=residual,
+                logits_to_keep=logits_to_keep,
+            )
+
+    def _flatten(self, edit: Any) -> list[tuple[str, EditFunction]]:
+        pairs = [edit] if len(edit) == 2 and callable(edit[1]) else list(edit)
+        return [(name, fn) for names, fn in pairs for name in self._resolve(names)]
+
+    def _first_layer(self, row: list[tuple[str, EditFunction]]) -> int:
+        """The block to start from: the earliest one edited (0 for the embeddings, the last for the final norm)."""
+        order = [self.hook_names.index(name) for name, _ in row]
+        if not order:
+            return self.cfg.n_layers - 1
+        first = self.hook_names[min(order)]
+        layer = layer_of(first)
+        if layer is not None:
+            return layer
+        return self.cfg.n_layers - 1 if first.startswith("ln_final") else 0
+
+    # --- running ----------------------------------------------------------------------------------------------
+
+    def forward(self, tokens: Input, attention_mask: Tensor | None = None, **options: Any) -> Tensor:
+        """Logits [batch pos d_vocab] of tokens [batch pos] (or [pos]) or of text. See `_forward` for the options.
+
+        attention_mask: [batch pos], True or 1 at real tokens, False or 0 at padding (either side).
+        """
+        tokens, mask = self._tokens_and_mask(tokens, attention_mask)
+        stop = options.get("stop_at_layer")
+        if stop is not None and stop < 0:
+            options["stop_at_layer"] = stop + self.cfg.n_layers
+        return self._forward(tokens, mask, **options)
+
+    def tokenize(
+        self, text: str | Sequence[str], prepend_bos: bool = True, padding_side: str = "right"
+    ) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
+        """Tokens and attention mask of one text or several; shorter ones are padded on `padding_side`."""
+        tokens, mask = text_.encode(self.tokenizer, text, prepend_bos, padding_side)
+        return tokens.to(self.device), mask.to(self.device)
+
+    def to_tokens(self, text: str | Sequence[str], prepend_bos: bool = True, padding_side: str = "right") -> Tensor:
+        """Tokens [batch pos]. For texts of different lengths use `tokenize`, which also gives the mask."""
+        tokens, mask = self.tokenize(text, prepend_bos, padding_side)
+        if not mask.all():
+            raise ValueError("these texts have different lengths, so they were padded: use tokenize() and pass its mask")
+        return tokens
+
+    def to_str_tokens(self, text: Input) -> list[str]:
+        """The tokens of one text, or of tokens [pos], each as a string."""
+        ids = self.to_tokens(text)[0] if isinstance(text, str) else torch.as_tensor(text).flatten()
+        return text_.strings(self.tokenizer, ids.tolist())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def _tokens_and_mask(self, tokens: Input, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        if not isinstance(tokens, Tensor):
+            if isinstance(tokens, str) or (len(tokens) and isinstance(tokens[0], str)):
+                tokens, text_mask = self.tokenize(tokens)
+                mask = text_mask if mask is None and not text_mask.all() else mask
+            else:
+                tokens = torch.as_tensor(tokens)
+        tokens = tokens.to(self.device)
+        if tokens.ndim == 1:
+            tokens = tokens[None]
+        if tokens.ndim != 2 or tokens.is_floating_point():
+            raise ValueError(f"tokens must be whole numbers of shape [batch pos], not {tokens.dtype} {tuple(tokens.shape)}")
+        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.cfg.d_vocab:
+            raise ValueError(f"tokens must lie in 0 … {self.cfg.d_vocab - 1}; these go from {tokens.min()} to {tokens.max()}")
+        if mask is not None:
+            mask = mask.to(self.device).bool()
+            mask = mask[None] if mask.ndim == 1 else mask
+            if mask.shape != tokens.shape:
+                raise ValueError(f"attention_mask has shape {tuple(mask.shape)}, tokens {tuple(tokens.shape)}")
+        return tokens, mask
+
+    def _resolve(self, names: Names) -> list[str]:
+        return resolve(names, self.hook_names, self.cfg.n_layers)
+
+    def _active_names(self) -> set[str]:
+        return {name for name, functions in self._functions.items() if functions}
+
+
+def _remove_last(functions: list[EditFunction], fn: EditFunction) -> None:
+    """Remove the latest registration of `fn` (the same function may be registered by an outer context too)."""
+    for i in reversed(range(len(functions))):
+        if functions[i] is fn:
+            del functions[i]
+            return
+
+
+def _on_rows(edits: list[tuple[int, EditFunction]]) -> EditFunction:
+    """One edit of a whole batch, made of edits of single rows."""
+
+    def edit(value: Tensor, hook: Hook) -> Tensor:
+        out = value.clone()
+        for row, fn in edits:
+            new = fn(out[row : row + 1], hook)
+            if new is not None:
+                out[row : row + 1] = new
+        return out
+
+    return edit

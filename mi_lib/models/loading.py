@@ -1,0 +1,160 @@
+"""`load`: a bundled name, a folder or a hub id becomes a `HookedModel`; what cannot be trusted is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from mi_lib import zoo
+from mi_lib.models.config import TransformerConfig
+from mi_lib.models.hooked import HookedModel
+from mi_lib.models.transformer import Transformer
+
+
+class LoadError(Exception):
+    """A model that could not be loaded. The message is one sentence that says what is wrong and what to do."""
+
+
+def load(
+    name: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    checkpoint: int | None = None,
+    check: bool = True,
+) -> HookedModel:
+    """Open a model for reading and editing.
+
+    name: a bundled model ("induction-2l"; `mi zoo list` shows them), a folder, or a Hugging Face hub id ("gpt2").
+    dtype: of the weights in memory; float32 unless given. checkpoint: a training step that the model ships.
+    check: run the self-checks of `mi_lib.models.checks` on models of `transformers` (a fraction of a second).
+    Raises LoadError, with a sentence that says what to do.
+    """
+    folder = _folder(str(name))
+    if folder is None:
+        if checkpoint is not None:
+            raise LoadError(f"{name} is not a bundled model, so it has no checkpoint {checkpoint}; leave `checkpoint` out")
+        model = _load_transformers(str(name), dtype, device, check)
+    else:
+        config = _read_config(folder)
+        if config.get("model_type") == "mi-transformer":
+            model = _load_native(folder, config, checkpoint, dtype)
+        elif checkpoint is not None:
+            model = _load_transformers(str(_checkpoint_folder(folder, checkpoint)), dtype, device, check)
+        else:
+            _verify_checksum(folder, "model.safetensors")
+            model = _load_transformers(str(folder), dtype, device, check)
+    model.source = (str(name), checkpoint)
+    return model.to(device) if device is not None else model
+
+
+def _folder(name: str) -> Path | None:
+    """The folder behind a bundled name or a path; None for a hub id."""
+    if name in zoo.names():
+        return zoo.folder(name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise LoadError(f"there is no folder {name}; check the path (bundled models: {', '.join(zoo.names()) or 'none'})")
+    return None
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise LoadError(f"{folder} has no config.json, so it is not a model folder; is it the right folder?")
+    try:
+        config = json.loads(path.read_text())
+    except ValueError as error:
+        raise LoadError(f"{path} is not valid JSON ({error}); restore the file or fetch the model again") from None
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise LoadError(f"{path} does not say its model_type; restore the file or fetch the model again")
+    return config
+
+
+def _load_native(folder: Path, config: dict[str, Any], checkpoint: int | None, dtype: torch.dtype | None) -> Transformer:
+    try:
+        model = Transformer(TransformerConfig.from_dict(config), _tokenizer(folder))
+    except (TypeError, ValueError) as error:
+        raise LoadError(f"{folder / 'config.json'} does not describe a model: {error}") from None
+    file = "model.safetensors" if checkpoint is None else _checkpoint_file(folder, checkpoint)
+    _verify_checksum(folder, file)
+    try:
+        weights = load_file(folder / file)
+    except (SafetensorError, OSError) as error:
+        raise LoadError(f"{folder / file} cannot be read ({error}); restore the file") from None
+    _fit(model, weights, folder / file)
+    model.to(dtype or torch.float32)
+    return model.eval().requires_grad_(False)
+
+
+def _tokenizer(folder: Path) -> Any:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(path))
+
+
+def _fit(model: Transformer, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Copy the weights in, or say which one is missing, left over, of the wrong shape or not finite."""
+    wanted = dict(model.named_parameters())
+    if missing := sorted(set(wanted) - set(weights)):
+        raise LoadError(f"{path} lacks the weight {missing[0]} (and {len(missing) - 1} others); restore the file")
+    if extra := sorted(set(weights) - set(wanted)):
+        raise LoadError(f"{path} holds {extra[0]}, which the model of its config.json does not have; they do not belong together")
+    for name, parameter in wanted.items():
+        if weights[name].shape != parameter.shape:
+            raise LoadError(
+                f"{path}: {name} has shape {tuple(weights[name].shape)}, but config.json asks for {tuple(parameter.shape)}; "
+                "they do not belong together"
+            )
+        if not torch.isfinite(weights[name]).all():
+            raise LoadError(f"{path}: {name} holds NaN or infinite numbers; restore the file")
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(weights[name])
+
+
+def _checkpoint_file(folder: Path, step: int) -> str:
+    file = f"checkpoints/step_{step:06d}.safetensors"
+    if not (folder / file).is_file():
+        steps = sorted(int(p.stem.split("_")[1]) for p in folder.glob("checkpoints/step_*.safetensors"))
+        raise LoadError(f"{folder.name} has no checkpoint {step}; it has {', '.join(map(str, steps)) or 'none'}")
+    return file
+
+
+def _checkpoint_folder(folder: Path, step: int) -> Path:
+    path = folder / "checkpoints" / f"step_{step:06d}"
+    if not path.is_dir():
+        raise LoadError(f"{folder.name} has no checkpoint {step}")
+    return path
+
+
+def _verify_checksum(folder: Path, file: str) -> None:
+    """If the folder has a card with checksums, the file must match it."""
+    path = folder / file
+    if not path.is_file():
+        raise LoadError(f"{folder} has no {file}; restore the file or fetch the model again")
+    card = folder / "card.json"
+    if not card.is_file():
+        return
+    expected = json.loads(card.read_text()).get("sha256", {}).get(file)
+    if expected and hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        raise LoadError(f"{path} is damaged: its checksum is not the one in card.json; restore it with `git checkout {file}`")
+
+
+def _load_transformers(
+    name: str, dtype: torch.dtype | None, device: str | torch.device | None, check: bool
+) -> HookedModel:
+    from mi_lib.models.transformers_model import open_transformers
+
+    return open_transformers(name, dtype=dtype or torch.float32, device=device, check=check)

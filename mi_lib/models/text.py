@@ -1,0 +1,71 @@
+"""Text to tokens and back, for a `tokenizers.Tokenizer` (native models) or a `transformers` tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BOS = "<bos>"
+
+
+def unknown_words(tokenizer: Any, text: str) -> list[str]:
+    """The words of `text` that a word-level vocabulary does not have, in order, each once. Empty for other tokenizers."""
+    if not _is_word_level(tokenizer):
+        return []
+    vocab = tokenizer.get_vocab()
+    return list(dict.fromkeys(word for word in text.lower().split() if word not in vocab))
+
+
+def encode(tokenizer: Any, text: str | Sequence[str], prepend_bos: bool, padding_side: str) -> tuple[Tensor, Tensor]:
+    """Token ids [batch pos] and mask [batch pos] (True at real tokens)."""
+    if tokenizer is None:
+        raise ValueError("this model has no tokenizer: give it tokens, not text")
+    if padding_side not in ("left", "right"):
+        raise ValueError(f"padding_side must be 'left' or 'right', not {padding_side!r}")
+    rows = [_ids(tokenizer, t, prepend_bos) for t in ([text] if isinstance(text, str) else text)]
+    if not rows or not all(rows):
+        raise ValueError("there is no text to read: it has no tokens")
+    width = max(map(len, rows))
+    tokens = torch.full((len(rows), width), _pad_id(tokenizer), dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        where = slice(0, len(row)) if padding_side == "right" else slice(width - len(row), width)
+        tokens[i, where] = torch.tensor(row)
+        mask[i, where] = True
+    return tokens, mask
+
+
+def strings(tokenizer: Any, ids: list[int]) -> list[str]:
+    """Each token as a string; without a tokenizer, its number."""
+    if tokenizer is None:
+        return [str(i) for i in ids]
+    if _is_word_level(tokenizer):
+        return [tokenizer.id_to_token(i) for i in ids]
+    return [tokenizer.decode([i]) for i in ids]
+
+
+def _ids(tokenizer: Any, text: str, prepend_bos: bool) -> list[int]:
+    if _is_word_level(tokenizer):
+        if missing := unknown_words(tokenizer, text):
+            raise ValueError(f"the model's vocabulary has no {', '.join(map(repr, missing))}")
+        bos = [tokenizer.token_to_id(BOS)] if prepend_bos else []
+        return bos + tokenizer.encode(text.lower()).ids
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ([tokenizer.bos_token_id] if prepend_bos and tokenizer.bos_token_id is not None else []) + list(ids)
+
+
+def _pad_id(tokenizer: Any) -> int:
+    """Padding is masked, so its id never matters; it only has to exist."""
+    if _is_word_level(tokenizer):
+        return tokenizer.token_to_id(BOS)
+    for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
+        if (value := getattr(tokenizer, name, None)) is not None:
+            return value
+    return 0
+
+
+def _is_word_level(tokenizer: Any) -> bool:
+    return type(tokenizer).__module__.startswith("tokenizers")
