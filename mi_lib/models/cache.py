@@ -23,8 +23,8 @@ class ActivationCache(Mapping[str, Tensor]):
     def __getitem__(self, key: str | tuple) -> Tensor:  # type: ignore[override]
         name = full_name(key, self._n_layers)
         if name not in self._values:
-            held = f"it holds {len(self._values)} sites" if len(self._values) > 6 else f"it holds {', '.join(self._values)}"
-            raise UnknownSite(f"{name!r} is not in this cache ({held}); ask for it by `names=` when you run the model")
+            held = f"{len(self._values)} sites" if len(self._values) > 6 else ", ".join(self._values) or "nothing"
+            raise UnknownSite(f"{name!r} is not in this cache, which holds {held}; ask for it by `names=` in the run")
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -81,7 +81,7 @@ class HookedModel(nn.Module, ABC):
             if new is None:
                 continue
             if new.shape != value.shape:
-                raise ValueError(f"the edit at {name} returned shape {tuple(new.shape)}; it must stay {tuple(value.shape)}")
+                raise ValueError(f"the edit at {name} returned shape {tuple(new.shape)}, not {tuple(value.shape)}")
             value = new
         return value
 
@@ -93,8 +93,8 @@ class HookedModel(nn.Module, ABC):
     def hooks(self, fwd_hooks: Sequence[Edit]) -> Iterator[HookedModel]:
         """Edits that hold inside the `with` block, also for several calls; removed at its end, whatever happens.
 
-        `fwd_hooks`: pairs (name, fn). The name may be a full name, a short form, a list of them, or a predicate on names.
-        `fn(value, hook)` returns the new value, or None to leave it. Contexts nest: inner edits see what outer ones made.
+        `fwd_hooks`: pairs (name, fn). The name may be a full name, a short form, a list of them, or a predicate.
+        `fn(value, hook)` returns the new value, or None to leave it. Contexts nest: inner edits see outer ones' work.
         """
         added = [(name, fn) for names, fn in fwd_hooks for name in self._resolve(names)]
         try:
@@ -240,7 +240,7 @@ class HookedModel(nn.Module, ABC):
         """Tokens [batch pos]. For texts of different lengths use `tokenize`, which also gives the mask."""
         tokens, mask = self.tokenize(text, prepend_bos, padding_side)
         if not mask.all():
-            raise ValueError("these texts have different lengths, so they were padded: use tokenize() and pass its mask")
+            raise ValueError("these texts differ in length and were padded: use tokenize() and pass its mask")
         return tokens
 
     def to_str_tokens(self, text: Input) -> list[str]:
@@ -267,9 +267,11 @@ class HookedModel(nn.Module, ABC):
         if tokens.ndim == 1:
             tokens = tokens[None]
         if tokens.ndim != 2 or tokens.is_floating_point():
-            raise ValueError(f"tokens must be whole numbers of shape [batch pos], not {tokens.dtype} {tuple(tokens.shape)}")
-        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.cfg.d_vocab:
-            raise ValueError(f"tokens must lie in 0 … {self.cfg.d_vocab - 1}; these go from {tokens.min()} to {tokens.max()}")
+            raise ValueError(f"tokens must be whole numbers [batch pos], not {tokens.dtype} {tuple(tokens.shape)}")
+        if tokens.numel():
+            low, high = int(tokens.min()), int(tokens.max())
+            if low < 0 or high >= self.cfg.d_vocab:
+                raise ValueError(f"tokens must lie in 0 … {self.cfg.d_vocab - 1}; these go from {low} to {high}")
         if mask is not None:
             mask = mask.to(self.device).bool()
             mask = mask[None] if mask.ndim == 1 else mask

@@ -39,7 +39,7 @@ def load(
     folder = _folder(str(name))
     if folder is None:
         if checkpoint is not None:
-            raise LoadError(f"{name} is not a bundled model, so it has no checkpoint {checkpoint}; leave `checkpoint` out")
+            raise LoadError(f"{name} is not bundled, so it has no checkpoint {checkpoint}; leave `checkpoint` out")
         model = _load_transformers(str(name), dtype, device, check)
     else:
         config = _read_config(folder)
@@ -62,7 +62,7 @@ def _folder(name: str) -> Path | None:
     if path.is_dir():
         return path
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise LoadError(f"there is no folder {name}; check the path (bundled models: {', '.join(zoo.names()) or 'none'})")
+        raise LoadError(f"there is no folder {name}; check the path, or name a bundled model: {', '.join(zoo.names())}")
     return None
 
 
@@ -79,7 +79,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _load_native(folder: Path, config: dict[str, Any], checkpoint: int | None, dtype: torch.dtype | None) -> Transformer:
+def _load_native(
+    folder: Path, config: dict[str, Any], checkpoint: int | None, dtype: torch.dtype | None
+) -> Transformer:
     try:
         model = Transformer(TransformerConfig.from_dict(config), _tokenizer(folder))
     except (TypeError, ValueError) as error:
@@ -110,12 +112,12 @@ def _fit(model: Transformer, weights: dict[str, torch.Tensor], path: Path) -> No
     if missing := sorted(set(wanted) - set(weights)):
         raise LoadError(f"{path} lacks the weight {missing[0]} (and {len(missing) - 1} others); restore the file")
     if extra := sorted(set(weights) - set(wanted)):
-        raise LoadError(f"{path} holds {extra[0]}, which the model of its config.json does not have; they do not belong together")
+        raise LoadError(f"{path} holds {extra[0]}, which config.json has no place for; they do not belong together")
     for name, parameter in wanted.items():
         if weights[name].shape != parameter.shape:
             raise LoadError(
-                f"{path}: {name} has shape {tuple(weights[name].shape)}, but config.json asks for {tuple(parameter.shape)}; "
-                "they do not belong together"
+                f"{path}: {name} has shape {tuple(weights[name].shape)}, but config.json asks for "
+                f"{tuple(parameter.shape)}; they do not belong together"
             )
         if not torch.isfinite(weights[name]).all():
             raise LoadError(f"{path}: {name} holds NaN or infinite numbers; restore the file")
@@ -149,7 +151,7 @@ def _verify_checksum(folder: Path, file: str) -> None:
         return
     expected = json.loads(card.read_text()).get("sha256", {}).get(file)
     if expected and hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-        raise LoadError(f"{path} is damaged: its checksum is not the one in card.json; restore it with `git checkout {file}`")
+        raise LoadError(f"{path} is damaged (its checksum is not the one in card.json); restore it with git checkout")
 
 
 def _load_transformers(

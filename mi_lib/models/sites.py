@@ -15,7 +15,13 @@ _BLOCK = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 _ATTN = ("q", "k", "v", "rot_q", "rot_k", "attn_scores", "pattern", "z", "result")
 _MLP = ("pre", "pre_linear", "post")
 _NORM = ("scale", "normalized")
-_SYNONYMS = {"scores": "attn_scores", "attn": "pattern", "attn_logits": "attn_scores", "mlp_pre": "pre", "mlp_post": "post"}
+_SYNONYMS = {
+    "scores": "attn_scores",
+    "attn_logits": "attn_scores",
+    "attn": "pattern",
+    "mlp_pre": "pre",
+    "mlp_post": "post",
+}
 
 Names = str | tuple | Iterable[str | tuple] | Callable[[str], bool] | None
 

@@ -12,7 +12,7 @@ BOS = "<bos>"
 
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:
-    """The words of `text` that a word-level vocabulary does not have, in order, each once. Empty for other tokenizers."""
+    """The words of `text` that a word-level vocabulary lacks, in order, each once. Empty for other tokenizers."""
     if not _is_word_level(tokenizer):
         return []
     vocab = tokenizer.get_vocab()

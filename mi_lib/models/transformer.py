@@ -1,7 +1,8 @@
 """A small native Transformer for the models that `transformers` has no architecture for.
 
 Attention only or with an MLP, LayerNorm or none, learned or shifted positions. One matrix per head and nothing fused,
-so that every weight can be read beside the formula (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"):
+so that every weight can be read beside the formula (Elhage et al. 2021, "A Mathematical Framework for Transformer
+Circuits"):
 
     x⁰ = W_E[tokens] (+ W_pos)
     q = x W_Q,  k = x W_K,  v = x W_V                     for every head
@@ -37,7 +38,7 @@ _ACTIVATIONS = {
 
 
 class Transformer(HookedModel):
-    """The model of the module's docstring, as a `HookedModel`. Made with zero weights: call `init_weights` or load some."""
+    """The model of the module's docstring. It is made with zero weights: call `init_weights` or load some."""
 
     def __init__(self, config: TransformerConfig, tokenizer: Any = None) -> None:
         super().__init__(config.summary(), tokenizer)
@@ -62,12 +63,11 @@ class Transformer(HookedModel):
     ) -> Tensor:
         if tokens.shape[1] > self.config.n_ctx:
             raise ValueError(f"{tokens.shape[1]} tokens are too many: this model reads at most {self.config.n_ctx}")
-        W_pos = self.site("hook_pos_embed", self.W_pos[_positions(tokens, attention_mask)])  # [batch pos d_model]
-        x = residual
-        if x is None:
-            x = self.site("hook_embed", self.W_E[tokens])
-            x = x + W_pos if self.config.positions == "learned" else x
-        shift = W_pos if self.config.positions == "shifted" else None
+        x = self.site("hook_embed", self.W_E[tokens]) if residual is None else residual
+        where = self.site("hook_pos_embed", self.W_pos[_positions(tokens, attention_mask)])  # [batch pos d_model]
+        if residual is None and self.config.positions == "learned":
+            x = x + where
+        shift = where if self.config.positions == "shifted" else None
         allowed = _allowed(tokens, attention_mask)
         for block in self.blocks[start_at_layer:stop_at_layer]:
             x = block(x, shift, allowed)
