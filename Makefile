@@ -1,0 +1,51 @@
+# Two commands a new machine needs: `make learn` to take the course, `make test` to prove it.
+
+PORT ?= 8501
+WORKSPACE ?= work
+VENV := .venv
+BIN := $(VENV)/bin
+ENV_INPUTS := pyproject.toml constraints.txt scripts/setup.sh
+
+.PHONY: help learn setup test fast lint types browser clean
+
+help:
+	@echo "make learn    set up, make your workspace, open the course at http://127.0.0.1:$(PORT)   (PORT=, WORKSPACE=)"
+	@echo "make test     set up, then lint, types and the whole suite"
+	@echo "make fast     the fast part of the suite"
+	@echo "make setup    the environment alone"
+	@echo "$(BIN)/mi --help   everything else"
+
+learn: $(VENV)/.learn
+	@$(BIN)/mi init $(WORKSPACE)
+	@MI_WORKSPACE="$(abspath $(WORKSPACE))" $(BIN)/mi app --port $(PORT)
+
+setup: $(VENV)/.learn
+
+$(VENV)/.learn: $(ENV_INPUTS)
+	@scripts/setup.sh $(VENV)
+	@touch $@
+
+$(VENV)/.dev: $(ENV_INPUTS)
+	@scripts/setup.sh $(VENV) dev
+	@touch $(VENV)/.learn $@
+
+# Threads beyond the two test processes would only fight each other.
+test: $(VENV)/.dev lint types browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+fast: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+# The page tests need a Chromium. Where none can be had this says so, and the tests skip with that reason (in CI they fail).
+browser:
+	@scripts/browser.sh
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
