@@ -1,0 +1,243 @@
+"""A lesson: Markdown with the colon fences of MyST, cut into blocks that a page, a notebook or a terminal can show.
+
+    :::{exercise} 02.3            :::{predict} What do you expect?       :::{figure} function_name
+    :::                           - [ ] this                             the caption
+                                  - [x] that                             :::
+                                  Because ...
+                                  :::
+
+and `:::{note} Title`, `:::{warning} Title`, `:::{practice} Title`. Numbers never stand in the text: they are taken from
+a model's card, `{{induction-2l: loss.second | .2f}}`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mi_lib.course.index import Chapter, CourseError
+
+KINDS = ("exercise", "predict", "figure", "note", "warning", "practice")
+_FENCE = re.compile(r"^(:{3,})\{([\w-]+)\}[ \t]*(.*?)[ \t]*$")
+_CODE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+_OPTION = re.compile(r"^[-*] \[([ xX])\] (.+)$")
+_NUMBER = re.compile(r"\{\{\s*([\w.-]+)\s*:\s*([\w.\-/]+)\s*(?:\|\s*([^}]*?)\s*)?\}\}")
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+class LessonError(CourseError):
+    """A lesson that cannot be shown as written; the text names the line."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One answer of a predict block."""
+
+    text: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of a lesson. What `arg` and `text` hold depends on the kind:
+
+    markdown: text. exercise: arg = id. predict: arg = question, options, text = what to show once answered.
+    figure: arg = function of figures.py, text = caption. note, warning, practice: arg = title, text.
+    """
+
+    kind: str
+    arg: str = ""
+    text: str = ""
+    options: tuple[Option, ...] = ()
+    line: int = 1  # of lesson.md, from 1
+
+    @property
+    def id(self) -> str:
+        """A name that stays the same while the wording does; predictions are stored under it."""
+        return slug(self.arg) or f"line-{self.line}"
+
+
+def path(chapter: Chapter) -> Path:
+    return chapter.folder / "lesson.md"
+
+
+def blocks(chapter: Chapter) -> list[Block]:
+    """The lesson of a chapter, numbers filled in. Raises `LessonError` with the line of what is wrong."""
+    file = path(chapter)
+    if not file.exists():
+        raise LessonError(f"{file} is missing.")
+    try:
+        return parse(file.read_text("utf-8"))
+    except LessonError as error:
+        raise LessonError(f"{file}: {error}") from error
+
+
+def parse(text: str, cards: dict[str, dict[str, Any]] | None = None) -> list[Block]:
+    """Blocks of a lesson's text. `cards` (model name -> card) stands in for the bundled models' cards in tests."""
+    result: list[Block] = []
+    plain: list[str] = []
+    plain_from = 1
+    lines = text.splitlines()
+    at, code = 0, ""
+
+    def flush(until: int) -> None:
+        if any(line.strip() for line in plain):
+            body = "\n".join(plain).strip("\n")
+            result.append(Block("markdown", text=fill_numbers(body, plain_from, cards), line=plain_from))
+        plain.clear()
+
+    while at < len(lines):
+        line = lines[at]
+        code = _code_state(line, code)
+        fence = None if code else _FENCE.match(line)
+        if fence is None:
+            if not plain:
+                plain_from = at + 1
+            if not code and re.match(r"^:{3,}\s*$", line):
+                raise LessonError(f"line {at + 1}: this closing fence has no opening one.")
+            plain.append(line)
+            at += 1
+            continue
+        flush(at)
+        end = _closing(lines, at, fence[1])
+        result.append(_directive(fence[2], fence[3], lines[at + 1 : end], at + 1, cards))
+        at = end + 1
+        if at < len(lines):
+            plain_from = at + 1
+    flush(at)
+    return result
+
+
+def fill_numbers(text: str, line: int = 1, cards: dict[str, dict[str, Any]] | None = None) -> str:
+    """Replace each `{{model: path | format}}` by its value in the model's card; `LessonError` if there is none."""
+
+    def value(match: re.Match[str]) -> str:
+        where = f"line {line + text.count(chr(10), 0, match.start())}: {match[0]}"
+        node: Any = _card(match[1], where, cards)
+        for key in match[2].split("."):
+            try:
+                node = node[int(key)] if isinstance(node, list) else node[key]
+            except (KeyError, IndexError, ValueError, TypeError):
+                raise LessonError(
+                    f"{where}: the card of {match[1]} has no {match[2]!r} (stopped at {key!r})."
+                ) from None
+        if isinstance(node, dict | list) or node is None:
+            raise LessonError(f"{where}: {match[2]!r} of the card is not one value.")
+        try:
+            return format(node, match[3] or "")
+        except (ValueError, TypeError) as error:
+            raise LessonError(f"{where}: {error}.") from error
+
+    return _NUMBER.sub(value, text)
+
+
+def headings(blocks: list[Block]) -> list[tuple[int, str, str]]:
+    """(level, title, anchor) of every heading, for a table of contents."""
+    result: list[tuple[int, str, str]] = []
+    seen: dict[str, int] = {}
+    for line in _prose(blocks):
+        match = re.match(r"^(#{1,6})\s+(.*?)\s*#*$", line)
+        if match:
+            anchor = slug(match[2])
+            seen[anchor] = seen.get(anchor, -1) + 1
+            result.append((len(match[1]), match[2], anchor + (f"-{seen[anchor]}" if seen[anchor] else "")))
+    return result
+
+
+def problems(chapter: Chapter, blocks: list[Block]) -> list[str]:
+    """What a build must refuse: anchors and files that do not exist, exercises missing or doubled, empty questions."""
+    found: list[str] = []
+    ids = [block.arg for block in blocks if block.kind == "exercise"]
+    for exercise in chapter.exercises:
+        if ids.count(exercise.id) != 1:
+            found.append(f"exercise {exercise.id} appears {ids.count(exercise.id)} times in the lesson, not once.")
+    known = {exercise.id for exercise in chapter.exercises}
+    found += [f"the lesson names exercise {i}, which chapter.toml does not have." for i in ids if i not in known]
+    if [i for i in ids if i in known] != [e.id for e in chapter.exercises if e.id in ids]:
+        found.append("the lesson shows the exercises in another order than chapter.toml.")
+    questions = [block.id for block in blocks if block.kind == "predict"]
+    found += [f"two predict blocks ask the same question ({q})." for q in set(questions) if questions.count(q) > 1]
+    anchors = {anchor for _, _, anchor in headings(blocks)} | {anchor_of(exercise_id) for exercise_id in known}
+    for line in _prose(blocks):
+        for match in _LINK.finditer(line):
+            target = match[1] or match[2]
+            if target.startswith("#"):
+                if target[1:] not in anchors:
+                    found.append(f"the link to {target} leads nowhere.")
+            elif not re.match(r"^[a-z]+:", target) and not (chapter.folder / target.split("#")[0]).exists():
+                found.append(f"the link to {target} leads to no file beside the lesson.")
+    return found
+
+
+def anchor_of(exercise_id: str) -> str:
+    """The anchor of an exercise in its lesson: `#exercise-02-3`."""
+    return f"exercise-{exercise_id.replace('.', '-')}"
+
+
+def slug(text: str) -> str:
+    """The anchor that GitHub and MyST give a heading."""
+    plain = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", text).strip().lower()
+    return re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", plain))
+
+
+def _directive(kind: str, arg: str, lines: list[str], line: int, cards: dict[str, dict[str, Any]] | None) -> Block:
+    if kind not in KINDS:
+        raise LessonError(f"line {line}: there is no block {kind!r}; there are {', '.join(KINDS)}.")
+    if not arg:
+        raise LessonError(f"line {line}: the {kind} block needs something after its name.")
+    options = [match for match in map(_OPTION.match, lines) if match] if kind == "predict" else []
+    rest = [text for text in lines if not (options and _OPTION.match(text))]
+    if kind == "predict":
+        if len(options) < 2:
+            raise LessonError(f"line {line}: a predict block needs at least two options, `- [ ] like this`.")
+        if not any(match[1] in "xX" for match in options):
+            raise LessonError(f"line {line}: a predict block needs a right option, `- [x] like this`.")
+        if not any(text.strip() for text in rest):
+            raise LessonError(f"line {line}: a predict block needs an explanation after its options.")
+    body = fill_numbers("\n".join(rest).strip("\n"), line + 1, cards)
+    chosen = tuple(Option(fill_numbers(match[2], line, cards), match[1] in "xX") for match in options)
+    return Block(kind, fill_numbers(arg, line, cards), body, chosen, line)
+
+
+def _closing(lines: list[str], start: int, colons: str) -> int:
+    code = ""
+    for at in range(start + 1, len(lines)):
+        code = _code_state(lines[at], code)
+        if not code and lines[at].rstrip() == colons:
+            return at
+    raise LessonError(f"line {start + 1}: this block is never closed with {colons}.")
+
+
+def _code_state(line: str, code: str) -> str:
+    """The fence of the code block that we are in after this line, or "". Nothing inside one is a directive."""
+    match = _CODE.match(line)
+    if not code:
+        return match[1] if match else ""
+    closes = match and match[1][0] == code[0] and len(match[1]) >= len(code) and line.strip() == match[1]
+    return "" if closes else code
+
+
+def _prose(blocks: list[Block]) -> list[str]:
+    """The lines of all text blocks that are not code."""
+    result, code = [], ""
+    for block in blocks:
+        for line in block.text.splitlines():
+            before, code = code, _code_state(line, code)
+            if not before and not code:
+                result.append(line)
+    return result
+
+
+def _card(model: str, where: str, cards: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
+    if cards is not None:
+        if model not in cards:
+            raise LessonError(f"{where}: there is no bundled model {model!r}.")
+        return cards[model]
+    from mi_lib import zoo
+
+    try:
+        return zoo.card(model)
+    except Exception as error:
+        raise LessonError(f"{where}: there is no card of a bundled model {model!r} ({error}).") from error
