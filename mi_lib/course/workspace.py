@@ -16,6 +16,7 @@ import datetime
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,12 @@ class Workspace:
         """The exercise file of a chapter. If it is missing or empty it is written again, with all that is known."""
         which = chapter(which) if isinstance(which, str) else which
         path = self._path(which)
-        if not path.is_file() or not files.read_text(path).strip():
-            self._restore(which)
+        # An editor that is saving may have emptied or moved the file for a moment: look again before repairing it.
+        for pause in (0.0, 0.1, 0.4, 1.0) if path.parent.exists() else (0.0,):
+            time.sleep(pause)
+            if path.is_file() and files.read_text(path).strip():
+                return path
+        self._restore(which)
         return path
 
     def text(self, which: Chapter | str) -> str:

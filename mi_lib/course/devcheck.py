@@ -1,0 +1,169 @@
+"""The build check: are the exercises of a chapter what they claim to be?
+
+1. What can be read off the files: the stub is the one that the reference generates, lesson, hints, names, figures.
+2. What must be tried: every stub fails, every reference passes, every known mistake is rejected with its sentence, and
+   every right answer that is written otherwise passes.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mi_lib.course import figures, files, lesson, sections, stubs
+from mi_lib.course.index import Chapter, CourseError, Exercise
+from mi_lib.course.mistakes import variants
+
+if TYPE_CHECKING:
+    from mi_lib.course.grading import Grader
+
+
+@dataclass(frozen=True)
+class Case:
+    """One submission that must get a certain verdict."""
+
+    exercise: Exercise
+    label: str
+    text: str
+    expected: str  # "not started", "passed" or "rejected"
+    says: str = ""
+
+
+def check(
+    chapter: Chapter,
+    grader: Grader,
+    only: str | None = None,
+    on_case: Callable[[int, int, Case], None] = lambda done, of, case: None,
+) -> list[str]:
+    """Every problem of a chapter, as sentences; empty if it is in order. `only` restricts the cases to one exercise."""
+    found = static_problems(chapter)
+    try:
+        todo = [case for case in cases(chapter) if only in (None, case.exercise.id)]
+    except CourseError:
+        return found  # the static problems already say why nothing can be tried
+    for done, case in enumerate(todo):
+        on_case(done, len(todo), case)
+        problem = verdict_problem(case, grader.grade(case.text, case.exercise))
+        found += [problem] if problem else []
+    return found
+
+
+def static_problems(chapter: Chapter) -> list[str]:
+    """What is wrong with a chapter's files, without grading anything."""
+    found: list[str] = []
+    for part in (_stub_problems, _exercise_problems, _variant_problems, _lesson_problems):
+        try:
+            found += part(chapter)
+        except (CourseError, SyntaxError) as error:
+            found.append(str(error))
+    return found
+
+
+def cases(chapter: Chapter) -> list[Case]:
+    """All submissions of a chapter that have a known right verdict."""
+    reference = files.read_text(chapter.solutions_folder / "exercises.py")
+    stub = stubs.reference_stub(chapter)
+    result = []
+    for exercise in chapter.exercises:
+        # Solved up to this one: a stub must fail for itself, not for what comes before it.
+        unsolved = sections.replace(reference, exercise.id, sections.get(stub, exercise.id))
+        result.append(Case(exercise, "the stub", unsolved, "not started"))
+        result.append(Case(exercise, "the reference", reference, "passed"))
+        for variant in variants(chapter):
+            if variant.exercise_id == exercise.id and variant.wrong:
+                label = f"the mistake on line {variant.line} of mistakes.py"
+                result.append(Case(exercise, label, variant.submission, "rejected", variant.words))
+            elif variant.exercise_id == exercise.id:
+                label = f"the right answer {variant.words!r} (line {variant.line} of mistakes.py)"
+                result.append(Case(exercise, label, variant.submission, "passed"))
+    return result
+
+
+def verdict_problem(case: Case, verdict: Any) -> str:
+    """What is wrong with the verdict on a case, or "" if it is as it must be."""
+    told = " ".join([verdict.diagnosis, *(test.message for test in verdict.tests)])
+    where = f"{case.exercise.id}: {case.label}"
+    if case.expected == "passed":
+        if verdict.passed and verdict.points != case.exercise.points:
+            return f"{where} passes with {verdict.points} of {case.exercise.points} points."
+        return "" if verdict.passed else f"{where} does not pass ({verdict.status}): {told} {verdict.traceback}".strip()
+    if verdict.course_fault:
+        return f"{where}: the grader itself broke: {told}"
+    if verdict.passed:
+        return f"{where} passes; the grader lets it through."
+    if case.expected == "not started":
+        return "" if verdict.status == "not started" else f"{where} is judged {verdict.status!r}, not 'not started'."
+    if _plain(case.says) not in _plain(told):
+        return f"{where} is rejected, but the learner is not told {case.says!r}; told: {told.strip()!r}"
+    return ""
+
+
+def _plain(text: str) -> str:
+    """Letters only as they are read: case and line breaks do not matter."""
+    return " ".join(text.casefold().split())
+
+
+def _stub_problems(chapter: Chapter) -> Iterator[str]:
+    if stubs.handed_out(chapter) != stubs.reference_stub(chapter):
+        yield f"{chapter.folder / 'exercises.py'} is not what the reference generates; run `mi dev build`."
+
+
+def _exercise_problems(chapter: Chapter) -> Iterator[str]:
+    parts = sections.split(files.read_text(chapter.solutions_folder / "exercises.py"))
+    ids = [exercise.id for exercise in chapter.exercises]
+    if [name for name in parts if name] != ["setup", *ids]:
+        yield f"the reference has the sections {', '.join(n for n in parts if n)}, not setup and {', '.join(ids)}."
+    for exercise in chapter.exercises:
+        if len(exercise.hints) != 3:
+            yield f"{exercise.id} has {len(exercise.hints)} hints, not 3."
+        yield from _name_problems(exercise, parts.get(exercise.id, ""))
+        yield from (_answered_problem(exercise.id, name) for name in exercise.answered_by if not _exists(name))
+
+
+def _name_problems(exercise: Exercise, text: str) -> Iterator[str]:
+    if stubs.BEGIN not in text:
+        yield f"{exercise.id} has no solution block in the reference."
+    nodes = {n.name: n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    for name in exercise.defines:
+        if name not in nodes:
+            yield f"{exercise.id} must define {name}, and its reference does not."
+        elif not ast.get_docstring(nodes[name]):
+            yield f"{exercise.id}: {name} has no docstring."
+
+
+def _exists(name: str) -> bool:
+    module, _, attribute = name.partition(":")
+    try:
+        return hasattr(importlib.import_module(module), attribute)
+    except ImportError:
+        return False
+
+
+def _answered_problem(exercise_id: str, name: str) -> str:
+    return f"{exercise_id} says that the library answers it with {name}, which does not exist."
+
+
+def _variant_problems(chapter: Chapter) -> Iterator[str]:
+    found = variants(chapter)
+    known = {exercise.id for exercise in chapter.exercises}
+    for exercise_id in sorted({variant.exercise_id for variant in found} - known):
+        yield f"mistakes.py names exercise {exercise_id}, which chapter.toml does not have."
+    for exercise in chapter.exercises:
+        mine = [variant for variant in found if variant.exercise_id == exercise.id]
+        wrong = sum(variant.wrong for variant in mine)
+        if wrong < 3:
+            yield f"{exercise.id} has {wrong} known mistakes, and needs at least 3."
+        if len(mine) - wrong < 2:
+            yield f"{exercise.id} has {len(mine) - wrong} alternative right answers, and needs at least 2."
+
+
+def _lesson_problems(chapter: Chapter) -> Iterator[str]:
+    blocks = lesson.blocks(chapter)
+    yield from lesson.problems(chapter, blocks)
+    there = figures.names(chapter)
+    for block in blocks:
+        if block.kind == "figure" and block.arg not in there:
+            yield f"the lesson shows the figure {block.arg!r}, which figures.py does not have."

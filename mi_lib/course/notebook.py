@@ -1,0 +1,338 @@
+"""A chapter as a notebook: the lesson, and a cell per exercise that runs the answer and grades it.
+
+An exercise's cell starts with `%%exercise 02.3`. The magic has the exact text of the cell, so what is graded is what
+ran. An unsolved or broken cell says so and lets the notebook run on.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mi_lib.course import figures, files, index, lesson, sections, stubs
+from mi_lib.course.index import Chapter, CourseError, Exercise
+from mi_lib.course.workspace import Workspace
+
+if TYPE_CHECKING:
+    import nbformat
+
+_FIRST_CELL = """\
+# Run this cell first. Where the course is not installed yet (as on Colab) it fetches it.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("mi_lib") is None:
+    subprocess.run(["git", "clone", "--depth", "1", "{url}", "mi-course"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "mi-course"], check=True)
+    sys.path.insert(0, "mi-course")
+
+%load_ext mi_lib.course.notebook"""
+
+_HOW = """\
+*This notebook is graded. Each cell that starts with `%%exercise` holds one answer: running it runs the answer and
+checks it. Keep helper functions in the cell that uses them, or in the setup cell. `%hint {first}` shows a hint,
+`%solution {first}` the answer. `mi notebook {number} --into-workspace FILE` carries your answers into
+your workspace.*"""
+
+
+# -- writing ----------------------------------------------------------------------------------------------------
+
+
+def write(chapter: Chapter, path: Path | str, answers_from: Workspace | None = None) -> Path:
+    """Write the chapter's notebook, with the stubs or with the answers of a workspace. Never overwrites a file.
+
+    Raises `CourseError` if `path` exists.
+    """
+    path = Path(path)
+    if path.exists():
+        raise CourseError(f"{path} exists and may hold answers. Choose another name with `--output`, or move it away.")
+    nbformat = _nbformat()
+    text = answers_from.text(chapter) if answers_from else stubs.handed_out(chapter)
+    files.write_atomically(path, nbformat.writes(build(chapter, text)))
+    return path
+
+
+def build(chapter: Chapter, text: str) -> nbformat.NotebookNode:
+    """The notebook of a chapter with the sections of `text` as its answers."""
+    v4 = _nbformat().v4
+    parts = sections.split(text)
+    how = _HOW.format(first=chapter.exercises[0].id, number=chapter.number)
+    cells = [v4.new_markdown_cell(how), v4.new_code_cell(_FIRST_CELL.format(url=_url()))]
+    if "setup" in parts:
+        cells.append(_exercise_cell("setup", parts["setup"]))
+    for block in lesson.blocks(chapter):
+        cells += _cells(chapter, block, parts)
+    notebook = v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    notebook.metadata["mi"] = {"chapter": chapter.number}
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"  # nbformat makes random ones; the same lesson must give the same file
+    return notebook
+
+
+def _cells(chapter: Chapter, block: lesson.Block, parts: dict[str, str]) -> list[Any]:
+    v4 = _nbformat().v4
+    if block.kind == "markdown":
+        return [v4.new_markdown_cell(block.text)]
+    if block.kind == "exercise":
+        exercise = chapter.exercise(block.arg)
+        cells = [v4.new_markdown_cell(_exercise_heading(exercise))]
+        return [*cells, _exercise_cell(exercise.id, parts[exercise.id])] if exercise.id in parts else cells
+    if block.kind == "figure":
+        code = f'from mi_lib.course.notebook import figure\n\nfigure("{chapter.number}", "{block.arg}")'
+        return [v4.new_code_cell(code), v4.new_markdown_cell(f"*{block.text.strip()}*" if block.text.strip() else "")]
+    if block.kind == "predict":
+        options = "\n".join(f"- {option.text}" for option in block.options)
+        right = "; ".join(option.text for option in block.options if option.right)
+        answer = f"<details><summary>When you have decided</summary>\n\n**{right}**\n\n{block.text}\n\n</details>"
+        return [v4.new_markdown_cell(f"**Before you go on: {block.arg}**\n\n{options}\n\n{answer}")]
+    title = f"In practice: {block.arg}" if block.kind == "practice" else block.arg
+    quoted = "\n".join(f"> {line}".rstrip() for line in block.text.splitlines())
+    return [v4.new_markdown_cell(f"> **{title}**\n>\n{quoted}")]
+
+
+def _exercise_heading(exercise: Exercise) -> str:
+    points = "1 point" if exercise.points == 1 else f"{exercise.points} points"
+    anchor = f'<a id="{lesson.anchor_of(exercise.id)}"></a>'
+    facts = f"{points}, about {exercise.minutes} minutes, difficulty {exercise.difficulty} of 5"
+    return f"{anchor}\n### Exercise {exercise.id}: {exercise.title}\n\n*{facts}.* {exercise.teaches}"
+
+
+def _exercise_cell(section: str, text: str) -> Any:
+    """A code cell for a section; marker line and closing blank lines go to the metadata, so that nothing is lost."""
+    body = sections.body(text)
+    kept = body.rstrip()
+    cell = _nbformat().v4.new_code_cell(f"%%exercise {section}\n{kept}")
+    cell.metadata["mi"] = {"section": section, "marker": text[: len(text) - len(body)], "end": body[len(kept) :]}
+    return cell
+
+
+# -- reading ----------------------------------------------------------------------------------------------------
+
+
+def chapter_of(path: Path | str) -> Chapter:
+    """The chapter that a notebook was written for. Raises `CourseError` if it was not written by `mi notebook`."""
+    return index.chapter(_number(_load(Path(path)), Path(path)))
+
+
+def text(path: Path | str) -> str:
+    """The exercise file that a notebook's answers make up, as it is graded. Raises `CourseError` if there are none."""
+    chapter = chapter_of(path)
+    result = stubs.handed_out(chapter)
+    for section, answer in sections_of(path).items():
+        result = sections.replace(result, section, answer)
+    return result
+
+
+def sections_of(path: Path | str) -> dict[str, str]:
+    """The sections of a notebook (marker lines included), in the order of the file that they stem from.
+
+    Raises `CourseError` if the file is no notebook of this course, holds no answer, or holds one twice.
+    """
+    path = Path(path)
+    notebook = _load(path)
+    chapter = index.chapter(_number(notebook, path))
+    handed_out = sections.split(stubs.handed_out(chapter))
+    found: dict[str, str] = {}
+    for cell in notebook.cells:
+        section = _section_of(cell)
+        if section is None or section not in handed_out:
+            continue
+        if section in found:
+            raise CourseError(f"{path} has two cells for [{section}]. Keep the one you want and delete the other.")
+        found[section] = _text_of(cell, handed_out[section])
+    exercises = [section for section in found if section != "setup"]
+    if not exercises:
+        raise CourseError(f"{path} has no answers: no cell of it starts with `%%exercise`. Is it the right notebook?")
+    if all(_same(found[section], handed_out[section]) for section in found):
+        raise CourseError(f"{path} has no answers yet: every exercise is as it was handed out. Solve one, then save.")
+    return {section: found[section] for section in handed_out if section in found}
+
+
+def into_workspace(path: Path | str, workspace: Workspace) -> list[str]:
+    """Carry a notebook's answers into the workspace (which is backed up first). Returns the sections that changed."""
+    chapter = chapter_of(path)
+    handed_out = sections.split(stubs.handed_out(chapter))
+    answers = {s: t for s, t in sections_of(path).items() if not _same(t, handed_out[s])}
+    file = workspace.file(chapter)
+    with files.locked(workspace.path / ".mi" / "lock"):
+        before = files.read_text(file)
+        after = before
+        changed = [section for section, answer in answers.items() if not _same(answer, sections.get(before, section))]
+        for section in changed:
+            after = sections.replace(after, section, answers[section])
+        if changed:
+            workspace.backup(chapter)
+            files.write_atomically(file, after)
+    return changed
+
+
+def _load(path: Path) -> Any:
+    nbformat = _nbformat()
+    try:
+        return nbformat.reads(files.read_text(path), as_version=4)
+    except CourseError:
+        raise
+    except Exception as error:  # nbformat raises many kinds for a file that is not a notebook
+        raise CourseError(
+            f"{path} is not a notebook that can be read. Save it again in Jupyter, or restore it."
+        ) from error
+
+
+def _number(notebook: Any, path: Path) -> str:
+    """The chapter's number, from the metadata or, where a tool dropped those, from the cells."""
+    number = notebook.metadata.get("mi", {}).get("chapter")
+    if number:
+        return str(number)
+    for cell in notebook.cells:
+        section = _section_of(cell)
+        if section and section != "setup":
+            return section.split(".")[0]
+    raise CourseError(f"{path} has no answers: no cell of it starts with `%%exercise`. Is it the right notebook?")
+
+
+def _section_of(cell: Any) -> str | None:
+    """The section that a cell holds. Its first line decides; the metadata may have been dropped or copied."""
+    words = cell.source.strip().split("\n", 1)[0].split()
+    return words[1] if cell.cell_type == "code" and len(words) == 2 and words[0] == "%%exercise" else None
+
+
+def _text_of(cell: Any, handed_out: str) -> str:
+    known = cell.metadata.get("mi", {})
+    default = sections.body(handed_out)
+    marker = known.get("marker", handed_out[: len(handed_out) - len(default)])
+    end = known.get("end", default[len(default.rstrip()) :])
+    body = cell.source.strip().partition("\n")[2]
+    return marker + body.rstrip() + end
+
+
+def _same(one: str, other: str) -> bool:
+    return sections.body(one).strip() == sections.body(other).strip()
+
+
+def _nbformat() -> Any:
+    import nbformat
+
+    return nbformat
+
+
+def _url() -> str:
+    """Where the course can be fetched from: what its package says."""
+    import importlib.metadata
+
+    try:
+        urls = importlib.metadata.metadata("mi-course").get_all("Project-URL") or []
+    except importlib.metadata.PackageNotFoundError:
+        urls = []
+    return next((url.split(",", 1)[1].strip() for url in urls), "https://github.com/mi-course/mi-course")
+
+
+# -- inside the notebook ----------------------------------------------------------------------------------------
+
+
+def figure(chapter_number: str, name: str) -> Any:
+    """A figure of a chapter, to be shown in the notebook."""
+    return figures.figure(index.chapter(chapter_number), name)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register `%%exercise`, `%hint` and `%solution`; IPython calls this for `%load_ext mi_lib.course.notebook`."""
+    session = Session(shell)
+    shell.register_magic_function(session.exercise, "cell", "exercise")
+    shell.register_magic_function(session.hint, "line", "hint")
+    shell.register_magic_function(session.solution, "line", "solution")
+
+
+class Session:
+    """The answers that ran in this notebook so far, and the grader that judges them."""
+
+    def __init__(self, shell: Any):
+        self.shell = shell
+        self.answers: dict[str, str] = {}  # section -> text with its marker line
+        self._grader: Any = None
+
+    def exercise(self, line: str, cell: str) -> None:
+        """`%%exercise 02.3`: run the cell, then grade its text."""
+        name = line.strip()
+        if name == "setup":
+            self.answers["setup"] = f"# %% [setup]\n{cell}"
+            self.shell.run_cell(cell)
+            return
+        try:
+            exercise = index.exercise(name)
+            handed_out = sections.get(stubs.handed_out(exercise.chapter), exercise.id)
+            section = f"# %% [{exercise.id}] {exercise.title}\n{cell}"
+            self.answers[exercise.id] = section
+            self.shell.run_cell(cell)  # shows an error without stopping the notebook
+            if _same(section, handed_out):
+                print(f"Exercise {exercise.id} is waiting for your answer.")
+                return
+            self._grade(exercise, section)
+        except CourseError as error:
+            print(error)
+
+    def hint(self, line: str) -> None:
+        """`%hint 02.3`: the next hint."""
+        try:
+            exercise = index.exercise(line)
+            progress = self._progress()
+            shown = progress.reveal_hint(exercise.id) if progress else len(exercise.hints)
+            for number, hint in enumerate(exercise.hints[:shown], start=1):
+                print(f"Hint {number}: {hint}")
+        except CourseError as error:
+            print(error)
+
+    def solution(self, line: str) -> None:
+        """`%solution 02.3`: the reference answer."""
+        from mi_lib.course.solutions import solution
+
+        try:
+            exercise = index.exercise(line)
+            print(solution(exercise))
+            progress = self._progress()
+            if progress:
+                progress.mark_solution_seen(exercise.id)
+        except CourseError as error:
+            print(error)
+
+    def _grade(self, exercise: Exercise, section: str) -> None:
+        from rich.console import Console
+
+        from mi_lib.course import show
+
+        text = stubs.handed_out(exercise.chapter)
+        for name in sections.split(text):
+            if name in self.answers:
+                text = sections.replace(text, name, self.answers[name])
+        verdict = self._warm_grader().grade(text, exercise)
+        progress = self._progress()
+        if progress:
+            progress.record(verdict, section)
+        # A fixed width: inside a notebook there is no terminal whose width could be asked.
+        show.verdict(Console(width=100, force_jupyter=False, color_system=None), exercise, verdict)
+
+    def _warm_grader(self) -> Any:
+        if self._grader is None:
+            from mi_lib.course.grading import Grader
+
+            self._grader = Grader().__enter__()
+            atexit.register(self._grader.__exit__, None, None, None)
+        return self._grader
+
+    @staticmethod
+    def _progress() -> Any:
+        """The progress of the workspace that this notebook belongs to, if it belongs to one."""
+        from mi_lib.course.progress import Progress
+
+        for folder in [Path(os.environ["MI_WORKSPACE"])] if "MI_WORKSPACE" in os.environ else _above(Path.cwd()):
+            if (folder / ".mi" / "workspace.json").exists():
+                return Progress(folder / ".mi" / "progress.sqlite")
+        return None
+
+
+def _above(folder: Path) -> list[Path]:
+    return [folder / "work", folder, *folder.parents]

@@ -1,0 +1,78 @@
+"""`mi app`: serve the pages on this computer, and open the browser when they answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mi_lib.course.index import CourseError
+from mi_lib.course.workspace import Workspace
+
+HOST = "127.0.0.1"
+
+
+def run(workspace: Workspace, port: int, open_browser: bool = True) -> int:
+    """Serve until Ctrl-C. Returns the exit code. Raises `CourseError` if the port is taken or the pages are missing."""
+    page = Path(__file__).parents[2] / "app" / "main.py"
+    if not page.exists():
+        raise CourseError(f"{page} is missing. Install the course from its clone with `pip install -e .`.")
+    _claim(port)
+    url = f"http://{HOST}:{port}"
+    click.echo(f"The course is at {url} (Ctrl-C ends it). Your answers are in {workspace.path}.")
+    environment = os.environ | {"MI_WORKSPACE": str(workspace.path)}
+    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(page), *_flags(port)], env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    if open_browser:
+        threading.Thread(target=_open_when_ready, args=(url, port, server), daemon=True).start()
+    try:
+        return max(server.wait(), 0)  # a server ended by a signal was ended on purpose
+    except KeyboardInterrupt:
+        server.terminate()
+        server.wait()
+        return 0
+
+
+def _flags(port: int) -> list[str]:
+    # Headless: Streamlit would otherwise ask for an e-mail address on its first start. We open the browser ourselves.
+    return [
+        f"--server.address={HOST}",
+        f"--server.port={port}",
+        "--server.headless=true",
+        "--browser.gatherUsageStats=false",
+    ]
+
+
+def _claim(port: int) -> None:
+    if not 1 <= port <= 65535:
+        raise CourseError(f"{port} is not a port. Choose one from 1024 to 65535, for example `mi app --port 9000`.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise CourseError(
+                f"Port {port} cannot be used ({error.strerror}). Is the course open already, at http://{HOST}:{port}? "
+                f"Else take another port: `mi app --port {port + 1}` or `make learn PORT={port + 1}`."
+            ) from error
+
+
+def _open_when_ready(url: str, port: int, server: subprocess.Popen[Any]) -> None:
+    for _ in range(150):
+        if server.poll() is not None:
+            return
+        try:
+            with socket.create_connection((HOST, port), timeout=1):
+                break
+        except OSError:
+            time.sleep(0.2)
+    webbrowser.open(url)

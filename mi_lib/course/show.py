@@ -1,0 +1,114 @@
+"""What the terminal shows: verdicts, lists and progress bars, for `mi`, `mi watch` and notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.markdown import Markdown
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from mi_lib.course.index import Chapter, Exercise
+from mi_lib.course.progress import State
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mi_lib.course.grading import Verdict
+
+PASSED, FAILED, OPEN = "✓", "✗", "·"  # told apart by shape, not by colour alone
+
+
+def verdict(console: Console, exercise: Exercise, verdict: Verdict) -> None:
+    """A verdict: each test, the diagnosis, the learner's traceback, and what the code printed."""
+    points = f"{verdict.points:g} of {verdict.max_points:g} points"
+    style = "green" if verdict.passed else "yellow"
+    mark = PASSED if verdict.passed else FAILED
+    head = f"{mark} {exercise.id} {exercise.title}: {_word(verdict)}  ({points}, {verdict.seconds:.1f} s)"
+    console.print(Text(head, style=f"bold {style}"))
+    if verdict.status == "not started":
+        # Its tests have nothing to say yet.
+        console.print(Text(f"  {exercise.teaches}"))
+        return
+    for test in verdict.tests:
+        line = Text(f"  {PASSED} {test.title}", style="green") if test.passed else Text(f"  {FAILED} {test.title}")
+        console.print(line)
+    if verdict.diagnosis:
+        console.print(Panel(Text(verdict.diagnosis), title="What went wrong", title_align="left", border_style=style))
+    if verdict.traceback:
+        console.print(Text(verdict.traceback.rstrip(), style="dim"))
+    if verdict.printed:
+        console.print(Text("Your code printed:", style="bold"))
+        console.print(Text(verdict.printed.rstrip()))
+
+
+def _word(verdict: Verdict) -> str:
+    return {"passed": "right", "failed": "not yet", "not started": "waiting for your answer"}.get(
+        verdict.status, verdict.status
+    )
+
+
+def bar(done: int, of: int, width: int = 30) -> Text:
+    """A progress bar as text: `████────── 4 of 12`."""
+    full = round(width * done / of) if of else width
+    return Text.assemble(("█" * full, "green"), ("─" * (width - full), "dim"), f" {done} of {of}")
+
+
+def exercises(chapter: Chapter, states: dict[str, State], current: str = "") -> Table:
+    """The exercises of a chapter with how the learner stands."""
+    table = Table(title=f"{chapter.number} {chapter.title}", title_justify="left", box=None, padding=(0, 1))
+    for name in ("", "", "exercise", "points", "minutes", "difficulty", "tries", "help"):
+        table.add_column(name, justify="right" if name in ("points", "minutes", "tries") else "left")
+    for exercise in chapter.exercises:
+        state = states.get(exercise.id, State())
+        mark = Text(PASSED, style="green") if state.passed else Text(FAILED if state.attempts else OPEN)
+        helped = ["solution"] if state.solution_seen else []
+        helped += [f"{state.hints_shown} hint{'s' if state.hints_shown > 1 else ''}"] if state.hints_shown else []
+        table.add_row(
+            mark,
+            Text(exercise.id, style="bold" if exercise.id == current else ""),
+            exercise.title,
+            f"{state.best_points:g}/{exercise.points}",
+            str(exercise.minutes),
+            "●" * exercise.difficulty + "○" * (5 - exercise.difficulty),
+            str(state.attempts or ""),
+            ", ".join(helped),
+        )
+    return table
+
+
+def course(here: list[Chapter], planned: list[Any], parts: dict[str, str], states: dict[str, State]) -> Table:
+    """The map of the whole course, with progress where a chapter is here."""
+    table = Table(box=None, padding=(0, 1), show_header=False)
+    chapters = {chapter.number: chapter for chapter in here}
+    extra = [chapter for chapter in here if chapter.number not in {p.number for p in planned}]
+    part = ""
+    for line in planned:
+        if line.part != part:
+            part = line.part
+            table.add_row("", Text(f"{part}  {parts.get(part, '')}", style="bold"), "")
+        chapter = chapters.get(line.number)
+        table.add_row(line.number, line.title, _standing(chapter, states) if chapter else Text("planned", style="dim"))
+    for chapter in extra:
+        table.add_row(chapter.number, chapter.title, _standing(chapter, states))
+    return table
+
+
+def _standing(chapter: Chapter, states: dict[str, State]) -> Text:
+    passed = sum(states.get(exercise.id, State()).passed for exercise in chapter.exercises)
+    hours = f"   about {chapter.minutes / 60:.1f} h"
+    return bar(passed, len(chapter.exercises), 12) + Text(hours, style="dim")
+
+
+def hints(console: Console, exercise: Exercise, shown: int) -> None:
+    """The hints that were revealed so far."""
+    for number, hint in enumerate(exercise.hints[:shown], start=1):
+        console.print(Text(f"Hint {number} of {len(exercise.hints)}", style="bold"))
+        console.print(Markdown(hint))
+
+
+def code(text: str) -> Syntax:
+    """Python with highlighting, on the terminal's own background."""
+    return Syntax(text, "python", theme="ansi_dark", background_color="default", word_wrap=True)

@@ -1,0 +1,313 @@
+"""`mi watch`: grade what a save touched, as soon as it is saved.
+
+Three sources put events into one queue: the file watcher, the keyboard, and the start. The main thread takes them out
+one by one, so that grading, drawing and the terminal are never touched by two at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from mi_lib.course import checking, files, sections, show
+from mi_lib.course.index import Chapter, CourseError, Exercise
+from mi_lib.course.progress import Progress, State
+from mi_lib.course.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mi_lib.course.grading import Grader, Verdict
+
+KEYS = {"n": "next", "h": "hint", "l": "list", "r": "check again", "q": "quit"}
+_POLL = 0.4  # seconds between looks at the file, where the system sends no notices
+
+
+class Watch:
+    """The state of one `mi watch`: what is graded, which exercise is in front, and what is shown."""
+
+    def __init__(self, workspace: Workspace, chapter: Chapter, grader: Grader, console: Console):
+        self.chapter = chapter
+        self.console = console
+        self.grader = grader
+        self.progress = Progress(workspace)
+        self.file = workspace.file(chapter)
+        self.text = files.read_text(self.file)
+        self.verdicts: dict[str, Verdict] = {}
+        self.current = checking.next_exercise([chapter], self.progress) or chapter.exercises[-1]
+        self.note = self.progress.notice
+
+    # -- what events do -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._grade([self.current])
+
+    def saved(self) -> None:
+        """Grade what differs from the text that was graded last, and bring the first failing exercise to the front."""
+        try:
+            text = files.read_text(self.file)
+        except CourseError as error:
+            if self.file.exists():  # else an editor is in the middle of replacing it; its next notice will come
+                self.note = str(error)
+                self._draw()
+            return
+        if not text.strip() or text == self.text:
+            return
+        try:
+            changed = touched(self.text, text, self.chapter, set(self.verdicts))
+        except CourseError as error:
+            self.note = str(error)
+            self._draw()
+            return
+        self.text = text
+        failing = self._grade(changed) if changed else None
+        if failing:
+            self.current = failing
+            self._draw()
+        elif not changed:
+            self._draw()
+
+    def key(self, key: str) -> bool:
+        """Do what a key asks for. False to quit."""
+        if key == "q":
+            return False
+        if key == "n":
+            following = checking.next_exercise([self.chapter], self.progress, after=self.current)
+            if following is None or following.id == self.current.id:
+                self.note = "This is the only exercise left." if following else "Every exercise is solved."
+                self._draw()
+            else:
+                self.current = following
+                self._grade([following])
+        elif key == "h":
+            self.progress.reveal_hint(self.current.id)
+            self._draw()
+        elif key == "l":
+            self._clear()
+            self.console.print(show.exercises(self.chapter, self.progress.states(), self.current.id))
+            self._footer()
+        elif key == "r":
+            self.text = files.read_text(self.file)
+            self._grade([self.current])
+        return True
+
+    # -- grading and drawing ------------------------------------------------------------------------------------
+
+    def _grade(self, exercises: list[Exercise]) -> Exercise | None:
+        """Grade, draw, and return the first that fails (`None` if all pass)."""
+        failing = None
+        for number, exercise in enumerate(exercises, start=1):
+            self.console.print(Text(f"Checking {exercise.id} ({number} of {len(exercises)}) …", style="dim"))
+            try:
+                verdict = checking.check_text(self.grader, self.progress, exercise, self.text)
+            except CourseError as error:
+                self.note = str(error)
+                failing = failing or exercise
+                continue
+            self.verdicts[exercise.id] = verdict
+            if not verdict.passed:
+                failing = failing or exercise
+        if failing is None and exercises and self.current in exercises:
+            self._celebrate(exercises)
+        self._draw()
+        return failing
+
+    def _celebrate(self, exercises: list[Exercise]) -> None:
+        following = checking.next_exercise([self.chapter], self.progress, after=self.current)
+        if following is None:
+            self.note = f"Chapter {self.chapter.number} is complete. Well done!"
+        elif following != self.current:
+            self.note = f"{self.current.id} is right. Press n for {following.id}, {following.title}, or just begin it."
+
+    def _draw(self) -> None:
+        self._clear()
+        states = self.progress.states()
+        passed = sum(states.get(exercise.id, State()).passed for exercise in self.chapter.exercises)
+        title = Text(f"{self.chapter.number} {self.chapter.title}  ", style="bold")
+        self.console.print(title + show.bar(passed, len(self.chapter.exercises)))
+        self.console.print(Text(f"{self.file}:{self._line()}\n", style="dim"))
+        if self.current.id in self.verdicts:
+            show.verdict(self.console, self.current, self.verdicts[self.current.id])
+        show.hints(self.console, self.current, states.get(self.current.id, State()).hints_shown)
+        if self.note:
+            self.console.print(Text(self.note, style="bold"))
+            self.note = ""
+        self._footer()
+
+    def _line(self) -> int:
+        try:
+            return sections.start_line(self.text, self.current.id)
+        except CourseError:
+            return 1
+
+    def _footer(self) -> None:
+        if self.console.is_terminal:
+            keys = "   ".join(f"[{key}] {what}" for key, what in KEYS.items())
+            self.console.print(Text(f"\nSave the file to check it.   {keys}", style="dim"))
+        else:
+            self.console.print("Waiting for the next save.")
+
+    def _clear(self) -> None:
+        if self.console.is_terminal:
+            self.console.clear()
+
+
+def touched(old: str, new: str, chapter: Chapter, graded: set[str]) -> list[Exercise]:
+    """The exercises that a save concerns: those whose section changed, and those already looked at that use one.
+
+    Raises `SectionError` for a doubled marker.
+    """
+    before, after = sections.split(old), sections.split(new)
+    changed = {name for name in after if before.get(name) != after[name]}
+    if changed & {"", "setup"}:
+        return [e for e in chapter.exercises if e.id in changed | graded]
+    result: list[Exercise] = []
+    names: set[str] = set()  # what the changed sections define
+    for exercise in chapter.exercises:
+        text = after.get(exercise.id, "")
+        uses = exercise.id in graded and any(re.search(rf"\b{re.escape(name)}\b", text) for name in names)
+        if exercise.id in changed or uses:
+            result.append(exercise)
+            names |= set(exercise.defines)
+    return result
+
+
+# -- running it -------------------------------------------------------------------------------------------------
+
+
+def run(workspace: Workspace, chapter: Chapter, *, poll: bool = False, console: Console | None = None) -> None:
+    """Watch until the learner presses q or Ctrl-C. The terminal is as before on every way out."""
+    from mi_lib.course.grading import Grader
+
+    console = console or Console()
+    events: queue.Queue[tuple[str, str]] = queue.Queue()
+    stop = threading.Event()
+    console.print(Text("Starting (the first time takes a few seconds) …", style="dim"))
+    with Grader() as grader, _ended_by_signal(), _keyboard(events, stop):
+        watch = Watch(workspace, chapter, grader, console)
+        _watch_file(watch.file, events, stop, poll or files.on_network(watch.file))
+        try:
+            watch.start()
+            _loop(watch, events)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            stop.set()
+    console.print("Your answers and progress are saved.")
+
+
+def _loop(watch: Watch, events: queue.Queue[tuple[str, str]]) -> None:
+    while True:
+        kind, value = events.get()
+        try:
+            if kind == "saved":
+                watch.saved()
+            elif not watch.key(value):
+                return
+        except CourseError as error:
+            watch.console.print(Text(str(error), style="bold"))
+
+
+def _watch_file(path: Path, events: queue.Queue[tuple[str, str]], stop: threading.Event, poll: bool) -> None:
+    """Report saves of a file from a thread of its own."""
+    target = _poll if poll else _notified
+    threading.Thread(target=target, args=(path, events, stop), daemon=True).start()
+
+
+def _notified(path: Path, events: queue.Queue[tuple[str, str]], stop: threading.Event) -> None:
+    """Notices from the system; where it gives none (limits, containers), polling."""
+    try:
+        from watchfiles import watch
+
+        # The folder, not the file: most editors save by putting a new file in the old one's place.
+        for changes in watch(path.parent, stop_event=stop, debounce=200, step=20, raise_interrupt=False):
+            if any(Path(changed).name == path.name for _, changed in changes):
+                events.put(("saved", ""))
+        if stop.is_set():
+            return
+    except Exception:  # whatever the notifier stumbles over, polling works
+        events.put(("saved", ""))
+    _poll(path, events, stop)
+
+
+def _poll(path: Path, events: queue.Queue[tuple[str, str]], stop: threading.Event) -> None:
+    seen = _stamp(path)
+    while not stop.wait(_POLL):
+        now = _stamp(path)
+        if now != seen:
+            seen = now
+            events.put(("saved", ""))
+
+
+def _stamp(path: Path) -> Any:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+@contextlib.contextmanager
+def _keyboard(events: queue.Queue[tuple[str, str]], stop: threading.Event) -> Iterator[None]:
+    """Single keys, without Enter, while the terminal is ours. Without a terminal: no keys."""
+    try:
+        import termios
+        import tty
+
+        descriptor = sys.stdin.fileno()
+        before = termios.tcgetattr(descriptor)
+    except (ImportError, OSError, ValueError, termios.error):
+        yield
+        return
+    reader = threading.Thread(target=_read_keys, args=(descriptor, events, stop), daemon=True)
+    # After Ctrl-Z and `fg` the shell has put its own settings back.
+    resumed = signal.signal(signal.SIGCONT, lambda *_: tty.setcbreak(descriptor))
+    try:
+        tty.setcbreak(descriptor)
+        reader.start()
+        yield
+    finally:
+        stop.set()
+        signal.signal(signal.SIGCONT, resumed)
+        reader.join(timeout=1)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _read_keys(descriptor: int, events: queue.Queue[tuple[str, str]], stop: threading.Event) -> None:
+    import select
+
+    while not stop.is_set():
+        ready, _, _ = select.select([descriptor], [], [], 0.2)
+        if not ready:
+            continue
+        data = os.read(descriptor, 32)
+        if not data:
+            return  # the terminal is gone
+        for key in data.decode("utf-8", "ignore").lower():
+            if key in KEYS:
+                events.put(("key", key))
+
+
+@contextlib.contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end us like Ctrl-C, so that the terminal and the grader are put in order."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    names = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = [(name, signal.signal(name, interrupt)) for name in names]
+    try:
+        yield
+    finally:
+        for name, handler in before:
+            signal.signal(name, handler)
