@@ -155,7 +155,9 @@ def check(workspace: str | None, what: str | None, file: str | None, debug: bool
     if file:
         chapter, exercises = _named(what) if what else _of_notebook(file)
         text = _submission(file, chapter)
-        _finish_check(chapter, exercises, as_json, debug, lambda grader, exercise: grader.grade(text, exercise), text)
+        if debug:
+            _debug(exercises, text if file.endswith(".ipynb") else Path(file))
+        _finish_check(chapter, exercises, as_json, lambda grader, exercise: checking.grade(grader, exercise, text))
         return
     opened = _open(workspace)
     progress = Progress(opened)
@@ -165,18 +167,16 @@ def check(workspace: str | None, what: str | None, file: str | None, debug: bool
     else:
         following = checking.next_exercise(index.chapters(), progress)
         if following is None:
-            click.echo("[]" if as_json else "Every exercise is solved. Well done!")
+            done = {"passed": True, "exercises": []}
+            click.echo(json.dumps(done) if as_json else "Every exercise is solved. Well done!")
             return
         chapter, exercises = following.chapter, [following]
     text = opened.text(chapter)
     _say_notices(opened.notices)
+    if debug:
+        _debug(exercises, opened.file(chapter))
     _finish_check(
-        chapter,
-        exercises,
-        as_json,
-        debug,
-        lambda grader, exercise: checking.check_text(grader, progress, exercise, text),
-        text,
+        chapter, exercises, as_json, lambda grader, exercise: checking.check_text(grader, progress, exercise, text)
     )
 
 
@@ -593,15 +593,11 @@ def _same_chapter(file: str, chapter: Chapter) -> None:
         raise CourseError(f"{file} is a notebook of chapter {found.number}, not of {chapter.number}.")
 
 
-def _finish_check(
-    chapter: Chapter, exercises: list[Exercise], as_json: bool, debug: bool, grade: Any, text: str
-) -> NoReturn:
+def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, grade: Any) -> NoReturn:
     """Grade, show, and exit with 0 or 1."""
     from mi_lib.course import show
     from mi_lib.course.grading import Grader
 
-    if debug:
-        _debug(exercises, text)
     verdicts = []
     console = _console()
     with Grader() as grader:
@@ -624,17 +620,19 @@ def _finish_check(
         console.print(show.bar(passed, len(verdicts)), f"  {points:g} of {most:g} points")
     elif not passed and verdicts[0].status != "not started":
         console.print(f"`mi hint {exercises[0].id}` shows a hint.")
+    if not as_json and verdicts[-1].isolation:
+        console.print(f"[dim]Your code ran in a process of its own, with: {'; '.join(verdicts[-1].isolation)}.[/dim]")
     sys.exit(0 if passed == len(verdicts) else 1)
 
 
-def _debug(exercises: list[Exercise], text: str) -> NoReturn:
+def _debug(exercises: list[Exercise], source: str | Path) -> NoReturn:
     """Run the graders in this process, where a debugger can be used."""
     if len(exercises) != 1:
         raise CourseError("`--debug` takes one exercise at a time: `mi check 02.3 --debug`.")
     from mi_lib.course import show
     from mi_lib.course.grading import run_here
 
-    verdict = run_here(text, exercises[0])
+    verdict = run_here(source, exercises[0])
     show.verdict(_console(), exercises[0], verdict)
     click.echo("Run in this process for debugging: no grade was recorded.")
     sys.exit(0 if verdict.passed else 1)

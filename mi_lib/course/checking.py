@@ -5,27 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mi_lib.course import files, sections
+from mi_lib.course.grading.verdict import Verdict
 from mi_lib.course.index import Chapter, Exercise
 from mi_lib.course.progress import Progress
 from mi_lib.course.workspace import Workspace
 
 if TYPE_CHECKING:
-    from mi_lib.course.grading import Grader, Verdict
+    from mi_lib.course.grading import Grader
 
 
 def check(grader: Grader, workspace: Workspace, progress: Progress, exercise: Exercise) -> Verdict:
-    """Grade the learner's file as it is now. Raises `CourseError` if the exercise's section cannot be found."""
-    whole = files.read_text(workspace.file(exercise.chapter))
-    return check_text(grader, progress, exercise, whole)
+    """Grade the learner's file as it is now, and keep what was graded. Raises `CourseError` if it cannot be read."""
+    return check_text(grader, progress, exercise, files.read_text(workspace.file(exercise.chapter)))
 
 
 def check_text(grader: Grader, progress: Progress, exercise: Exercise, whole: str) -> Verdict:
     """Grade this text of the chapter's file, and keep it. An untouched stub is no attempt and is not stored."""
-    section = sections.get(whole, exercise.id)
-    verdict = grader.grade(whole, exercise)
+    verdict = grade(grader, exercise, whole)
     if verdict.status != "not started" and not verdict.course_fault:
-        progress.record(verdict, section)
+        try:
+            source = sections.get(whole, exercise.id)
+        except sections.SectionError:
+            source = whole
+        progress.record(verdict, source)
     return verdict
+
+
+def grade(grader: Grader, exercise: Exercise, whole: str) -> Verdict:
+    """The verdict on one exercise of a file; a file whose markers are damaged is told so."""
+    try:
+        sections.get(whole, exercise.id)
+    except sections.SectionError as error:
+        return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=str(error))
+    return grader.grade(whole, exercise)
 
 
 def next_exercise(chapters: list[Chapter], progress: Progress, after: Exercise | None = None) -> Exercise | None:

@@ -89,6 +89,8 @@ def verdict_problem(case: Case, verdict: Any) -> str:
     if case.expected == "passed":
         if verdict.passed and verdict.points != case.exercise.points:
             return f"{where} passes with {verdict.points} of {case.exercise.points} points."
+        if verdict.passed and len(verdict.tests) < 2:
+            return f"{where} is judged by {len(verdict.tests)} test only, and needs at least 2."
         return "" if verdict.passed else f"{where} does not pass ({verdict.status}): {told} {verdict.traceback}".strip()
     if verdict.course_fault:
         return f"{where}: the grader itself broke: {told}"

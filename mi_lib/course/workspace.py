@@ -140,7 +140,6 @@ class Workspace:
         stub = stubs.handed_out(which)
         path = self.file(which)
         with files.locked(self.path / ".mi" / "lock"):
-            backup = self.backup(which)
             if isinstance(what, Exercise):
                 whole = files.read_text(path)
                 try:
@@ -149,6 +148,7 @@ class Workspace:
                     raise CourseError(
                         f"{path}: {error} `mi reset {which.number}` starts the whole chapter again (with a backup)."
                     ) from error
+            backup = self.backup(which)
             files.write_atomically(path, stub)
         return backup
 
@@ -222,7 +222,11 @@ class Workspace:
         if not path.is_file() or not files.read_text(path).strip():
             self._restore(which)
             return
-        have = sections.split(files.read_text(path))
+        try:
+            have = sections.split(files.read_text(path))
+        except CourseError as error:
+            self.notices.append(f"{path}: {error}")
+            return
         want = sections.split(stubs.handed_out(which))
         missing = [section for section in want if section and section not in have]
         if not missing:

@@ -78,6 +78,12 @@ def test_a_number_and_its_opposite_are_nothing(answer):
 
 
 @grades("90.2")
+def test_nothing_adds_nothing(answer):
+    """0 + 0 + 0 is 0."""
+    expect_close(answer.add_three(0.0, 0.0, 0.0), 0.0, "the sum")
+
+
+@grades("90.2")
 def test_one_two_three_are_six(answer):
     """1 + 2 + 4 is 7."""
     mistakes = {"You forget the last number.": 3.0, "You forget the first number.": 6.0, "You multiply.": 8.0}

@@ -1,0 +1,97 @@
+"""What the course consists of, read from data files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from mi_lib.course import index
+from mi_lib.course.index import CourseError
+
+
+def test_a_chapter_and_its_exercises_know_each_other(chapter):
+    exercise = index.exercise("90.2")
+    assert exercise.title == "Add three"
+    assert exercise.chapter.folder == chapter.folder
+    assert [e.id for e in chapter.exercises] == ["90.1", "90.2"]
+    assert (chapter.points, chapter.minutes) == (5, 15)
+
+
+@pytest.mark.parametrize("name", ["90", 90, " 90 "])
+def test_a_chapter_is_found_by_its_number_as_people_write_it(course, name):
+    assert index.chapter(name).slug == "sums"
+
+
+def test_a_leading_zero_may_be_left_out(course):
+    (course / "chapters" / "ch90_sums").rename(course / "chapters" / "ch07_sums")
+    toml = course / "chapters" / "ch07_sums" / "chapter.toml"
+    toml.write_text(toml.read_text().replace("90", "07"))
+    assert index.chapter(7).number == index.chapter("7").number == "07"
+    assert index.exercise("7.2").id == "07.2"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("03", "planned but not here yet"), ("77", "no chapter '77'"), ("two", "no chapter 'two'"), ("*", "no chapter")],
+)
+def test_an_unknown_chapter_is_answered_with_what_there_is(course, name, said):
+    with pytest.raises(CourseError, match=said) as error:
+        index.chapter(name)
+    assert "Here: 90" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("90.9", "has no exercise 90.9"), ("90", "chapter.number"), ("x.y", "chapter.number")]
+)
+def test_an_unknown_exercise_is_answered_with_how_to_write_one(course, name, said):
+    with pytest.raises(CourseError, match=said):
+        index.exercise(name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("points = 2", "", "exercise 90.1 has no `points`"),
+        ("points = 2", 'points = "two"', "must be a whole number"),
+        ("points = 2", "points = true", "must be a whole number"),
+        ("difficulty = 1", "difficulty = 6", "difficulty of exercise 90.1 must be 1 to 5"),
+        ('id = "90.2"', 'id = "90.1"', "each id once"),
+        ('id = "90.2"', 'id = "91.2"', "must have an id like 90.2"),
+        ('slug = "sums"', 'slug = "products"', "its folder is ch90_sums"),
+        ('defines = ["add"]', "defines = []", "must define at least one name"),
+        ('title = "Sums"', "title = ", "cannot be read"),
+    ],
+)
+def test_a_mistake_in_chapter_toml_is_named(course, old, new, said):
+    toml = course / "chapters" / "ch90_sums" / "chapter.toml"
+    assert old in toml.read_text()
+    toml.write_text(toml.read_text().replace(old, new, 1))
+    with pytest.raises(CourseError, match=said):
+        index.chapter("90")
+
+
+def test_an_edited_chapter_is_read_again(course):
+    assert index.chapter("90").title == "Sums"
+    toml = course / "chapters" / "ch90_sums" / "chapter.toml"
+    toml.write_text(toml.read_text().replace('title = "Sums"', 'title = "More sums"'))
+    assert index.chapter("90").title == "More sums"
+
+
+def test_the_syllabus_has_sixteen_chapters_that_need_only_known_ones():
+    planned = index.syllabus()
+    numbers = [chapter.number for chapter in planned]
+    assert numbers == [f"{n:02}" for n in range(1, 17)]
+    for chapter in planned:
+        assert set(chapter.needs) <= set(numbers) - {chapter.number}
+        assert chapter.part in index.parts()
+        assert chapter.sentence.endswith(".")
+
+
+def test_the_engine_is_imported_without_torch_and_without_streamlit():
+    code = (
+        "import sys, mi_lib.cli, mi_lib.course.workspace, mi_lib.course.progress, mi_lib.course.lesson;"
+        "print([m for m in ('torch', 'streamlit', 'transformers', 'numpy') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,99 @@
+"""The lesson's blocks, numbers and links."""
+
+from __future__ import annotations
+
+import pytest
+
+from mi_lib.course import lesson
+from mi_lib.course.lesson import LessonError, Option, parse
+
+CARDS = {"toy": {"loss": {"second": 0.04321, "by_head": [0.5, 0.25]}, "name": "a toy", "nothing": None}}
+
+
+def test_a_lesson_becomes_blocks_in_order(chapter):
+    kinds = [block.kind for block in lesson.blocks(chapter)]
+    assert kinds == ["markdown", "predict", "exercise", "markdown", "figure", "practice", "exercise"]
+
+
+def test_a_prediction_has_its_options_and_what_is_shown_afterwards(chapter):
+    block = next(block for block in lesson.blocks(chapter) if block.kind == "predict")
+    assert block.arg == "What is 1 + 1?"
+    assert block.options == (Option("1", False), Option("2", True))
+    assert block.text == "One and one more."
+    assert block.id == "what-is-1--1"
+
+
+def test_every_block_knows_its_line():
+    blocks = parse("# A\n\ntext\n\n:::{note} B\nbody\n:::\nmore\n")
+    assert [(block.kind, block.line) for block in blocks] == [("markdown", 1), ("note", 5), ("markdown", 8)]
+
+
+def test_numbers_come_from_the_model_card():
+    text = "{{toy: loss.second | .2f}} {{ toy: loss.by_head.1 | .0%}} {{toy:name}}"
+    assert parse(text, CARDS)[0].text == "0.04 25% a toy"
+
+
+def test_numbers_are_filled_in_questions_options_and_captions_too():
+    text = ":::{predict} Is it {{toy: name}}?\n- [x] {{toy: name}}\n- [ ] no\n{{toy: name}}\n:::"
+    block = parse(text, CARDS)[0]
+    assert (block.arg, block.options[0].text, block.text) == ("Is it a toy?", "a toy", "a toy")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a\n{{toy: loss.third}}", "line 2: .* has no 'loss.third'"),
+        ("{{toy: loss}}", "is not one value"),
+        ("{{toy: nothing}}", "is not one value"),
+        ("{{boat: loss}}", "no bundled model 'boat'"),
+        ("{{toy: name | .2f}}", "line 1: .*format code"),
+        (":::{picture} x\n:::", "line 1: there is no block 'picture'"),
+        (":::{figure}\n:::", "needs something after its name"),
+        ("a\n:::{note} x\nnever closed", "line 2: this block is never closed"),
+        ("a\n:::\n", "line 2: this closing fence has no opening one"),
+        (":::{predict} q\n- [x] a\nwhy\n:::", "at least two options"),
+        (":::{predict} q\n- [ ] a\n- [ ] b\nwhy\n:::", "needs a right option"),
+        (":::{predict} q\n- [ ] a\n- [x] b\n:::", "needs an explanation"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_with_its_line(text, said):
+    with pytest.raises(LessonError, match=said):
+        parse(text, CARDS)
+
+
+def test_colons_inside_code_are_only_code():
+    text = "```\n:::{note} x\n```\nafter"
+    assert [block.kind for block in parse(text)] == ["markdown"]
+    noted = parse(":::{note} x\n```\n:::\n```\nstill inside\n:::")
+    assert [block.kind for block in noted] == ["note"]
+    assert "still inside" in noted[0].text
+
+
+def test_longer_fences_may_hold_shorter_ones():
+    block = parse("::::{note} x\n:::\n::::")[0]
+    assert block.text == ":::"
+
+
+def test_headings_have_the_anchors_that_github_gives_them():
+    found = lesson.headings(parse("# Why `add`?\n## Why add?\n```\n# not one\n```\n## Q, K & V"))
+    assert found == [(1, "Why `add`?", "why-add"), (2, "Why add?", "why-add-1"), (2, "Q, K & V", "q-k--v")]
+
+
+def test_a_lesson_in_order_has_no_problems(chapter):
+    assert lesson.problems(chapter, lesson.blocks(chapter)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("(#why-add)", "(#why-not)", "#why-not leads nowhere"),
+        ("(#why-add)", "(picture.png)", "picture.png leads to no file"),
+        (":::{exercise} 90.2\n:::", "", "90.2 appears 0 times"),
+        (":::{exercise} 90.2", ":::{exercise} 90.1", "90.1 appears 2 times"),
+        (":::{exercise} 90.2", ":::{exercise} 90.7", "names exercise 90.7"),
+    ],
+)
+def test_what_a_lesson_names_but_is_not_there_is_found(chapter, old, new, said):
+    path = chapter.folder / "lesson.md"
+    path.write_text(path.read_text().replace(old, new))
+    assert any(said in problem for problem in lesson.problems(chapter, lesson.blocks(chapter)))

@@ -1,0 +1,144 @@
+"""A chapter as a notebook: it runs from top to bottom, is graded like the file, and its answers can be carried over."""
+
+from __future__ import annotations
+
+import json
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from mi_lib.course import notebook, sections, stubs
+from mi_lib.course.index import CourseError, exercise
+from mi_lib.course.progress import Progress
+from mi_lib.course.workspace import Workspace
+
+ANSWER = "def add(a, b):\n    return a + b"
+
+
+@pytest.fixture
+def path(chapter, tmp_path):
+    return notebook.write(chapter, tmp_path / "90.ipynb")
+
+
+def answer(path, section, body):
+    """Type an answer into a notebook's cell, as a learner would."""
+    nb = nbformat.read(path, as_version=4)
+    cell = next(c for c in nb.cells if c.source.startswith(f"%%exercise {section}"))
+    cell.source = f"%%exercise {section}\n{body}"
+    nbformat.write(nb, path)
+
+
+def run(path, folder) -> str:
+    """Run a notebook and return all that it printed."""
+    nb = nbformat.read(path, as_version=4)
+    NotebookClient(nb, timeout=60, resources={"metadata": {"path": str(folder)}}).execute()
+    outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
+    return "".join(output.get("text", "") + "\n".join(output.get("traceback", [])) for output in outputs)
+
+
+def test_a_notebook_is_valid_and_holds_lesson_exercises_and_figures(path):
+    nb = nbformat.read(path, as_version=4)
+    nbformat.validate(nb)
+    text = "\n".join(cell.source for cell in nb.cells)
+    for piece in (
+        "# Sums",
+        "%%exercise setup",
+        "%%exercise 90.1",
+        "%%exercise 90.2",
+        'figure("90", "line")',
+        "Rounding",
+    ):
+        assert piece in text
+    assert text.index("What is 1 + 1?") < text.index("%%exercise 90.1")
+
+
+def test_the_same_chapter_gives_the_same_notebook(chapter, path, tmp_path):
+    again = notebook.write(chapter, tmp_path / "again.ipynb")
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_notebook_is_never_overwritten(chapter, path):
+    with pytest.raises(CourseError, match="may hold answers"):
+        notebook.write(chapter, path)
+
+
+def test_answers_go_into_a_notebook_and_come_back_to_the_letter(course, chapter, tmp_path):
+    work = Workspace.init()
+    _, version = work.read(exercise("90.1"))
+    work.write(exercise("90.1"), f"# %% [90.1] My own title\n{ANSWER}  # mine\n\n\n\n", version)
+    written = notebook.write(chapter, tmp_path / "mine.ipynb", answers_from=work)
+    assert notebook.text(written) == work.text("90")
+
+
+def test_carrying_answers_over_changes_only_what_was_answered_and_keeps_a_backup(course, path):
+    work = Workspace.init()
+    _, version = work.read(exercise("90.2"))
+    other = "# %% [90.2] Add three\ndef add_three(a, b, c):\n    return 7\n"
+    work.write(exercise("90.2"), other, version)
+    before = work.text("90")
+    answer(path, "90.1", ANSWER)
+    assert notebook.into_workspace(path, work) == ["90.1"]
+    assert ANSWER in work.read(exercise("90.1"))[0]
+    assert work.read(exercise("90.2"))[0] == other
+    assert [backup.read_text() for backup in (work.path / ".mi" / "backups").iterdir()] == [before]
+    assert notebook.into_workspace(path, work) == []
+
+
+def test_a_notebook_without_answers_says_so(path):
+    with pytest.raises(CourseError, match="no answers yet"):
+        notebook.text(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("not json", "not a notebook that can be read"),
+        ("{}", "not a notebook that can be read"),
+        (json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), "Is it the right notebook"),
+    ],
+)
+def test_a_file_that_is_no_notebook_of_ours_is_explained(course, tmp_path, content, said):
+    (tmp_path / "x.ipynb").write_text(content)
+    with pytest.raises(CourseError, match=said):
+        notebook.text(tmp_path / "x.ipynb")
+
+
+def test_two_cells_for_one_exercise_are_refused(path):
+    answer(path, "90.1", ANSWER)
+    nb = nbformat.read(path, as_version=4)
+    nb.cells.append(nbformat.v4.new_code_cell(f"%%exercise 90.1\n{ANSWER}"))
+    nbformat.write(nb, path)
+    with pytest.raises(CourseError, match=r"two cells for \[90.1\]"):
+        notebook.text(path)
+
+
+def test_a_notebook_whose_metadata_a_tool_dropped_is_still_read(chapter, path):
+    answer(path, "90.1", ANSWER)
+    nb = nbformat.read(path, as_version=4)
+    nb.metadata.clear()
+    for cell in nb.cells:
+        cell.metadata.clear()
+    nbformat.write(nb, path)
+    parts = sections.split(notebook.text(path))
+    assert ANSWER in parts["90.1"]
+    assert parts["90.2"] == sections.split(stubs.handed_out(chapter))["90.2"]
+
+
+def test_a_notebook_runs_to_its_end_unsolved_wrong_and_right(course, path, tmp_path, monkeypatch):
+    work = Workspace.init()
+    monkeypatch.setenv("MI_WORKSPACE", str(work.path))
+    answer(path, "90.1", ANSWER)
+    printed = run(path, tmp_path)
+    assert "90.1 Add: right" in printed
+    assert "Exercise 90.2 is waiting for your answer." in printed
+
+    answer(path, "90.1", "def add(a, b):\n    return a * b")
+    answer(path, "90.2", "def add_three(a, b, c)\n    return")
+    printed = run(path, tmp_path)
+    assert "You multiply; a sum needs +." in printed
+    assert "SyntaxError" in printed
+
+    attempts = Progress(work).attempts("90.1")
+    assert [attempt.passed for attempt in attempts] == [True, False]
+    assert "return a * b" in attempts[1].source
