@@ -1,0 +1,142 @@
+"""The learner's process, from the fork on: shed everything it should not have, set limits, then serve requests.
+
+It is forked from a server that has torch imported and has computed nothing. What it gets is one end of a socket to
+the judge, the write end of a pipe for what it prints, and a private empty folder. It never sees a test, an expected
+value or another submission.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import sys
+from typing import Any, NoReturn, TextIO
+
+import torch
+
+from mi_lib.course.grading import wire
+from mi_lib.course.grading.codec import encode
+from mi_lib.course.grading.crossing import from_learner
+from mi_lib.course.grading.session import Session, forbid_typing, plain_error
+
+
+def run(channel: socket.socket, output: int, folder: str, limits: dict[str, int]) -> NoReturn:
+    """Become the learner's process. Never returns."""
+    code = 1
+    try:
+        _prepare(channel, output, folder, limits)
+        _serve(channel)
+        code = 0
+    except (ConnectionError, wire.WireError):
+        pass  # the judge has hung up
+    finally:
+        os._exit(code)  # no atexit handlers of the server, no clean-up of shared state
+
+
+def _prepare(channel: socket.socket, output: int, folder: str, limits: dict[str, int]) -> None:
+    os.setsid()
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file that grows too large gives an OSError
+    _use_pipes(channel, output)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(PATH=os.defpath, HOME=folder, TMPDIR=folder, LANG="C.UTF-8", OMP_NUM_THREADS="1", MI_GRADING="1")
+    sys.argv = ["exercises.py"]
+    torch.set_num_threads(1)  # the same sums in the same order everywhere; and a fork that never starts OpenMP
+    forbid_typing()
+    _limit(limits)
+
+
+def _use_pipes(channel: socket.socket, output: int) -> None:
+    """Standard input is empty, both outputs are the pipe, and every other file descriptor but the channel is closed."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    low, high = 3, channel.fileno()
+    channel.set_inheritable(False)
+    os.closerange(low, high)
+    os.closerange(high + 1, 4096)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open for as long as the process lives
+    sys.stdout, sys.stderr = _writer(1), _writer(2)
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore
+
+
+def _writer(fd: int) -> TextIO:
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+
+
+def _limit(limits: dict[str, int]) -> None:
+    """Limits that the kernel enforces. A kernel that refuses one leaves the others in force."""
+    wanted = {
+        "RLIMIT_CPU": limits["cpu_seconds"],
+        "RLIMIT_FSIZE": limits["file_bytes"],
+        "RLIMIT_CORE": 0,
+        # What is mapped already (torch's libraries) is not the learner's doing.
+        "RLIMIT_AS": _mapped() + limits["memory_bytes"],
+    }
+    for name, value in wanted.items():
+        number = getattr(resource, name, None)
+        if number is None:
+            continue
+        _, hard = resource.getrlimit(number)
+        ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        try:
+            resource.setrlimit(number, (ceiling, ceiling))
+        except (ValueError, OSError):
+            continue
+
+
+def _mapped() -> int:
+    """Bytes of address space in use."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 2**31
+
+
+def _serve(channel: socket.socket) -> None:
+    session = Session()
+
+    def receive(n: int) -> bytearray:
+        data = bytearray(n)
+        view, got = memoryview(data), 0
+        while got < n:
+            count = channel.recv_into(view[got:])
+            if not count:
+                raise ConnectionError
+            got += count
+        return data
+
+    def send(reply: wire.Message, number: Any) -> None:
+        reply.body = {"n": number, "reply": reply.body}
+        for piece in wire.pack(reply):
+            channel.sendall(piece)
+
+    while True:
+        message = wire.read(receive)
+        number, message.body = message.body["n"], message.body["request"]
+        reply = session.answer(message)
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
+        try:
+            send(reply, number)
+        except wire.WireError as error:
+            send(_too_large(error), number)
+
+
+def _flush(stream: Any) -> None:
+    """The learner may have replaced or closed it."""
+    try:
+        stream.flush()
+    except BaseException:
+        return
+
+
+def _too_large(error: wire.WireError) -> wire.Message:
+    text = f"What your code returned is too large: {error}. Return what the exercise asks for and nothing else."
+    return encode({"error": plain_error(text)}, from_learner(lambda value: 0))

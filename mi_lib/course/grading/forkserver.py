@@ -1,0 +1,154 @@
+"""The judge's side of the fork server: start it, ask it for a process, have a process killed. No torch here.
+
+Nothing of torch is imported, so that the server can import it while the judge does the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 120  # importing torch from a cold disk
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a learner's process may use. Seconds are those of one exercise, all its tests together."""
+
+    seconds: float = 20.0
+    memory_bytes: int = 4 * 2**30
+    output_bytes: int = 10 * 10**6
+    file_bytes: int = 100 * 2**20
+    processes: int = 32
+
+    def to_server(self) -> dict[str, int]:
+        return {
+            "cpu_seconds": int(self.seconds) + 5,  # the wall clock comes first; this is for when the judge is gone
+            "memory_bytes": self.memory_bytes,
+            "file_bytes": self.file_bytes,
+            "processes": self.processes,
+        }
+
+    def in_words(self) -> list[str]:
+        """For the report: the isolation that was in force."""
+        words = [
+            "separate process, which receives only inputs and returns only data",
+            f"time limit {self.seconds:g} s",
+            f"output limit {self.output_bytes // 10**6} MB",
+            f"file size limit {self.file_bytes // 2**20} MiB",
+            "private empty folder, clean environment, no keyboard",
+        ]
+        if sys.platform.startswith("linux"):
+            words.insert(2, f"memory limit {self.memory_bytes / 2**30:g} GiB")
+            words.append(f"at most {self.processes} processes, all of them ended with the run")
+        return words
+
+
+class ServerGone(Exception):
+    """The fork server ended. The next process gets a new one."""
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A learner's process as the server made it: its number, our end of its channel, and what it prints."""
+
+    pid: int
+    channel: socket.socket
+    output: int
+
+
+class ForkServer:
+    """The fork server's process and the socket to it. Started in the background: `fork` waits until it is ready."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        root = str(Path(__file__).parents[3])
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MI_", "PYTEST"))}
+        environment |= {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"  # macOS: forking after imports is the point here
+        with theirs:
+            self.popen = subprocess.Popen(
+                # -P: nothing is imported from the folder that the learner happens to stand in
+                [sys.executable, "-P", "-m", "mi_lib.course.grading.server", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C reaches the judge alone
+            )
+        self.control = ours
+        self._buffer = b""
+        self._ready = False
+
+    @property
+    def alive(self) -> bool:
+        return self.popen.poll() is None
+
+    def fork(self, limits: Limits) -> Forked:
+        """A new learner's process. ServerGone if the server has ended."""
+        if not self._ready:
+            self._wait_for("ready", START_SECONDS)
+            self._ready = True
+        channel, theirs = socket.socketpair()
+        output, write_end = os.pipe()
+        try:
+            message = json.dumps({"fork": limits.to_server()}).encode() + b"\n"
+            socket.send_fds(self.control, [message], [theirs.fileno(), write_end])
+            pid = self._wait_for("forked", 30)["forked"]
+        except BaseException as error:
+            channel.close()
+            os.close(output)
+            if isinstance(error, OSError):
+                raise ServerGone from error
+            raise
+        finally:
+            theirs.close()
+            os.close(write_end)
+        return Forked(pid, channel, output)
+
+    def _wait_for(self, key: str, seconds: float) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while True:
+            notice = self.notice(max(0.0, deadline - time.monotonic()))
+            if notice is None:
+                raise ServerGone(f"the grading server did not answer ({key})")
+            if key in notice:
+                return notice
+
+    def notice(self, seconds: float) -> dict[str, Any] | None:
+        """The next notice, or None if none came in time. ServerGone if there will be none."""
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            readable, _, _ = select.select([self.control], [], [], max(0.0, deadline - time.monotonic()))
+            if not readable:
+                return None
+            try:
+                data = self.control.recv(4096)
+            except OSError as error:
+                raise ServerGone from error
+            if not data:
+                raise ServerGone("the grading server ended")
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return json.loads(line)
+
+    def kill(self) -> None:
+        with suppress(OSError):
+            self.control.sendall(b'{"kill": true}\n')
+
+    def close(self) -> None:
+        """Hang up: the server buries what is left and ends."""
+        self.control.close()
+        try:
+            self.popen.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()

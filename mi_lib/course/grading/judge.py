@@ -1,0 +1,134 @@
+"""`Grader`: a source text and an exercise in, a `Verdict` out.
+
+This process is the trusted one. It holds the tests and the expected values, and never runs the learner's code: that
+happens in a process which the fork server provides (`forkserver`, `server`, `child`) and `process` talks to.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
+from mi_lib.course.grading.marks import GraderTest, tests_in
+from mi_lib.course.grading.verdict import Verdict
+
+if TYPE_CHECKING:
+    from mi_lib.course.grading.runs import Run
+
+_MODULES: dict[Path, tuple[int, list[GraderTest]]] = {}
+
+
+class Grader:
+    """Grades as often as asked, from any thread, one run at a time. Use it as a context manager, or call `close`.
+
+    The fork server starts in the background with the grader and is replaced should it die.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._lock = threading.RLock()
+        self._server: ForkServer | None = ForkServer()
+
+    def __enter__(self) -> Grader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the fork server and everything that came of it."""
+        with self._lock:
+            if self._server:
+                self._server.close()
+            self._server = None
+
+    def grade(self, source: str | Path, exercise: Any, *, time_limit: float | None = None) -> Verdict:
+        """Grade one exercise of a submission.
+
+        source: the text of the learner's file, or a Path to it. exercise: anything with `id`, `points`, `time_limit`
+        and `chapter.folder` (where test_exercises.py lies). time_limit: seconds, instead of the exercise's own.
+        """
+        from mi_lib.course.grading.runs import (  # torch comes with it, while the server imports its own
+            Run,
+            make_verdict,
+        )
+
+        started = time.monotonic()
+        limits = replace(self.limits, seconds=float(time_limit or exercise.time_limit))
+        try:
+            text, filename = read_source(source)
+        except SourceError as error:
+            return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=str(error))
+        tests = [t for t in load_tests(exercise.chapter.folder / "test_exercises.py") if t.exercise_id == exercise.id]
+        if not tests:
+            sentence = f"The course has no tests for exercise {exercise.id}, so it cannot be graded. Please report it."
+            return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=sentence, course_fault=True)
+        with self._lock:
+            for attempt in (1, 2):  # a server that died since the last run, or dies in this one, is replaced once
+                try:
+                    run = Run(self._alive_server(), limits, text, filename, exercise.id)
+                    with run:
+                        outcomes = [run.test(test) for test in tests]
+                    break
+                except ServerGone:
+                    if attempt == 2:
+                        raise
+                    self._discard_server()
+        return make_verdict(exercise, outcomes, run.printed, time.monotonic() - started, limits.in_words())
+
+    def run(self, text: str, filename: str, exercise_id: str, limits: Limits) -> Run:
+        """An open run, test by test (for pytest). Only one may be open at a time."""
+        from mi_lib.course.grading.runs import Run
+
+        return Run(self._alive_server(), limits, text, filename, exercise_id)
+
+    def _alive_server(self) -> ForkServer:
+        if self._server is None or not self._server.alive:
+            self._discard_server()
+            self._server = ForkServer()
+        return self._server
+
+    def _discard_server(self) -> None:
+        if self._server:
+            self._server.close()
+        self._server = None
+
+
+class SourceError(Exception):
+    """A learner's file that cannot be read; the text says what to do."""
+
+
+def read_source(source: str | Path) -> tuple[str, str]:
+    """(text, file name for tracebacks) of a text or a path. SourceError if it cannot be read."""
+    if isinstance(source, str):
+        return source, "exercises.py"
+    try:
+        return source.read_text(encoding="utf-8-sig"), source.name
+    except FileNotFoundError:
+        raise SourceError(f"There is no file {source}. `mi init` makes the files of your workspace.") from None
+    except UnicodeDecodeError:
+        raise SourceError(f"{source} is not UTF-8 text. Save it in your editor with the encoding UTF-8.") from None
+    except OSError as error:
+        raise SourceError(f"{source} cannot be read ({error.strerror}). Check the path and its permissions.") from None
+
+
+def load_tests(path: Path) -> list[GraderTest]:
+    """The tests of a chapter: trusted code, imported here, and again when the file has changed."""
+    path = path.resolve()
+    stamp = path.stat().st_mtime_ns
+    if path not in _MODULES or _MODULES[path][0] != stamp:
+        name = f"mi_grader_{path.parent.name}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        _MODULES[path] = (stamp, tests_in(module, path))
+    return _MODULES[path][1]

@@ -1,0 +1,252 @@
+"""The judge's side of the line: talk to a learner's process under a deadline, and find out how it ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import time
+from contextlib import suppress
+from typing import Any
+
+from mi_lib.course.grading import wire, wording
+from mi_lib.course.grading.codec import BadData, decode, encode
+from mi_lib.course.grading.crossing import from_judge, to_judge
+from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
+from mi_lib.course.grading.verdict import Status
+
+KEEP_FIRST, KEEP_LAST = 20_000, 4_000
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Stopped(Exception):
+    """The learner's process is gone or had to go. The text is the sentence for the learner."""
+
+    def __init__(self, status: Status, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class AnswerError(Exception):
+    """The learner's code raised. The text is its own; `type_name`, `line`, `section` and `traceback` say where."""
+
+    def __init__(self, description: Any) -> None:
+        d = description if type(description) is dict else {}
+        super().__init__(clean(_text(d.get("text"), 4000)))
+        self.type_name = clean(_text(d.get("type"), 100)) or "an exception"
+        self.traceback = clean(_text(d.get("traceback"), 8000))
+        self.section = _text(d.get("section"), 20)
+        self.line = d["line"] if type(d.get("line")) is int else None
+        self.exit = _text(d.get("exit"), 80) if d.get("exit") is not None else None
+        self.memory = d.get("memory") is True
+        missing = d.get("missing")
+        self.missing = [_text(m, 80) for m in missing] if type(missing) is list and len(missing) == 2 else None
+
+
+class Process:
+    """One learner's process: requests go out, values come back, all within the time that is left."""
+
+    def __init__(self, server: ForkServer, limits: Limits) -> None:
+        forked = server.fork(limits)
+        self.server = server
+        self.pid = forked.pid
+        self.limits = limits
+        self.channel = forked.channel
+        self.output = forked.output
+        self.seconds_left = limits.seconds
+        self.stopped: Stopped | None = None
+        self.printed = Printed()
+        self._count = 0
+        self._deadline = 0.0
+        self._ended: dict[str, Any] | None = None
+        self.channel.setblocking(False)
+        os.set_blocking(self.output, False)
+
+    def ask(self, request: dict[str, Any]) -> Any:
+        """Send one request and return its value. AnswerError if the learner's code raised, Stopped if it is gone."""
+        if self.stopped:
+            raise self.stopped
+        message = encode(request, from_judge)
+        self._count += 1
+        message.body = {"n": self._count, "request": message.body}
+        started = time.monotonic()
+        self._deadline = started + self.seconds_left
+        try:
+            for piece in wire.pack(message):
+                self._send(memoryview(piece))
+            reply = self._receive()
+        except (wire.WireError, BadData):
+            raise self._stop("crashed", wording.confused()) from None
+        finally:
+            self.seconds_left -= time.monotonic() - started
+        if "error" in reply:
+            raise self._raised(AnswerError(reply["error"]))
+        return reply["value"]
+
+    def _raised(self, error: AnswerError) -> Exception:
+        if error.exit is not None:
+            return self._stop("crashed", wording.exited(error.exit))
+        if error.memory:
+            return self._stop("out of memory", wording.out_of_memory(self.limits.memory_bytes / 2**30))
+        return error
+
+    def _receive(self) -> dict[str, Any]:
+        message = wire.read(self._read)
+        body = message.body
+        if type(body) is not dict or body.get("n") != self._count or "reply" not in body:
+            raise BadData("an answer to no question")
+        message.body = body["reply"]
+        reply = decode(message, to_judge(self.on_object))
+        if type(reply) is not dict or not ({"value", "error"} & set(reply)):
+            raise BadData("an answer without a value")
+        return reply
+
+    def on_object(self, op: str, number: int, detail: Any) -> Any:
+        """What a Handle calls."""
+        return self.ask({"op": op, "id": number, "detail": detail})
+
+    # --- bytes, under the deadline -------------------------------------------------------------------------------
+
+    def _send(self, data: memoryview) -> None:
+        while data:
+            _, writable = self._wait(write=True)
+            if writable:
+                try:
+                    data = data[self.channel.send(data) :]
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    raise self._gone() from None
+
+    def _read(self, n: int) -> bytearray:
+        data = bytearray()
+        while len(data) < n:
+            readable, _ = self._wait(write=False)
+            if not readable:
+                continue
+            try:
+                piece = self.channel.recv(min(n - len(data), 1 << 20))
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise self._gone() from None
+            if not piece:
+                raise self._gone()
+            data += piece
+        return data
+
+    def _wait(self, write: bool) -> tuple[bool, bool]:
+        """Until the channel is ready; meanwhile take in what is printed. Stopped when time or output is used up."""
+        sources: list[Any] = [self.channel, self.output, self.server.control]
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise self._stop("timed out", wording.timed_out(self.limits.seconds))
+        readable, writable, _ = select.select(
+            [s for s in sources if s != -1], [self.channel] if write else [], [], min(left, 1.0)
+        )
+        if self.output in readable:
+            self._drain()
+        if self.server.control in readable and self.channel not in readable:
+            raise self._gone()
+        return self.channel in readable, self.channel in writable
+
+    def _drain(self) -> None:
+        """Take in what was printed so far."""
+        while self.output != -1:
+            try:
+                data = os.read(self.output, 1 << 16)
+            except BlockingIOError:
+                return
+            if not data:
+                os.close(self.output)
+                self.output = -1
+                return
+            self.printed.add(data)
+            if self.printed.total > self.limits.output_bytes and not self.stopped:
+                raise self._stop("too much output", wording.too_much_output(self.limits.output_bytes))
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def _stop(self, status: Status, sentence: str) -> Stopped:
+        self.stopped = Stopped(status, sentence)
+        self._end()
+        return self.stopped
+
+    def _gone(self) -> Stopped:
+        """The process ended by itself: find out how."""
+        ended = self._end(wait=2.0)
+        if ended is None:
+            self.stopped = Stopped("crashed", wording.confused())
+        elif ended["why"] == "processes":
+            self.stopped = Stopped("crashed", wording.too_many_processes(self.limits.processes))
+        elif ended["why"] == "killed":
+            self.stopped = Stopped("crashed", wording.confused())
+        elif ended["ended"] == -signal.SIGKILL:
+            self.stopped = Stopped("out of memory", wording.killed_by_system())
+        elif ended["ended"] == -signal.SIGXCPU:
+            self.stopped = Stopped("timed out", wording.timed_out(self.limits.seconds))
+        else:
+            self.stopped = Stopped("crashed", wording.ended(ended["ended"]))
+        return self.stopped
+
+    def _end(self, wait: float = 0.0) -> dict[str, Any] | None:
+        """See the process buried. `wait`: seconds in which it may end by itself before it is killed."""
+        try:
+            self._ended = self._ended or (self._next_end(wait) if wait else None)
+            if self._ended is None:
+                self.server.kill()
+                self._ended = self._next_end(6.0)
+        except ServerGone:
+            with suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+        return self._ended
+
+    def _next_end(self, seconds: float) -> dict[str, Any] | None:
+        deadline = time.monotonic() + seconds
+        while (notice := self.server.notice(max(0.0, deadline - time.monotonic()))) is not None:
+            if "ended" in notice:
+                return notice
+        return None
+
+    def close(self) -> None:
+        """End the process and everything that came of it; `printed` is complete after this."""
+        if self._ended is None:
+            self._end()
+        self.stopped = self.stopped or Stopped("crashed", "the run is over")
+        with suppress(OSError):
+            self._drain()
+        if self.output != -1:
+            os.close(self.output)
+            self.output = -1
+        self.channel.close()
+
+
+class Printed:
+    """What a learner's code wrote: the first 20 kB and the last 4 kB of it."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._first = bytearray()
+        self._last = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self.total += len(data)
+        room = KEEP_FIRST - len(self._first)
+        self._first += data[:room]
+        self._last = (self._last + data[room:])[-KEEP_LAST:]
+
+    def text(self) -> str:
+        left_out = self.total - len(self._first) - len(self._last)
+        gap = f"\n… {left_out:,} characters are left out here …\n" if left_out else ""
+        return clean(self._first.decode(errors="replace") + gap + self._last.decode(errors="replace"))
+
+
+def clean(text: str) -> str:
+    """Text of a learner's process, safe for a terminal: no control characters; of a progress bar, its last state."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in lines)
+
+
+def _text(value: Any, limit: int) -> str:
+    return value[:limit] if type(value) is str else ""

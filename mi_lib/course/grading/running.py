@@ -1,0 +1,136 @@
+"""Run one trusted test against a learner's session, and say in words how it went."""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mi_lib.course.grading import wording
+from mi_lib.course.grading.answer import Answer
+from mi_lib.course.grading.expectations import Wrong, show
+from mi_lib.course.grading.forkserver import ServerGone
+from mi_lib.course.grading.marks import GraderTest
+from mi_lib.course.grading.process import AnswerError, Stopped
+from mi_lib.course.grading.verdict import Status, TestResult
+
+_STUB = re.compile(r"^Exercise (\d\d\.\d{1,2})\b")
+
+
+class Line(Protocol):
+    """What a test needs: someone who answers requests (a process, or a session in this one)."""
+
+    def ask(self, request: dict[str, Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A test's result with what only the verdict of the whole exercise shows."""
+
+    result: TestResult
+    traceback: str = ""
+    course_fault: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What executing the learner's file brought to light."""
+
+    sections: list[str]
+    broken: dict[str, AnswerError]
+    problem: str = ""
+
+
+def load(line: Line, source: str, filename: str, exercise_id: str) -> Loaded:
+    """Execute the learner's file. AnswerError only if something outside of its sections went wrong."""
+    report = line.ask({"op": "start", "source": source, "filename": filename, "exercise": exercise_id})
+    if type(report) is not dict:
+        return Loaded([], {}, wording.confused())
+    if type(report.get("problem")) is str:
+        return Loaded([], {}, report["problem"])
+    broken = report.get("broken")
+    names = report.get("sections")
+    return Loaded(
+        [n for n in names if type(n) is str] if type(names) is list else [],
+        {k: AnswerError(v) for k, v in broken.items() if type(k) is str} if type(broken) is dict else {},
+    )
+
+
+def run_test(test: GraderTest, line: Line, loaded: Loaded, seed: int = 0) -> Outcome:
+    """Run a test. Everything that can go wrong in it ends as an `Outcome`; only ServerGone and Ctrl-C pass through."""
+    started = time.monotonic()
+
+    def outcome(status: Status, message: str, traceback_text: str = "", fault: bool = False) -> Outcome:
+        seconds = time.monotonic() - started
+        result = TestResult(test.name, test.title, status == "passed", message, test.weight, seconds, status)
+        return Outcome(result, traceback_text, fault)
+
+    answer = Answer(line.ask)
+    try:
+        line.ask({"op": "begin", "seed": seed})
+        test.function(answer)
+    except Wrong as wrong:
+        return outcome("failed", str(wrong))
+    except AnswerError as error:
+        status, message = _explain(error, test.exercise_id, loaded)
+        return outcome(status, message, "" if status == "not started" else error.traceback)
+    except Stopped as stopped:
+        return outcome(stopped.status, str(stopped))
+    except ServerGone:
+        raise
+    except Exception as error:
+        return _fault(error, test, answer, outcome)
+    return outcome("passed", "")
+
+
+def _explain(error: AnswerError, exercise_id: str, loaded: Loaded) -> tuple[Status, str]:
+    """The sentence for an exception that the learner's code raised."""
+    if error.type_name == "NotImplementedError":
+        stub = _STUB.match(str(error))
+        owner = stub[1] if stub else error.section
+        if owner and owner != exercise_id and owner != "setup":
+            return "not started", wording.needs_other(exercise_id, owner)
+        return "not started", wording.not_started(exercise_id, _function_in(error.traceback))
+    if error.missing:
+        return _missing(error, exercise_id, loaded)
+    if error.type_name == "CannotCross":
+        return "failed", str(error)
+    return "error", wording.raised(error.type_name, str(error), error.line)
+
+
+def _missing(error: AnswerError, exercise_id: str, loaded: Loaded) -> tuple[Status, str]:
+    """A name that is not defined: by whom should it have been?"""
+    assert error.missing is not None
+    name, section = error.missing
+    if section and section in loaded.broken:
+        broken = loaded.broken[section]
+        what = wording.raised(broken.type_name, str(broken), broken.line)
+        if section == exercise_id:
+            return "error", what
+        return "error", wording.needs_broken(exercise_id, name, section, what)
+    if error.type_name != "MissingName":
+        return "error", wording.raised(error.type_name, str(error), error.line)
+    if exercise_id in loaded.broken:
+        own = loaded.broken[exercise_id]
+        return "error", wording.raised(own.type_name, str(own), own.line)
+    if exercise_id not in loaded.sections:
+        return "not started", wording.section_missing(exercise_id, name)
+    return "failed", wording.name_missing(name, exercise_id)
+
+
+def _function_in(text: str) -> str:
+    names = re.findall(r", in (\w+)$", text, re.MULTILINE)
+    return names[-1] if names else "the function"
+
+
+def _fault(error: Exception, test: GraderTest, answer: Answer, outcome: Any) -> Outcome:
+    """An exception in the trusted test itself: ours, except for a plain `assert` of the test about the answer."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if frame.filename == str(test.file)]
+    if isinstance(error, AssertionError) and inside and frames[-1] is inside[-1]:
+        return outcome("failed", str(error) or f"This does not hold: {test.title}")
+    where = f"{test.name}, line {inside[-1].lineno}" if inside else test.name
+    last = show(answer._last[0]) if answer._last else ""
+    return outcome("error", wording.course_fault(f"{type(error).__name__}: {error}", where, last), fault=True)

@@ -1,0 +1,221 @@
+"""The fork server: a process with torch imported that forks one learner's process at a time, and buries it.
+
+    python -m mi_lib.course.grading.server FD
+
+FD is a socket to the judge. Requests and notices are JSON lines:
+
+    judge → server   {"fork": {limits}}  with two file descriptors: the child's channel, and where it prints
+                     {"kill": true}
+    server → judge   {"ready": true}, {"forked": pid}, {"ended": code or -signal, "why": null, "processes" or "killed"}
+
+It imports and never computes, because OpenMP does not survive a fork. When the judge goes (the socket closes, even
+after kill -9), it kills the learner's process with everything that came of it, and ends. On Linux it is the "child
+subreaper": a grandchild that detaches itself becomes a child of the server, and dies like the rest.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from typing import Any
+
+from mi_lib.course.grading import child
+
+_PRELOAD = ("einops", "jaxtyping", "mi_lib.models", "mi_lib.induction", "mi_lib.worlds.repeats", "tokenizers")
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+WATCH_SECONDS = 0.25  # how often the number of processes is looked at
+
+
+class Server:
+    """The loop. One learner's process at most."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.pid = 0
+        self.folder = ""
+        self.max_processes = 0
+        self.why: str | None = None
+        self.line = b""
+        self.descriptors: list[int] = []
+        self.parent = os.getppid()
+        self.wake_read, self.wake_write = os.pipe()
+        for fd in (self.wake_read, self.wake_write):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the loop through the pipe
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the judge, which then hangs up
+
+    def loop(self) -> None:
+        self.say({"ready": True})
+        while os.getppid() == self.parent:
+            sources: list[Any] = [self.control, self.wake_read]
+            readable, _, _ = select.select(sources, [], [], WATCH_SECONDS if self.pid else 5)
+            if self.wake_read in readable:
+                os.read(self.wake_read, 4096)
+            if self.control in readable and not self.listen():
+                break
+            if self.pid:
+                self.watch()
+        self.bury(None)
+
+    def say(self, notice: dict) -> None:
+        try:
+            self.control.sendall(json.dumps(notice).encode() + b"\n")
+        except OSError:
+            return  # the judge is gone; the next read of the socket says so too
+
+    def listen(self) -> bool:
+        """Read what there is; False when the judge has hung up."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.control, 4096, 4)
+        except OSError:
+            return False
+        if not data:
+            return False
+        self.descriptors += descriptors
+        *lines, self.line = (self.line + data).split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            if "fork" in request:
+                self.fork(request["fork"])
+            elif "kill" in request and self.pid:
+                self.why = self.why or "killed"
+                self.bury(None)
+        return True
+
+    def fork(self, limits: dict[str, int]) -> None:
+        (channel, output), self.descriptors = self.descriptors[:2], self.descriptors[2:]
+        self.folder = tempfile.mkdtemp(prefix="mi-grading-")
+        self.max_processes, self.why = limits["processes"], None
+        self.pid = os.fork()
+        if not self.pid:
+            signal.set_wakeup_fd(-1)
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            child.run(socket.socket(fileno=channel), output, self.folder, limits)
+        os.close(channel)
+        os.close(output)
+        self.say({"forked": self.pid})
+
+    def watch(self) -> None:
+        """Has the learner's process ended? Have too many come of it?"""
+        status = None
+        while True:
+            try:
+                pid, raw = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if not pid:
+                break
+            if pid == self.pid:
+                status = os.waitstatus_to_exitcode(raw)
+        if status is None and len(descendants()) > self.max_processes:
+            self.why = "processes"
+            self.bury(None)
+        elif status is not None:
+            self.bury(status)
+
+    def bury(self, status: int | None) -> None:
+        """Kill the learner's process and whatever came of it, remove its folder, and tell the judge."""
+        if not self.pid:
+            return
+        found = kill_tree(self.pid, reaped=status is not None)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.pid = 0
+        self.say({"ended": status if status is not None else found, "why": self.why})
+
+
+def kill_tree(pid: int, reaped: bool = False) -> int:
+    """Kill a child of ours, its group and (on Linux) all its descendants; returns its exit code.
+
+    Killing is repeated until there is nobody left to wait for: a process that forks while we look is found next time.
+    """
+    code = -signal.SIGKILL
+    deadline = time.monotonic() + 5
+    doomed = [] if reaped else [pid]
+    while time.monotonic() < deadline:
+        _kill_group(pid)
+        for other in doomed:
+            _kill(other)
+        try:
+            while True:
+                ended, raw = os.waitpid(-1, os.WNOHANG)
+                if ended == pid:
+                    code = os.waitstatus_to_exitcode(raw)
+                if not ended:
+                    break
+        except ChildProcessError:
+            return code  # nobody is left
+        time.sleep(0.002)
+        doomed = descendants()
+    return code
+
+
+def descendants() -> list[int]:
+    """The processes that descend from this one (Linux; elsewhere the process group is all that can be told)."""
+    parents: dict[int, list[int]] = {}
+    try:
+        entries = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+    for pid in entries:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != b"Z":
+            parents.setdefault(int(fields[1]), []).append(pid)
+    found, todo = [], [os.getpid()]
+    while todo:
+        children = parents.get(todo.pop(), [])
+        found += children
+        todo += children
+    return found
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        return
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except OSError:
+        return
+
+
+def _prctl(option: int, value: int) -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0
+    except (OSError, AttributeError):
+        return False
+
+
+def main() -> None:
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    for name in _PRELOAD:
+        try:
+            importlib.import_module(name)
+        except ImportError:  # not a part of this installation: a learner who imports it is told so
+            continue
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    Server(control).loop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""The learner's side of a grading run: execute the file section by section, then answer requests about what it defines.
+
+    {"op": "start", source, filename, exercise}   run the sections up to the exercise's
+    {"op": "begin", seed}                         a new test: reseed, forget handles
+    {"op": "get", name}                           something the learner defined
+    {"op": "call" | "attr" | "state_dict", ...}   on an object that an earlier answer handed out by number
+    {"op": "release", id}                         forget one
+
+Each answer is a value, or a description of an exception in plain strings. The same class serves the child process and
+`--debug`, where it runs beside the judge.
+"""
+
+from __future__ import annotations
+import __future__
+
+import builtins
+import linecache
+import random
+import re
+import sys
+import traceback
+import types
+from typing import Any
+
+import numpy as np
+import torch
+
+from mi_lib.course import sections
+from mi_lib.course.grading import wording
+from mi_lib.course.grading.codec import BadData, CannotCross, decode, encode
+from mi_lib.course.grading.crossing import from_learner, to_learner
+from mi_lib.course.grading.wire import Message
+
+MODULE = "exercises"
+MAX_TEXT = 2_000  # characters of an exception's text
+MAX_TRACEBACK = 6_000
+MAX_FRAMES = 12
+_FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+
+
+class Session:
+    """One learner's file, executed, and the objects that it has handed out."""
+
+    def __init__(self) -> None:
+        self.filename = "exercises.py"
+        self.section_starts: list[tuple[int, str]] = []  # (first line, section id), in file order
+        self.broken: dict[str, dict[str, Any]] = {}  # sections that raised, by id
+        self.broken_text: dict[str, str] = {}
+        self.module = types.ModuleType(MODULE)
+        self.objects: dict[int, Any] = {}
+        self._next = 1
+
+    # --- executing ---------------------------------------------------------------------------------------------
+
+    def start(self, source: str, filename: str, exercise: str) -> dict[str, Any]:
+        """Run the file's sections in order up to the exercise's. A section that fails disables only itself."""
+        self.filename = filename
+        self.module.__file__ = filename
+        sys.modules[MODULE] = self.module
+        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+        try:
+            parts = sections.split(source)
+        except sections.SectionError as error:
+            return {"problem": str(error)}
+        flags, line = 0, 1
+        for name, text in parts.items():
+            self.section_starts.append((line, name))
+            if name in ("", "setup") or _order(name) <= _order(exercise):
+                flags = self._run_section(name, text, line, flags)
+            line += text.count("\n")
+        return {
+            "sections": list(parts),
+            "broken": self.broken,
+            "defined": sorted(name for name in vars(self.module) if not name.startswith("__")),
+        }
+
+    def _run_section(self, name: str, text: str, line: int, flags: int) -> int:
+        try:
+            # Empty lines in front keep the line numbers of the file. `from __future__` in the setup holds further down.
+            code = compile("\n" * (line - 1) + text, self.filename, "exec", flags=flags, dont_inherit=True)
+            flags |= code.co_flags & _FUTURES
+            exec(code, vars(self.module))
+        except BaseException as error:
+            self.broken[name] = self.describe(error)
+            self.broken_text[name] = text
+        return flags
+
+    # --- answering ---------------------------------------------------------------------------------------------
+
+    def answer(self, message: Message) -> Message:
+        """The reply to one request. Whatever the learner's code raises becomes part of the reply."""
+        try:
+            request = decode(message, to_learner(self.objects))
+            value = self._serve(request)
+        except BaseException as error:
+            return self._reply({"error": self.describe(error)})
+        try:
+            reply = encode({"value": value}, from_learner(self._keep))
+        except CannotCross as error:
+            return self._reply(
+                {"error": plain_error(f"What your code returned cannot be handed to the tests: {error}.")}
+            )
+        except BaseException as error:  # a __len__ or __iter__ of the learner's that raises
+            return self._reply({"error": self.describe(error)})
+        return reply
+
+    def _reply(self, content: dict[str, Any]) -> Message:
+        return encode(content, from_learner(self._keep))
+
+    def _serve(self, request: dict[str, Any]) -> Any:
+        op = request["op"]
+        if op == "start":
+            return self.start(request["source"], request["filename"], request["exercise"])
+        if op == "begin":
+            self.objects.clear()
+            seed_everything(request["seed"])
+            return None
+        if op == "get":
+            return self._get(request["name"])
+        target = self.objects[request["id"]]
+        if op == "call":
+            detail = request["detail"]
+            return target(*detail["args"], **detail["kwargs"])
+        if op == "attr":
+            return getattr(target, request["detail"])
+        if op == "state_dict":
+            return dict(target.state_dict())
+        if op == "release":
+            return self.objects.pop(request["id"], None) and None
+        raise BadData(f"unknown request {op!r}")
+
+    def _get(self, name: str) -> Any:
+        if name in vars(self.module):
+            return vars(self.module)[name]
+        raise MissingName(name)
+
+    def _keep(self, value: Any) -> int:
+        number, self._next = self._next, self._next + 1
+        self.objects[number] = value
+        return number
+
+    # --- describing what went wrong ----------------------------------------------------------------------------
+
+    def describe(self, error: BaseException) -> dict[str, Any]:
+        """An exception as strings and numbers: its type, text, line in the learner's file, section and traceback."""
+        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self.filename]
+        line = lines[-1].lineno if lines else None
+        if isinstance(error, SyntaxError) and error.filename == self.filename:
+            line = error.lineno
+        return {
+            "type": type(error).__name__,
+            "text": _text_of(error),
+            "line": line,
+            "section": self._section_at(line),
+            "traceback": _traceback(error, lines, self.filename),
+            "exit": _exit_code(error) if isinstance(error, SystemExit) else None,
+            "memory": isinstance(error, MemoryError) or "can't allocate memory" in _text_of(error),
+            "missing": self._who_defines(_missing_name(error)),
+        }
+
+    def _section_at(self, line: int | None) -> str | None:
+        found = None
+        for start, name in self.section_starts:
+            if line is not None and start <= line:
+                found = name
+        return found
+
+    def _who_defines(self, name: str | None) -> list[str] | None:
+        """[name, section] if a section that could not be run would have defined this name."""
+        for section, text in self.broken_text.items():
+            if name and re.search(rf"^(def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*[:=]", text, re.MULTILINE):
+                return [name, section]
+        return [name, ""] if isinstance(name, str) else None
+
+
+class MissingName(Exception):
+    """The learner's file does not define a name that a test asks for."""
+
+
+def seed_everything(seed: int) -> None:
+    """So that a learner's random numbers are the same in every run."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def forbid_typing() -> None:
+    """`input()` and `breakpoint()` say that nobody is there, instead of waiting for ever."""
+
+    def no_input(*args: Any) -> str:
+        raise RuntimeError(wording.no_input("input()"))
+
+    def no_breakpoint(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError(wording.no_input("breakpoint()"))
+
+    builtins.input = no_input
+    sys.breakpointhook = no_breakpoint
+
+
+def _order(section: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in section.split(".") if part.isdigit()) or (10**6,)
+
+
+def plain_error(text: str) -> dict[str, Any]:
+    """The description of an answer that could not be handed over."""
+    empty = dict.fromkeys(("line", "section", "exit", "missing"))
+    return {**empty, "type": "CannotCross", "text": text, "traceback": "", "memory": False}
+
+
+def _text_of(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return str(error.msg)[:MAX_TEXT]
+    try:
+        # str(KeyError("x")) is "'x'", with quotes that nobody wrote
+        text = str(error.args[0]) if type(error) is KeyError and len(error.args) == 1 else str(error)
+    except BaseException:
+        return ""
+    # PyTorch appends the C++ stack to some messages.
+    return text.split("\nException raised from ")[0][:MAX_TEXT]
+
+
+def _exit_code(error: SystemExit) -> str:
+    return "" if error.code is None else str(error.code)[:80]
+
+
+def _missing_name(error: BaseException) -> str | None:
+    if isinstance(error, MissingName):
+        return str(error.args[0])
+    return error.name if isinstance(error, NameError) and isinstance(error.name, str) else None
+
+
+def _traceback(error: BaseException, lines: list[traceback.FrameSummary], filename: str) -> str:
+    """The learner's own lines, innermost last, as Python prints them."""
+    if isinstance(error, SyntaxError) and error.filename == filename:
+        return "".join(traceback.format_exception_only(error)).rstrip()[:MAX_TRACEBACK]
+    if not lines:
+        return ""
+    shown = lines if len(lines) <= MAX_FRAMES else [*lines[: MAX_FRAMES // 2], *lines[-MAX_FRAMES // 2 :]]
+    text = "".join(traceback.format_list(shown))
+    if len(shown) < len(lines):
+        text += f"  ({len(lines) - len(shown)} calls in between are left out)\n"
+    return f"{text}{type(error).__name__}: {_text_of(error)}"[:MAX_TRACEBACK]

@@ -1,0 +1,53 @@
+"""What a grading run says: one `Verdict` for the exercise, one `TestResult` for each of its tests."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Status = Literal["passed", "failed", "not started", "error", "timed out", "crashed", "too much output", "out of memory"]
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One test: its title as the learner reads it, and, if it did not pass, a sentence that says why."""
+
+    name: str
+    title: str
+    passed: bool
+    message: str
+    weight: float
+    seconds: float
+    status: Status = "failed"
+
+    __test__ = False  # not a class of tests, whatever pytest thinks of its name
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one exercise.
+
+    diagnosis: the first thing that the learner should read; "" if passed. traceback: the learner's own lines only.
+    printed: what the learner's code wrote, shortened in the middle. isolation: the limits that were in force.
+    course_fault: the course's own test broke; the learner's answer was not judged.
+    """
+
+    exercise_id: str
+    status: Status
+    points: float
+    max_points: float
+    tests: list[TestResult] = field(default_factory=list)
+    diagnosis: str = ""
+    traceback: str = ""
+    printed: str = ""
+    seconds: float = 0.0
+    isolation: list[str] = field(default_factory=list)
+    course_fault: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "passed"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict as plain data, ready for JSON."""
+        return {**asdict(self), "passed": self.passed}

@@ -1,0 +1,80 @@
+"""Frames: how one message travels between the judge and the learner's process.
+
+    8 bytes   length of the JSON part (big-endian)
+    8 bytes   length of the raw part
+    JSON      {"body": ..., "sizes": [n0, n1, ...]}      UTF-8
+    raw       the buffers, one after the other
+
+Both lengths are checked before anything is read, so that a hostile child cannot make the judge allocate. Nothing is
+ever unpickled, evaluated or executed.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+HEADER = struct.Struct(">QQ")
+MAX_JSON = 32 * 2**20
+MAX_RAW = 512 * 2**20
+MAX_BUFFERS = 100_000
+
+
+class WireError(Exception):
+    """A message that breaks the rules above."""
+
+
+@dataclass
+class Message:
+    """A JSON body and the raw buffers that it refers to by their index."""
+
+    body: Any
+    buffers: list[bytes | memoryview] = field(default_factory=list)
+
+
+def pack(message: Message) -> list[bytes | memoryview]:
+    """The pieces to send, in order. WireError if the message is larger than the other side would accept."""
+    sizes = [len(buffer) for buffer in message.buffers]
+    text = json.dumps({"body": message.body, "sizes": sizes}, separators=(",", ":")).encode("ascii")
+    if len(text) > MAX_JSON or sum(sizes) > MAX_RAW or len(sizes) > MAX_BUFFERS:
+        megabytes = (len(text) + sum(sizes)) / 2**20
+        raise WireError(f"{megabytes:.0f} MB are too much to hand over in one piece")
+    return [HEADER.pack(len(text), sum(sizes)), text, *message.buffers]
+
+
+def lengths(header: bytes) -> tuple[int, int]:
+    """The lengths that a header announces; WireError if they are not acceptable."""
+    json_length, raw_length = HEADER.unpack(header)
+    if json_length > MAX_JSON or raw_length > MAX_RAW:
+        raise WireError("a message is longer than allowed")
+    return json_length, raw_length
+
+
+def unpack(text: bytes, raw: bytes | bytearray) -> Message:
+    """The inverse of `pack`, for bytes that may be hostile."""
+    try:
+        outer = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"a message is not JSON: {type(error).__name__}") from None
+    if type(outer) is not dict or set(outer) != {"body", "sizes"} or type(outer["sizes"]) is not list:
+        raise WireError("a message is not of the agreed form")
+    sizes = outer["sizes"]
+    if len(sizes) > MAX_BUFFERS or any(type(n) is not int or n < 0 for n in sizes) or sum(sizes) != len(raw):
+        raise WireError("a message's buffers do not add up")
+    view = memoryview(raw)
+    buffers: list[bytes | memoryview] = []
+    start = 0
+    for n in sizes:
+        buffers.append(view[start : start + n])
+        start += n
+    return Message(outer["body"], buffers)
+
+
+def read(receive: Callable[[int], bytes | bytearray]) -> Message:
+    """One message from `receive(n)`, which returns exactly n bytes or raises."""
+    json_length, raw_length = lengths(bytes(receive(HEADER.size)))
+    text = receive(json_length)
+    return unpack(bytes(text), receive(raw_length))

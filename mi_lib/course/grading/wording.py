@@ -1,0 +1,137 @@
+"""The sentences for a learner whose code did not come as far as giving a wrong answer."""
+
+from __future__ import annotations
+
+import signal
+
+
+def exited(code: object) -> str:
+    """After `exit()`, `sys.exit()` or `raise SystemExit`."""
+    return (
+        f"Your code ended the Python process (exit({code})), so there was no answer to look at. "
+        "Take exit(), quit() or sys.exit() out; to leave a function, use `return`."
+    )
+
+
+def ended(status: int) -> str:
+    """After the process ended by itself. `status` is an exit code, or minus the number of a signal."""
+    if status >= 0:
+        return (
+            f"Your code ended the Python process (os._exit({status}) or the like) during a test, so there was "
+            "no answer to look at. Take that call out; to leave a function, use `return`."
+        )
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    what = {
+        "SIGSEGV": "read or wrote memory that is not its own (a segmentation fault, SIGSEGV)",
+        "SIGABRT": "was stopped by an internal check of a library (SIGABRT)",
+        "SIGBUS": "read memory that is not there (SIGBUS)",
+        "SIGFPE": "divided whole numbers by zero inside a library (SIGFPE)",
+    }.get(name, f"was ended by {name}")
+    return (
+        f"Your code crashed Python itself: it {what}. Nothing else is affected. "
+        "Look for ctypes, for very deep recursion, or for os.kill; then check again."
+    )
+
+
+def killed_by_system() -> str:
+    """After a SIGKILL that was not ours."""
+    return (
+        "The system stopped your code, most likely because it used too much memory. Look for a tensor that is larger "
+        "than you think (print the shapes), or for a list that grows without end."
+    )
+
+
+def timed_out(seconds: float) -> str:
+    return (
+        f"Your code was still running after {seconds:g} seconds, so it was stopped. Look for a loop that never ends, "
+        "or for a Python loop over something large where one tensor operation would do."
+    )
+
+
+def too_much_output(limit: int) -> str:
+    return (
+        f"Your code printed more than {limit // 10**6} MB, so it was stopped. "
+        "Take the print out of the loop, or print a summary such as the shape."
+    )
+
+
+def too_many_processes(limit: int) -> str:
+    return (
+        f"Your code started more than {limit} processes, so it was stopped. "
+        "No exercise needs processes of its own: take os.fork, subprocess or multiprocessing out."
+    )
+
+
+def out_of_memory(gigabytes: float) -> str:
+    return (
+        f"Your code asked for more memory than the {gigabytes:g} GB an exercise may use. Look for a tensor that is "
+        "larger than you think: print the shapes, and check what is broadcast against what."
+    )
+
+
+def not_started(exercise_id: str, name: str) -> str:
+    return f"Exercise {exercise_id} is not written yet: replace `raise NotImplementedError` in {name} by your answer."
+
+
+def needs_other(exercise_id: str, other: str) -> str:
+    return (
+        f"Exercise {exercise_id} calls your own answer to {other}, which is not written yet. Write {other} first "
+        "(its stub still raises NotImplementedError)."
+    )
+
+
+def needs_broken(exercise_id: str, name: str, other: str, error: str) -> str:
+    return (
+        f"Exercise {exercise_id} uses {name} from your section {other}, and that section could not be run: {error} "
+        f"Mend {other} first."
+    )
+
+
+def section_missing(exercise_id: str, name: str) -> str:
+    return (
+        f"There is no {name} in your file. It belongs into the section that starts with `# %% [{exercise_id}]`; "
+        f"`mi reset {exercise_id}` brings the original section back and keeps a copy of yours."
+    )
+
+
+def name_missing(name: str, exercise_id: str) -> str:
+    return (
+        f"There is no {name} in your section {exercise_id}. Keep the name that the exercise gives it: "
+        "the tests look for exactly that."
+    )
+
+
+def raised(type_name: str, text: str, line: int | None) -> str:
+    where = f" on line {line} of your file" if line else ""
+    what = f"{type_name}: {text}" if text else type_name
+    return f"Your code raised {what.rstrip('.')}{where}."
+
+
+def no_input(function: str) -> str:
+    """What input() and breakpoint() say inside graded code."""
+    return (
+        f"{function} cannot be used while your code is graded, because nobody is there to type. Take it out, or run "
+        "`mi check EXERCISE --debug`, where it works"
+    )
+
+
+def course_fault(error: str, where: str, last: str) -> str:
+    hint = f" The last thing your code returned was {last}." if last else ""
+    return (
+        f"A test of the course broke ({error}, {where}); this is not counted as your mistake, but your answer could "
+        f"not be judged either.{hint} Please report it."
+    )
+
+
+def confused() -> str:
+    return (
+        "Your code disturbed the line to the grader (it wrote to or closed files that are not its own), so there was "
+        "no answer to look at. Take calls such as os.close, os.dup2 or os.write on foreign numbers out."
+    )
+
+
+def not_run(why: str) -> str:
+    return f"Not run, because {why}."
