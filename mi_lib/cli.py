@@ -666,3 +666,7 @@ def _table(title: str, columns: tuple[str, ...], cells: list[Any], rows: list[An
         ]
         table.add_row(*marked)
     _console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,13 +16,18 @@ _NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "gpfs", "lustre", "ceph", "gluste
 
 def write_atomically(path: Path, text: str) -> None:
     """Write beside the target, force it to the disk, then rename over it. Raises `CourseError` if that fails."""
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        wrong = f"character {error.start + 1} of the text cannot be stored"
+        raise CourseError(f"{path} was not written: {wrong}. Delete it and save again.") from error
     path = Path(os.path.realpath(path))  # a link stays a link: its target is replaced
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8"))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o644)
@@ -39,9 +44,12 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, line ends as they are. Raises `CourseError` if it is not UTF-8 text or cannot be read."""
+    """The text of a file, line ends as they are, without a byte order mark.
+
+    Raises `CourseError` if it cannot be read or is not UTF-8 text.
+    """
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CourseError(f"{path} is not a text file in UTF-8. Save it again as UTF-8 in your editor.") from error
     except OSError as error:

@@ -23,10 +23,10 @@ HOST = "127.0.0.1"
 
 def run(workspace: Workspace, port: int, open_browser: bool = True) -> int:
     """Serve until Ctrl-C. Returns the exit code. Raises `CourseError` if the port is taken or the pages are missing."""
+    _claim(port)
     page = Path(__file__).parents[2] / "app" / "main.py"
     if not page.exists():
         raise CourseError(f"{page} is missing. Install the course from its clone with `pip install -e .`.")
-    _claim(port)
     url = f"http://{HOST}:{port}"
     click.echo(f"The course is at {url} (Ctrl-C ends it). Your answers are in {workspace.path}.")
     environment = os.environ | {"MI_WORKSPACE": str(workspace.path)}

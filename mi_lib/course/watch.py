@@ -69,11 +69,9 @@ class Watch:
             self._draw()
             return
         self.text = text
-        failing = self._grade(changed) if changed else None
-        if failing:
-            self.current = failing
-            self._draw()
-        elif not changed:
+        if changed:
+            self._grade(changed)
+        else:
             self._draw()
 
     def key(self, key: str) -> bool:
@@ -102,31 +100,28 @@ class Watch:
 
     # -- grading and drawing ------------------------------------------------------------------------------------
 
-    def _grade(self, exercises: list[Exercise]) -> Exercise | None:
-        """Grade, draw, and return the first that fails (`None` if all pass)."""
-        failing = None
+    def _grade(self, exercises: list[Exercise]) -> None:
+        """Grade, bring the first failing exercise to the front, and draw."""
+        right: list[Exercise] = []
+        failing: list[Exercise] = []
         for number, exercise in enumerate(exercises, start=1):
             self.console.print(Text(f"Checking {exercise.id} ({number} of {len(exercises)}) …", style="dim"))
-            try:
-                verdict = checking.check_text(self.grader, self.progress, exercise, self.text)
-            except CourseError as error:
-                self.note = str(error)
-                failing = failing or exercise
-                continue
+            verdict = checking.check_text(self.grader, self.progress, exercise, self.text)
             self.verdicts[exercise.id] = verdict
-            if not verdict.passed:
-                failing = failing or exercise
-        if failing is None and exercises and self.current in exercises:
-            self._celebrate(exercises)
+            (right if verdict.passed else failing).append(exercise)
+        if failing:
+            self.current = failing[0]
+            self.note = f"{_listed(right)} right." if right else ""
+        elif right:
+            self.current = self.current if self.current in right else right[-1]
+            self.note = self._what_now(right)
         self._draw()
-        return failing
 
-    def _celebrate(self, exercises: list[Exercise]) -> None:
+    def _what_now(self, right: list[Exercise]) -> str:
         following = checking.next_exercise([self.chapter], self.progress, after=self.current)
         if following is None:
-            self.note = f"Chapter {self.chapter.number} is complete. Well done!"
-        elif following != self.current:
-            self.note = f"{self.current.id} is right. Press n for {following.id}, {following.title}, or just begin it."
+            return f"Chapter {self.chapter.number} is complete. Well done!"
+        return f"{_listed(right)} right. Press n for {following.id}, {following.title}, or just begin it."
 
     def _draw(self) -> None:
         self._clear()
@@ -151,7 +146,9 @@ class Watch:
 
     def _footer(self) -> None:
         if self.console.is_terminal:
-            keys = "   ".join(f"[{key}] {what}" for key, what in KEYS.items())
+            shown = self.progress.state(self.current.id).hints_shown
+            left = {"h": f"hint {shown + 1} of {len(self.current.hints)}"} if shown < len(self.current.hints) else {}
+            keys = "   ".join(f"[{key}] {what}" for key, what in (KEYS | left).items())
             self.console.print(Text(f"\nSave the file to check it.   {keys}", style="dim"))
         else:
             self.console.print("Waiting for the next save.")
@@ -159,6 +156,10 @@ class Watch:
     def _clear(self) -> None:
         if self.console.is_terminal:
             self.console.clear()
+
+
+def _listed(exercises: list[Exercise]) -> str:
+    return " and ".join(exercise.id for exercise in exercises) + (" is" if len(exercises) == 1 else " are")
 
 
 def touched(old: str, new: str, chapter: Chapter, graded: set[str]) -> list[Exercise]:

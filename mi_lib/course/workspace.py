@@ -98,7 +98,7 @@ class Workspace:
         which = chapter(which) if isinstance(which, str) else which
         path = self._path(which)
         # An editor that is saving may have emptied or moved the file for a moment: look again before repairing it.
-        for pause in (0.0, 0.1, 0.4, 1.0) if path.parent.exists() else (0.0,):
+        for pause in (0.0, 0.1, 0.3) if path.parent.exists() else (0.0,):
             time.sleep(pause)
             if path.is_file() and files.read_text(path).strip():
                 return path

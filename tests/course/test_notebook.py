@@ -125,6 +125,7 @@ def test_a_notebook_whose_metadata_a_tool_dropped_is_still_read(chapter, path):
     assert parts["90.2"] == sections.split(stubs.handed_out(chapter))["90.2"]
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_to_its_end_unsolved_wrong_and_right(course, path, tmp_path, monkeypatch):
     work = Workspace.init()
     monkeypatch.setenv("MI_WORKSPACE", str(work.path))

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
 import types
 
 import pytest
@@ -140,8 +146,6 @@ def test_a_damaged_workspace_json_is_written_again(work, broken):
 
 def test_answers_whose_mi_folder_was_deleted_are_adopted(work):
     work.write(exercise("90.1"), ANSWER, work.read(exercise("90.1"))[1])
-    import shutil
-
     shutil.rmtree(work.path / ".mi")
     assert Workspace.open().read(exercise("90.1"))[0] == ANSWER
 
@@ -195,3 +199,51 @@ def test_a_save_that_fails_leaves_the_old_file_whole(work, monkeypatch):
     monkeypatch.undo()
     assert (work.path / "ch90_sums" / "exercises.py").read_text() == before
     assert [p.name for p in (work.path / "ch90_sums").iterdir()] == ["exercises.py"]
+
+
+WRITER = """
+from mi_lib.course.index import exercise
+from mi_lib.course.workspace import Workspace
+work = Workspace.open()
+one = exercise("90.1")
+version = work.read(one)[1]
+for number in range(100000):
+    version = work.write(one, f"# %% [90.1] Add\\n# {number} {'x' * 5000}\\n", version)
+    print(number, flush=True)
+"""
+
+
+def test_killing_the_process_at_any_moment_leaves_the_last_save_whole(work):
+    moments = random.Random(0)
+    other = work.read(exercise("90.2"))[0]
+    for _ in range(5):
+        child = subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "0\n"
+        time.sleep(moments.uniform(0, 0.05))
+        os.kill(child.pid, signal.SIGKILL)
+        reported = [
+            "0",
+            *(line.strip() for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n")),
+        ]
+        child.wait()
+        text = work.read(exercise("90.1"))[0]
+        stored = int(text.splitlines()[1].split()[1])
+        assert stored in (int(reported[-1]), int(reported[-1]) + 1)
+        assert text == f"# %% [90.1] Add\n# {stored} {'x' * 5000}\n"
+        assert work.read(exercise("90.2"))[0] == other
+
+
+def test_a_byte_order_mark_and_foreign_line_ends_do_no_harm(work):
+    path = work.file("90")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert work.read(exercise("90.1"))[0].startswith("# %% [90.1] Add\r\n")
+    work.write(exercise("90.1"), ANSWER, work.read(exercise("90.1"))[1])
+    assert work.read(exercise("90.1"))[0] == ANSWER
+
+
+def test_a_text_that_cannot_be_stored_is_refused_and_the_file_stays(work):
+    before = work.text("90")
+    with pytest.raises(CourseError, match="cannot be stored"):
+        work.write(exercise("90.1"), ANSWER + "# \ud800", work.read(exercise("90.1"))[1])
+    assert work.text("90") == before
