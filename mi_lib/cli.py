@@ -153,7 +153,7 @@ def check(workspace: str | None, what: str | None, file: str | None, debug: bool
     from mi_lib.course.progress import Progress
 
     if file:
-        chapter, exercises = _named(what) if what else _of_notebook(file)
+        chapter, exercises = _named(what if what else _chapter_in(file))
         text = _submission(file, chapter)
         if debug:
             _debug(exercises, text if file.endswith(".ipynb") else Path(file))
@@ -556,14 +556,19 @@ def _named(what: str) -> tuple[Chapter, list[Exercise]]:
     return chapter, list(chapter.exercises)
 
 
-def _of_notebook(file: str) -> tuple[Chapter, list[Exercise]]:
-    if not file.endswith(".ipynb"):
-        raise CourseError(f"Say which chapter {file} answers: `mi check 02 --file {file}`.")
-    from mi_lib.course.notebook import chapter_of
-
+def _chapter_in(file: str) -> str:
+    """The number of the chapter that a submitted file answers."""
     _must_exist(file)
-    chapter = chapter_of(file)
-    return chapter, list(chapter.exercises)
+    if file.endswith(".ipynb"):
+        from mi_lib.course.notebook import chapter_of
+
+        return chapter_of(file).number
+    from mi_lib.course import files, sections
+
+    for section in sections.split(files.read_text(Path(file))):
+        if "." in section:
+            return section.split(".")[0]
+    raise CourseError(f"{file} has no line like `# %% [02.1]`, so it answers no exercise. Is it the right file?")
 
 
 def _submission(file: str, chapter: Chapter) -> str:

@@ -61,12 +61,6 @@ class Workspace:
         folder = Path(path or cls.default_path()).expanduser().absolute()
         if folder.exists() and not folder.is_dir():
             raise CourseError(f"{folder} is a file. Choose another name for the workspace: `mi init FOLDER`.")
-        try:
-            (folder / ".mi" / "backups").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CourseError(
-                f"A workspace cannot be made in {folder} ({error.strerror}). Choose another folder: `mi init FOLDER`."
-            ) from error
         workspace = cls(folder)
         workspace._check_layout()
         for each in chapters():
@@ -170,8 +164,7 @@ class Workspace:
         return self.path / which.name / "exercises.py"
 
     def _backup_path(self, name: str) -> Path:
-        stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H%M%S_%f")
-        return self.path / ".mi" / "backups" / f"{stamp}_{name}"
+        return self.path / ".mi" / "backups" / f"{_stamp()}_{name}"
 
     @staticmethod
     def _section(path: Path, text: str, section: str) -> str:
@@ -182,13 +175,14 @@ class Workspace:
 
     def _check_layout(self) -> None:
         """Read `.mi/workspace.json`; write it again if it is missing, broken or old."""
+        self._make_room()
         path = self.path / ".mi" / "workspace.json"
         layout: Any = None
         if path.exists():
             try:
                 layout = json.loads(path.read_text("utf-8"))["version"]
             except (OSError, ValueError, KeyError, TypeError):
-                shutil.copy2(path, self._new_backup("workspace.json"))
+                os.replace(path, self._backup_path("workspace.json"))
                 self.notices.append(f"{path} was damaged and was written again; your answers were not touched.")
         if isinstance(layout, int) and layout > LAYOUT:
             raise CourseError(
@@ -196,25 +190,33 @@ class Workspace:
                 "(`git pull`, then `make setup`) and try again; nothing was changed."
             )
         if layout != LAYOUT:
-            self._upgrade(layout)
-            (self.path / ".mi" / "backups").mkdir(parents=True, exist_ok=True)
+            self._upgrade()
             files.write_atomically(path, json.dumps({"version": LAYOUT}) + "\n")
 
-    def _upgrade(self, layout: int | None) -> None:
+    def _make_room(self) -> None:
+        """Make `.mi/backups`; a file that stands in its way is put aside."""
+        for folder in (self.path / ".mi", self.path / ".mi" / "backups"):
+            if folder.exists() and not folder.is_dir():
+                aside = folder.with_name(f"{folder.name}.damaged_{_stamp()}")
+                os.replace(folder, aside)
+                self.notices.append(f"{folder} must be a folder and was a file; the file is now {aside.name}.")
+        try:
+            (self.path / ".mi" / "backups").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CourseError(
+                f"A workspace cannot be kept in {self.path} ({error.strerror}). Choose another: `mi init FOLDER`."
+            ) from error
+
+    def _upgrade(self) -> None:
         """From an older layout. Version 1 kept the chapters' files side by side, as `ch02_induction_heads.py`."""
         for old in sorted(self.path.glob("ch[0-9][0-9]_*.py")):
             target = self.path / old.stem / "exercises.py"
             if target.exists():
                 continue  # both are there: leave the old file where it is, a person must choose
             target.parent.mkdir(exist_ok=True)
-            shutil.copy2(old, self._new_backup(old.name))
+            shutil.copy2(old, self._backup_path(old.name))
             os.replace(old, target)
             self.notices.append(f"{old.name} moved to {target.relative_to(self.path)}, its place in this version.")
-
-    def _new_backup(self, name: str) -> Path:
-        target = self._backup_path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return target
 
     def _complete(self, which: Chapter) -> None:
         """Add a chapter's file, or the sections that a newer course has and the file has not."""
@@ -258,6 +260,10 @@ class Workspace:
             )
         elif known:
             self.notices.append(f"{path} was missing or empty. It was written again as it was handed out.")
+
+
+def _stamp() -> str:
+    return datetime.datetime.now().strftime("%Y-%m-%d_%H%M%S_%f")
 
 
 def _insert(have: dict[str, str], new: dict[str, str], order: list[str]) -> dict[str, str]:

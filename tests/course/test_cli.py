@@ -148,6 +148,7 @@ def test_a_file_of_someone_else_is_graded_and_not_recorded(mi, work, tmp_path):
     (tmp_path / "theirs.py").write_text(work.text("90"))
     answer(work, "90.1", WRONG)
     assert mi("check", "90.1", "--file", str(tmp_path / "theirs.py"))[0] == 0
+    assert "2 of 5 points" in mi("check", "--file", str(tmp_path / "theirs.py"))[1]
     assert not json.loads(mi("list", "--json")[1])[0]["exercises"][0]["passed"]
 
 
@@ -161,6 +162,12 @@ def test_a_notebook_is_graded_like_the_file_and_its_answers_are_carried_over(mi,
     code, out, _ = mi("notebook", "90", "--into-workspace", target)
     assert (code, "Carried over: 90.1" in out) == (0, True)
     assert mi("check", "90.1")[0] == 0
+
+
+def test_a_file_that_answers_nothing_is_explained(mi, tmp_path):
+    (tmp_path / "other.py").write_text("x = 1\n")
+    code, _, err = mi("check", "--file", str(tmp_path / "other.py"))
+    assert (code, "answers no exercise" in err) == (2, True)
 
 
 def test_a_notebook_goes_into_the_workspace_unless_told_otherwise(mi, work):
@@ -228,7 +235,7 @@ def test_a_breakpoint_stops_in_the_learners_file(course, tmp_path):
         (["check", "90.9"], "has no exercise 90.9"),
         (["check", "abc"], "There is no chapter 'abc'"),
         (["check", "90", "--file", "nowhere.py"], "There is no file nowhere.py"),
-        (["check", "--file", "some.py"], "Say which chapter"),
+        (["check", "--file", "some.py"], "There is no file some.py"),
         (["check", "90", "--debug"], "one exercise at a time"),
         (["hint", "ninety"], "chapter.number"),
         (["notebook", "90", "--into-workspace", "nowhere.ipynb"], "There is no file nowhere.ipynb"),

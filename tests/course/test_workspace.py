@@ -144,6 +144,23 @@ def test_a_damaged_workspace_json_is_written_again(work, broken):
     assert opened.text("90") == work.text("90")
 
 
+@pytest.mark.parametrize("name", [".mi", ".mi/backups"])
+def test_a_file_in_place_of_one_of_our_folders_is_put_aside(work, name):
+    shutil.rmtree(work.path / name)
+    (work.path / name).write_text("what is this")
+    opened = Workspace.open()
+    assert "was a file" in opened.notices[0]
+    kept = next((work.path / name).parent.glob("*.damaged_*"))
+    assert kept.read_text() == "what is this"
+    assert opened.text("90") == work.text("90")
+
+
+def test_a_folder_in_place_of_workspace_json_is_put_aside(work):
+    (work.path / ".mi" / "workspace.json").unlink()
+    (work.path / ".mi" / "workspace.json").mkdir()
+    assert "damaged" in Workspace.open().notices[0]
+
+
 def test_answers_whose_mi_folder_was_deleted_are_adopted(work):
     work.write(exercise("90.1"), ANSWER, work.read(exercise("90.1"))[1])
     shutil.rmtree(work.path / ".mi")
