@@ -7,6 +7,7 @@ one by one, so that grading, drawing and the terminal are never touched by two a
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import re
@@ -201,9 +202,13 @@ def run(workspace: Workspace, chapter: Chapter, *, poll: bool = False, console: 
             _loop(watch, events)
         except KeyboardInterrupt:
             pass
+        except OSError as error:
+            if error.errno != errno.EIO:  # drawing on a terminal that is gone ends the watch, like its last key would
+                raise
         finally:
             stop.set()
-    console.print("Your answers and progress are saved.")
+    with contextlib.suppress(OSError):  # the terminal may be what ended us
+        console.print("Your answers and progress are saved.")
 
 
 def _loop(watch: Watch, events: queue.Queue[tuple[str, str]]) -> None:
@@ -280,7 +285,8 @@ def _keyboard(events: queue.Queue[tuple[str, str]], stop: threading.Event) -> It
         stop.set()
         signal.signal(signal.SIGCONT, resumed)
         reader.join(timeout=1)
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def _read_keys(descriptor: int, events: queue.Queue[tuple[str, str]], stop: threading.Event) -> None:
@@ -290,9 +296,13 @@ def _read_keys(descriptor: int, events: queue.Queue[tuple[str, str]], stop: thre
         ready, _, _ = select.select([descriptor], [], [], 0.2)
         if not ready:
             continue
-        data = os.read(descriptor, 32)
-        if not data:
-            return  # the terminal is gone
+        try:
+            data = os.read(descriptor, 32)
+        except OSError:
+            data = b""
+        if not data:  # the terminal is gone
+            events.put(("key", "q"))
+            return
         for key in data.decode("utf-8", "ignore").lower():
             if key in KEYS:
                 events.put(("key", key))

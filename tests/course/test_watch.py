@@ -125,6 +125,15 @@ def test_with_polling_a_save_is_seen_and_a_signal_gives_the_terminal_back(work, 
 
 
 @pytest.mark.slow
+def test_it_ends_when_its_terminal_is_closed(work, start):
+    terminal = start()
+    os.close(terminal.slave)
+    os.close(terminal.master)
+    terminal.master, terminal.slave = pty.openpty()  # for the fixture to close
+    terminal.process.wait(timeout=10)
+
+
+@pytest.mark.slow
 def test_without_a_terminal_it_watches_all_the_same(work):
     process = subprocess.Popen(
         [sys.executable, "-m", "mi_lib.cli", "watch"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
