@@ -20,19 +20,16 @@ from mi_lib.course.grading import wire
 from mi_lib.course.grading.codec import encode
 from mi_lib.course.grading.crossing import from_learner
 from mi_lib.course.grading.session import Session, forbid_typing, plain_error
+from mi_lib.course.grading.wire import LINE_LOST
 
 
 def run(channel: socket.socket, output: int, folder: str, limits: dict[str, int]) -> NoReturn:
     """Become the learner's process. Never returns."""
-    code = 1
     try:
         _prepare(channel, output, folder, limits)
         _serve(channel)
-        code = 0
-    except (ConnectionError, wire.WireError):
-        pass  # the judge has hung up
     finally:
-        os._exit(code)  # no atexit handlers of the server, no clean-up of shared state
+        os._exit(LINE_LOST)  # no atexit handlers of the server, no clean-up of what is shared with it
 
 
 def _prepare(channel: socket.socket, output: int, folder: str, limits: dict[str, int]) -> None:

@@ -8,16 +8,27 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 START_SECONDS = 120  # importing torch from a cold disk
+
+
+def _memory() -> int:
+    """4 GiB, or half of what the machine has if that is less."""
+    try:
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        physical = 8 * 2**30
+    return min(4 * 2**30, physical // 2)
 
 
 @dataclass(frozen=True)
@@ -25,7 +36,7 @@ class Limits:
     """What a learner's process may use. Seconds are those of one exercise, all its tests together."""
 
     seconds: float = 20.0
-    memory_bytes: int = 4 * 2**30
+    memory_bytes: int = field(default_factory=_memory)
     output_bytes: int = 10 * 10**6
     file_bytes: int = 100 * 2**20
     processes: int = 32
@@ -48,7 +59,7 @@ class Limits:
             "private empty folder, clean environment, no keyboard",
         ]
         if sys.platform.startswith("linux"):
-            words.insert(2, f"memory limit {self.memory_bytes / 2**30:g} GiB")
+            words.insert(2, f"memory limit {self.memory_bytes / 2**30:.2g} GiB")
             words.append(f"at most {self.processes} processes, all of them ended with the run")
         return words
 
@@ -59,9 +70,11 @@ class ServerGone(Exception):
 
 @dataclass(frozen=True)
 class Forked:
-    """A learner's process as the server made it: its number, our end of its channel, and what it prints."""
+    """A learner's process as the server made it: its number, its folder, our end of its channel, what it prints."""
 
+    run: int
     pid: int
+    folder: str
     channel: socket.socket
     output: int
 
@@ -87,6 +100,7 @@ class ForkServer:
         self.control = ours
         self._buffer = b""
         self._ready = False
+        self._run = 0
 
     @property
     def alive(self) -> bool:
@@ -97,22 +111,25 @@ class ForkServer:
         if not self._ready:
             self._wait_for("ready", START_SECONDS)
             self._ready = True
+        folder = tempfile.mkdtemp(prefix="mi-grading-")  # the server removes it, with whatever is in it then
         channel, theirs = socket.socketpair()
         output, write_end = os.pipe()
         try:
-            message = json.dumps({"fork": limits.to_server()}).encode() + b"\n"
+            self._run += 1
+            message = json.dumps({"fork": limits.to_server(), "run": self._run, "folder": folder}).encode() + b"\n"
             socket.send_fds(self.control, [message], [theirs.fileno(), write_end])
             pid = self._wait_for("forked", 30)["forked"]
         except BaseException as error:
             channel.close()
             os.close(output)
+            shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, OSError):
                 raise ServerGone from error
             raise
         finally:
             theirs.close()
             os.close(write_end)
-        return Forked(pid, channel, output)
+        return Forked(self._run, pid, folder, channel, output)
 
     def _wait_for(self, key: str, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
@@ -120,7 +137,7 @@ class ForkServer:
             notice = self.notice(max(0.0, deadline - time.monotonic()))
             if notice is None:
                 raise ServerGone(f"the grading server did not answer ({key})")
-            if key in notice:
+            if key in notice and notice.get("run", self._run) == self._run:
                 return notice
 
     def notice(self, seconds: float) -> dict[str, Any] | None:
@@ -140,9 +157,18 @@ class ForkServer:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return json.loads(line)
 
-    def kill(self) -> None:
+    def ended(self, run: int, seconds: float) -> dict[str, Any] | None:
+        """The notice that this run has ended, if it comes within so many seconds. ServerGone if it never will."""
+        deadline = time.monotonic() + seconds
+        while (notice := self.notice(max(0.0, deadline - time.monotonic()))) is not None:
+            if "ended" in notice and notice["run"] == run:
+                return notice
+        return None
+
+    def kill(self, run: int) -> None:
+        """Have a run's processes killed; the notice of its end follows."""
         with suppress(OSError):
-            self.control.sendall(b'{"kill": true}\n')
+            self.control.sendall(json.dumps({"kill": run}).encode() + b"\n")
 
     def close(self) -> None:
         """Hang up: the server buries what is left and ends."""

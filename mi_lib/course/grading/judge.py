@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mi_lib.course.grading import wording
 from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
 from mi_lib.course.grading.marks import GraderTest, tests_in
 from mi_lib.course.grading.verdict import Verdict
@@ -70,23 +71,27 @@ class Grader:
             sentence = f"The course has no tests for exercise {exercise.id}, so it cannot be graded. Please report it."
             return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=sentence, course_fault=True)
         with self._lock:
-            for attempt in (1, 2):  # a server that died since the last run, or dies in this one, is replaced once
+            for _ in range(2):  # a server that died since the last run, or dies in this one, is replaced once
                 try:
-                    run = Run(self._alive_server(), limits, text, filename, exercise.id)
-                    with run:
+                    with Run(self._alive_server(), limits, text, filename, exercise.id) as run:
                         outcomes = [run.test(test) for test in tests]
-                    break
                 except ServerGone:
-                    if attempt == 2:
-                        raise
                     self._discard_server()
-        return make_verdict(exercise, outcomes, run.printed, time.monotonic() - started, limits.in_words())
+                else:
+                    seconds = time.monotonic() - started
+                    return make_verdict(exercise, outcomes, run.printed, seconds, limits.in_words())
+        return Verdict(exercise.id, "crashed", 0, exercise.points, diagnosis=wording.server_gone())
 
     def run(self, text: str, filename: str, exercise_id: str, limits: Limits) -> Run:
         """An open run, test by test (for pytest). Only one may be open at a time."""
         from mi_lib.course.grading.runs import Run
 
         return Run(self._alive_server(), limits, text, filename, exercise_id)
+
+    @property
+    def server_pid(self) -> int:
+        """The process number of the fork server, 0 if there is none (for `mi doctor`)."""
+        return self._server.popen.pid if self._server else 0
 
     def _alive_server(self) -> ForkServer:
         if self._server is None or not self._server.alive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shutil
 import signal
 import time
 from contextlib import suppress
@@ -50,7 +51,9 @@ class Process:
     def __init__(self, server: ForkServer, limits: Limits) -> None:
         forked = server.fork(limits)
         self.server = server
+        self.run = forked.run
         self.pid = forked.pid
+        self.folder = forked.folder
         self.limits = limits
         self.channel = forked.channel
         self.output = forked.output
@@ -148,7 +151,9 @@ class Process:
         if self.output in readable:
             self._drain()
         if self.server.control in readable and self.channel not in readable:
-            raise self._gone()
+            self._ended = self._ended or self.server.ended(self.run, 0)
+            if self._ended:
+                raise self._gone()
         return self.channel in readable, self.channel in writable
 
     def _drain(self) -> None:
@@ -176,7 +181,7 @@ class Process:
     def _gone(self) -> Stopped:
         """The process ended by itself: find out how."""
         ended = self._end(wait=2.0)
-        if ended is None:
+        if ended is None or ended["ended"] == wire.LINE_LOST:
             self.stopped = Stopped("crashed", wording.confused())
         elif ended["why"] == "processes":
             self.stopped = Stopped("crashed", wording.too_many_processes(self.limits.processes))
@@ -193,21 +198,15 @@ class Process:
     def _end(self, wait: float = 0.0) -> dict[str, Any] | None:
         """See the process buried. `wait`: seconds in which it may end by itself before it is killed."""
         try:
-            self._ended = self._ended or (self._next_end(wait) if wait else None)
+            self._ended = self._ended or (self.server.ended(self.run, wait) if wait else None)
             if self._ended is None:
-                self.server.kill()
-                self._ended = self._next_end(6.0)
+                self.server.kill(self.run)
+                self._ended = self.server.ended(self.run, 6.0)
         except ServerGone:
             with suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
+            shutil.rmtree(self.folder, ignore_errors=True)
         return self._ended
-
-    def _next_end(self, seconds: float) -> dict[str, Any] | None:
-        deadline = time.monotonic() + seconds
-        while (notice := self.server.notice(max(0.0, deadline - time.monotonic()))) is not None:
-            if "ended" in notice:
-                return notice
-        return None
 
     def close(self) -> None:
         """End the process and everything that came of it; `printed` is complete after this."""

@@ -4,9 +4,11 @@
 
 FD is a socket to the judge. Requests and notices are JSON lines:
 
-    judge → server   {"fork": {limits}}  with two file descriptors: the child's channel, and where it prints
-                     {"kill": true}
-    server → judge   {"ready": true}, {"forked": pid}, {"ended": code or -signal, "why": null, "processes" or "killed"}
+    judge → server   {"fork": {limits}, "run": n, "folder": path}  with two file descriptors: channel and output
+                     {"kill": n}
+    server → judge   {"ready": true}
+                     {"forked": pid, "run": n}
+                     {"ended": code or -signal, "why": null, "processes" or "killed", "run": n}
 
 It imports and never computes, because OpenMP does not survive a fork. When the judge goes (the socket closes, even
 after kill -9), it kills the learner's process with everything that came of it, and ends. On Linux it is the "child
@@ -16,6 +18,7 @@ subreaper": a grandchild that detaches itself becomes a child of the server, and
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -24,13 +27,25 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
+from contextlib import suppress
 from typing import Any
 
 from mi_lib.course.grading import child
 
 _PRELOAD = ("einops", "jaxtyping", "mi_lib.models", "mi_lib.induction", "mi_lib.worlds.repeats", "tokenizers")
+# The first step of an optimizer needs torch._dynamo, which takes a second to import. So it is imported when nobody has
+# asked for anything for a while, and in pieces, so that whoever asks then waits for one piece at most.
+_LATER = (
+    "sympy",
+    "torch.fx.experimental.symbolic_shapes",
+    "torch._inductor",
+    "torch.distributed.tensor",
+    "torch._functorch.aot_autograd",
+    "torch._dynamo",
+    "torch.optim",
+)
+IDLE_SECONDS = 2.0
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 WATCH_SECONDS = 0.25  # how often the number of processes is looked at
 
@@ -41,6 +56,7 @@ class Server:
     def __init__(self, control: socket.socket) -> None:
         self.control = control
         self.pid = 0
+        self.run = 0  # the number of the latest fork, so that the judge never takes an old notice for a new one
         self.folder = ""
         self.max_processes = 0
         self.why: str | None = None
@@ -56,22 +72,24 @@ class Server:
 
     def loop(self) -> None:
         self.say({"ready": True})
+        later = list(_LATER)
         while os.getppid() == self.parent:
             sources: list[Any] = [self.control, self.wake_read]
-            readable, _, _ = select.select(sources, [], [], WATCH_SECONDS if self.pid else 5)
+            patience = WATCH_SECONDS if self.pid else IDLE_SECONDS
+            readable, _, _ = select.select(sources, [], [], patience)
             if self.wake_read in readable:
                 os.read(self.wake_read, 4096)
             if self.control in readable and not self.listen():
                 break
             if self.pid:
                 self.watch()
+            elif later and not readable:
+                preload(later.pop(0))
         self.bury(None)
 
     def say(self, notice: dict) -> None:
-        try:
+        with suppress(OSError):  # if the judge is gone, the next read of the socket says so too
             self.control.sendall(json.dumps(notice).encode() + b"\n")
-        except OSError:
-            return  # the judge is gone; the next read of the socket says so too
 
     def listen(self) -> bool:
         """Read what there is; False when the judge has hung up."""
@@ -86,15 +104,17 @@ class Server:
         for line in lines:
             request = json.loads(line)
             if "fork" in request:
+                self.bury(None)  # the judge was interrupted and has forgotten the one before
+                self.run = request["run"]
+                self.folder = request["folder"]
                 self.fork(request["fork"])
-            elif "kill" in request and self.pid:
+            elif request.get("kill") == self.run and self.pid:
                 self.why = self.why or "killed"
                 self.bury(None)
         return True
 
     def fork(self, limits: dict[str, int]) -> None:
         (channel, output), self.descriptors = self.descriptors[:2], self.descriptors[2:]
-        self.folder = tempfile.mkdtemp(prefix="mi-grading-")
         self.max_processes, self.why = limits["processes"], None
         self.pid = os.fork()
         if not self.pid:
@@ -103,7 +123,7 @@ class Server:
             child.run(socket.socket(fileno=channel), output, self.folder, limits)
         os.close(channel)
         os.close(output)
-        self.say({"forked": self.pid})
+        self.say({"forked": self.pid, "run": self.run})
 
     def watch(self) -> None:
         """Has the learner's process ended? Have too many come of it?"""
@@ -130,7 +150,7 @@ class Server:
         found = kill_tree(self.pid, reaped=status is not None)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.pid = 0
-        self.say({"ended": status if status is not None else found, "why": self.why})
+        self.say({"ended": status if status is not None else found, "why": self.why, "run": self.run})
 
 
 def kill_tree(pid: int, reaped: bool = False) -> int:
@@ -183,17 +203,13 @@ def descendants() -> list[int]:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with suppress(OSError):
         os.kill(pid, signal.SIGKILL)
-    except OSError:
-        return
 
 
 def _kill_group(pid: int) -> None:
-    try:
+    with suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
-    except OSError:
-        return
 
 
 def _prctl(option: int, value: int) -> bool:
@@ -205,14 +221,18 @@ def _prctl(option: int, value: int) -> bool:
         return False
 
 
+def preload(name: str) -> None:
+    """Import a module that learners' code is likely to use; one that is not installed is theirs to be told about."""
+    with suppress(ImportError):
+        importlib.import_module(name)
+    gc.freeze()  # a child's garbage collector need not look through (and so copy) what the server holds
+
+
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     for name in _PRELOAD:
-        try:
-            importlib.import_module(name)
-        except ImportError:  # not a part of this installation: a learner who imports it is told so
-            continue
+        preload(name)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     Server(control).loop()
 

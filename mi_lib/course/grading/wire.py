@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HEADER = struct.Struct(">QQ")
+LINE_LOST = 97  # the exit code of a learner's process that can no longer reach the judge
 MAX_JSON = 32 * 2**20
-MAX_RAW = 512 * 2**20
+MAX_RAW = 256 * 2**20
 MAX_BUFFERS = 100_000
 
 

@@ -67,7 +67,7 @@ def too_many_processes(limit: int) -> str:
 
 def out_of_memory(gigabytes: float) -> str:
     return (
-        f"Your code asked for more memory than the {gigabytes:g} GB an exercise may use. Look for a tensor that is "
+        f"Your code asked for more memory than the {gigabytes:.2g} GB an exercise may use. Look for a tensor that is "
         "larger than you think: print the shapes, and check what is broadcast against what."
     )
 
@@ -130,6 +130,13 @@ def confused() -> str:
     return (
         "Your code disturbed the line to the grader (it wrote to or closed files that are not its own), so there was "
         "no answer to look at. Take calls such as os.close, os.dup2 or os.write on foreign numbers out."
+    )
+
+
+def server_gone() -> str:
+    return (
+        "The grading server ended twice while your code ran, so there was no answer to look at. If your code calls "
+        "os.kill, take it out; if not, `mi doctor` shows what is wrong with this installation."
     )
 
 

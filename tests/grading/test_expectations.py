@@ -1,0 +1,157 @@
+"""What a comparison accepts, and the sentence that it tells otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mi_lib.course.grading import Handle, Wrong, expect, expect_close, expect_equal, expect_raises
+from mi_lib.course.grading.process import AnswerError
+
+WANT = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.5]])
+
+
+def told(function, *args, **kwargs) -> str:
+    with pytest.raises(Wrong) as caught:
+        function(*args, **kwargs)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "got",
+    [
+        WANT,
+        WANT.double(),
+        WANT.half(),
+        (WANT * 1.001).bfloat16(),
+        WANT.t().contiguous().t(),
+        WANT.numpy(),
+        WANT.tolist(),
+        tuple(map(tuple, WANT.tolist())),
+        [row.clone() for row in WANT],
+        WANT + 1e-7,
+    ],
+    ids=["same", "float64", "float16", "bfloat16", "non-contiguous", "numpy", "list", "tuple", "rows", "rounding"],
+)
+def test_a_right_answer_passes_in_any_form(got):
+    expect_close(got, WANT, "the scores")
+
+
+def test_a_number_may_be_a_tensor_or_a_numpy_scalar():
+    for got in (2.5, torch.tensor(2.5), np.float32(2.5), np.array(2.5)):
+        expect_close(got, 2.5, "the loss")
+    expect_close(3, 3.0, "the loss")
+
+
+def test_strict_asks_for_a_tensor():
+    assert "should be a torch tensor" in told(expect_close, WANT.tolist(), WANT, "the scores", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("got", "sentence"),
+    [
+        (None, "your function returned None. Is a `return` missing"),
+        ("abc", "should be a tensor of shape (2, 3), but your code gave 'abc'"),
+        ([[1.0], [2.0, 3.0]], "should be a tensor of shape (2, 3)"),
+        (WANT > 3, "Did you return a mask?"),
+        (Handle(lambda *a: None, 1, "generator", False), "a generator (wrap it in list(...))"),
+        (WANT.t(), "should have shape (2, 3), but yours has shape (3, 2). The sizes are right but in another order"),
+        (WANT[:, None], "Only axes of size 1 differ"),
+        (WANT.expand(4, 2, 3), "Axis 0 (of size 4) is still there"),
+        (WANT[:, :2], "Axis 1 is off by one"),
+        (WANT.sum(), "should have shape (2, 3)"),
+        (WANT * float("nan"), "holds NaN (not a number) everywhere"),
+        (torch.where(WANT == 5, float("nan"), WANT), "NaN (not a number) at 1 of 6 places, first at [1, 1]"),
+        (torch.where(WANT == 5, float("inf"), WANT), "is infinite at 1 of 6 places, first at [1, 1]"),
+        (-WANT, "Only the sign is wrong."),
+        (WANT * 3, "Every number is 3 times what it should be."),
+        (WANT - 0.5, "Every number is 0.5 too small."),
+        (torch.where(WANT == 5, 0.0, WANT), "wrong at 1 of 6 places: at [1, 1], for example, it should be 5"),
+    ],
+)
+def test_a_wrong_answer_is_told_what_is_wrong_with_it(got, sentence):
+    assert sentence in told(expect_close, got, WANT, "the score of each head")
+
+
+def test_a_square_answer_that_is_transposed_is_told_so():
+    square = torch.arange(9.0).reshape(3, 3)
+    assert "looks transposed: with axes 0 and 1 exchanged" in told(expect_close, square.t(), square, "the pattern")
+
+
+def test_a_single_number_of_the_wrong_shape_is_told_so():
+    assert "should be a single number, but yours has shape (3,)" in told(expect_close, torch.ones(3), 1.0, "the loss")
+
+
+def test_names_of_axes_are_used():
+    sentence = told(expect_close, WANT + torch.eye(3)[:2], WANT, "the scores", axes="layer head")
+    assert "at [0, 0] (layer head)" in sentence
+
+
+def test_a_known_mistake_has_its_own_sentence_even_when_its_shape_differs():
+    mistakes = {"You forgot to average.": WANT.expand(4, 2, 3), "You took the log.": WANT.log()}
+    assert told(expect_close, WANT.log(), WANT, "x", mistakes=mistakes) == "You took the log."
+    assert told(expect_close, WANT.expand(4, 2, 3), WANT, "x", mistakes=mistakes) == "You forgot to average."
+
+
+def test_a_mistake_that_happens_to_be_right_here_is_no_mistake():
+    expect_close(WANT, WANT, "x", mistakes={"You did it another way.": WANT})
+
+
+def test_half_precision_is_no_excuse_for_a_wrong_number():
+    assert told(expect_close, (WANT * 1.1).bfloat16(), WANT, "x")
+
+
+def test_expected_nan_and_infinity_are_right():
+    want = torch.tensor([float("nan"), float("inf"), 1.0])
+    expect_close(want.clone(), want, "x")
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        ([(1, 3), (1, 5)], [(1, 3), (1, 5)]),
+        (((1, 3), (1, 5)), [(1, 3), (1, 5)]),
+        (torch.tensor([1, 2]), [1, 2]),
+        ([1, 2], torch.tensor([1, 2])),
+        (np.int64(3), 3),
+        ({"a": [1]}, {"a": (1,)}),
+        ({1, 2}, frozenset({2, 1})),
+        ("blocks.1", "blocks.1"),
+        (torch.tensor([True, False]), torch.tensor([True, False])),
+    ],
+)
+def test_equal_things_are_equal(got, want):
+    expect_equal(got, want, "the heads")
+
+
+@pytest.mark.parametrize(
+    ("got", "want", "sentence"),
+    [
+        ([(1, 3)], [(1, 4)], "The heads should be [(1, 4)], but your code gave [(1, 3)]."),
+        (1, True, "should be True, but your code gave 1"),
+        ("a", None, "should be None"),
+        ({"a": 1}, {"b": 1}, "{'b': 1}"),
+        (torch.tensor([1, 2]), torch.tensor([1, 3]), "at 1, for example, it should be 3, but your code gave 2"),
+        (Handle(lambda *a: None, 1, "Yes", False), 3, "an object of type Yes"),
+    ],
+)
+def test_unequal_things_are_told(got, want, sentence):
+    assert sentence in told(expect_equal, got, want, "the heads")
+
+
+def test_expect_tells_its_sentence():
+    expect(torch.tensor(True), "fine")
+    assert told(expect, 0 > 1, "Zero is not more than one.") == "Zero is not more than one."
+
+
+def test_an_expected_exception_passes_another_one_does_not_and_none_is_told():
+    def raised(name):
+        raise AnswerError({"type": name, "text": "no"})
+
+    with expect_raises("ValueError|KeyError", "Say no."):
+        raised("KeyError")
+    with pytest.raises(AnswerError), expect_raises("ValueError", "Say no."):
+        raised("TypeError")
+    with pytest.raises(Wrong, match="Say no"), expect_raises("ValueError", "Say no."):
+        pass
