@@ -81,7 +81,11 @@ def on_network(path: Path) -> bool:
         mounts = Path("/proc/self/mountinfo").read_text("utf-8")
     except OSError:
         return False
-    place = os.path.realpath(path)
+    return file_system(os.path.realpath(path), mounts).startswith(_NETWORK)
+
+
+def file_system(place: str, mounts: str) -> str:
+    """The kind of file system ("ext4", "nfs4", ...) that a path lies on, given the text of /proc/self/mountinfo."""
     best, kind = "", ""
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
@@ -89,7 +93,7 @@ def on_network(path: Path) -> bool:
         inside = place == mount or place.startswith(mount.rstrip("/") + "/")
         if inside and len(mount) >= len(best):
             best, kind = mount, after.split()[0]
-    return kind.startswith(_NETWORK)
+    return kind
 
 
 def _sync_folder(folder: Path) -> None:

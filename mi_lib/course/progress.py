@@ -170,7 +170,9 @@ class Progress:
             except sqlite3.Error as error:
                 if not _is_damage(error):
                     raise
-                self._put_aside()
+                with files.locked(self.path.with_name("progress.lock")):
+                    if self._damaged():  # else another process has just put it aside
+                        self._put_aside()
                 return self._transaction(work, check=True)
         except sqlite3.Error as error:
             raise self._explain(error) from error
@@ -215,21 +217,53 @@ class Progress:
         """False if the file was deleted while we ran (SQLite then begins an empty one)."""
         return db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'predictions'").fetchone()[0] == 1
 
+    def _damaged(self) -> bool:
+        try:
+            self._connect(check=True).close()
+        except sqlite3.Error as error:
+            return _is_damage(error)
+        return False
+
     def _put_aside(self) -> None:
         stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H%M%S_%f")
         aside = self.path.with_name(f"{self.path.name}.damaged_{stamp}")
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
+        rows = self._salvage(aside)
         self.notice = (
-            f"The progress file was damaged. It was kept as {aside.name} and a new one was begun; "
-            "your answers are in your exercise files: check them again and they count."
+            f"The progress file was damaged. It was kept as {aside.name}, and a new one was begun with the {rows} "
+            "entries that could still be read. Your answers are in your exercise files: check them again to be sure."
         )
+
+    def _salvage(self, aside: Path) -> int:
+        """Copy every row that can still be read out of a damaged file. Returns how many."""
+        rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in ("attempts", "help", "predictions")}
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(_read_only(aside)) as old:
+            for table, found in rows.items():
+                # From both ends: a damaged page stops a scan, and what lies behind it is met from the other side.
+                for order in ("ASC", "DESC"):
+                    with contextlib.suppress(sqlite3.Error):
+                        for row in old.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY rowid {order}"):
+                            found.append(row)
+
+        def insert(db: sqlite3.Connection) -> int:
+            for table, found in rows.items():
+                for row in found:
+                    with contextlib.suppress(sqlite3.Error):  # a row that lost a required value
+                        db.execute(f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(row))})", row)
+            return sum(db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in rows)
+
+        return self._transaction(insert, check=True)
 
     def _explain(self, error: sqlite3.Error) -> CourseError:
         if "locked" in str(error):
             return CourseError(f"{self.path} is in use by another program. Close it, or wait a moment, and try again.")
         return CourseError(f"{self.path} cannot be used ({error}). Check that the disk has room and is writable.")
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -73,6 +74,26 @@ def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(progress, content):
     assert next(progress.path.parent.glob("*.damaged_*")).read_bytes() == content
     fresh.record(verdict(), "text")
     assert Progress(progress.path).state("90.1").passed
+
+
+def test_what_can_still_be_read_of_a_damaged_file_is_carried_over(progress):
+    for number in range(300):
+        progress.record(verdict(passed=number == 0), f"text {number} " + "x" * 2000)
+    progress.mark_solution_seen("90.2")
+    with contextlib.closing(sqlite3.connect(progress.path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(progress.path.read_bytes())
+    middle = len(data) // 2 // 4096 * 4096
+    data[middle : middle + 4096] = b"\xff" * 4096
+    progress.path.write_bytes(data)
+    fresh = Progress(progress.path)
+    assert "could still be read" in fresh.notice
+    kept = [attempt.source.split()[1] for attempt in fresh.attempts("90.1")]
+    assert kept[0] == "0"
+    assert kept[-1] == "299"
+    assert len(kept) > 290
+    assert fresh.state("90.1").passed
+    assert fresh.state("90.2").solution_seen
 
 
 def test_damage_that_appears_while_running_does_not_lose_the_attempt_at_hand(progress):
@@ -168,3 +189,18 @@ def test_killing_the_process_at_any_moment_loses_nothing_that_was_stored(course,
         assert len(stored) <= len(acknowledged) + 6
         missing = [number for number in acknowledged if acknowledged.count(number) > stored.count(number)]
         assert missing == []
+
+
+def test_of_two_programs_that_meet_the_damage_one_puts_it_aside(progress):
+    other = Progress(progress.path)
+    for suffix in ("-wal", "-shm"):
+        progress.path.with_name(progress.path.name + suffix).unlink(missing_ok=True)
+    progress.path.write_bytes(b"\0garbage\0" * 1000)
+    programs = [progress, other]
+    threads = [threading.Thread(target=program.record, args=(verdict(), "text")) for program in programs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert progress.state("90.1").attempts == 2
+    assert len(list(progress.path.parent.glob("*.damaged_*"))) == 1
