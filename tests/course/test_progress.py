@@ -77,7 +77,7 @@ def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(progress, content):
 
 
 def test_what_can_still_be_read_of_a_damaged_file_is_carried_over(progress):
-    for number in range(300):
+    for number in range(60):
         progress.record(verdict(passed=number == 0), f"text {number} " + "x" * 2000)
     progress.mark_solution_seen("90.2")
     with contextlib.closing(sqlite3.connect(progress.path)) as db:
@@ -90,8 +90,8 @@ def test_what_can_still_be_read_of_a_damaged_file_is_carried_over(progress):
     assert "could still be read" in fresh.notice
     kept = [attempt.source.split()[1] for attempt in fresh.attempts("90.1")]
     assert kept[0] == "0"
-    assert kept[-1] == "299"
-    assert len(kept) > 290
+    assert kept[-1] == "59"
+    assert len(kept) > 50
     assert fresh.state("90.1").passed
     assert fresh.state("90.2").solution_seen
 
