@@ -181,17 +181,18 @@ def check(workspace: str | None, what: str | None, file: str | None, debug: bool
 
 
 @cli.command()
-@click.argument("chapter", required=False)
+@click.argument("what", required=False, metavar="[02 | 02.3]")
 @click.option("--poll", is_flag=True, help="Look at the file again and again; for file systems that send no notices.")
 @click.pass_obj
-def watch(workspace: str | None, chapter: str | None, poll: bool) -> None:
+def watch(workspace: str | None, what: str | None, poll: bool) -> None:
     """Check what you save, as you save it.
 
     Keys: n next exercise, h hint, l list, r check again, q quit.
 
     \b
     mi watch           the chapter of the next exercise
-    mi watch 02        chapter 02
+    mi watch 02        chapter 02, from its first open exercise
+    mi watch 02.3      chapter 02, from this exercise
     mi watch --poll    on a network drive (found out by itself on Linux)
     """
     from mi_lib.course import checking, index
@@ -199,8 +200,10 @@ def watch(workspace: str | None, chapter: str | None, poll: bool) -> None:
     from mi_lib.course.progress import Progress
 
     opened = _open(workspace)
-    if chapter:
-        chosen = index.chapter(chapter)
+    first = None
+    if what:
+        chosen, exercises = _named(what)
+        first = exercises[0] if "." in what else None
     else:
         here = index.chapters()
         following = checking.next_exercise(here, Progress(opened))
@@ -209,7 +212,7 @@ def watch(workspace: str | None, chapter: str | None, poll: bool) -> None:
         chosen = following.chapter if following else here[-1]
     opened.file(chosen)
     _say_notices(opened.notices)
-    watching.run(opened, chosen, poll=poll)
+    watching.run(opened, chosen, first=first, poll=poll)
 
 
 @cli.command()
@@ -626,7 +629,7 @@ def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, gr
     elif not passed and verdicts[0].status != "not started":
         console.print(f"`mi hint {exercises[0].id}` shows a hint.")
     if not as_json and verdicts[-1].isolation:
-        console.print(f"[dim]Your code ran in a process of its own, with: {'; '.join(verdicts[-1].isolation)}.[/dim]")
+        console.print(f"[dim]In force: {'; '.join(verdicts[-1].isolation)}.[/dim]")
     sys.exit(0 if passed == len(verdicts) else 1)
 
 

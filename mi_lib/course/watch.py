@@ -186,19 +186,24 @@ def touched(old: str, new: str, chapter: Chapter, graded: set[str]) -> list[Exer
 # -- running it -------------------------------------------------------------------------------------------------
 
 
-def run(workspace: Workspace, chapter: Chapter, *, poll: bool = False, console: Console | None = None) -> None:
-    """Watch until the learner presses q or Ctrl-C. The terminal is as before on every way out."""
+def run(workspace: Workspace, chapter: Chapter, *, first: Exercise | None = None, poll: bool = False) -> None:
+    """Watch a chapter until q or Ctrl-C, beginning with its first open exercise or the given one.
+
+    The terminal is as before on every way out.
+    """
     from mi_lib.course.grading import Grader
 
-    console = console or Console()
+    console = Console()
     events: queue.Queue[tuple[str, str]] = queue.Queue()
     stop = threading.Event()
     console.print(Text("Starting (the first time takes a few seconds) …", style="dim"))
     with Grader() as grader, _ended_by_signal(), _keyboard(events, stop):
         watch = Watch(workspace, chapter, grader, console)
+        watch.current = first or watch.current
         _watch_file(watch.file, events, stop, poll or files.on_network(watch.file))
         try:
             watch.start()
+            events.put(("saved", ""))  # a save from before the watcher was up; without one this does nothing
             _loop(watch, events)
         except KeyboardInterrupt:
             pass

@@ -116,6 +116,7 @@ def test_a_save_is_graded_hints_come_by_key_and_the_terminal_is_given_back(work,
 @pytest.mark.slow
 def test_with_polling_a_save_is_seen_and_a_signal_gives_the_terminal_back(work, start):
     terminal = start("--poll")
+    terminal.see("Save the file")
     save(work, "90.1", "def add(a, b):\n    return abs(a) + abs(b)\n")
     terminal.see("You drop the sign.")
     terminal.process.send_signal(signal.SIGTERM)
