@@ -18,6 +18,7 @@ from mi_lib.course.index import Chapter, CourseError, Exercise
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mi_lib.course.progress import Progress
     from mi_lib.course.workspace import Workspace
 
 _EXIT_CODES = """\b
@@ -150,7 +151,6 @@ def check(workspace: str | None, what: str | None, file: str | None, debug: bool
     Exits with 0 if everything that was checked passes, 1 if not, 2 if it could not be checked.
     """
     from mi_lib.course import checking, index
-    from mi_lib.course.progress import Progress
 
     if file:
         chapter, exercises = _named(what if what else _chapter_in(file))
@@ -160,8 +160,7 @@ def check(workspace: str | None, what: str | None, file: str | None, debug: bool
         _finish_check(chapter, exercises, as_json, lambda grader, exercise: checking.grade(grader, exercise, text))
         return
     opened = _open(workspace)
-    progress = Progress(opened)
-    _say_notices([progress.notice])
+    progress = _progress(opened)
     if what:
         chapter, exercises = _named(what)
     else:
@@ -197,7 +196,6 @@ def watch(workspace: str | None, what: str | None, poll: bool) -> None:
     """
     from mi_lib.course import checking, index
     from mi_lib.course import watch as watching
-    from mi_lib.course.progress import Progress
 
     opened = _open(workspace)
     first = None
@@ -206,7 +204,7 @@ def watch(workspace: str | None, what: str | None, poll: bool) -> None:
         first = exercises[0] if "." in what else None
     else:
         here = index.chapters()
-        following = checking.next_exercise(here, Progress(opened))
+        following = checking.next_exercise(here, _progress(opened))
         if not here:
             raise CourseError("There is no chapter here yet; `mi doctor` looks for the reason.")
         chosen = following.chapter if following else here[-1]
@@ -229,10 +227,9 @@ def hint(workspace: str | None, exercise: str, everything: bool) -> None:
     mi hint 02.3 --all
     """
     from mi_lib.course import index, show
-    from mi_lib.course.progress import Progress
 
     chosen = index.exercise(exercise)
-    progress = Progress(_open(workspace))
+    progress = _progress(_open(workspace))
     shown = progress.reveal_hint(chosen.id)
     while everything and shown < len(chosen.hints):
         shown = progress.reveal_hint(chosen.id)
@@ -256,11 +253,10 @@ def solution(workspace: str | None, exercise: str, yes: bool, as_json: bool) -> 
     mi solution 02.3 --yes
     """
     from mi_lib.course import index, show
-    from mi_lib.course.progress import Progress
     from mi_lib.course.solutions import solution as answer
 
     chosen = index.exercise(exercise)
-    progress = Progress(_open(workspace))
+    progress = _progress(_open(workspace))
     if not yes and not progress.state(chosen.id).passed:
         if not sys.stdin.isatty() or as_json:
             raise CourseError(
@@ -487,7 +483,7 @@ def dev_check(what: str | None, static: bool, as_json: bool) -> None:
 
     Exits with 1 if there is a problem.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich import progress as bar
 
     from mi_lib.course import devcheck, index
     from mi_lib.course.grading import Grader
@@ -498,8 +494,13 @@ def dev_check(what: str | None, static: bool, as_json: bool) -> None:
     if static:
         found = [problem for each in chapters for problem in devcheck.static_problems(each)]
     else:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Grader() as grader, Progress(*columns, console=_console(err=True), transient=True) as bars:
+        columns = (
+            bar.TextColumn("{task.description}"),
+            bar.BarColumn(),
+            bar.MofNCompleteColumn(),
+            bar.TimeElapsedColumn(),
+        )
+        with Grader() as grader, bar.Progress(*columns, console=_console(err=True), transient=True) as bars:
             for each in chapters:
                 task = bars.add_task(each.number, total=None)
 
@@ -534,6 +535,14 @@ def _open(workspace: str | None) -> Workspace:
     return opened
 
 
+def _progress(opened: Workspace) -> Progress:
+    from mi_lib.course.progress import Progress
+
+    progress = Progress(opened)
+    _say_notices([progress.notice])
+    return progress
+
+
 def _say_notices(notices: list[str]) -> None:
     for notice in filter(None, notices):
         click.echo(notice, err=True)
@@ -541,11 +550,10 @@ def _say_notices(notices: list[str]) -> None:
 
 def _states(workspace: str | None) -> dict[str, Any]:
     """Progress, where there is a workspace; the list of the course can be read without one."""
-    from mi_lib.course.progress import Progress
     from mi_lib.course.workspace import Workspace
 
     path = Path(workspace or Workspace.default_path())
-    return Progress(_open(workspace)).states() if (path / ".mi").is_dir() else {}
+    return _progress(_open(workspace)).states() if (path / ".mi").is_dir() else {}
 
 
 def _named(what: str) -> tuple[Chapter, list[Exercise]]:

@@ -266,6 +266,14 @@ def test_with_json_trouble_is_json_too(mi):
     assert json.loads(out)["error"] in err
 
 
+def test_a_damaged_progress_file_is_put_aside_with_a_sentence(mi, work):
+    work.progress_path.write_bytes(b"not a database at all, whatever its name says " * 50)
+    code, out, err = mi("list", "90")
+    assert code == 0
+    assert "The progress file was damaged. It was kept as progress.sqlite.damaged_" in err
+    assert "Add three" in out
+
+
 def test_a_file_with_a_syntax_error_is_explained_and_the_other_exercises_still_count(mi, work):
     answer(work, "90.1", "def add(a, b)\n    return a + b\n")
     answer(work, "90.2", "def add_three(a, b, c):\n    return a + b + c\n")
