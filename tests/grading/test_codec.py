@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import mi_lib
 from mi_lib.course.grading import codec, wire
 from mi_lib.course.grading.crossing import ByName, Handle, from_judge, from_learner, to_judge, to_learner
 from mi_lib.models import ActivationCache, Hook, Transformer, TransformerConfig
@@ -248,3 +249,31 @@ def test_hooks_and_caches_cross_to_the_learner():
 def test_only_public_library_functions_have_a_name_to_cross_by(name):
     with pytest.raises(ValueError, match=r"mi_lib|library"):
         ByName(name)
+
+
+def saved(folder: Path) -> Transformer:
+    Transformer(TINY).init_weights(0).save(folder)
+    return mi_lib.load(str(folder))
+
+
+def test_a_loaded_model_crosses_by_name_and_each_call_gets_a_fresh_one(tmp_path):
+    model = saved(tmp_path)
+    message = codec.encode(model, from_judge)
+    assert message.body["t"] == "source"
+    assert message.buffers == []
+    other = to_learner({})
+    first = codec.decode(message, other)
+    with torch.no_grad():
+        first.W_E.zero_()
+    second = codec.decode(message, other)
+    assert torch.equal(second.W_E, model.W_E)
+    _, cache = second.run_with_cache(torch.tensor([[0, 1]]), names="blocks.0.attn.hook_pattern")
+    assert cache["pattern", 0].shape == (1, 2, 2, 2)  # the copy's parts speak to the copy
+
+
+def test_a_loaded_model_whose_weights_a_test_changed_crosses_with_them(tmp_path):
+    model = saved(tmp_path)
+    with torch.no_grad():
+        model.W_U[0, 0] += 1
+    assert codec.encode(model, from_judge).body["t"] == "model"
+    assert torch.equal(to_the_learner(model).W_U, model.W_U)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_chapter import RIGHT, TinyExercise
+from tiny_chapter import RIGHT, TinyChapter, TinyExercise
 
 from mi_lib.course.grading import Grader, run_here
 
@@ -168,7 +168,7 @@ def test_changed_tests_are_read_again(grader, tmp_path):
     folder.mkdir()
     tests = folder / "test_exercises.py"
     head = "from mi_lib.course.grading import expect_equal, grades\n@grades('09.1')\ndef test_it(answer):\n"
-    exercise = TinyExercise("09.1", type("Chapter", (), {"folder": folder})())
+    exercise = TinyExercise("09.1", TinyChapter(folder))
     tests.write_text(f"{head}    expect_equal(answer.N, 1, 'N')\n")
     assert grader.grade("# %% [09.1]\nN = 2", exercise).diagnosis == "N should be 1, but your code gave 2."
     tests.write_text(f"{head}    expect_equal(answer.N, 2, 'N')\n")
@@ -238,6 +238,37 @@ def test_two_threads_may_grade_at_once(grader: Grader, chapter):
     with ThreadPoolExecutor(3) as pool:
         verdicts = list(pool.map(lambda s: grader.grade(s, TinyExercise("01.1", chapter)), sources))
     assert [v.passed for v in verdicts] == [True, False] * 3
+
+
+def test_an_import_that_fails_in_the_setup_is_told_where_it_is_missed(grade):
+    verdict = grade("# %% [setup]\nimport nonesuch\n# %% [01.1]\ndef double(x):\n    return nonesuch.double(x)\n")
+    assert "uses nonesuch from your section setup" in verdict.diagnosis
+    assert "line 2 of your file" in verdict.diagnosis
+
+
+def test_only_the_graded_sections_printing_is_shown(grade):
+    source = RIGHT.replace("def double", "print('noise')\ndef double").replace(
+        "def sum_of", "print('mine')\ndef sum_of"
+    )
+    assert grade(source, "01.2").printed == "mine\n"
+
+
+def test_a_test_file_that_cannot_be_imported_is_our_fault(grader, tmp_path):
+    (tmp_path / "test_exercises.py").write_text("import nonesuch")
+    verdict = grader.grade(RIGHT, TinyExercise("01.1", TinyChapter(tmp_path)))
+    assert verdict.course_fault
+    assert "This is our fault" in verdict.diagnosis
+
+
+def test_a_plain_assert_of_a_test_about_the_answer_is_a_failure_not_a_fault(grader, tmp_path):
+    (tmp_path / "test_exercises.py").write_text(
+        "from mi_lib.course.grading import grades\n"
+        "@grades('01.1')\ndef test_it(answer):\n    '''Four.'''\n    assert answer.double(2) == 4\n"
+    )
+    exercise = TinyExercise("01.1", TinyChapter(tmp_path))
+    assert grader.grade(RIGHT, exercise).passed
+    verdict = grader.grade(RIGHT.replace("2 * x", "x + 3"), exercise)
+    assert (verdict.status, verdict.diagnosis) == ("failed", "This does not hold: Four.")
 
 
 def plain_environment() -> dict[str, str]:

@@ -97,7 +97,7 @@ def _mapped() -> int:
 
 
 def _serve(channel: socket.socket) -> None:
-    session = Session()
+    session = Session(quiet=True)
 
     def receive(n: int) -> bytearray:
         data = bytearray(n)

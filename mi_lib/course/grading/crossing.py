@@ -14,6 +14,7 @@ object stays in the learner's process, and the judge may call it, read an attrib
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import zlib
@@ -150,14 +151,15 @@ def _model_node(model: HookedModel, encoder: Encoder, with_tokenizer: bool = Tru
 def to_learner(objects: dict[int, Any]) -> Callable[[str, dict, Decoder, int], Any]:
     """The decoder of the learner's side, which may load models and import library functions."""
 
+    loaded: dict[tuple, HookedModel] = {}
+
     def other(kind: str, node: dict, decoder: Decoder, depth: int) -> Any:
         if kind == "handle":
             return objects[node["id"]]
         if kind == "lib":
             return ByName(node["name"]).resolve()
         if kind == "source":
-            model = load(node["name"], checkpoint=node["step"], dtype=getattr(torch, node["dtype"]))
-            return model.requires_grad_(node["grad"])
+            return _fresh(loaded, node)
         if kind == "model":
             return _build_model(node, decoder, depth)
         if kind == "cache":
@@ -169,6 +171,16 @@ def to_learner(objects: dict[int, Any]) -> Callable[[str, dict, Decoder, int], A
         raise BadData(f"unknown kind {kind!r}")
 
     return other
+
+
+def _fresh(loaded: dict[tuple, HookedModel], node: dict) -> HookedModel:
+    """A bundled model, read from its file once and copied each time: a learner may have changed the one before."""
+    key = (node["name"], node["step"], node["dtype"])
+    if key not in loaded:
+        loaded[key] = load(node["name"], checkpoint=node["step"], dtype=getattr(torch, node["dtype"]))
+    tokenizer = loaded[key].tokenizer
+    model = copy.deepcopy(loaded[key], {id(tokenizer): tokenizer})
+    return model.requires_grad_(node["grad"])
 
 
 def _build_object(name: str, fields: dict[str, Any]) -> Any:

@@ -88,6 +88,7 @@ class ForkServer:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MI_", "PYTEST"))}
         environment |= {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"  # macOS: forking after imports is the point here
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the server lives
         with theirs:
             self.popen = subprocess.Popen(
                 # -P: nothing is imported from the folder that the learner happens to stand in
@@ -95,6 +96,7 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
                 env=environment,
                 stdin=subprocess.DEVNULL,
+                stderr=self._complaints,
                 start_new_session=True,  # Ctrl-C reaches the judge alone
             )
         self.control = ours
@@ -170,6 +172,12 @@ class ForkServer:
         with suppress(OSError):
             self.control.sendall(json.dumps({"kill": run}).encode() + b"\n")
 
+    def last_words(self) -> str:
+        """The last line that the server wrote to its standard error, to say why it ended."""
+        self._complaints.seek(0)
+        lines = self._complaints.read()[-4000:].decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
     def close(self) -> None:
         """Hang up: the server buries what is left and ends."""
         self.control.close()
@@ -178,3 +186,4 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             self.popen.kill()
             self.popen.wait()
+        self._complaints.close()

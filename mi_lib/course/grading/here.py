@@ -11,7 +11,7 @@ from typing import Any
 
 from mi_lib.course.grading.codec import decode, encode
 from mi_lib.course.grading.crossing import from_judge, to_judge
-from mi_lib.course.grading.judge import load_tests, read_source
+from mi_lib.course.grading.judge import read_source, tests_of
 from mi_lib.course.grading.process import AnswerError
 from mi_lib.course.grading.running import load, run_test
 from mi_lib.course.grading.runs import make_verdict
@@ -42,7 +42,6 @@ def run_here(source: str | Path, exercise: Any) -> Verdict:
     filename = str(source.resolve()) if isinstance(source, Path) else "exercises.py"  # so that pdb shows the file
     line = Local()
     loaded = load(line, text, filename, exercise.id)
-    tests = [t for t in load_tests(exercise.chapter.folder / "test_exercises.py") if t.exercise_id == exercise.id]
-    outcomes = [run_test(test, line, loaded) for test in tests]
+    outcomes = [run_test(test, line, loaded) for test in tests_of(exercise)]
     isolation = ["none: your code ran in the same process as the tests (--debug), and no grade is recorded"]
     return make_verdict(exercise, outcomes, "", time.monotonic() - started, isolation)

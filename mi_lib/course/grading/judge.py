@@ -66,21 +66,22 @@ class Grader:
             text, filename = read_source(source)
         except SourceError as error:
             return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=str(error))
-        tests = [t for t in load_tests(exercise.chapter.folder / "test_exercises.py") if t.exercise_id == exercise.id]
-        if not tests:
-            sentence = f"The course has no tests for exercise {exercise.id}, so it cannot be graded. Please report it."
-            return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=sentence, course_fault=True)
         with self._lock:
+            try:
+                tests = tests_of(exercise)
+            except Exception as error:
+                sentence = wording.no_tests(exercise.id, f"{type(error).__name__}: {error}")
+                return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=sentence, course_fault=True)
             for _ in range(2):  # a server that died since the last run, or dies in this one, is replaced once
                 try:
                     with Run(self._alive_server(), limits, text, filename, exercise.id) as run:
                         outcomes = [run.test(test) for test in tests]
                 except ServerGone:
-                    self._discard_server()
+                    reason = self._discard_server()
                 else:
                     seconds = time.monotonic() - started
                     return make_verdict(exercise, outcomes, run.printed, seconds, limits.in_words())
-        return Verdict(exercise.id, "crashed", 0, exercise.points, diagnosis=wording.server_gone())
+        return Verdict(exercise.id, "crashed", 0, exercise.points, diagnosis=wording.server_gone(reason))
 
     def run(self, text: str, filename: str, exercise_id: str, limits: Limits) -> Run:
         """An open run, test by test (for pytest). Only one may be open at a time."""
@@ -99,10 +100,14 @@ class Grader:
             self._server = ForkServer()
         return self._server
 
-    def _discard_server(self) -> None:
+    def _discard_server(self) -> str:
+        """Forget a server that is gone; returns why it went, if it said so."""
+        reason = ""
         if self._server:
+            reason = self._server.last_words()
             self._server.close()
         self._server = None
+        return reason
 
 
 class SourceError(Exception):
@@ -121,6 +126,14 @@ def read_source(source: str | Path) -> tuple[str, str]:
         raise SourceError(f"{source} is not UTF-8 text. Save it in your editor with the encoding UTF-8.") from None
     except OSError as error:
         raise SourceError(f"{source} cannot be read ({error.strerror}). Check the path and its permissions.") from None
+
+
+def tests_of(exercise: Any) -> list[GraderTest]:
+    """The tests of one exercise. LookupError if it has none."""
+    file = exercise.chapter.folder / "test_exercises.py"
+    if found := [test for test in load_tests(file) if test.exercise_id == exercise.id]:
+        return found
+    raise LookupError(f"{file.name} has no test of it")
 
 
 def load_tests(path: Path) -> list[GraderTest]:

@@ -15,12 +15,15 @@ import __future__
 
 import builtins
 import linecache
+import os
 import random
 import re
 import sys
 import traceback
 import types
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -35,19 +38,22 @@ MODULE = "exercises"
 MAX_TEXT = 2_000  # characters of an exception's text
 MAX_TRACEBACK = 6_000
 MAX_FRAMES = 12
+_DEFINES = r"^(def|class)\s+{0}\b|^{0}\s*[:=]|^(from|import)\b.*\b{0}\b"
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
 class Session:
     """One learner's file, executed, and the objects that it has handed out."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet  # drop what the sections before the graded one print when they are executed
         self.filename = "exercises.py"
         self.section_starts: list[tuple[int, str]] = []  # (first line, section id), in file order
         self.broken: dict[str, dict[str, Any]] = {}  # sections that raised, by id
         self.broken_text: dict[str, str] = {}
         self.module = types.ModuleType(MODULE)
         self.objects: dict[int, Any] = {}
+        self._decode_other = to_learner(self.objects)
         self._next = 1
 
     # --- executing ---------------------------------------------------------------------------------------------
@@ -66,7 +72,8 @@ class Session:
         for name, text in parts.items():
             self.section_starts.append((line, name))
             if name in ("", "setup") or _order(name) <= _order(exercise):
-                flags = self._run_section(name, text, line, flags)
+                with open(os.devnull, "w") as null, _silent(null, self.quiet and name != exercise):
+                    flags = self._run_section(name, text, line, flags)
             line += text.count("\n")
         return {
             "sections": list(parts),
@@ -90,7 +97,10 @@ class Session:
     def answer(self, message: Message) -> Message:
         """The reply to one request. Whatever the learner's code raises becomes part of the reply."""
         try:
-            request = decode(message, to_learner(self.objects))
+            request = decode(message, self._decode_other)
+        except Exception as error:
+            return self._reply({"error": plain_error(f"{type(error).__name__}: {error}", "Undelivered")})
+        try:
             value = self._serve(request)
         except BaseException as error:
             return self._reply({"error": self.describe(error)})
@@ -168,7 +178,7 @@ class Session:
     def _who_defines(self, name: str | None) -> list[str] | None:
         """[name, section] if a section that could not be run would have defined this name."""
         for section, text in self.broken_text.items():
-            if name and re.search(rf"^(def|class)\s+{re.escape(name)}\b|^{re.escape(name)}\s*[:=]", text, re.MULTILINE):
+            if name and re.search(_DEFINES.format(re.escape(name)), text, re.MULTILINE):
                 return [name, section]
         return [name, ""] if isinstance(name, str) else None
 
@@ -197,14 +207,23 @@ def forbid_typing() -> None:
     sys.breakpointhook = no_breakpoint
 
 
+@contextmanager
+def _silent(null: TextIO, active: bool) -> Iterator[None]:
+    if not active:
+        yield
+        return
+    with redirect_stdout(null), redirect_stderr(null):
+        yield
+
+
 def _order(section: str) -> tuple[int, ...]:
     return tuple(int(part) for part in section.split(".") if part.isdigit()) or (10**6,)
 
 
-def plain_error(text: str) -> dict[str, Any]:
-    """The description of an answer that could not be handed over."""
+def plain_error(text: str, type_name: str = "CannotCross") -> dict[str, Any]:
+    """The description of an answer that could not be handed over, or of a question that did not arrive."""
     empty = dict.fromkeys(("line", "section", "exit", "missing"))
-    return {**empty, "type": "CannotCross", "text": text, "traceback": "", "memory": False}
+    return {**empty, "type": type_name, "text": text, "traceback": "", "memory": False}
 
 
 def _text_of(error: BaseException) -> str:

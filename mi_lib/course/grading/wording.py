@@ -133,11 +133,16 @@ def confused() -> str:
     )
 
 
-def server_gone() -> str:
+def server_gone(reason: str) -> str:
+    because = f" ({reason})" if reason else ""
     return (
-        "The grading server ended twice while your code ran, so there was no answer to look at. If your code calls "
-        "os.kill, take it out; if not, `mi doctor` shows what is wrong with this installation."
+        f"The grading server ended twice while your code ran{because}, so there was no answer to look at. If your code "
+        "calls os.kill, take it out; if not, `mi doctor` shows what is wrong with this installation."
     )
+
+
+def no_tests(exercise_id: str, why: str) -> str:
+    return f"The course's tests of exercise {exercise_id} cannot be used ({why}). This is our fault; please report it."
 
 
 def not_run(why: str) -> str:
