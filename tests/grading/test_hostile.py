@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -280,6 +282,15 @@ def test_killing_the_server_from_the_inside_gains_nothing(grade):
     verdict = grade(source)
     assert (verdict.status, verdict.points) == ("crashed", 0)
     assert "os.kill" in verdict.diagnosis
+
+
+def test_an_interrupted_grading_leaves_a_grader_that_works(grade):
+    timer = threading.Timer(0.3, _thread.interrupt_main)  # what Ctrl-C does
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        grade("def double(x):\n    while True:\n        pass")
+    timer.join()
+    assert grade(RIGHT).passed
 
 
 @linux

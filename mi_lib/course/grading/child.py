@@ -22,6 +22,8 @@ from mi_lib.course.grading.crossing import from_learner
 from mi_lib.course.grading.session import Session, forbid_typing, plain_error
 from mi_lib.course.grading.wire import LINE_LOST
 
+MORE_TASKS = 256  # beyond what the user has running; enough for whatever libraries start
+
 
 def run(channel: socket.socket, output: int, folder: str, limits: dict[str, int]) -> NoReturn:
     """Become the learner's process. Never returns."""
@@ -75,6 +77,8 @@ def _limit(limits: dict[str, int]) -> None:
         # What is mapped already (torch's libraries) is not the learner's doing.
         "RLIMIT_AS": _mapped() + limits["memory_bytes"],
     }
+    if os.getuid():  # the superuser has no such limit; the server's watch over processes holds for everybody
+        wanted["RLIMIT_NPROC"] = _tasks_of_this_user() + MORE_TASKS
     for name, value in wanted.items():
         number = getattr(resource, name, None)
         if number is None:
@@ -85,6 +89,18 @@ def _limit(limits: dict[str, int]) -> None:
             resource.setrlimit(number, (ceiling, ceiling))
         except (ValueError, OSError):
             continue
+
+
+def _tasks_of_this_user() -> int:
+    """Processes and threads that this user has now: the kernel's limit counts them all."""
+    count, user = 0, os.getuid()
+    for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):
+        try:
+            if os.stat(f"/proc/{pid}").st_uid == user:
+                count += len(os.listdir(f"/proc/{pid}/task"))
+        except OSError:
+            continue
+    return count or 2**12
 
 
 def _mapped() -> int:

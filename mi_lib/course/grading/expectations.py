@@ -120,6 +120,8 @@ def _numbers(x: Any) -> torch.Tensor | None:
         dtype = torch.float64 if isinstance(x, float) else None
         return torch.tensor(x, dtype=dtype) if not isinstance(x, int) or abs(x) < 2**63 else None
     if isinstance(x, list | tuple) and x:
+        if all(type(part) in (int, float) for part in x) and any(type(part) is float for part in x):
+            return torch.tensor([float(part) for part in x], dtype=torch.float64)
         parts = [_numbers(part) for part in x]
         known = [p for p in parts if p is not None]
         if len(known) < len(parts) or any(p.shape != known[0].shape for p in known):

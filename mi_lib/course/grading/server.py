@@ -116,10 +116,13 @@ class Server:
     def fork(self, limits: dict[str, int]) -> None:
         (channel, output), self.descriptors = self.descriptors[:2], self.descriptors[2:]
         self.max_processes, self.why = limits["processes"], None
+        server = os.getpid()
         self.pid = os.fork()
         if not self.pid:
             signal.set_wakeup_fd(-1)
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != server:  # it died before it could be agreed to die with it
+                os._exit(0)
             child.run(socket.socket(fileno=channel), output, self.folder, limits)
         os.close(channel)
         os.close(output)
