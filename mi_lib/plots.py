@@ -1,0 +1,187 @@
+"""Figures. Technique modules return arrays; only this one draws.
+
+Colours are Okabe and Ito's eight, which colour-blind readers can tell apart; maps use Cividis, or blue–red where zero
+matters. Backgrounds are transparent, so that a figure fits a light page and a dark one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+DASHES = ("solid", "dash", "dot", "dashdot")
+_GRID = "rgba(128, 128, 128, 0.25)"
+
+
+def attention(pattern: Any, tokens: Sequence[str], title: str, highlight: Any = None) -> go.Figure:
+    """One head's attention pattern [query key] as a map: each row is a position, and shows where it looks.
+
+    highlight: for each query the key to be marked with a ring (−1 for none), for example where an induction head
+    should look.
+    """
+    values = _array(pattern)
+    labels = _positions(tokens)
+    figure = go.Figure(_attention_map(values, tokens))
+    if highlight is not None:
+        points = [(int(key), query) for query, key in enumerate(_array(highlight)) if key >= 0]
+        figure.add_scatter(
+            x=[p[0] for p in points],
+            y=[p[1] for p in points],
+            mode="markers",
+            marker={"symbol": "circle-open", "size": 9, "color": "#D55E00", "line": {"width": 1.5}},
+            name="one past the earlier occurrence",
+            hoverinfo="skip",
+        )
+    axis = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False}
+    figure.update_xaxes(title="looked at (key)", tickangle=-60, **axis)
+    figure.update_yaxes(title="position (query)", autorange="reversed", **axis)
+    return _style(figure, title, height=max(360, 18 * len(labels) + 160), legend_below=True)
+
+
+def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title: str, columns: int = 4) -> go.Figure:
+    """Many heads at a glance: patterns [head query key], one small map each."""
+    values = _array(patterns)
+    rows = -(-len(values) // columns)
+    figure = make_subplots(rows, columns, subplot_titles=list(titles), horizontal_spacing=0.03, vertical_spacing=0.14)
+    for i, pattern in enumerate(values):
+        figure.add_trace(_attention_map(pattern, tokens, scale=i == 0), row=i // columns + 1, col=i % columns + 1)
+    figure.update_xaxes(showticklabels=False, showgrid=False)
+    figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
+    return _style(figure, title, height=230 * rows + 90)
+
+
+def lines(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    title: str,
+    x_title: str,
+    y_title: str,
+    vline: float | None = None,
+    log_x: bool = False,
+) -> go.Figure:
+    """Curves over a common x axis. vline marks one x, such as the checkpoint that is being looked at."""
+    figure = go.Figure()
+    for i, (name, y) in enumerate(series.items()):
+        line = {"color": PALETTE[i % len(PALETTE)], "dash": DASHES[i // len(PALETTE) % len(DASHES)], "width": 2}
+        figure.add_scatter(x=list(x), y=list(_array(y)), name=name, mode="lines", line=line)
+    if vline is not None:
+        figure.add_vline(x=vline, line={"color": "#888888", "dash": "dot", "width": 1.5})
+    figure.update_xaxes(title=x_title, gridcolor=_GRID, type="log" if log_x else "linear")
+    figure.update_yaxes(title=y_title, gridcolor=_GRID, rangemode="tozero")
+    return _style(figure, title, height=380, legend_below=True)
+
+
+def token_loss(losses: Mapping[str, Any], tokens: Sequence[str], title: str) -> go.Figure:
+    """Loss of predicting each token [pos−1], one line per run; the first token has no loss."""
+    labels = _positions(tokens)[1:]
+    figure = go.Figure()
+    for i, (name, loss) in enumerate(losses.items()):
+        figure.add_scatter(
+            x=list(range(1, len(labels) + 1)),
+            y=list(_array(loss)),
+            name=name,
+            mode="lines+markers",
+            marker={"size": 5},
+            line={"color": PALETTE[i % len(PALETTE)], "dash": DASHES[i % len(DASHES)], "width": 2},
+        )
+    figure.update_xaxes(
+        title="token that is predicted",
+        tickmode="array",
+        tickvals=list(range(1, len(labels) + 1)),
+        ticktext=labels,
+        tickangle=-60,
+        showgrid=False,
+    )
+    figure.update_yaxes(title="loss (nats)", gridcolor=_GRID, rangemode="tozero")
+    return _style(figure, title, height=400, legend_below=True)
+
+
+def bars(
+    values: Mapping[str, float],
+    title: str,
+    y_title: str,
+    errors: Mapping[str, float] | None = None,
+    reference: float | None = None,
+) -> go.Figure:
+    """One bar per name, with error whiskers, and a line at a reference value such as a control."""
+    whiskers = {"type": "data", "array": [errors[name] for name in values]} if errors else None
+    figure = go.Figure(go.Bar(x=list(values), y=list(values.values()), error_y=whiskers, marker_color=PALETTE[0]))
+    if reference is not None:
+        figure.add_hline(y=reference, line={"color": "#D55E00", "dash": "dash"})
+    figure.update_yaxes(title=y_title, gridcolor=_GRID)
+    return _style(figure, title, height=360)
+
+
+def matrix(
+    values: Any,
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    title: str,
+    x_title: str = "",
+    y_title: str = "",
+    diverging: bool = True,
+) -> go.Figure:
+    """A small matrix with its numbers written in the cells."""
+    numbers = _array(values)
+    most = float(np.abs(numbers).max()) or 1.0
+    limits = {"zmid": 0, "zmin": -most, "zmax": most} if diverging else {"zmin": 0, "zmax": most}
+    figure = go.Figure(
+        go.Heatmap(
+            z=numbers,
+            x=list(column_names),
+            y=list(row_names),
+            colorscale="RdBu" if diverging else "Cividis",
+            text=[[f"{v:.2f}" for v in row] for row in numbers],
+            texttemplate="%{text}",
+            hovertemplate="%{y} → %{x}: %{z:.3f}<extra></extra>",
+            **limits,
+        )
+    )
+    figure.update_xaxes(title=x_title, showgrid=False)
+    figure.update_yaxes(title=y_title, autorange="reversed", showgrid=False)
+    return _style(figure, title, height=90 + 60 * len(row_names) + 80)
+
+
+def _attention_map(values: np.ndarray, tokens: Sequence[str], scale: bool = True) -> go.Heatmap:
+    rows = [[f"{tokens[q]} ({q}) looks at {tokens[k]} ({k})" for k in range(len(tokens))] for q in range(len(tokens))]
+    return go.Heatmap(
+        z=values,
+        zmin=0,
+        zmax=1,
+        colorscale="Cividis",
+        showscale=scale,
+        colorbar={"title": "attention", "thickness": 12},
+        text=rows,
+        hovertemplate="%{text}: %{z:.2f}<extra></extra>",
+    )
+
+
+def _positions(tokens: Sequence[str]) -> list[str]:
+    return [f"{token} {i}" for i, token in enumerate(tokens)]
+
+
+def _array(values: Any) -> np.ndarray:
+    """A NumPy array of a tensor, list or array."""
+    if hasattr(values, "detach"):
+        values = values.detach().float().cpu()
+    return np.asarray(values, dtype=float)
+
+
+def _style(figure: go.Figure, title: str, height: int, legend_below: bool = False) -> go.Figure:
+    figure.update_layout(
+        title={"text": title, "x": 0, "xanchor": "left", "font": {"size": 16}},
+        height=height,
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+        plot_bgcolor="rgba(0, 0, 0, 0)",
+        margin={"l": 60, "r": 20, "t": 60, "b": 60},
+        font={"size": 13},
+        hovermode="closest",
+    )
+    if legend_below:
+        figure.update_layout(legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0})
+    return figure
