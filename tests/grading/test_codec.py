@@ -237,6 +237,13 @@ def test_a_native_model_crosses_both_ways_with_its_weights():
     assert torch.equal(back(tokens), model(tokens))
 
 
+def test_a_learners_model_whose_weights_do_not_fit_is_told_which():
+    model = Transformer(TINY)
+    model.W_U = torch.nn.Parameter(torch.zeros(5, 4))
+    with pytest.raises(codec.CannotCross, match=r"its weight W_U has shape \(5, 4\), but its config says \(4, 5\)"):
+        to_the_judge(model)
+
+
 def test_hooks_and_caches_cross_to_the_learner():
     hook, cache = to_the_learner((Hook("blocks.0.attn.hook_z"), ActivationCache({"hook_embed": torch.ones(1)}, 2)))
     assert (hook.name, hook.layer) == ("blocks.0.attn.hook_z", 0)

@@ -160,7 +160,14 @@ def test_a_verdict_is_plain_data(grade):
     data = json.loads(json.dumps(grade(RIGHT).to_dict()))
     assert data["passed"] is True
     assert data["tests"][0]["title"] == "A vector is doubled."
-    assert any("separate process" in line for line in data["isolation"])
+
+
+def test_a_verdict_says_which_isolation_was_in_force(grade):
+    words = "; ".join(grade(RIGHT, time_limit=7).isolation)
+    for part in ("separate process", "time limit 7 s", "output limit 10 MB", "file size limit", "private empty folder"):
+        assert part in words
+    if sys.platform.startswith("linux"):
+        assert "memory limit" in words
 
 
 def test_changed_tests_are_read_again(grader, tmp_path):

@@ -22,19 +22,21 @@ from mi_lib.course.grading.crossing import from_learner
 from mi_lib.course.grading.session import Session, forbid_typing, plain_error
 from mi_lib.course.grading.wire import LINE_LOST
 
+LINUX = sys.platform.startswith("linux")
 MORE_TASKS = 256  # beyond what the user has running; enough for whatever libraries start
 
 
 def run(channel: socket.socket, output: int, folder: str, limits: dict[str, int]) -> NoReturn:
     """Become the learner's process. Never returns."""
     try:
-        _prepare(channel, output, folder, limits)
-        _serve(channel)
+        isolation = _prepare(channel, output, folder, limits)
+        _serve(channel, isolation)
     finally:
         os._exit(LINE_LOST)  # no atexit handlers of the server, no clean-up of what is shared with it
 
 
-def _prepare(channel: socket.socket, output: int, folder: str, limits: dict[str, int]) -> None:
+def _prepare(channel: socket.socket, output: int, folder: str, limits: dict[str, int]) -> list[str]:
+    """Shed and limit; returns, in words, what is in force."""
     os.setsid()
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -46,7 +48,7 @@ def _prepare(channel: socket.socket, output: int, folder: str, limits: dict[str,
     sys.argv = ["exercises.py"]
     torch.set_num_threads(1)  # the same sums in the same order everywhere; and a fork that never starts OpenMP
     forbid_typing()
-    _limit(limits)
+    return ["private empty folder, clean environment, no keyboard", *_limit(limits)]
 
 
 def _use_pipes(channel: socket.socket, output: int) -> None:
@@ -68,27 +70,36 @@ def _writer(fd: int) -> TextIO:
     return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
-def _limit(limits: dict[str, int]) -> None:
-    """Limits that the kernel enforces. A kernel that refuses one leaves the others in force."""
-    wanted = {
-        "RLIMIT_CPU": limits["cpu_seconds"],
-        "RLIMIT_FSIZE": limits["file_bytes"],
-        "RLIMIT_CORE": 0,
-        # What is mapped already (torch's libraries) is not the learner's doing.
-        "RLIMIT_AS": _mapped() + limits["memory_bytes"],
-    }
-    if os.getuid():  # the superuser has no such limit; the server's watch over processes holds for everybody
-        wanted["RLIMIT_NPROC"] = _tasks_of_this_user() + MORE_TASKS
-    for name, value in wanted.items():
-        number = getattr(resource, name, None)
-        if number is None:
-            continue
-        _, hard = resource.getrlimit(number)
-        ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        try:
-            resource.setrlimit(number, (ceiling, ceiling))
-        except (ValueError, OSError):
-            continue
+def _limit(limits: dict[str, int]) -> list[str]:
+    """Limits that the kernel enforces; returns those in force, in words. It may refuse one and grant the others."""
+    words = []
+    if _set("RLIMIT_CPU", limits["cpu_seconds"]):
+        words.append(f"processor time limit {limits['cpu_seconds']} s")
+    # What is mapped already (torch's libraries) is not the learner's doing. macOS accepts this limit and ignores it.
+    if _set("RLIMIT_AS", _mapped() + limits["memory_bytes"]) and LINUX:
+        words.append(f"memory limit {limits['memory_bytes'] / 2**30:.2g} GiB for each process")
+    if _set("RLIMIT_FSIZE", limits["file_bytes"]):
+        words.append(f"file size limit {limits['file_bytes'] // 2**20} MiB")
+    if LINUX:
+        words.append(f"at most {limits['processes']} processes, all ended with the run")  # the server sees to that
+    if os.getuid():  # the superuser has no such limit in the kernel
+        _set("RLIMIT_NPROC", _tasks_of_this_user() + MORE_TASKS)
+    _set("RLIMIT_CORE", 0)
+    return words
+
+
+def _set(name: str, value: int) -> bool:
+    """Set a limit, or keep the one that is lower already. False if this system does not know it."""
+    number = getattr(resource, name, None)
+    if number is None:
+        return False
+    _, hard = resource.getrlimit(number)
+    ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    try:
+        resource.setrlimit(number, (ceiling, ceiling))
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _tasks_of_this_user() -> int:
@@ -112,7 +123,8 @@ def _mapped() -> int:
         return 2**31
 
 
-def _serve(channel: socket.socket) -> None:
+def _serve(channel: socket.socket, isolation: list[str]) -> None:
+    """Tell the judge what is in force, while all code that has run is still ours; then answer requests for ever."""
     session = Session(quiet=True)
 
     def receive(n: int) -> bytearray:
@@ -130,6 +142,7 @@ def _serve(channel: socket.socket) -> None:
         for piece in wire.pack(reply):
             channel.sendall(piece)
 
+    send(encode({"value": isolation}, from_learner(lambda value: 0)), 0)
     while True:
         message = wire.read(receive)
         number, message.body = message.body["n"], message.body["request"]

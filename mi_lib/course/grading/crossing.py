@@ -192,6 +192,25 @@ def _build_object(name: str, fields: dict[str, Any]) -> Any:
     return new
 
 
+def _empty(config: TransformerConfig) -> Transformer:
+    """A model without storage: nothing is allocated for the shapes that a config announces."""
+    with torch.device("meta"):
+        return Transformer(config)
+
+
+def misfit(model: Transformer, weights: dict[str, Any]) -> str:
+    """How weights fail to fit a model, as a sentence; "" if they fit."""
+    wanted = dict(model.named_parameters())
+    if set(wanted) != set(weights):
+        return f"its weights are {', '.join(map(str, weights))} instead of {', '.join(wanted)}"
+    for name, p in wanted.items():
+        if type(weights[name]) is not torch.Tensor or not weights[name].is_floating_point():
+            return f"its weight {name} is not a tensor of floating-point numbers"
+        if weights[name].shape != p.shape:
+            return f"its weight {name} has shape {tuple(weights[name].shape)}, but its config says {tuple(p.shape)}"
+    return ""
+
+
 def _build_model(node: dict, decoder: Decoder, depth: int) -> Transformer:
     """A native Transformer from config and weights. Sizes are bounded by the weights that truly arrived."""
     config, weights = decoder.value(node.get("config"), depth + 1), decoder.value(node.get("weights"), depth + 1)
@@ -199,13 +218,8 @@ def _build_model(node: dict, decoder: Decoder, depth: int) -> Transformer:
         raise BadData("a model without config or weights")
     if any(type(config.get(f)) is not int for f in _SAFE_FIELDS) or config["n_layers"] > MAX_LAYERS:
         raise BadData("a model whose config is none")
-    with torch.device("meta"):  # nothing is allocated for the shapes that the config announces
-        model = Transformer(TransformerConfig.from_dict(config))
-    wanted = dict(model.named_parameters())
-    if set(wanted) != set(weights) or any(
-        type(weights[n]) is not torch.Tensor or weights[n].shape != p.shape or not weights[n].is_floating_point()
-        for n, p in wanted.items()
-    ):
+    model = _empty(TransformerConfig.from_dict(config))
+    if misfit(model, weights):
         raise BadData("a model whose weights do not fit its config")
     model.load_state_dict(weights, strict=False, assign=True)
     model.requires_grad_(node.get("grad") is True)
@@ -223,7 +237,9 @@ def from_learner(keep: Callable[[Any], int]) -> Callable[[Any, Encoder], Any]:
     """The encoder of the learner's side: what is not data stays, and a handle goes. `keep` numbers the object."""
 
     def other(value: Any, encoder: Encoder) -> Any:
-        if type(value) is Transformer and not value.training | bool(value._functions):
+        if type(value) is Transformer:
+            if why := misfit(_empty(value.config), {name: p.detach() for name, p in value.named_parameters()}):
+                raise CannotCross(f"it is a model, but {why}")
             return _model_node(value, encoder, with_tokenizer=False)
         return {"t": "handle", "id": keep(value), "type": type(value).__name__, "callable": callable(value)}
 

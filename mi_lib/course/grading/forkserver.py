@@ -50,18 +50,12 @@ class Limits:
         }
 
     def in_words(self) -> list[str]:
-        """For the report: the isolation that was in force."""
-        words = [
+        """The limits that the judge itself keeps, for the report. The learner's process reports the others."""
+        return [
             "separate process, which receives only inputs and returns only data",
             f"time limit {self.seconds:g} s",
             f"output limit {self.output_bytes // 10**6} MB",
-            f"file size limit {self.file_bytes // 2**20} MiB",
-            "private empty folder, clean environment, no keyboard",
         ]
-        if sys.platform.startswith("linux"):
-            words.insert(2, f"memory limit {self.memory_bytes / 2**30:.2g} GiB")
-            words.append(f"at most {self.processes} processes, all of them ended with the run")
-        return words
 
 
 class ServerGone(Exception):

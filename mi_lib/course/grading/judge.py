@@ -80,7 +80,7 @@ class Grader:
                     reason = self._discard_server()
                 else:
                     seconds = time.monotonic() - started
-                    return make_verdict(exercise, outcomes, run.printed, seconds, limits.in_words())
+                    return make_verdict(exercise, outcomes, run.printed, seconds, run.isolation)
         return Verdict(exercise.id, "crashed", 0, exercise.points, diagnosis=wording.server_gone(reason))
 
     def run(self, text: str, filename: str, exercise_id: str, limits: Limits) -> Run:

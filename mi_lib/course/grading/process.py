@@ -65,6 +65,16 @@ class Process:
         self._ended: dict[str, Any] | None = None
         self.channel.setblocking(False)
         os.set_blocking(self.output, False)
+        self.isolation = limits.in_words()
+
+    def greet(self) -> None:
+        """Hear which limits are in force: the first message, sent before any of the learner's code has run."""
+        self._deadline = time.monotonic() + self.seconds_left
+        try:
+            words = self._receive()["value"]
+        except (wire.WireError, BadData):
+            raise self._stop("crashed", wording.confused()) from None
+        self.isolation += [clean(_text(word, 200)) for word in words] if type(words) is list else []
 
     def ask(self, request: dict[str, Any]) -> Any:
         """Send one request and return its value. AnswerError if the learner's code raised, Stopped if it is gone."""

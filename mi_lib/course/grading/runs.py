@@ -31,6 +31,7 @@ class Run:
         self._loaded = Loaded([], {})
         self._failed: Outcome | None = None  # why no test can run any more
         self._printed: list[str] = []
+        self.isolation = limits.in_words()
 
     def __enter__(self) -> Run:
         return self
@@ -65,6 +66,8 @@ class Run:
         process.seconds_left = self._seconds_left
         self._process = process
         try:
+            process.greet()
+            self.isolation = process.isolation
             self._loaded = load(process, *self._start)
         except Stopped as stopped:
             self._close_process()
