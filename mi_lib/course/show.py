@@ -59,24 +59,31 @@ def bar(done: int, of: int, width: int = 30) -> Text:
 def exercises(chapter: Chapter, states: dict[str, State], current: str = "") -> Table:
     """The exercises of a chapter with how the learner stands."""
     table = Table(title=f"{chapter.number} {chapter.title}", title_justify="left", box=None, padding=(0, 1))
-    for name in ("", "", "exercise", "points", "minutes", "difficulty", "tries", "help"):
-        table.add_column(name, justify="right" if name in ("points", "minutes", "tries") else "left")
+    for name in ("", "", "exercise", "points", "min", "difficulty"):
+        table.add_column(name, justify="right" if name in ("points", "min") else "left")
+    touched = any(exercise.id in states for exercise in chapter.exercises)
+    if touched:  # on a narrow terminal the titles need the room
+        table.add_column("tries", justify="right")
+        table.add_column("help")
     for exercise in chapter.exercises:
         state = states.get(exercise.id, State())
         mark = Text(PASSED, style="green") if state.passed else Text(FAILED if state.attempts else OPEN)
-        helped = ["solution"] if state.solution_seen else []
-        helped += [f"{state.hints_shown} hint{'s' if state.hints_shown > 1 else ''}"] if state.hints_shown else []
-        table.add_row(
+        row: list[str | Text] = [
             mark,
             Text(exercise.id, style="bold" if exercise.id == current else ""),
             exercise.title,
             f"{state.best_points:g}/{exercise.points}",
             str(exercise.minutes),
             "●" * exercise.difficulty + "○" * (5 - exercise.difficulty),
-            str(state.attempts or ""),
-            ", ".join(helped),
-        )
+        ]
+        row += [str(state.attempts or ""), _help(state)] if touched else []
+        table.add_row(*row)
     return table
+
+
+def _help(state: State) -> str:
+    hints = {0: [], 1: ["1 hint"]}.get(state.hints_shown, [f"{state.hints_shown} hints"])
+    return ", ".join([*hints, *(["solution"] if state.solution_seen else [])])
 
 
 def course(here: list[Chapter], planned: list[Any], parts: dict[str, str], states: dict[str, State]) -> Table:
