@@ -6,19 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-_HERE = Path(__file__).parent
+HERE = Path(__file__).parent
 
 
 def names() -> list[str]:
     """The bundled models, in alphabetical order."""
-    return sorted(path.parent.name for path in _HERE.glob("*/config.json"))
+    return sorted(path.parent.name for path in HERE.glob("*/config.json"))
 
 
 def folder(name: str) -> Path:
     """Where a bundled model lies. KeyError, naming the bundled ones, if there is none of that name."""
     if name not in names():
         raise KeyError(f"no bundled model is called {name!r}; there are {', '.join(names()) or 'none'}")
-    return _HERE / name
+    return HERE / name
 
 
 def card(name: str) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""What every recipe does at its end: tokenizer, checksums and the model card, for programs and for people."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+
+
+def empty(folder: Path) -> None:
+    """Start a zoo folder anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def word_tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
+    """One token per word; token i is vocabulary[i]."""
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token=vocabulary[0]))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    return tokenizer
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every weight and configuration file, by path inside the folder."""
+    files = sorted([*folder.rglob("*.safetensors"), *folder.glob("config.json"), *folder.glob("tokenizer.json")])
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def write(
+    folder: Path,
+    *,
+    title: str,
+    text: str,
+    command: str,
+    seed: int,
+    recipe: dict[str, Any],
+    by_seed: list[dict[str, Any]],
+    curves: dict[str, list],
+    facts: dict[str, Any],
+) -> None:
+    """Write card.json and README.md. by_seed: for each seed its time and its checks, the shipped seed first."""
+    shipped = by_seed[0]["checks"]
+    card = {
+        "name": title,
+        "description": " ".join(text.split()),
+        "command": command,
+        "seed": seed,
+        "recipe": recipe,
+        "seconds": by_seed[0]["seconds"],
+        "made_with": {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()},
+        "checks": {check.name: check.to_dict() for check in shipped},
+        "seeds": [
+            {
+                "seed": run["seed"],
+                "seconds": run["seconds"],
+                "checks": {check.name: {"value": check.value, "passed": check.passed} for check in run["checks"]},
+            }
+            for run in by_seed
+        ],
+        **facts,
+        "curves": curves,
+        "sha256": checksums(folder),
+    }
+    (folder / "card.json").write_text(json.dumps(card, separators=(",", ":")) + "\n")
+    (folder / "README.md").write_text(_words(card, by_seed))
+
+
+def _words(card: dict[str, Any], by_seed: list[dict[str, Any]]) -> str:
+    """The card for people. Written by the recipe; do not edit."""
+    seeds = [run["seed"] for run in by_seed]
+    lines = [
+        f"# {card['name']}",
+        "",
+        card["description"],
+        "",
+        f"Made by `{card['command']}`, seed {card['seed']}, in {card['seconds'] / 60:.1f} minutes of CPU. "
+        "This page is written by that command; the same figures, and the training curves, are in `card.json`. "
+        "`mi zoo verify` measures them again on the shipped float16 weights.",
+        "",
+        "| check | bound | " + " | ".join(f"seed {s}" for s in seeds) + " | control | what the control is |",
+        "|---|---|" + "---|" * len(seeds) + "---|---|",
+    ]
+    for i, check in enumerate(by_seed[0]["checks"]):
+        values = [f"{run['checks'][i].value:.3g}{'' if run['checks'][i].passed else ' ✗'}" for run in by_seed]
+        bound = f"{'≥' if check.at_least else '≤'} {check.bound:.3g}"
+        lines.append(f"| {check.claim} | {bound} | {' | '.join(values)} | {check.control:.3g} | {check.control_is} |")
+    loss = card["losses"]
+    lines += [
+        "",
+        f"Loss on first copies {loss['first']:.3f}, on later copies {loss['second']:.3f} nats per token (seed "
+        f"{card['seed']}). Bounds that depend on a run (K-composition) are those of the first seed.",
+        "",
+        "Recipe: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card["recipe"].items()) + ".",
+    ]
+    return "\n".join(lines) + "\n"

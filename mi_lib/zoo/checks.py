@@ -1,0 +1,55 @@
+"""What `mi zoo verify` measures on the shipped weights: claims with a bound, and a control that shows they can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mi_lib.models import HookedModel
+
+
+@dataclass(frozen=True)
+class Check:
+    """One measured claim about a model."""
+
+    name: str  # a short identifier: "prefix_matching"
+    claim: str  # a sentence
+    value: float
+    bound: float
+    at_least: bool  # the value must be ≥ bound, else ≤ bound
+    control: float  # the same quantity where the claim should be false
+    control_is: str  # what the control is
+
+    @property
+    def passed(self) -> bool:
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "passed": self.passed}
+
+
+def verify(name: str) -> list[Check]:
+    """Load a bundled model from its files (checksum included) and measure everything that its card claims."""
+    from mi_lib.models import load
+
+    if name not in CHECKS:
+        raise KeyError(f"there are no checks for {name!r}; there are some for {', '.join(CHECKS)}")
+    return CHECKS[name](load(name))
+
+
+def _induction(model: HookedModel) -> list[Check]:
+    from mi_lib.zoo.induction_checks import two_layer
+
+    return two_layer(model)
+
+
+def _control(model: HookedModel) -> list[Check]:
+    from mi_lib.models import load
+    from mi_lib.zoo.induction_checks import one_layer
+
+    return one_layer(model, load("induction-2l"))
+
+
+CHECKS: dict[str, Callable[[HookedModel], list[Check]]] = {"induction-2l": _induction, "induction-1l": _control}

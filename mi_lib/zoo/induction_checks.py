@@ -1,0 +1,207 @@
+"""The checks of the two induction models: is the circuit there, does it carry the behaviour, and is it absent where
+it should be?
+
+Which heads belong to the circuit is decided before anything is ablated: layer-0 heads that look at the previous token
+and layer-1 heads that look one past the earlier occurrence, each with a score of at least one half. Those "that play
+no part" are, of all the others, those that write least: whose W_V W_O has the smallest norm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mi_lib import induction
+from mi_lib.induction.loss import split_loss
+from mi_lib.models import HookedModel, Transformer
+from mi_lib.worlds import repeats
+from mi_lib.worlds.repeats import Repeats
+from mi_lib.zoo.checks import Check
+
+MEMBER = 0.5  # a head belongs to the circuit from this score on
+HELD_OUT_SEED, KNOWN_SEED = 71_001, 71_002  # of the samples that checks use; training draws from other seeds
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Heads as (layer, head), best first."""
+
+    previous: list[tuple[int, int]]
+    induction: list[tuple[int, int]]
+    idle: list[tuple[int, int]]  # all others, those that write least first
+
+
+def held_out_samples() -> list[Repeats]:
+    """Words and block lengths that training never saw; one block and its repeat, at three offsets."""
+    return [
+        repeats.sample(48, seed=HELD_OUT_SEED + i, period=period, offset=offset, vocab="held_out")
+        for i, period in enumerate(repeats.HELD_OUT_PERIODS)
+        for offset in (0, 4, 8)
+    ]
+
+
+def known_sample() -> Repeats:
+    """Known words in new sequences, block lengths from 8 to 24."""
+    return repeats.sample(256, seed=KNOWN_SEED, period=(8, 24))
+
+
+def scores(model: HookedModel, samples: list[Repeats]) -> dict[str, Tensor]:
+    """Mean over samples of the three attention scores, [layer head] each."""
+    every = [induction.head_scores(model, sample) for sample in samples]
+    return {name: torch.stack([s[name] for s in every]).mean(0) for name in every[0]}
+
+
+def circuit(model: HookedModel, measured: dict[str, Tensor]) -> Circuit:
+    """Sort the heads by what they attend to, and the rest by how much they write."""
+    writes = induction.FactoredMatrix(model.W_V, model.W_O).norm()
+    previous, prefix = measured["previous_token"], measured["prefix_matching"]
+    layers, heads = previous.shape
+    everyone = [(layer, head) for layer in range(layers) for head in range(heads)]
+    first = [h for h in everyone if h[0] == 0 and previous[h] >= MEMBER]
+    second = [h for h in everyone if h[0] > 0 and prefix[h] >= MEMBER]
+    others = [h for h in everyone if h not in first and h not in second]
+    return Circuit(
+        previous=sorted(first, key=lambda h: -previous[h].item()),
+        induction=sorted(second, key=lambda h: -prefix[h].item()),
+        idle=sorted(others, key=lambda h: writes[h].item()),
+    )
+
+
+def untrained(model: Transformer) -> Transformer:
+    """The same architecture with random weights: the control of every claim about training."""
+    return Transformer(model.config, model.tokenizer).init_weights(seed=12345).requires_grad_(False)
+
+
+def losses(model: HookedModel, sample: Repeats) -> tuple[float, float]:
+    return induction.half_losses(model, sample)
+
+
+def loss_brought_back(model: HookedModel, sample: Repeats, heads: list[tuple[int, int]]) -> float:
+    """The share of what later copies save over first ones that is lost without these heads (zero ablation)."""
+    first, second = losses(model, sample)
+    logits = induction.ablate_heads(model, sample.tokens, heads, "zero")
+    _, without = split_loss(induction.per_token_loss(logits, sample.tokens), sample)
+    return (without - second) / (first - second)
+
+
+def k_composition(model: HookedModel) -> Tensor:
+    """K-composition of every layer-0 head with every layer-1 head, above the random baseline."""
+    return induction.composition(model, "K", 0, 1) - induction.composition_baseline(model, "K")[0]
+
+
+def two_layer(model: HookedModel) -> list[Check]:
+    """The claims about the 2-layer model."""
+    assert isinstance(model, Transformer)
+    blank = untrained(model)
+    held_out, known = held_out_samples(), known_sample()
+    mine, blanks = scores(model, held_out), scores(blank, held_out)
+    found = circuit(model, mine)
+    first, second = losses(model, known)
+    blank_first, blank_second = losses(blank, known)
+    count = len(found.induction)
+    pairs = k_composition(model)
+    best = divmod(int(pairs.argmax()), pairs.shape[1])
+    in_circuit = (0, best[0]) in found.previous and (1, best[1]) in found.induction
+    outside = torch.ones_like(pairs, dtype=torch.bool)
+    for _, a in found.previous:
+        for _, b in found.induction:
+            outside[a, b] = False
+    has_idle = 0 < count <= len(found.idle)
+    return [
+        Check(
+            "previous_token",
+            "a layer-0 head attends to the previous token (held-out words and block lengths)",
+            mine["previous_token"][0].max().item(),
+            0.9,
+            True,
+            blanks["previous_token"][0].max().item(),
+            "the best head of an untrained model",
+        ),
+        Check(
+            "prefix_matching",
+            "a layer-1 head attends one past the earlier occurrence (held-out words and block lengths)",
+            mine["prefix_matching"][1].max().item(),
+            0.9,
+            True,
+            blanks["prefix_matching"][1].max().item(),
+            "the best head of an untrained model",
+        ),
+        Check(
+            "loss_ratio",
+            "loss on later copies, as a share of the loss on first copies",
+            second / first,
+            0.15,
+            False,
+            blank_second / blank_first,
+            "an untrained model",
+        ),
+        Check(
+            "induction_heads_matter",
+            f"share of the saved loss that is lost without the {count} induction heads",
+            loss_brought_back(model, known, found.induction) if count else 0.0,
+            0.8,
+            True,
+            loss_brought_back(model, known, found.idle[:count]) if has_idle else float("nan"),
+            f"the {count} other heads that write least",
+        ),
+        Check(
+            "other_heads_do_not",
+            f"share of the saved loss that is lost without the {count} other heads that write least",
+            loss_brought_back(model, known, found.idle[:count]) if has_idle else 1.0,
+            0.1,
+            False,
+            loss_brought_back(model, known, found.induction) if count else float("nan"),
+            f"the {count} induction heads",
+        ),
+        Check(
+            "k_composition",
+            "K-composition of the strongest pair (0 unless it is a previous-token head with an induction head), "
+            "above random",
+            pairs.max().item() if in_circuit else 0.0,
+            max(0.0, pairs[outside].max().item()) if bool(outside.any()) else 0.0,
+            True,
+            pairs[outside].max().item() if bool(outside.any()) else float("nan"),
+            "the strongest pair outside the circuit",
+        ),
+    ]
+
+
+def one_layer(model: HookedModel, deeper: HookedModel) -> list[Check]:
+    """The claims about the 1-layer control."""
+    mine, theirs = scores(model, held_out_samples()), scores(deeper, held_out_samples())
+    known_prefix = scores(model, [known_sample()])["prefix_matching"].max().item()
+    first, second = losses(model, known_sample())
+    _, deeper_second = losses(deeper, known_sample())
+    return [
+        Check(
+            "prefix_matching",
+            "no head attends one past the earlier occurrence (known or held-out words)",
+            max(mine["prefix_matching"].max().item(), known_prefix),
+            0.3,
+            False,
+            theirs["prefix_matching"].max().item(),
+            "the best head of the 2-layer model",
+        ),
+        Check(
+            "loss_on_repeats",
+            "loss on later copies, in multiples of the 2-layer model's",
+            second / deeper_second,
+            5.0,
+            True,
+            1.0,
+            "the 2-layer model itself",
+        ),
+        Check(
+            "first_copies_alike",
+            "loss on first copies, as a multiple of the 2-layer model's: what differs is the repeat",
+            first / losses(deeper, known_sample())[0],
+            1.1,
+            False,
+            losses(untrained(model), known_sample())[0] / losses(deeper, known_sample())[0]  # type: ignore[arg-type]
+            if isinstance(model, Transformer)
+            else float("nan"),
+            "an untrained 1-layer model",
+        ),
+    ]

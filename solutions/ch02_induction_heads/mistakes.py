@@ -1,0 +1,1158 @@
+"""Wrong answers that learners and published code give to chapter 02, each with what the learner must be told, and
+right answers written another way. Read by `mi dev check`, never run here."""
+
+from mi_lib.course.grading import mistake, right  # type: ignore  # marks for readers; this file is only parsed
+
+# --- 02.1 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.1", says="before the softmax")
+def attention_pattern(model, tokens, layer):
+    """Reads the neighbouring site."""
+    return model.run_with_cache(tokens, ("attn_scores", layer))[1]["attn_scores", layer]
+
+
+@mistake("02.1", says="Keep the batch axis")
+def attention_pattern(model, tokens, layer):
+    """The old `output[0]`: in many libraries a tuple's first entry, here the first sequence."""
+    return model.run_with_cache(tokens, ("pattern", layer))[1]["pattern", layer][0]
+
+
+@mistake("02.1", says="Heads do different things")
+def attention_pattern(model, tokens, layer):
+    """Averages heads away, as tools that draw one picture a layer do."""
+    return model.run_with_cache(tokens, ("pattern", layer))[1]["pattern", layer].mean(1)
+
+
+@mistake("02.1", says="These are the patterns of layer")
+def attention_pattern(model, tokens, layer):
+    """Counts layers from 1."""
+    _, cache = model.run_with_cache(tokens, lambda name: name.endswith("pattern"))
+    return cache["pattern", layer - 1]
+
+
+@mistake("02.1", says="Queries and keys are exchanged")
+def attention_pattern(model, tokens, layer):
+    """Takes columns for rows."""
+    return model.run_with_cache(tokens, ("pattern", layer))[1]["pattern", layer].transpose(-1, -2)
+
+
+@right("02.1", how="with a hook that keeps the value")
+def attention_pattern(model, tokens, layer):
+    kept = []
+
+    def keep(pattern, hook):
+        kept.append(pattern.clone())
+
+    with model.hooks([(f"blocks.{layer}.attn.hook_pattern", keep)]):
+        model(tokens)
+    return kept[0]
+
+
+@right("02.1", how="from the scores, in double precision")
+def attention_pattern(model, tokens, layer):
+    _, cache = model.run_with_cache(tokens)
+    return cache["attn_scores", layer].double().softmax(-1)
+
+
+# --- 02.2 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.2", says="which the model has already seen")
+def loss_per_token(logits, tokens):
+    """Does not shift."""
+    return -logits.log_softmax(-1).gather(-1, tokens[:, :, None])[:, :-1, 0]
+
+
+@mistake("02.2", says="The log-softmax is missing")
+def loss_per_token(logits, tokens):
+    """Takes logits for log probabilities."""
+    return -logits[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0]
+
+
+@mistake("02.2", says="Only the sign is wrong")
+def loss_per_token(logits, tokens):
+    """Forgets the minus."""
+    return logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+
+
+@mistake("02.2", says="You normalise over positions")
+def loss_per_token(logits, tokens):
+    """Softmax over the wrong axis."""
+    return -logits.log_softmax(1)[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0]
+
+
+@mistake("02.2", says="Keep the loss of every token")
+def loss_per_token(logits, tokens):
+    """What a training loop wants."""
+    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+
+
+@mistake("02.2", says="Take log_softmax at once")
+def loss_per_token(logits, tokens):
+    """exp(−1000) is 0, and log(0) is −∞."""
+    return -logits[:, :-1].softmax(-1).log().gather(-1, tokens[:, 1:, None])[..., 0]
+
+
+@right("02.2", how="with cross_entropy, which wants the vocabulary on axis 1")
+def loss_per_token(logits, tokens):
+    return torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+
+
+@right("02.2", how="with logsumexp, in double precision, not contiguous")
+def loss_per_token(logits, tokens):
+    x = logits.double()[:, :-1]
+    picked = x.gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
+    return (x.logsumexp(-1) - picked).t().contiguous().t()
+
+
+# --- 02.3 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.3", says="You are off by one")
+def copy_losses(loss, first, second):
+    """Drops the last column of the mask instead of the first."""
+    return loss[first[:, :-1]].mean().item(), loss[second[:, :-1]].mean().item()
+
+
+@mistake("02.3", says="The two are exchanged")
+def copy_losses(loss, first, second):
+    """Returns them the wrong way round."""
+    return loss[second[:, 1:]].mean().item(), loss[first[:, 1:]].mean().item()
+
+
+@mistake("02.3", says="Divide by the number of those that count")
+def copy_losses(loss, first, second):
+    """Multiplies by the mask and takes the mean of everything."""
+    return (loss * first[:, 1:]).mean().item(), (loss * second[:, 1:]).mean().item()
+
+
+@mistake("02.3", says="Use the mask `first`")
+def copy_losses(loss, first, second):
+    """Takes everything else for the first copy, words of the offset too."""
+    later = second[:, 1:]
+    return loss[~later].mean().item(), loss[later].mean().item()
+
+
+@mistake("02.3", says="average over all tokens at once")
+def copy_losses(loss, first, second):
+    """A mean of means."""
+    means = [
+        torch.stack([row[m].mean() for row, m in zip(loss, mask[:, 1:]) if m.any()]).mean().item()
+        for mask in (first, second)
+    ]
+    return means[0], means[1]
+
+
+@right("02.3", how="with sums")
+def copy_losses(loss, first, second):
+    a, b = first[:, 1:].to(loss.dtype), second[:, 1:].to(loss.dtype)
+    return [float((loss * a).sum() / a.sum()), float((loss * b).sum() / b.sum())]
+
+
+@right("02.3", how="with a loop")
+def copy_losses(loss, first, second):
+    sums = [0.0, 0.0]
+    counts = [0, 0]
+    for b in range(loss.shape[0]):
+        for t in range(loss.shape[1]):
+            for i, mask in enumerate((first, second)):
+                if mask[b, t + 1]:
+                    sums[i] += float(loss[b, t])
+                    counts[i] += 1
+    return sums[0] / counts[0], sums[1] / counts[1]
+
+
+# --- 02.4 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.4", says="The sign is turned round")
+def in_context_learning_score(loss, early, late):
+    """Early minus late: how much is gained, but the field's score is negative."""
+    return (loss[:, early] - loss[:, late]).mean().item()
+
+
+@mistake("02.4", says="Compare the losses AT the two indices")
+def in_context_learning_score(loss, early, late):
+    """Means over stretches."""
+    return (loss[:, late:].mean() - loss[:, : early + 1].mean()).item()
+
+
+@mistake("02.4", says="Average over the batch")
+def in_context_learning_score(loss, early, late):
+    """One sequence."""
+    return (loss[0, late] - loss[0, early]).item()
+
+
+@mistake("02.4", says="Subtract instead")
+def in_context_learning_score(loss, early, late):
+    """A ratio."""
+    return (loss[:, late].mean() / loss[:, early].mean()).item()
+
+
+@right("02.4", how="as the mean of the differences, a tensor")
+def in_context_learning_score(loss, early, late):
+    return (loss[:, late] - loss[:, early]).mean()
+
+
+@right("02.4", how="with NumPy")
+def in_context_learning_score(loss, early, late):
+    values = loss.numpy().astype("float64")
+    return values[:, late].mean() - values[:, early].mean()
+
+
+# --- 02.5 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.5", says="attention of each position to itself")
+def previous_token_score(pattern):
+    """The main diagonal."""
+    return pattern.diagonal(dim1=-2, dim2=-1).mean((0, 2))
+
+
+@mistake("02.5", says="one step AHEAD")
+def previous_token_score(pattern):
+    """The diagonal above."""
+    return pattern.diagonal(offset=1, dim1=-2, dim2=-1).mean((0, 2))
+
+
+@mistake("02.5", says="Position 0 has nothing before it")
+def previous_token_score(pattern):
+    """Divides by the number of positions."""
+    return pattern.diagonal(offset=-1, dim1=-2, dim2=-1).sum((0, 2)) / (pattern.shape[0] * pattern.shape[-1])
+
+
+@mistake("02.5", says="Each head has a score of its own")
+def previous_token_score(pattern):
+    """One number for all."""
+    return pattern.diagonal(offset=-1, dim1=-2, dim2=-1).mean()
+
+
+@mistake("02.5", says="You look two steps back")
+def previous_token_score(pattern):
+    """Off by one."""
+    return pattern.diagonal(offset=-2, dim1=-2, dim2=-1).mean((0, 2))
+
+
+@right("02.5", how="with a loop over positions")
+def previous_token_score(pattern):
+    n = pattern.shape[-1]
+    return sum(pattern[:, :, q, q - 1].mean(0) for q in range(1, n)) / (n - 1)
+
+
+@right("02.5", how="with einsum and a shifted identity, in double precision")
+def previous_token_score(pattern):
+    batch, _, n, _ = pattern.shape
+    one_back = torch.diag(torch.ones(n - 1, dtype=torch.float64), diagonal=-1)
+    return torch.einsum("bhqk,qk->h", pattern.double(), one_back) / (batch * (n - 1))
+
+
+# --- 02.6 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.6", says="its own earlier occurrence")
+def previous_occurrence(tokens):
+    """tril without the offset."""
+    n = tokens.shape[1]
+    same = (tokens[:, :, None] == tokens[:, None, :]).tril()
+    return torch.where(same, torch.arange(n), -1).amax(-1)
+
+
+@mistake("02.6", says="the latest one counts")
+def previous_occurrence(tokens):
+    """argmax finds the first."""
+    same = (tokens[:, :, None] == tokens[:, None, :]).tril(diagonal=-1)
+    return torch.where(same.any(-1), same.int().argmax(-1), -1)
+
+
+@mistake("02.6", says="not 0")
+def previous_occurrence(tokens):
+    """0 for nothing: position 0 becomes everybody's earlier occurrence."""
+    n = tokens.shape[1]
+    same = (tokens[:, :, None] == tokens[:, None, :]).tril(diagonal=-1)
+    return torch.where(same, torch.arange(n), 0).amax(-1)
+
+
+@mistake("02.6", says="come later too")
+def previous_occurrence(tokens):
+    """No causality."""
+    n = tokens.shape[1]
+    same = (tokens[:, :, None] == tokens[:, None, :]) & ~torch.eye(n, dtype=torch.bool)
+    return torch.where(same, torch.arange(n), -1).amax(-1)
+
+
+@mistake("02.6", says="how far back it was")
+def previous_occurrence(tokens):
+    """A distance instead of a place."""
+    n = tokens.shape[1]
+    same = (tokens[:, :, None] == tokens[:, None, :]).tril(diagonal=-1)
+    latest = torch.where(same, torch.arange(n), -1).amax(-1)
+    return torch.where(latest >= 0, torch.arange(n) - latest, -1)
+
+
+@right("02.6", how="with a dictionary")
+def previous_occurrence(tokens):
+    rows = []
+    for row in tokens.tolist():
+        last = {}
+        rows.append([])
+        for t, token in enumerate(row):
+            rows[-1].append(last.get(token, -1))
+            last[token] = t
+    return torch.tensor(rows)
+
+
+@right("02.6", how="as a list of lists, found by searching backwards")
+def previous_occurrence(tokens):
+    out = []
+    for row in tokens.tolist():
+        out.append([next((p for p in range(t - 1, -1, -1) if row[p] == row[t]), -1) for t in range(len(row))])
+    return out
+
+
+# --- 02.7 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.7", says="looks at the token AFTER it")
+def prefix_matching_score(pattern, previous):
+    """The commonest error, in published code too: scores the duplicate, not what followed it."""
+    batch, query = (previous >= 0).nonzero(as_tuple=True)
+    return pattern[batch, :, query, previous[batch, query]].mean(0)
+
+
+@mistake("02.7", says="do not count at all")
+def prefix_matching_score(pattern, previous):
+    """Counts new tokens as zeros."""
+    target = (previous + 1).clamp(min=0)[:, None, :, None].expand(-1, pattern.shape[1], -1, 1)
+    paid = pattern.gather(-1, target)[..., 0] * (previous >= 0)[:, None]
+    return paid.mean((0, 2))
+
+
+@mistake("02.7", says="You treat −1 as a position")
+def prefix_matching_score(pattern, previous):
+    """−1 + 1 = 0: attention to <bos> is counted for new tokens."""
+    target = (previous + 1)[:, None, :, None].expand(-1, pattern.shape[1], -1, 1)
+    return pattern.gather(-1, target)[..., 0].mean((0, 2))
+
+
+@mistake("02.7", says="Each head has a score of its own")
+def prefix_matching_score(pattern, previous):
+    """One number for all heads."""
+    batch, query = (previous >= 0).nonzero(as_tuple=True)
+    return pattern[batch, :, query, previous[batch, query] + 1].mean()
+
+
+@mistake("02.7", says="Query and key are exchanged")
+def prefix_matching_score(pattern, previous):
+    """pattern[key, query]."""
+    batch, query = (previous >= 0).nonzero(as_tuple=True)
+    return pattern[batch, :, previous[batch, query] + 1, query].mean(0)
+
+
+@right("02.7", how="with gather")
+def prefix_matching_score(pattern, previous):
+    counts = (previous >= 0).to(pattern.dtype)
+    target = (previous + 1).clamp(min=0)[:, None, :, None].expand(-1, pattern.shape[1], -1, 1)
+    paid = pattern.gather(-1, target)[..., 0]
+    return (paid * counts[:, None]).sum((0, 2)) / counts.sum()
+
+
+@right("02.7", how="with a loop, in double precision")
+def prefix_matching_score(pattern, previous):
+    total = torch.zeros(pattern.shape[1], dtype=torch.float64)
+    count = 0
+    for b in range(previous.shape[0]):
+        for q in range(previous.shape[1]):
+            if previous[b, q] >= 0:
+                total += pattern[b, :, q, previous[b, q] + 1].double()
+                count += 1
+    return total / count
+
+
+# --- 02.8 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.8", says="Nothing has changed")
+def ablate_head(model, tokens, layer, head):
+    """The hook changes a copy and does not return it."""
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+
+    return model.run_with_hooks(tokens, [(("z", layer), silence)])
+
+
+@mistake("02.8", says="The whole layer is silent")
+def ablate_head(model, tokens, layer, head):
+    """Zeroes everything."""
+    return model.run_with_hooks(tokens, [(("z", layer), lambda z, hook: z * 0)])
+
+
+@mistake("02.8", says="You silence a position, not a head")
+def ablate_head(model, tokens, layer, head):
+    """Axis 1 is the position; TransformerLens has it there too."""
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), silence)])
+
+
+@mistake("02.8", says="silence all the others")
+def ablate_head(model, tokens, layer, head):
+    """The mask upside down."""
+
+    def silence(z, hook):
+        out = torch.zeros_like(z)
+        out[:, :, head] = z[:, :, head]
+        return out
+
+    return model.run_with_hooks(tokens, [(("z", layer), silence)])
+
+
+@mistake("02.8", says="another head")
+def ablate_head(model, tokens, layer, head):
+    """Counts heads from 1."""
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, (head + 1) % z.shape[2]] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), silence)])
+
+
+@right("02.8", how="on the head's result, [batch pos head d_model]")
+def ablate_head(model, tokens, layer, head):
+    def silence(result, hook):
+        result = result.clone()
+        result[:, :, head] = 0.0
+        return result
+
+    return model.run_with_hooks(tokens, [(("result", layer), silence)])
+
+
+@right("02.8", how="with values of zero, inside a context")
+def ablate_head(model, tokens, layer, head):
+    def silence(v, hook):
+        mask = torch.ones(v.shape[2])
+        mask[head] = 0.0
+        return v * mask[:, None]
+
+    with model.hooks([(f"blocks.{layer}.attn.hook_v", silence)]):
+        return model(tokens).double()
+
+
+# --- 02.9 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.9", says="You average over positions as well")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    """Pooled over positions, as much published code does."""
+    mean = model.run_with_cache(reference, ("z", layer))[1]["z", layer][:, :, head].mean((0, 1))
+
+    def replace(z, hook):
+        z = z.clone()
+        z[:, :, head] = mean
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), replace)])
+
+
+@mistake("02.9", says="Take it over `reference`")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    """The mean of the very sequences that are judged."""
+    mean = model.run_with_cache(tokens, ("z", layer))[1]["z", layer][:, :, head].mean(0)
+
+    def replace(z, hook):
+        z = z.clone()
+        z[:, :, head] = mean
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), replace)])
+
+
+@mistake("02.9", says="Replace one head")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    """All heads of the layer."""
+    mean = model.run_with_cache(reference, ("z", layer))[1]["z", layer].mean(0)
+    return model.run_with_hooks(tokens, [(("z", layer), lambda z, hook: mean.expand_as(z))])
+
+
+@mistake("02.9", says="This is zero ablation")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    """Solves the exercise before."""
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), silence)])
+
+
+@mistake("02.9", says="not the mean over all of them")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    """Resample ablation by accident."""
+    first = model.run_with_cache(reference, ("z", layer))[1]["z", layer][0, :, head]
+
+    def replace(z, hook):
+        z = z.clone()
+        z[:, :, head] = first
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), replace)])
+
+
+@right("02.9", how="on the head's result")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    mean = model.run_with_cache(reference, ("result", layer))[1]["result", layer].mean(0)
+
+    def replace(result, hook):
+        keep = torch.arange(result.shape[2]) != head
+        return torch.where(keep[:, None], result, mean)
+
+    return model.run_with_hooks(tokens, [(("result", layer), replace)])
+
+
+@right("02.9", how="one reference sequence at a time")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    total = 0
+    for row in reference:
+        total = total + model.run_with_cache(row[None], ("z", layer))[1]["z", layer][0, :, head]
+    mean = total / len(reference)
+
+    def replace(z, hook):
+        before, after = z[:, :, :head], z[:, :, head + 1 :]
+        return torch.cat([before, mean[None, :, None].expand(z.shape[0], -1, 1, -1), after], dim=2)
+
+    with model.hooks([(("z", layer), replace)]):
+        return model(tokens)
+
+
+# --- 02.10 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.10", says="Later heads look elsewhere now")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """Plain ablation."""
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), silence)])
+
+
+@mistake("02.10", says="You froze the patterns of this layer alone")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """Freezes where nothing moves."""
+    clean = model.run_with_cache(tokens, ("pattern", layer))[1]["pattern", layer]
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(("pattern", layer), lambda p, hook: clean), (("z", layer), silence)])
+
+
+@mistake("02.10", says="Nothing has changed")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """Freezes, but forgets to silence."""
+    _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
+    return model.run_with_hooks(tokens, [(list(clean), lambda p, hook: clean[hook.name])])
+
+
+@mistake("02.10", says="The whole layer is silent")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """Silences all heads of the layer."""
+    _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
+    freeze = (list(clean), lambda p, hook: clean[hook.name])
+    return model.run_with_hooks(tokens, [freeze, (("z", layer), lambda z, hook: z * 0)])
+
+
+@right("02.10", how="with nested contexts")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    _, clean = model.run_with_cache(tokens)
+
+    def silence(v, hook):
+        v = v.clone()
+        v[:, :, head] = 0.0
+        return v
+
+    frozen = [(("pattern", i), lambda p, hook: clean["pattern", hook.layer]) for i in range(model.cfg.n_layers)]
+    with model.hooks(frozen), model.hooks([(("v", layer), silence)]):
+        return model(tokens)
+
+
+@right("02.10", how="on results, with patterns kept by hand")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    kept = {}
+
+    def keep(pattern, hook):
+        kept[hook.name] = pattern
+
+    model.run_with_hooks(tokens, [(lambda name: name.endswith("hook_pattern"), keep)])
+
+    def silence(result, hook):
+        mask = torch.ones(result.shape[2], 1)
+        mask[head] = 0
+        return result * mask
+
+    edits = [(name, lambda p, hook: kept[hook.name]) for name in kept]
+    return model.run_with_hooks(tokens, [*edits, (("result", layer), silence)])
+
+
+# --- 02.11 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.11", says="You left out embedding and unembedding")
+def copying_score(W_E, W_V, W_O, W_U):
+    """The circuit between residual streams, not between words."""
+    values = torch.linalg.eigvals(W_O @ W_V)
+    return (values.real.sum() / values.abs().sum()).item()
+
+
+@mistake("02.11", says="singular values")
+def copying_score(W_E, W_V, W_O, W_U):
+    """Singular values have no sign."""
+    values = torch.linalg.svdvals(W_O @ W_U @ W_E @ W_V)
+    return (values.sum() / values.abs().sum()).item()
+
+
+@mistake("02.11", says="Take the modulus")
+def copying_score(W_E, W_V, W_O, W_U):
+    """Drops the imaginary parts from the denominator."""
+    values = torch.linalg.eigvals(W_O @ W_U @ W_E @ W_V).real
+    return (values.sum() / values.abs().sum()).item()
+
+
+@mistake("02.11", says="60,000")
+def copying_score(W_E, W_V, W_O, W_U):
+    """Builds the square of the vocabulary."""
+    values = torch.linalg.eigvals(W_E @ W_V @ W_O @ W_U)
+    return (values.real.sum() / values.abs().sum()).item()
+
+
+@mistake("02.11", says="must come out negative")
+def copying_score(W_E, W_V, W_O, W_U):
+    """Loses the sign, for a fear of complex numbers."""
+    values = torch.linalg.eigvals(W_O @ W_U @ W_E @ W_V)
+    return (values.sum().abs() / values.abs().sum()).item()
+
+
+@right("02.11", how="with the factors multiplied in another order, in double precision")
+def copying_score(W_E, W_V, W_O, W_U):
+    inner = (W_U.double() @ W_E.double()) @ (W_V.double() @ W_O.double())
+    values = torch.linalg.eigvals(inner)
+    return (values.sum().real / values.abs().sum()).item()
+
+
+@right("02.11", how="with NumPy")
+def copying_score(W_E, W_V, W_O, W_U):
+    import numpy as np
+
+    values = np.linalg.eigvals((W_O @ W_U @ W_E @ W_V).numpy())
+    return float(values.real.sum() / np.abs(values).sum())
+
+
+# --- 02.12 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.12", says="The baseline is missing")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Reports the raw score."""
+    OV, QK = (W_V @ W_O)[:, None], (W_Q @ W_K.mT)[None]
+    norm = torch.linalg.matrix_norm
+    return norm(OV @ QK.mT) / (norm(OV) * norm(QK))
+
+
+@mistake("02.12", says="This is Q-composition")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Forgets the transpose: the published formula is in column vectors."""
+
+    def score(V, O, Q, K):
+        OV, QK = V @ O, Q @ K.mT
+        norm = torch.linalg.matrix_norm
+        return norm(OV @ QK) / (norm(OV) * norm(QK))
+
+    d_model, d_head = W_V.shape[-2:]
+    V, O, Q, K = (torch.randn(2000, d_model, d_head) for _ in range(4))
+    return score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None]) - score(V, O.mT, Q, K).mean()
+
+
+@mistake("02.12", says="The division by the two norms is missing")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Large heads win."""
+    norm = torch.linalg.matrix_norm
+    d_model, d_head = W_V.shape[-2:]
+    V, O, Q, K = (torch.randn(2000, d_model, d_head) for _ in range(4))
+    OV, QK = V @ O.mT, Q @ K.mT
+    chance = (norm(OV @ QK.mT) / (norm(OV) * norm(QK))).mean()
+    OV, QK = (W_V @ W_O)[:, None], (W_Q @ W_K.mT)[None]
+    return norm(OV @ QK.mT) - chance
+
+
+@mistake("02.12", says="The product is the wrong way round")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Column vectors and row vectors mixed up."""
+
+    def score(V, O, Q, K):
+        OV, QK = V @ O, Q @ K.mT
+        norm = torch.linalg.matrix_norm
+        return norm(QK.mT @ OV) / (norm(OV) * norm(QK))
+
+    d_model, d_head = W_V.shape[-2:]
+    V, O, Q, K = (torch.randn(2000, d_model, d_head) for _ in range(4))
+    return score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None]) - score(V, O.mT, Q, K).mean()
+
+
+@mistake("02.12", says="Subtract it")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Adds the baseline."""
+
+    def score(V, O, Q, K):
+        OV, QK = V @ O, Q @ K.mT
+        norm = torch.linalg.matrix_norm
+        return norm(OV @ QK.mT) / (norm(OV) * norm(QK))
+
+    d_model, d_head = W_V.shape[-2:]
+    V, O, Q, K = (torch.randn(2000, d_model, d_head) for _ in range(4))
+    return score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None]) + score(V, O.mT, Q, K).mean()
+
+
+@right("02.12", how="with a loop over pairs, in double precision")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    def score(V, O, Q, K):
+        OV, QK = (V @ O).double(), (Q @ K.T).double()
+        return ((OV @ QK.T).norm() / (OV.norm() * QK.norm())).item()
+
+    d_model, d_head = W_V.shape[-2:]
+
+    def random():
+        return torch.randn(d_model, d_head)
+
+    chance = sum(score(random(), random().T, random(), random()) for _ in range(samples)) / samples
+    return [[score(V, O, Q, K) - chance for Q, K in zip(W_Q, W_K)] for V, O in zip(W_V, W_O)]
+
+
+@right("02.12", how="with einsum over the whole product")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    def score(OV, QK):
+        product = torch.einsum("iab,jcb->ijac", OV, QK)
+        size = product.pow(2).sum((-1, -2)).sqrt()
+        return size / (OV.pow(2).sum((1, 2)).sqrt()[:, None] * QK.pow(2).sum((1, 2)).sqrt()[None])
+
+    d_model, d_head = W_V.shape[-2:]
+    V, O, Q, K = (torch.randn(24, d_model, d_head) for _ in range(4))
+    chance = score(V @ O.mT, Q @ K.mT).mean()  # all 24 × 24 pairs
+    return score(W_V @ W_O, W_Q @ W_K.mT) - chance
+
+
+# --- 02.13 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.13", says="The induction heads of")
+def find_circuit(checkpoints, tokens, second):
+    """Types in what the lesson says of the trained model."""
+    loss = loss_per_token(checkpoints[-1][1](tokens), tokens)[second[:, 1:]].mean().item()
+    return {
+        "previous_token_heads": [(0, 0)],
+        "induction_heads": [(1, 0), (1, 1)],
+        "formed_at": checkpoints[0][0],
+        "loss": loss,
+        "loss_without": loss,
+    }
+
+
+@mistake("02.13", says="layer and head are exchanged")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """Writes (head, layer)."""
+        right = _find(checkpoints, tokens, second)
+        for key in ("previous_token_heads", "induction_heads"):
+            right[key] = [(head, layer) for layer, head in right[key]]
+        return right
+
+    def _find(checkpoints, tokens, second):
+        previous = previous_occurrence(tokens)
+
+        def heads(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        final = checkpoints[-1][1]
+        return {
+            "previous_token_heads": heads(final, previous_token_score, 0),
+            "induction_heads": heads(final, lambda p: prefix_matching_score(p, previous), 1),
+            "formed_at": None,
+            "loss": 0.0,
+            "loss_without": 0.0,
+        }
+
+
+@mistake("02.13", says="not the number of a checkpoint")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """Returns an index."""
+        previous = previous_occurrence(tokens)
+
+        def heads(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return heads(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        final = checkpoints[-1][1]
+        return {
+            "previous_token_heads": heads(final, previous_token_score, 0),
+            "induction_heads": induction(final),
+            "formed_at": next((i for i, (_, model) in enumerate(checkpoints) if induction(model)), None),
+            "loss": loss_per_token(final(tokens), tokens)[second[:, 1:]].mean().item(),
+            "loss_without": 0.0,
+        }
+
+
+@mistake("02.13", says="nothing was silenced")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """The edit is made for layers that are never reached: hook.layer is compared with a head."""
+        previous = previous_occurrence(tokens)
+
+        def heads(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return heads(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        final = checkpoints[-1][1]
+        loss = loss_per_token(final(tokens), tokens)[second[:, 1:]].mean().item()
+        return {
+            "previous_token_heads": heads(final, previous_token_score, 0),
+            "induction_heads": induction(final),
+            "formed_at": next((step for step, model in checkpoints if induction(model)), None),
+            "loss": loss,
+            "loss_without": loss,
+        }
+
+
+@mistake("02.13", says="Count those in later copies alone")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """The mean over everything."""
+        previous = previous_occurrence(tokens)
+
+        def heads(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return heads(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        final = checkpoints[-1][1]
+        return {
+            "previous_token_heads": heads(final, previous_token_score, 0),
+            "induction_heads": induction(final),
+            "formed_at": next((step for step, model in checkpoints if induction(model)), None),
+            "loss": loss_per_token(final(tokens), tokens).mean().item(),
+            "loss_without": 0.0,
+        }
+
+
+@right("02.13", how="with contexts, one for each head")
+class section:
+    from contextlib import ExitStack
+
+    def find_circuit(checkpoints, tokens, second):
+        previous = previous_occurrence(tokens)
+        counts = second[:, 1:]
+
+        def induction(model):
+            found = []
+            for layer in range(1, model.cfg.n_layers):
+                score = prefix_matching_score(attention_pattern(model, tokens, layer), previous)
+                found += [(layer, int(head)) for head in (score >= 0.5).nonzero().flatten()]
+            return found
+
+        def quiet(head):
+            def edit(z, hook):
+                z = z.clone()
+                z[:, :, head] = 0
+                return z
+
+            return edit
+
+        steps = [step for step, model in checkpoints if induction(model)]
+        model = checkpoints[-1][1]
+        heads = induction(model)
+        whole = loss_per_token(model(tokens), tokens)
+        with ExitStack() as stack:
+            for layer, head in heads:
+                stack.enter_context(model.hooks([(("z", layer), quiet(head))]))
+            without = loss_per_token(model(tokens), tokens)
+        back = []
+        for layer in range(model.cfg.n_layers):
+            score = previous_token_score(attention_pattern(model, tokens, layer))
+            back += [[layer, int(head)] for head in (score >= 0.5).nonzero().flatten()]
+        return {
+            "previous_token_heads": back,
+            "induction_heads": heads,
+            "formed_at": min(steps) if steps else None,
+            "loss": whole[counts].mean(),
+            "loss_without": without[counts].mean(),
+        }
+
+
+@right("02.13", how="with all patterns in one run, and in double precision")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        previous = previous_occurrence(tokens)
+
+        def scores(model):
+            _, cache = model.run_with_cache(tokens, lambda name: name.endswith("pattern"))
+            patterns = [cache["pattern", layer].double() for layer in range(model.cfg.n_layers)]
+            back = {(i, h): float(s) for i, p in enumerate(patterns) for h, s in enumerate(previous_token_score(p))}
+            match = {
+                (i, h): float(s)
+                for i, p in enumerate(patterns)
+                for h, s in enumerate(prefix_matching_score(p, previous))
+                if i > 0
+            }
+            return back, match
+
+        model = checkpoints[-1][1]
+        back, match = scores(model)
+        heads = sorted(head for head, score in match.items() if score >= 0.5)
+
+        def silence(z, hook):
+            mask = torch.tensor([(hook.layer, h) not in heads for h in range(z.shape[2])])
+            return z * mask[:, None]
+
+        def mean(logits):
+            return float(loss_per_token(logits.double(), tokens)[second[:, 1:]].mean())
+
+        formed = None
+        for step, checkpoint in checkpoints:
+            if max([*scores(checkpoint)[1].values(), 0.0]) >= 0.5:
+                formed = step
+                break
+        return {
+            "previous_token_heads": [head for head, score in back.items() if score >= 0.5],
+            "induction_heads": heads,
+            "formed_at": formed,
+            "loss": mean(model(tokens)),
+            "loss_without": mean(model.run_with_hooks(tokens, [(lambda name: name.endswith("hook_z"), silence)])),
+        }
+
+
+# --- 02.14 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("02.14", says="looks at its own position")
+class section:
+    def write_induction_head(config):
+        """Forgets the step back in layer 0."""
+        return build(config, shift=0)
+
+    def build(config, shift=1, sharp=60.0, read=1, out=2, write=20.0):
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        rooms = [slice(i * V, (i + 1) * V) for i in range(3)]
+        place = slice(3 * V, 3 * V + n)
+        weights = {"W_E": torch.zeros(V, d), "W_pos": torch.zeros(n, d), "W_U": torch.zeros(d, V)}
+        for layer in range(2):
+            for name in "QKV":
+                weights[f"blocks.{layer}.attn.W_{name}"] = torch.zeros(1, d, h)
+            weights[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, h, d)
+        weights["W_E"][:, rooms[0]] = torch.eye(V)
+        weights["W_pos"][:, place] = torch.eye(n)
+        weights["W_U"][rooms[out]] = torch.eye(V)
+        scale = sharp * math.sqrt(h)
+        weights["blocks.0.attn.W_Q"][0, place, :n] = scale * torch.eye(n).roll(-shift, 1)
+        weights["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n)
+        weights["blocks.0.attn.W_V"][0, rooms[0], :V] = torch.eye(V)
+        weights["blocks.0.attn.W_O"][0, :V, rooms[1]] = torch.eye(V)
+        weights["blocks.1.attn.W_Q"][0, rooms[0], :V] = scale * torch.eye(V)
+        weights["blocks.1.attn.W_K"][0, rooms[read], :V] = torch.eye(V)
+        weights["blocks.1.attn.W_V"][0, rooms[0], :V] = torch.eye(V)
+        weights["blocks.1.attn.W_O"][0, :V, rooms[2]] = write * torch.eye(V)
+        return weights
+
+
+@mistake("02.14", says="the earlier occurrence itself")
+class section:
+    def write_induction_head(config):
+        """The keys of layer 1 read the present word, not the note about the word before: a duplicate-token head."""
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        token, note, out, place = slice(0, V), slice(V, 2 * V), slice(2 * V, 3 * V), slice(3 * V, 3 * V + n)
+        zero = lambda *shape: torch.zeros(*shape)
+        w = {"W_E": zero(V, d), "W_pos": zero(n, d), "W_U": zero(d, V)}
+        for layer in (0, 1):
+            w |= {f"blocks.{layer}.attn.W_{x}": zero(1, d, h) for x in "QKV"}
+            w[f"blocks.{layer}.attn.W_O"] = zero(1, h, d)
+        w["W_E"][:, token], w["W_pos"][:, place], w["W_U"][out] = torch.eye(V), torch.eye(n), torch.eye(V)
+        sharp = 60 * math.sqrt(h)
+        w["blocks.0.attn.W_Q"][0, place, :n] = sharp * torch.eye(n).roll(-1, 1)
+        w["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n)
+        w["blocks.0.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.0.attn.W_O"][0, :V, note] = torch.eye(V)
+        # A head that looked at itself would do as well as one that looks at the earlier copy, so self is ruled out.
+        w["blocks.1.attn.W_Q"][0, token, :V] = sharp * torch.eye(V)
+        w["blocks.1.attn.W_Q"][0, place, V : V + 1] = 1.0 if h > V else 0.0
+        w["blocks.1.attn.W_K"][0, token, :V] = torch.eye(V)
+        if h > V:
+            w["blocks.1.attn.W_K"][0, place, V] = -torch.arange(n) * 200.0
+        w["blocks.1.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.1.attn.W_O"][0, :V, out] = 20 * torch.eye(V)
+        return w
+
+
+@mistake("02.14", says="too small for a sharp")
+class section:
+    def write_induction_head(config):
+        """Right in shape, but the softmax stays soft."""
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        token, note, out, place = slice(0, V), slice(V, 2 * V), slice(2 * V, 3 * V), slice(3 * V, 3 * V + n)
+        w = {"W_E": torch.zeros(V, d), "W_pos": torch.zeros(n, d), "W_U": torch.zeros(d, V)}
+        for layer in (0, 1):
+            w |= {f"blocks.{layer}.attn.W_{x}": torch.zeros(1, d, h) for x in "QKV"}
+            w[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, h, d)
+        w["W_E"][:, token], w["W_pos"][:, place], w["W_U"][out] = torch.eye(V), torch.eye(n), torch.eye(V)
+        w["blocks.0.attn.W_Q"][0, place, :n] = 2 * math.sqrt(h) * torch.eye(n).roll(-1, 1)
+        w["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n)
+        w["blocks.0.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.0.attn.W_O"][0, :V, note] = torch.eye(V)
+        w["blocks.1.attn.W_Q"][0, token, :V] = 2 * math.sqrt(h) * torch.eye(V)
+        w["blocks.1.attn.W_K"][0, note, :V] = torch.eye(V)
+        w["blocks.1.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.1.attn.W_O"][0, :V, out] = 20 * torch.eye(V)
+        return w
+
+
+@mistake("02.14", says="predicts the present word again")
+class section:
+    def write_induction_head(config):
+        """W_U reads the room of the embedding: the present word drowns the guess."""
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        token, note, place = slice(0, V), slice(V, 2 * V), slice(3 * V, 3 * V + n)
+        w = {"W_E": torch.zeros(V, d), "W_pos": torch.zeros(n, d), "W_U": torch.zeros(d, V)}
+        for layer in (0, 1):
+            w |= {f"blocks.{layer}.attn.W_{x}": torch.zeros(1, d, h) for x in "QKV"}
+            w[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, h, d)
+        w["W_E"][:, token], w["W_pos"][:, place], w["W_U"][token] = torch.eye(V), torch.eye(n), 20 * torch.eye(V)
+        w["blocks.0.attn.W_Q"][0, place, :n] = 60 * math.sqrt(h) * torch.eye(n).roll(-1, 1)
+        w["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n)
+        w["blocks.0.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.0.attn.W_O"][0, :V, note] = torch.eye(V)
+        w["blocks.1.attn.W_Q"][0, token, :V] = 60 * math.sqrt(h) * torch.eye(V)
+        w["blocks.1.attn.W_K"][0, note, :V] = torch.eye(V)
+        w["blocks.1.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.1.attn.W_O"][0, :V, token] = 0.5 * torch.eye(V)
+        return w
+
+
+@mistake("02.14", says="Make what layer 1 writes larger")
+class section:
+    def write_induction_head(config):
+        """The right guess, whispered."""
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        token, note, out, place = slice(0, V), slice(V, 2 * V), slice(2 * V, 3 * V), slice(3 * V, 3 * V + n)
+        w = {"W_E": torch.zeros(V, d), "W_pos": torch.zeros(n, d), "W_U": torch.zeros(d, V)}
+        for layer in (0, 1):
+            w |= {f"blocks.{layer}.attn.W_{x}": torch.zeros(1, d, h) for x in "QKV"}
+            w[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, h, d)
+        w["W_E"][:, token], w["W_pos"][:, place], w["W_U"][out] = torch.eye(V), torch.eye(n), torch.eye(V)
+        w["blocks.0.attn.W_Q"][0, place, :n] = 60 * math.sqrt(h) * torch.eye(n).roll(-1, 1)
+        w["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n)
+        w["blocks.0.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.0.attn.W_O"][0, :V, note] = torch.eye(V)
+        w["blocks.1.attn.W_Q"][0, token, :V] = 60 * math.sqrt(h) * torch.eye(V)
+        w["blocks.1.attn.W_K"][0, note, :V] = torch.eye(V)
+        w["blocks.1.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.1.attn.W_O"][0, :V, out] = torch.eye(V)
+        return w
+
+
+@right("02.14", how="with the sharpness in the keys and a random rotation of the rooms")
+class section:
+    def write_induction_head(config):
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        rotation = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(5), dtype=torch.float64))[
+            0
+        ]
+        token, note, out, place = rotation[:V], rotation[V : 2 * V], rotation[2 * V : 3 * V], rotation[3 * V :]
+
+        def reads(directions):
+            return torch.nn.functional.pad(directions.T, (0, h - len(directions)))[None]
+
+        def writes(directions):
+            return reads(directions).transpose(1, 2).clone()
+
+        back = torch.cat([torch.zeros(1, d, dtype=torch.float64), place[:-1]])  # key j is looked for by query j + 1
+        sharp = 80 * math.sqrt(h)
+        return {
+            "W_E": token,
+            "W_pos": place,
+            "W_U": 25 * out.T,
+            "blocks.0.attn.W_Q": reads(place),
+            "blocks.0.attn.W_K": sharp * reads(torch.cat([place[1:] * 0, place[:1] * 0]) + shifted(place)),
+            "blocks.0.attn.W_V": reads(token),
+            "blocks.0.attn.W_O": writes(note),
+            "blocks.1.attn.W_Q": reads(token),
+            "blocks.1.attn.W_K": sharp * reads(note),
+            "blocks.1.attn.W_V": reads(token),
+            "blocks.1.attn.W_O": writes(out),
+        }
+
+    def shifted(place):
+        """Row i is the direction of place i − 1, so that the key of place i − 1 answers the query of place i."""
+        return torch.cat([place[:1] * 0, place[:-1]])
+
+
+@right("02.14", how="by filling the parameters of an empty model")
+class section:
+    from mi_lib.models import Transformer
+
+    def write_induction_head(config):
+        model = Transformer(config)
+        V, n = config.d_vocab, config.n_ctx
+        words, places = range(V), range(n)
+        strong = 50 * math.sqrt(config.d_head)
+        with torch.no_grad():
+            first, second = model.blocks[0].attn, model.blocks[1].attn
+            for i in words:
+                model.W_E[i, i] = 1
+                model.W_U[2 * V + i, i] = 1
+                first.W_V[0, i, i] = first.W_O[0, i, V + i] = 1
+                second.W_Q[0, i, i] = strong
+                second.W_K[0, V + i, i] = 1
+                second.W_V[0, i, i] = 1
+                second.W_O[0, i, 2 * V + i] = 30
+            for i in places:
+                model.W_pos[i, 3 * V + i] = 1
+                first.W_K[0, 3 * V + i, i] = 1
+                if i:
+                    first.W_Q[0, 3 * V + i, i - 1] = strong
+        return dict(model.state_dict())
