@@ -548,7 +548,7 @@ def ablate_with_frozen_patterns(model, tokens, layer, head):
     return model.run_with_hooks(tokens, [(("z", layer), silence)])
 
 
-@mistake("02.10", says="You froze the patterns of this layer alone")
+@mistake("02.10", says="Freeze the patterns of every layer")
 def ablate_with_frozen_patterns(model, tokens, layer, head):
     """Freezes where nothing moves."""
     clean = model.run_with_cache(tokens, ("pattern", layer))[1]["pattern", layer]
@@ -618,7 +618,7 @@ def copying_score(W_E, W_V, W_O, W_U):
     return (values.real.sum() / values.abs().sum()).item()
 
 
-@mistake("02.11", says="singular values")
+@mistake("02.11", says="Singular values are never negative")
 def copying_score(W_E, W_V, W_O, W_U):
     """Singular values have no sign."""
     values = torch.linalg.svdvals(W_O @ W_U @ W_E @ W_V)
@@ -1001,29 +1001,23 @@ class section:
         return weights
 
 
-@mistake("02.14", says="the earlier occurrence itself")
+@mistake("02.14", says="where the present word itself stands")
 class section:
     def write_induction_head(config):
         """The keys of layer 1 read the present word, not the note about the word before: a duplicate-token head."""
         V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
         token, note, out, place = slice(0, V), slice(V, 2 * V), slice(2 * V, 3 * V), slice(3 * V, 3 * V + n)
-        zero = lambda *shape: torch.zeros(*shape)
-        w = {"W_E": zero(V, d), "W_pos": zero(n, d), "W_U": zero(d, V)}
+        w = {"W_E": torch.zeros(V, d), "W_pos": torch.zeros(n, d), "W_U": torch.zeros(d, V)}
         for layer in (0, 1):
-            w |= {f"blocks.{layer}.attn.W_{x}": zero(1, d, h) for x in "QKV"}
-            w[f"blocks.{layer}.attn.W_O"] = zero(1, h, d)
+            w |= {f"blocks.{layer}.attn.W_{x}": torch.zeros(1, d, h) for x in "QKV"}
+            w[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, h, d)
         w["W_E"][:, token], w["W_pos"][:, place], w["W_U"][out] = torch.eye(V), torch.eye(n), torch.eye(V)
-        sharp = 60 * math.sqrt(h)
-        w["blocks.0.attn.W_Q"][0, place, :n] = sharp * torch.eye(n).roll(-1, 1)
+        w["blocks.0.attn.W_Q"][0, place, :n] = 60 * math.sqrt(h) * torch.eye(n).roll(-1, 1)
         w["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n)
         w["blocks.0.attn.W_V"][0, token, :V] = torch.eye(V)
         w["blocks.0.attn.W_O"][0, :V, note] = torch.eye(V)
-        # A head that looked at itself would do as well as one that looks at the earlier copy, so self is ruled out.
-        w["blocks.1.attn.W_Q"][0, token, :V] = sharp * torch.eye(V)
-        w["blocks.1.attn.W_Q"][0, place, V : V + 1] = 1.0 if h > V else 0.0
+        w["blocks.1.attn.W_Q"][0, token, :V] = 60 * math.sqrt(h) * torch.eye(V)
         w["blocks.1.attn.W_K"][0, token, :V] = torch.eye(V)
-        if h > V:
-            w["blocks.1.attn.W_K"][0, place, V] = -torch.arange(n) * 200.0
         w["blocks.1.attn.W_V"][0, token, :V] = torch.eye(V)
         w["blocks.1.attn.W_O"][0, :V, out] = 20 * torch.eye(V)
         return w
@@ -1110,14 +1104,15 @@ class section:
         def writes(directions):
             return reads(directions).transpose(1, 2).clone()
 
-        back = torch.cat([torch.zeros(1, d, dtype=torch.float64), place[:-1]])  # key j is looked for by query j + 1
+        # Column i of the keys reads place i − 1: what answers the query of place i.
+        back = torch.cat([torch.zeros(1, d, dtype=torch.float64), place[:-1]])
         sharp = 80 * math.sqrt(h)
         return {
             "W_E": token,
             "W_pos": place,
             "W_U": 25 * out.T,
             "blocks.0.attn.W_Q": reads(place),
-            "blocks.0.attn.W_K": sharp * reads(torch.cat([place[1:] * 0, place[:1] * 0]) + shifted(place)),
+            "blocks.0.attn.W_K": sharp * reads(back),
             "blocks.0.attn.W_V": reads(token),
             "blocks.0.attn.W_O": writes(note),
             "blocks.1.attn.W_Q": reads(token),
@@ -1125,10 +1120,6 @@ class section:
             "blocks.1.attn.W_V": reads(token),
             "blocks.1.attn.W_O": writes(out),
         }
-
-    def shifted(place):
-        """Row i is the direction of place i − 1, so that the key of place i − 1 answers the query of place i."""
-        return torch.cat([place[:1] * 0, place[:-1]])
 
 
 @right("02.14", how="by filling the parameters of an empty model")

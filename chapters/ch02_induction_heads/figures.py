@@ -1,0 +1,128 @@
+"""The figures of chapter 02: computed on the bundled models, drawn by `mi_lib.plots`."""
+
+from __future__ import annotations
+
+import functools
+
+import plotly.graph_objects as go
+import torch
+from torch import Tensor
+
+from mi_lib import induction, load, plots, zoo
+from mi_lib.models import HookedModel
+from mi_lib.worlds import repeats
+
+SAMPLE_SEED = 2024
+
+
+@functools.cache
+def _model(name: str = "induction-2l") -> HookedModel:
+    return load(name)
+
+
+@functools.cache
+def _one() -> repeats.Repeats:
+    """One sequence: two words of offset, a block of eight, and its repeat."""
+    return repeats.sample(1, seed=SAMPLE_SEED, period=8, offset=2)
+
+
+@functools.cache
+def _many() -> repeats.Repeats:
+    return repeats.sample(128, seed=SAMPLE_SEED + 1, period=(8, 24))
+
+
+def _words() -> list[str]:
+    return [repeats.VOCABULARY[i] for i in _one().tokens[0].tolist()]
+
+
+def _heads(kind: str) -> list[tuple[int, int]]:
+    """The heads that the model's card names."""
+    return [(layer, head) for layer, head in zoo.card("induction-2l")["circuit"][kind]]
+
+
+def _loss(logits: Tensor) -> list[float]:
+    return induction.per_token_loss(logits, _one().tokens)[0].tolist()
+
+
+def loss_on_one_sequence() -> go.Figure:
+    """How surprising each word is to the 2-layer model, and to the 1-layer model."""
+    runs = {"two layers": _loss(_model()(_one().tokens)), "one layer": _loss(_model("induction-1l")(_one().tokens))}
+    return plots.token_loss(runs, _words(), "Loss of each word: eight words, and the same eight again")
+
+
+def all_heads() -> go.Figure:
+    """Every head of the 2-layer model on one sequence."""
+    _, cache = _model().run_with_cache(_one().tokens, lambda name: name.endswith("hook_pattern"))
+    patterns = torch.cat([cache["pattern", layer][0] for layer in range(2)])
+    names = [f"head {layer}.{head}" for layer in range(2) for head in range(4)]
+    return plots.head_grid(patterns, _words(), names, "Where all eight heads look (rows look at columns)")
+
+
+def an_induction_head() -> go.Figure:
+    """The head with the highest prefix-matching score, with rings where it should look."""
+    layer, head = _heads("induction")[0]
+    _, cache = _model().run_with_cache(_one().tokens, ("pattern", layer))
+    pattern = cache["pattern", layer][0, head]
+    return plots.attention(pattern, _words(), f"Head {layer}.{head}", highlight=_one().induction_target[0])
+
+
+def loss_without_heads() -> go.Figure:
+    """The same sequence with the induction heads silenced, and with as many other heads."""
+    tokens = _one().tokens
+    runs = {
+        "whole model": _loss(_model()(tokens)),
+        "without the induction heads": _loss(induction.ablate_heads(_model(), tokens, _heads("induction"))),
+        "without as many other heads": _loss(induction.ablate_heads(_model(), tokens, _heads("idle"))),
+    }
+    return plots.token_loss(runs, _words(), "Loss of each word when heads are silenced")
+
+
+def three_ablations() -> go.Figure:
+    """Loss on later copies under the three kinds of ablation, for three groups of heads."""
+    circuit = zoo.card("induction-2l")["circuit"]["loss_without"]
+    names = {"induction": "induction heads", "previous": "previous-token heads", "idle": "other heads"}
+    kinds = {"zero": "zero", "mean": "mean", "pattern_preserving": "patterns frozen"}
+    bars = {f"{names[g]}, {kinds[k]}": circuit[g][k] for g in names for k in kinds}
+    whole = zoo.card("induction-2l")["losses"]["second"]
+    return plots.bars(bars, "Loss on later copies without …", "loss (nats); dashed: whole model", reference=whole)
+
+
+def who_copies() -> go.Figure:
+    """The eigenvalue copying score of every head."""
+    scores = induction.copying_score_eigenvalues(_model())
+    return plots.matrix(
+        scores,
+        [f"layer {layer}" for layer in range(2)],
+        [f"head {head}" for head in range(4)],
+        "Copying score Σλ / Σ|λ| of every head",
+    )
+
+
+def who_reads_whom() -> go.Figure:
+    """K-composition above chance between the two layers."""
+    values = zoo.card("induction-2l")["circuit"]["k_composition"]
+    return plots.matrix(
+        values,
+        [f"0.{head} writes" for head in range(4)],
+        [f"1.{head} reads" for head in range(4)],
+        "K-composition above chance",
+    )
+
+
+def two_trainings() -> go.Figure:
+    """Loss over training, on first and later copies, for both models."""
+    two, one = (zoo.card(name)["curves"] for name in ("induction-2l", "induction-1l"))
+    series = {
+        "later copies, two layers": two["second"],
+        "later copies, one layer": one["second"],
+        "first copies, two layers": two["first"],
+    }
+    return plots.lines(two["step"], series, "Loss during training", "training step", "loss (nats)")
+
+
+def birth_of_the_heads() -> go.Figure:
+    """Previous-token scores in layer 0 and prefix-matching scores in layer 1, over training."""
+    curves = zoo.card("induction-2l")["curves"]
+    series = {f"0.{h}, looks one back": [layers[0][h] for layers in curves["previous_token"]] for h in range(4)}
+    series |= {f"1.{h}, matches the prefix": [layers[1][h] for layers in curves["prefix_matching"]] for h in range(4)}
+    return plots.lines(curves["step"], series, "Scores of the heads during training", "training step", "score")
