@@ -433,18 +433,13 @@ def zoo_verify(names: tuple[str, ...], as_json: bool) -> None:
     rows, cells = [], []
     for name in names or models.names():
         click.echo(f"Measuring {name} …", err=True)
-        for found in models.verify(name):
-            rows.append(
-                {
-                    "model": name,
-                    "check": found.name,
-                    "value": found.value,
-                    "bound": found.bound,
-                    "passed": bool(found.passed),
-                }
-            )
-            cells.append((name, found.name, _number(found.value), _number(found.bound), bool(found.passed)))
-    _table("Measured on the shipped weights", ("model", "check", "value", "bound", ""), cells, rows, as_json)
+        for found in _or_sentence(models.verify, name):
+            rows.append({"model": name} | found.to_dict())
+            bound = f"{'≥' if found.at_least else '≤'} {_number(found.bound)}"
+            control = f"{_number(found.control)} ({found.control_is})"
+            cells.append((name, found.claim, _number(found.value), bound, control, found.passed))
+    columns = ("model", "claim", "value", "bound", "control", "")
+    _table("Measured on the shipped weights", columns, cells, rows, as_json)
     sys.exit(0 if rows and all(row["passed"] for row in rows) else 1)
 
 
@@ -656,12 +651,18 @@ def _debug(exercises: list[Exercise], source: str | Path) -> NoReturn:
 
 def _self_check(model: str) -> list[Any]:
     from mi_lib.models import checks
+
+    return list(_or_sentence(checks.self_check, model))
+
+
+def _or_sentence(function: Any, model: str) -> Any:
+    """What a function says of a model; a model that cannot be opened becomes a sentence."""
     from mi_lib.models.loading import LoadError
 
     try:
-        return list(checks.self_check(model))
+        return function(model)
     except LoadError as error:
-        raise CourseError(f"{model}: {error}.") from error
+        raise CourseError(f"{model}: {str(error).rstrip('.')}.") from error
 
 
 def _number(value: Any) -> str:

@@ -19,10 +19,13 @@ def check(grader: Grader, workspace: Workspace, progress: Progress, exercise: Ex
     return check_text(grader, progress, exercise, files.read_text(workspace.file(exercise.chapter)))
 
 
-def check_text(grader: Grader, progress: Progress, exercise: Exercise, whole: str) -> Verdict:
-    """Grade this text of the chapter's file, and keep it. An untouched stub is no attempt and is not stored."""
+def check_text(grader: Grader, progress: Progress | None, exercise: Exercise, whole: str) -> Verdict:
+    """Grade this text of the chapter's file, and keep it (without `progress`: grade only).
+
+    An untouched stub is no attempt and is not stored; nor is a verdict that the course's own fault made impossible.
+    """
     verdict = grade(grader, exercise, whole)
-    if verdict.status != "not started" and not verdict.course_fault:
+    if progress and verdict.status != "not started" and not verdict.course_fault:
         try:
             source = sections.get(whole, exercise.id)
         except sections.SectionError:

@@ -271,7 +271,7 @@ class Session:
             if _same(section, handed_out):
                 print(f"Exercise {exercise.id} is waiting for your answer.")
                 return
-            self._grade(exercise, section)
+            self._grade(exercise)
         except CourseError as error:
             print(error)
 
@@ -299,19 +299,16 @@ class Session:
         except CourseError as error:
             print(error)
 
-    def _grade(self, exercise: Exercise, section: str) -> None:
+    def _grade(self, exercise: Exercise) -> None:
         from rich.console import Console
 
-        from mi_lib.course import show
+        from mi_lib.course import checking, show
 
         text = stubs.handed_out(exercise.chapter)
         for name in sections.split(text):
             if name in self.answers:
                 text = sections.replace(text, name, self.answers[name])
-        verdict = self._warm_grader().grade(text, exercise)
-        progress = self._progress()
-        if progress:
-            progress.record(verdict, section)
+        verdict = checking.check_text(self._warm_grader(), self._progress(), exercise, text)
         # A fixed width: inside a notebook there is no terminal whose width could be asked.
         show.verdict(Console(width=100, force_jupyter=False, color_system=None), exercise, verdict)
 

@@ -326,19 +326,33 @@ def test_the_doctor_says_in_a_sentence_why_a_model_cannot_be_opened(mi, tmp_path
     assert "config.json" in err
 
 
-def test_zoo_verify_exits_with_1_if_a_measurement_misses_its_bound(mi, monkeypatch):
+@pytest.mark.parametrize(("value", "code"), [(0.8, 1), (0.95, 0)])
+def test_zoo_verify_shows_each_claim_with_its_control_and_exits_with_1_if_one_fails(mi, monkeypatch, value, code):
     from mi_lib import zoo
+    from mi_lib.zoo.checks import Check
 
-    check = types.SimpleNamespace(name="prefix matching", value=0.8, bound=">= 0.9", passed=False)
+    check = Check("prefix", "A head looks one past.", value, 0.9, True, 0.1, "the other heads")
     monkeypatch.setattr(zoo, "names", lambda: ["toy"])
     monkeypatch.setattr(zoo, "verify", lambda name: [check], raising=False)
-    code, out, _ = mi("zoo", "verify", "--json")
-    assert code == 1
-    assert json.loads(out)[0] == {
-        "model": "toy", "check": "prefix matching", "value": 0.8, "bound": ">= 0.9", "passed": False
-    }  # fmt: skip
-    check.passed = True
-    assert mi("zoo", "verify", "toy")[0] == 0
+    found, out, _ = mi("zoo", "verify", "toy", "--json")
+    assert found == code
+    assert json.loads(out) == [{"model": "toy"} | check.to_dict()]
+    _, out, _ = mi("zoo", "verify")
+    for shown in ("A head looks one past.", str(value), "≥ 0.9", "0.1 (the other heads)"):
+        assert shown in out
+
+
+def test_zoo_verify_says_in_a_sentence_why_a_model_cannot_be_opened(mi, monkeypatch):
+    from mi_lib import zoo
+    from mi_lib.models.loading import LoadError
+
+    def broken(name):
+        raise LoadError("model.safetensors has another checksum; fetch the model again")
+
+    monkeypatch.setattr(zoo, "names", lambda: ["toy"])
+    monkeypatch.setattr(zoo, "verify", broken, raising=False)
+    code, _, err = mi("zoo", "verify")
+    assert (code, "toy: model.safetensors has another checksum" in err) == (2, True)
 
 
 def test_the_build_writes_stubs_and_the_build_check_finds_none_missing(mi, course):
