@@ -13,12 +13,9 @@ from safetensors.torch import load_file
 
 from mi_lib import zoo
 from mi_lib.models.config import TransformerConfig
+from mi_lib.models.errors import LoadError
 from mi_lib.models.hooked import HookedModel
 from mi_lib.models.transformer import Transformer
-
-
-class LoadError(Exception):
-    """A model that could not be loaded. The message is one sentence that says what is wrong and what to do."""
 
 
 def load(

@@ -2,8 +2,8 @@
 it should be?
 
 Which heads belong to the circuit is decided before anything is ablated: layer-0 heads that look at the previous token
-and layer-1 heads that look one past the earlier occurrence, each with a score of at least one half. Those "that play
-no part" are, of all the others, those that write least: whose W_V W_O has the smallest norm.
+and layer-1 heads that look one past the earlier occurrence, each with a score of at least one half, if they write at
+all (‖W_V W_O‖ at least a twentieth of the largest). The heads "that play no part" are the others that write least.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mi_lib.worlds import repeats
 from mi_lib.worlds.repeats import Repeats
 from mi_lib.zoo.checks import Check
 
-MEMBER = 0.5  # a head belongs to the circuit from this score on
+MEMBER, ALIVE = 0.5, 0.05  # a member looks there half of the time and writes 1/20 of what the loudest head does
 HELD_OUT_SEED, KNOWN_SEED = 71_001, 71_002  # of the samples that checks use; training draws from other seeds
 
 
@@ -59,8 +59,9 @@ def circuit(model: HookedModel, measured: dict[str, Tensor]) -> Circuit:
     previous, prefix = measured["previous_token"], measured["prefix_matching"]
     layers, heads = previous.shape
     everyone = [(layer, head) for layer in range(layers) for head in range(heads)]
-    first = [h for h in everyone if h[0] == 0 and previous[h] >= MEMBER]
-    second = [h for h in everyone if h[0] > 0 and prefix[h] >= MEMBER]
+    alive = writes >= ALIVE * writes.max()
+    first = [h for h in everyone if h[0] == 0 and previous[h] >= MEMBER and alive[h]]
+    second = [h for h in everyone if h[0] > 0 and prefix[h] >= MEMBER and alive[h]]
     others = [h for h in everyone if h not in first and h not in second]
     return Circuit(
         previous=sorted(first, key=lambda h: -previous[h].item()),
