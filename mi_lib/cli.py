@@ -370,8 +370,8 @@ def doctor(workspace: str | None, model: str | None, as_json: bool) -> None:
         _table(
             f"Self-checks of {model}",
             titles,
-            [(r.check, _number(r.value), _number(r.bound), r.ok) for r in rows],
-            [{"check": r.check, "value": r.value, "bound": r.bound, "ok": bool(r.ok)} for r in rows],
+            [(r.name, _number(r.value), _number(r.bound), r.ok) for r in rows],
+            [{"check": r.name, "value": r.value, "bound": r.bound, "ok": bool(r.ok)} for r in rows],
             as_json,
         )
         sys.exit(0 if all(r.ok for r in rows) else 1)

@@ -143,8 +143,8 @@ def _padding(model: HookedModel, tokens: Tensor) -> Check:
         padded, mask = torch.zeros_like(tokens[:1]), torch.zeros_like(tokens[:1], dtype=torch.bool)
         start = min(left, padded.shape[1] - n)
         padded[:, start : start + n], mask[:, start : start + n] = real, True
-        for names in ([], None):  # with the fused attention, and with the open one
-            with model.hooks([(names or [], lambda value, hook: None)]):
+        for names in ([], list(model.hook_names)):  # with the fused attention, and with the open one
+            with model.hooks([(names, lambda value, hook: None)]):
                 gap = max(gap, (model(padded, mask)[:, start : start + n] - plain).abs().max().item())
     return _at_most("padding", gap, _tolerance(model, 1e-4), "padding changes the logits of real tokens")
 

@@ -40,7 +40,7 @@ class Family:
     needs_eager: bool = False  # the fast attention of `transformers` would leave something out
 
 
-_LLAMA = {"embed": "model.embed_tokens", "blocks": "model.layers", "ln_final": "model.norm"}
+_LLAMA: dict[str, Any] = {"embed": "model.embed_tokens", "blocks": "model.layers", "ln_final": "model.norm"}
 _GEMMA: dict[str, Any] = {
     **_LLAMA,
     "ln2": "pre_feedforward_layernorm",

@@ -106,7 +106,7 @@ def resolve(names: Names, known: list[str], n_layers: int) -> list[str]:
     if callable(names):
         return [name for name in known if names(name)]
     one = isinstance(names, str) or (isinstance(names, tuple) and _is_short_form(names))
-    wanted = [full_name(name, n_layers) for name in ([names] if one else names)]  # type: ignore[list-item, union-attr]
+    wanted = [full_name(name, n_layers) for name in ([names] if one else names)]  # type: ignore
     for name in wanted:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3)

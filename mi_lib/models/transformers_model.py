@@ -41,11 +41,11 @@ class TransformersModel(HookedModel):
     TransformerLens does. hook_attn_out and hook_mlp_out are what the residual stream receives: Gemma norms them first.
     """
 
-    def __init__(self, hf: nn.Module, tokenizer: Any = None) -> None:
+    def __init__(self, hf: Any, tokenizer: Any = None) -> None:
         self_family = family_of(hf.config)
         super().__init__(_summary(hf.config, self_family), tokenizer)
         self.family = self_family
-        self.hf = hf
+        self.hf: Any = hf
         self._plain_attention = "eager" if self.family.needs_eager else "sdpa"
         hf.config._attn_implementation = self._plain_attention
         self.layers = list(part(hf, self.family.blocks))
@@ -175,7 +175,7 @@ class TransformersModel(HookedModel):
 
         return lambda: projection.register_forward_hook(hook)
 
-    def _on_norm(self, norm: nn.Module, short: str, site: Callable) -> Callable[[], Any]:
+    def _on_norm(self, norm: Any, short: str, site: Callable) -> Callable[[], Any]:
         """hook_normalized is what leaves the norm; hook_scale is its divisor, and the norm is computed anew from it."""
         if short == "normalized":
             return _on_output(norm, site)
@@ -187,8 +187,8 @@ class TransformersModel(HookedModel):
             x = x - x.mean(-1, keepdim=True) if f.norm == "layernorm" else x
             scale = site((x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt())
             weight = 1 + norm.weight if f.norm_plus_one else norm.weight
-            y = x / scale * weight  # type: ignore[operator]
-            return (y if getattr(norm, "bias", None) is None else y + norm.bias).to(out.dtype)  # type: ignore
+            y = x / scale * weight
+            return (y if getattr(norm, "bias", None) is None else y + norm.bias).to(out.dtype)
 
         # Before a hook on what leaves the norm, which this one computes anew.
         return lambda: norm.register_forward_hook(hook, prepend=True)
@@ -295,7 +295,8 @@ def open_transformers(
     bars = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()
     try:
-        hf, info = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True)
+        opened: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True)
+        hf, info = opened
     except (OSError, ValueError, RuntimeError) as error:
         raise LoadError(_plainly(name, error)) from None
     finally:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mi_lib.zoo.checks import Check
 
 HERE = Path(__file__).parent
 
@@ -29,3 +32,10 @@ def card(name: str) -> dict[str, Any]:
 def checkpoints(name: str) -> list[int]:
     """The training steps at which the bundled model was also saved, ascending."""
     return sorted(int(path.stem.split("_")[1]) for path in (folder(name) / "checkpoints").glob("step_*"))
+
+
+def verify(name: str) -> list[Check]:
+    """Measure everything that a model's card claims, on the shipped files (see `mi_lib.zoo.checks`)."""
+    from mi_lib.zoo import checks
+
+    return checks.verify(name)

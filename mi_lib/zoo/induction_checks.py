@@ -103,12 +103,10 @@ def two_layer(model: HookedModel) -> list[Check]:
     blank_first, blank_second = losses(blank, known)
     count = len(found.induction)
     pairs = k_composition(model)
-    best = divmod(int(pairs.argmax()), pairs.shape[1])
-    in_circuit = (0, best[0]) in found.previous and (1, best[1]) in found.induction
-    outside = torch.ones_like(pairs, dtype=torch.bool)
-    for _, a in found.previous:
-        for _, b in found.induction:
-            outside[a, b] = False
+    # By what they attend to alone: a head that has stopped writing may still read like an induction head.
+    partners = (mine["previous_token"][0] >= MEMBER)[:, None] & (mine["prefix_matching"][1] >= MEMBER)[None]
+    strongest = pairs[partners].max().item() if bool(partners.any()) else 0.0
+    strongest_other = pairs[~partners].max().item() if bool((~partners).any()) else 0.0
     has_idle = 0 < count <= len(found.idle)
     return [
         Check(
@@ -158,13 +156,13 @@ def two_layer(model: HookedModel) -> list[Check]:
         ),
         Check(
             "k_composition",
-            "K-composition of the strongest pair (0 unless it is a previous-token head with an induction head), "
-            "above random",
-            pairs.max().item() if in_circuit else 0.0,
-            max(0.0, pairs[outside].max().item()) if bool(outside.any()) else 0.0,
+            "K-composition above random of the strongest pair of a previous-token head and a prefix-matching one; "
+            "the bound is the strongest other pair",
+            strongest,
+            max(0.01, strongest_other),
             True,
-            pairs[outside].max().item() if bool(outside.any()) else float("nan"),
-            "the strongest pair outside the circuit",
+            strongest_other,
+            "the strongest other pair",
         ),
     ]
 

@@ -1,0 +1,37 @@
+"""The code editor of the pages: a Streamlit component of our own (`st.components.v2`), made of three files here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+_HERE = Path(__file__).parent
+
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text("utf-8")
+
+
+_editor = st.components.v2.component(
+    "mi_editor", html=_read("editor.html"), css=_read("editor.css"), js=_read("editor.js")
+)
+
+
+def editor(
+    key: str,
+    text: str,
+    version: str,
+    first_line: int,
+    adopt: int,
+    on_draft: Callable[[], None],
+    on_check: Callable[[], None],
+) -> Any:
+    """Show an editor. Its result has `draft` and `check`: {"text": ..., "base": the version that was edited}, or None.
+
+    text and version: what is in the file. adopt: a number; when it changes, the editor takes `text` whatever it holds.
+    """
+    data = {"text": text, "version": version, "first_line": first_line, "adopt": adopt}
+    return _editor(key=key, data=data, default={"draft": None}, on_draft_change=on_draft, on_check_change=on_check)

@@ -1,0 +1,168 @@
+// A code editor over a plain text area: colours lie behind it, and every change goes through execCommand, so that the
+// browser's own undo keeps working. The text is sent to Python shortly after typing stops, on blur, and with Check.
+
+const KEYWORDS =
+  "and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|in|is|" +
+  "lambda|nonlocal|not|or|pass|raise|return|try|while|with|yield|None|True|False|match|case"
+const TOKENS = new RegExp(
+  [
+    String.raw`("""[\s\S]*?(?:"""|$)|'''[\s\S]*?(?:'''|$)|[rfbuRFBU]{0,2}"(?:\\.|[^"\\\n])*"?|[rfbuRFBU]{0,2}'(?:\\.|[^'\\\n])*'?)`,
+    String.raw`(#[^\n]*)`,
+    String.raw`\b(${KEYWORDS})\b`,
+    String.raw`\b(\d[\d_]*(?:\.\d+)?(?:e[+-]?\d+)?)\b`,
+    String.raw`(?<=\b(?:def|class)\s+)(\w+)`,
+  ].join("|"),
+  "g",
+)
+const PAIRS = { "(": ")", "[": "]", "{": "}", '"': '"', "'": "'" }
+const SEND_AFTER_MS = 700
+
+const escape = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;")
+
+function coloured(text) {
+  let html = ""
+  let last = 0
+  for (const m of text.matchAll(TOKENS)) {
+    const kind = ["s", "c", "k", "n", "d"][m.slice(1).findIndex((group) => group !== undefined)]
+    html += escape(text.slice(last, m.index)) + `<span class="${kind}">${escape(m[0])}</span>`
+    last = m.index + m[0].length
+  }
+  return html + escape(text.slice(last)) + "\n"
+}
+
+function isDark(element) {
+  const colour = getComputedStyle(element).getPropertyValue("--st-background-color").trim()
+  const hex = colour.match(/^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})/i)
+  const rgb = hex ? hex.slice(1).map((h) => parseInt(h, 16)) : (colour.match(/\d+/g) || [255, 255, 255]).map(Number)
+  return rgb[0] + rgb[1] + rgb[2] < 384
+}
+
+function attach(root, component) {
+  const area = root.querySelector("textarea")
+  const back = root.querySelector(".colours")
+  const numbers = root.querySelector(".numbers")
+  const editor = { version: null, synced: null, sent: null, adopted: null, timer: 0, escaped: false, component }
+
+  const draw = () => {
+    back.innerHTML = coloured(area.value)
+    numbers.textContent = area.value.split("\n").map((_, i) => editor.first + i).join("\n")
+    root.querySelector(".editor").classList.toggle("dark", isDark(root.querySelector(".editor")))
+    root.querySelector(".below").classList.toggle("dark", isDark(root.querySelector(".editor")))
+  }
+  const insert = (text) => document.execCommand("insertText", false, text) || area.setRangeText(text, area.selectionStart, area.selectionEnd, "end")
+  const send = () => {
+    clearTimeout(editor.timer)
+    if (area.value === editor.synced) return
+    editor.sent = area.value
+    editor.synced = area.value
+    editor.component.setStateValue("draft", { text: area.value, base: editor.version })
+  }
+  const check = () => {
+    clearTimeout(editor.timer)
+    editor.sent = area.value
+    editor.synced = area.value
+    editor.component.setTriggerValue("check", { text: area.value, base: editor.version })
+  }
+  // Change whole lines of the selection: used by Tab, Shift-Tab and the comment key.
+  const lines = (change) => {
+    const from = area.value.lastIndexOf("\n", area.selectionStart - 1) + 1
+    const end = area.value.indexOf("\n", Math.max(area.selectionEnd - (area.selectionEnd > area.selectionStart ? 1 : 0), from))
+    const to = end < 0 ? area.value.length : end
+    const caret = area.selectionStart === area.selectionEnd
+    const old = area.value.slice(from, to)
+    const changed = change(old.split("\n")).join("\n")
+    const at = area.selectionStart + (changed.length - old.length)
+    area.setSelectionRange(from, to)
+    insert(changed)
+    if (caret) area.setSelectionRange(Math.max(from, at), Math.max(from, at))
+    else area.setSelectionRange(from, from + changed.length)
+  }
+
+  const keys = (event) => {
+    const meta = event.ctrlKey || event.metaKey
+    const { selectionStart: start, selectionEnd: end, value } = area
+    const leaving = editor.escaped
+    editor.escaped = event.key === "Escape" || (leaving && event.key === "Shift")
+    if (meta && event.key === "Enter") {
+      event.preventDefault()
+      check()
+    } else if (meta && event.key === "/") {
+      event.preventDefault()
+      lines((all) => {
+        const full = all.filter((line) => line.trim())
+        const off = full.length && full.every((line) => /^\s*#/.test(line))
+        return all.map((line) => (!line.trim() ? line : off ? line.replace(/^(\s*)# ?/, "$1") : line.replace(/^(\s*)/, "$1# ")))
+      })
+    } else if (event.key === "Tab" && !meta && !event.altKey && !leaving) {
+      event.preventDefault()
+      if (event.shiftKey) lines((all) => all.map((line) => line.replace(/^ {1,4}/, "")))
+      else if (value.slice(start, end).includes("\n")) lines((all) => all.map((line) => (line ? "    " + line : line)))
+      else {
+        const column = start - (value.lastIndexOf("\n", start - 1) + 1)
+        insert(" ".repeat(4 - (column % 4)))
+      }
+    } else if (event.key === "Enter" && !meta && !event.altKey) {
+      event.preventDefault()
+      const line = value.slice(value.lastIndexOf("\n", start - 1) + 1, start)
+      insert("\n" + line.match(/^\s*/)[0] + (/:\s*(#.*)?$/.test(line) ? "    " : ""))
+    } else if (event.key === "Backspace" && start === end && !meta) {
+      const line = value.slice(value.lastIndexOf("\n", start - 1) + 1, start)
+      if (PAIRS[value[start - 1]] && PAIRS[value[start - 1]] === value[start]) {
+        event.preventDefault()
+        area.setSelectionRange(start - 1, start + 1)
+        document.execCommand("delete")
+      } else if (line && !line.trim() && line.length % 4 === 0) {
+        event.preventDefault()
+        area.setSelectionRange(start - 4, start)
+        document.execCommand("delete")
+      }
+    } else if (!meta && !event.altKey && event.key.length === 1) {
+      const closing = Object.values(PAIRS).includes(event.key)
+      if (closing && start === end && value[start] === event.key) {
+        event.preventDefault()
+        area.setSelectionRange(start + 1, start + 1)
+      } else if (PAIRS[event.key] && start !== end) {
+        event.preventDefault()
+        const inside = value.slice(start, end)
+        insert(event.key + inside + PAIRS[event.key])
+        area.setSelectionRange(start + 1, start + 1 + inside.length)
+      } else if (PAIRS[event.key] && /^[\s)\]},:]?$/.test(value[start] || "") && !(/["']/.test(event.key) && /\w|["']/.test(value[start - 1] || ""))) {
+        event.preventDefault()
+        insert(event.key + PAIRS[event.key])
+        area.setSelectionRange(start + 1, start + 1)
+      }
+    }
+  }
+  const changed = () => {
+    draw()
+    clearTimeout(editor.timer)
+    editor.timer = setTimeout(send, SEND_AFTER_MS)
+  }
+  area.addEventListener("keydown", keys)
+  area.addEventListener("input", changed)
+  area.addEventListener("blur", send)
+  root.querySelector(".check").addEventListener("click", check)
+
+  // What Python says is in the file. Text that was typed and not yet sent is never replaced: the base version stays
+  // old then, and Python will notice the conflict and ask.
+  editor.receive = (data) => {
+    editor.first = data.first_line
+    const foreign = data.version !== editor.version && data.text !== editor.sent
+    const fresh = editor.version === null || data.adopt !== editor.adopted
+    if (fresh || (foreign && area.value === editor.synced)) {
+      area.value = data.text
+      editor.synced = data.text
+      editor.version = data.version
+    } else if (!foreign) editor.version = data.version
+    editor.adopted = data.adopt
+    draw()
+  }
+  return editor
+}
+
+export default function (component) {
+  const root = component.parentElement
+  if (!root.editorState) root.editorState = attach(root, component)
+  root.editorState.component = component
+  root.editorState.receive(component.data)
+}

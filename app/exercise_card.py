@@ -1,0 +1,168 @@
+"""One exercise on the page: editor, Check, verdict, hints, solution. The answer is the file in the workspace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import common
+from app.editor import editor
+from mi_lib.course import Conflict, CourseError, Exercise, Progress, Workspace, sections, solution
+from mi_lib.course.checking import check
+
+
+def show(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
+    st.subheader(f"{exercise.id} {exercise.title}", anchor=f"exercise-{exercise.id.replace('.', '-')}")
+    st.caption(
+        f"{'●' * exercise.difficulty}{'○' * (5 - exercise.difficulty)} difficulty · "
+        f"{'●' * exercise.importance}{'○' * (5 - exercise.importance)} importance · about {exercise.minutes} min · "
+        f"{exercise.points} points"
+    )
+    _card(exercise, workspace, progress)
+    _watch(exercise, workspace)
+
+
+@st.fragment
+def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
+    """A fragment: typing and checking run this part of the page again, and not the figures."""
+    kept = st.session_state.setdefault(f"card-{exercise.id}", {"adopt": 0, "conflict": None, "verdict": None})
+    try:
+        text, version = workspace.read(exercise)
+        first = sections.start_line(workspace.text(exercise.chapter), exercise.id)
+    except CourseError as error:
+        st.error(str(error))
+        return
+    kept["seen"] = version
+    if kept["conflict"] is not None:
+        _conflict(exercise, workspace, kept, text, version)
+    name = f"editor-{exercise.id}"
+    editor(
+        name,
+        text,
+        version,
+        first,
+        kept["adopt"],
+        on_draft=lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft")),
+        on_check=lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check")),
+    )
+    if kept.pop("wanted", False):
+        with st.spinner("Checking …"):
+            kept["verdict"] = check(common.grader(), workspace, progress, exercise)
+        if kept["verdict"].passed:
+            st.rerun()  # the table of contents and the progress bar lie outside this fragment
+    if kept["verdict"] is not None:
+        _verdict(kept["verdict"])
+    _help(exercise, workspace, progress, kept)
+
+
+def _keep(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], draft: dict[str, str] | None) -> None:
+    _save(exercise, workspace, kept, draft)
+
+
+def _save(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], draft: dict[str, str] | None) -> bool:
+    """Write what was typed into the file, unless the file has changed underneath: then ask."""
+    if not draft:
+        return True
+    try:
+        workspace.write(exercise, draft["text"], draft["base"])
+    except Conflict:
+        kept["conflict"] = draft["text"]
+        return False
+    except CourseError as error:
+        kept["problem"] = str(error)
+        return False
+    return True
+
+
+def _save_and_check(
+    exercise: Exercise, workspace: Workspace, kept: dict[str, Any], sent: dict[str, str] | None
+) -> None:
+    if sent and _save(exercise, workspace, kept, sent):
+        kept["wanted"] = True
+
+
+def _conflict(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], text: str, version: str) -> None:
+    """The file and the page both changed: neither is overwritten until the learner says which to keep."""
+    if kept["conflict"] == text:
+        kept["conflict"] = None
+        return
+    st.warning("This answer was changed in another editor while you typed here. Which version do you want to keep?")
+    mine, theirs = st.columns(2)
+    mine.caption("Typed here")
+    mine.code(sections.body(kept["conflict"]), language="python")
+    theirs.caption("In the file")
+    theirs.code(sections.body(text), language="python")
+    if mine.button("Keep what I typed here", key=f"mine-{exercise.id}"):
+        workspace.write(exercise, kept["conflict"], version)
+        kept["conflict"] = None
+        kept["adopt"] += 1
+        st.rerun(scope="fragment")
+    if theirs.button("Take the file's version", key=f"theirs-{exercise.id}"):
+        kept["conflict"] = None
+        kept["adopt"] += 1
+        st.rerun(scope="fragment")
+
+
+@st.fragment(run_every=2)
+def _watch(exercise: Exercise, workspace: Workspace) -> None:
+    """When an outside editor saves this exercise, show its text and grade it again."""
+    kept = st.session_state.get(f"card-{exercise.id}")
+    if kept is None or kept.get("seen") is None or kept["conflict"] is not None:
+        return
+    try:
+        _, version = workspace.read(exercise)
+    except CourseError:
+        return  # the card says so when it is drawn next
+    if version != kept["seen"]:
+        kept["wanted"] = True
+        st.rerun()
+
+
+def _verdict(verdict: Any) -> None:
+    """The diagnosis first, then test by test, then what was printed."""
+    if verdict.passed:
+        st.success(f"Passed: {verdict.points:g} of {verdict.max_points:g} points.", icon=":material/check_circle:")
+    elif verdict.status == "not started":
+        st.info(verdict.diagnosis, icon=":material/edit:")
+    else:
+        st.error(verdict.diagnosis, icon=":material/error:")
+    for test in verdict.tests:
+        mark = ":green[:material/check:]" if test.passed else ":red[:material/close:]"
+        st.markdown(f"{mark} {test.title}")
+        if not test.passed and test.message and test.message != verdict.diagnosis:
+            st.caption(test.message)
+    if verdict.printed:
+        st.caption("Your code printed")
+        st.code(verdict.printed, language=None)
+    if verdict.traceback:
+        with st.expander("Where it happened"):
+            st.code(verdict.traceback, language="python")
+
+
+def _help(exercise: Exercise, workspace: Workspace, progress: Progress, kept: dict[str, Any]) -> None:
+    """Hints one at a time, the solution after a pass or on request, and a fresh start."""
+    if problem := kept.pop("problem", None):
+        st.error(problem)
+    state = progress.state(exercise.id)
+    for number, hint in enumerate(exercise.hints[: state.hints_shown], start=1):
+        st.info(f"**Hint {number}.** {hint}", icon=":material/lightbulb:")
+    left = len(exercise.hints) - state.hints_shown
+    with st.container(horizontal=True):
+        if left and st.button(f"Hint ({left} left)", key=f"hint-{exercise.id}", icon=":material/lightbulb:"):
+            progress.reveal_hint(exercise.id)
+            st.rerun(scope="fragment")
+        with st.popover("Solution", icon=":material/key:"):
+            if state.passed or state.solution_seen:
+                st.code(sections.body(solution(exercise)), language="python")
+            else:
+                st.write("You have not passed this exercise yet. A hint may be the better help.")
+                if st.button("Show it all the same", key=f"solution-{exercise.id}"):
+                    progress.mark_solution_seen(exercise.id)
+                    st.rerun(scope="fragment")
+        with st.popover("Start again", icon=":material/restart_alt:"):
+            st.write("Your answer is put aside in the workspace's backups, and the exercise is empty again.")
+            if st.button("Empty this exercise", key=f"reset-{exercise.id}"):
+                workspace.reset(exercise)
+                kept.update(adopt=kept["adopt"] + 1, verdict=None, conflict=None)
+                st.rerun(scope="fragment")
