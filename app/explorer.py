@@ -103,7 +103,7 @@ def _heads(model: HookedModel, tokens: torch.Tensor, words: list[str], everyone:
         pattern = cache["pattern", layer]
         back = induction.previous_token_score(pattern)[head].item()
         match = induction.prefix_matching_score(pattern, previous)[head].item() if (previous >= 0).any() else 0.0
-        titles.append(f"{layer}.{head} · back {back:.0%} · match {match:.0%}")
+        titles.append(f"<b>{layer}.{head}</b><br>back {back:.0%}, match {match:.0%}")
     patterns = torch.cat([cache["pattern", layer][0] for layer in range(model.cfg.n_layers)])
     st.plotly_chart(
         plots.head_grid(patterns, words, titles, "All heads: rows look at columns"),

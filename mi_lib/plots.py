@@ -52,6 +52,7 @@ def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title
         figure.add_trace(_attention_map(pattern, tokens, scale=i == 0), row=i // columns + 1, col=i % columns + 1)
     figure.update_xaxes(showticklabels=False, showgrid=False)
     figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
+    figure.update_annotations(font_size=11)
     return _style(figure, title, height=230 * rows + 90)
 
 

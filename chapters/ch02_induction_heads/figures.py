@@ -77,6 +77,16 @@ def loss_without_heads() -> go.Figure:
     return plots.token_loss(runs, _words(), "Loss of each word when heads are silenced")
 
 
+def worth_of_each_head() -> go.Figure:
+    """Of what later copies save, the share that is lost when one head is silenced."""
+    return plots.matrix(
+        zoo.card("induction-2l")["circuit"]["worth"],
+        [f"layer {layer}" for layer in range(2)],
+        [f"head {head}" for head in range(4)],
+        "Share of the saved loss that is lost without this one head",
+    )
+
+
 def three_ablations() -> go.Figure:
     """Loss on later copies under the three kinds of ablation, for three groups of heads."""
     circuit = zoo.card("induction-2l")["circuit"]["loss_without"]

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,17 +183,29 @@ def _gradients(model: HookedModel, tokens: Tensor) -> Check:
     return _at_most("gradients", worst, bound, f"the gradient at {where} is not the finite difference")
 
 
+@contextmanager
+def _unchanged(model: HookedModel) -> Iterator[None]:
+    """Give a model its own numbers back: bfloat16 and back again would have rounded them."""
+    places = [(part, name) for part in model.modules() for name in part._buffers if part._buffers[name] is not None]
+    buffers = [(part, name, part._buffers[name].clone()) for part, name in places]  # type: ignore[union-attr]
+    weights = [(weight, weight.detach().clone()) for weight in model.parameters()]
+    try:
+        yield
+    finally:
+        for weight, kept in weights:
+            weight.data = kept
+        for part, name, kept in buffers:
+            part._buffers[name] = kept
+
+
 def _shifted(push: Tensor) -> Callable:
     return lambda value, hook: value + push
 
 
 def _bfloat16(model: HookedModel, tokens: Tensor) -> Check:
     """The same model in bfloat16 runs, with every site, and gives about the same logits."""
-    before = model.dtype
     clean = model(tokens).float()
-    try:
+    with _unchanged(model):
         out, _ = model.to(torch.bfloat16).run_with_cache(tokens)
-    finally:
-        model.to(before)
     gap = (out.float() - clean).abs().max().item() / max(1.0, clean.abs().max().item())
     return _at_most("bfloat16", gap, 0.1, "in bfloat16 the logits are quite different")

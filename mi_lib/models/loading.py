@@ -45,7 +45,8 @@ def load(
         elif checkpoint is not None:
             model = _load_transformers(str(_checkpoint_folder(folder, checkpoint)), dtype, device, check)
         else:
-            _verify_checksum(folder, "model.safetensors")
+            if (folder / "model.safetensors").is_file():  # large models come in several files instead
+                _verify_checksum(folder, "model.safetensors")
             model = _load_transformers(str(folder), dtype, device, check)
     model.source = (str(name), checkpoint)
     return model.to(device) if device is not None else model

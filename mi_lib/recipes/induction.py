@@ -284,7 +284,8 @@ def circuit_facts(model: Transformer) -> dict[str, Any]:
     from mi_lib.zoo import induction_checks as checks
 
     sample = checks.known_sample()
-    found = checks.circuit(model, checks.scores(model, checks.held_out_samples()))
+    measured = checks.scores(model, checks.held_out_samples())
+    found = checks.circuit(model, measured)
 
     def second_without(heads: list[tuple[int, int]], kind: Any) -> float:
         logits = induction.ablate_heads(model, sample.tokens, heads, kind)
@@ -298,6 +299,14 @@ def circuit_facts(model: Transformer) -> dict[str, Any]:
             for name, heads in groups.items()
         },
         "k_composition": checks.k_composition(model).tolist(),
+        # Heads that look like induction heads, whether they write or not; and what each head is worth on its own.
+        "look_alikes": int((measured["prefix_matching"][1] >= checks.MEMBER).sum()),
+        "members": len(found.induction),
+        "writes": induction.FactoredMatrix(model.W_V, model.W_O).norm().tolist(),
+        "worth": [
+            [checks.loss_brought_back(model, sample, [(layer, head)]) for head in range(model.cfg.n_heads)]
+            for layer in range(model.cfg.n_layers)
+        ],
     }
 
 

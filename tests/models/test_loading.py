@@ -1,0 +1,123 @@
+"""Bad input to `load`: each gets one sentence that says what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from conftest import native
+from safetensors.torch import load_file, save_file
+
+from mi_lib import load
+from mi_lib.models import LoadError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return native("native with mlp").save(tmp_path / "model")
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(LoadError, match="there is no folder"):
+        load(tmp_path / "nowhere")
+
+
+def test_a_folder_without_a_config(folder):
+    (folder / "config.json").unlink()
+    with pytest.raises(LoadError, match=r"has no config\.json"):
+        load(folder)
+
+
+def test_a_config_that_is_not_json(folder):
+    (folder / "config.json").write_text("{")
+    with pytest.raises(LoadError, match="not valid JSON"):
+        load(folder)
+
+
+def test_a_config_without_a_model_type(folder):
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(LoadError, match="does not say its model_type"):
+        load(folder)
+
+
+def test_missing_weights(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(LoadError, match=r"has no model\.safetensors"):
+        load(folder)
+
+
+def test_a_weight_that_is_left_out(folder):
+    weights = load_file(folder / "model.safetensors")
+    del weights["W_U"]
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(LoadError, match="lacks the weight W_U"):
+        load(folder)
+
+
+def test_a_weight_of_the_wrong_shape(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights["W_U"] = weights["W_U"][:, :-1].contiguous()
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(LoadError, match=r"W_U has shape \(16, 49\)"):
+        load(folder)
+
+
+def test_a_weight_that_is_not_a_number(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights["W_U"][0, 0] = torch.nan
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(LoadError, match="NaN"):
+        load(folder)
+
+
+def test_a_truncated_file(folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(LoadError, match="cannot be read"):
+        load(folder)
+
+
+def test_a_checksum_that_does_not_match(folder):
+    (folder / "card.json").write_text(json.dumps({"sha256": {"model.safetensors": "0" * 64}}))
+    with pytest.raises(LoadError, match="damaged"):
+        load(folder)
+
+
+def test_a_checkpoint_of_a_model_that_has_none(folder):
+    with pytest.raises(LoadError, match="has no checkpoint 5; it has none"):
+        load(folder, checkpoint=5)
+
+
+def test_a_transformers_model_with_a_missing_weight_is_not_filled_with_random_numbers(folders, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(folders["llama"], tmp_path / "llama")
+    weights = load_file(copy / "model.safetensors")
+    del weights["model.layers.0.mlp.up_proj.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(LoadError, match="lacks the weight"):
+        load(copy)
+
+
+def test_a_transformers_model_with_a_wrong_shape(folders, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(folders["llama"], tmp_path / "llama")
+    weights = load_file(copy / "model.safetensors")
+    weights["model.norm.weight"] = torch.ones(31)
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(LoadError, match=r"cannot be opened|wrong shape"):
+        load(copy)
+
+
+def test_an_unknown_architecture(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "no-such-thing"}))
+    with pytest.raises(LoadError, match=r"cannot be opened|not supported"):
+        load(tmp_path)
+
+
+def test_a_hub_name_without_a_network(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(LoadError, match="no bundled model and no folder here"):
+        load("someone/some-model-that-is-not-there")

@@ -1,0 +1,222 @@
+"""The induction library, on cases whose answer is known."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mi_lib import induction
+from mi_lib.induction import FactoredMatrix
+from mi_lib.models import Transformer, TransformerConfig
+from mi_lib.worlds import repeats
+
+
+def small_model(seed: int = 0, n_layers: int = 3, scale: float = 0.5) -> Transformer:
+    config = TransformerConfig(n_layers=n_layers, d_model=12, n_heads=3, d_head=4, d_vocab=15, n_ctx=20)
+    return Transformer(config).init_weights(seed, scale).requires_grad_(False)
+
+
+def tokens(batch: int = 2, pos: int = 9, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 15, (batch, pos), generator=torch.Generator().manual_seed(seed))
+
+
+def perfect_patterns(sample: repeats.Repeats) -> torch.Tensor:
+    """Three heads: one back, one past the earlier occurrence, on the earlier occurrence."""
+    batch, n = sample.tokens.shape
+    pattern = torch.zeros(batch, 3, n, n)
+    for b in range(batch):
+        for q in range(n):
+            p = int(sample.previous[b, q])
+            pattern[b, 0, q, max(q - 1, 0)] = 1
+            pattern[b, 1, q, p + 1 if p >= 0 else q] = 1
+            pattern[b, 2, q, p if p >= 0 else q] = 1
+    return pattern
+
+
+def test_each_score_is_one_for_its_own_head_and_zero_for_the_others():
+    sample = repeats.sample(3, seed=1, period=7, offset=2)  # <bos>, 2 words, 7, the same 7
+    pattern = perfect_patterns(sample)
+    assert induction.previous_token_score(pattern).tolist() == [1, 0, 0]
+    assert induction.prefix_matching_score(pattern, sample.previous).tolist() == [0, 1, 0]
+    assert induction.duplicate_token_score(pattern, sample.previous).tolist() == [0, 0, 1]
+
+
+def test_uniform_attention_scores_by_chance():
+    n = 10
+    pattern = (torch.ones(n, n).tril() / torch.arange(1, n + 1)[:, None]).expand(1, 1, n, n)
+    expected = sum(1 / (q + 1) for q in range(1, n)) / (n - 1)
+    assert induction.previous_token_score(pattern).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_head_scores_agree_with_the_single_scores():
+    sample = repeats.sample(2, seed=0, period=5, offset=2, vocab=15)
+    model = small_model()
+    scores = induction.head_scores(model, sample)
+    _, cache = model.run_with_cache(sample.tokens, ("pattern", 1))
+    expected = induction.prefix_matching_score(cache["pattern", 1], sample.previous)
+    assert torch.allclose(scores["prefix_matching"][1], expected)
+    assert scores["copying"].shape == (3, 3)
+
+
+def test_per_token_loss_is_cross_entropy():
+    logits = torch.randn(2, 6, 9)
+    ids = torch.randint(0, 9, (2, 6))
+    expected = torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none")
+    assert torch.allclose(induction.per_token_loss(logits, ids), expected, atol=1e-6)
+
+
+def test_half_losses_of_an_ignorant_model_are_the_log_of_the_vocabulary():
+    model = Transformer(TransformerConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_vocab=15, n_ctx=20))
+    first, second = induction.half_losses(model, repeats.sample(4, seed=0, period=6, offset=1, vocab=15))
+    assert first == pytest.approx(math.log(15), rel=1e-5)
+    assert second == pytest.approx(math.log(15), rel=1e-5)
+
+
+def test_in_context_learning_score_is_negative_when_context_helps():
+    loss = torch.tensor([[5.0, 3.0, 1.0]])
+    assert induction.in_context_learning_score(loss, 0, 2) == -4
+    with pytest.raises(ValueError, match="early < late"):
+        induction.in_context_learning_score(loss, 2, 2)
+
+
+def test_zero_ablation_equals_an_output_matrix_of_zero():
+    model = small_model()
+    ids = tokens()
+    without = small_model()
+    without.blocks[1].attn.W_O[2] = 0.0
+    assert torch.allclose(induction.ablate_heads(model, ids, [(1, 2)]), without(ids), atol=1e-6)
+
+
+def test_mean_ablation_with_the_sequence_itself_changes_nothing():
+    model, ids = small_model(), tokens(batch=1)
+    assert torch.allclose(induction.ablate_heads(model, ids, [(0, 1), (2, 0)], "mean"), model(ids), atol=1e-5)
+
+
+def test_pattern_preserving_ablation_leaves_every_pattern_and_zero_ablation_moves_later_ones():
+    model, ids = small_model(scale=0.9), tokens()
+    clean = model.run_with_cache(ids, lambda name: name.endswith("pattern"))[1]
+    seen = {}
+    reads = [(lambda name: name.endswith("pattern"), lambda value, hook: seen.update({hook.name: value.clone()}))]
+    moved = {}
+    for kind in ("zero", "pattern_preserving"):
+        seen.clear()
+        original = model.run_with_hooks
+
+        def with_reading(run_tokens, edits, original=original, **options):
+            return original(run_tokens, [*edits, *reads], **options)
+
+        model.run_with_hooks = with_reading
+        induction.ablate_heads(model, ids, [(0, 1)], kind)
+        model.run_with_hooks = original
+        moved[kind] = {name: (seen[name] - clean[name]).abs().max().item() for name in clean}
+    assert max(moved["pattern_preserving"].values()) == 0
+    assert moved["zero"]["blocks.0.attn.hook_pattern"] == 0
+    assert moved["zero"]["blocks.1.attn.hook_pattern"] > 1e-2
+
+
+def test_pattern_preserving_ablation_in_the_last_layer_is_zero_ablation():
+    model, ids = small_model(), tokens()
+    a, b = (induction.ablate_heads(model, ids, [(2, 1)], kind) for kind in ("zero", "pattern_preserving"))
+    assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_unknown_heads_and_kinds_are_refused():
+    with pytest.raises(ValueError, match=r"no head 3\.0.*last one is 2\.2"):
+        induction.ablate_heads(small_model(), tokens(), [(3, 0)])
+    with pytest.raises(ValueError, match="kind must be"):
+        induction.ablate_heads(small_model(), tokens(), [(0, 0)], "none")
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 9), rank=st.integers(1, 6))
+def test_a_factored_matrix_agrees_with_its_product(seed, n, rank):
+    generator = torch.Generator().manual_seed(seed)
+    left, right, other = (
+        torch.randn(*s, generator=generator, dtype=torch.float64) for s in ((n, rank), (rank, n), (n, n))
+    )
+    factored = FactoredMatrix(left, right)
+    full = factored.full()
+    assert torch.allclose(factored.norm(), full.norm())
+    assert torch.allclose(factored.T.full(), full.T)
+    assert torch.allclose((factored @ other).full(), full @ other)
+    assert torch.allclose((other @ factored).full(), other @ full)
+    assert torch.allclose((factored @ factored.T).full(), full @ full.T)
+    assert torch.allclose(factored.eigenvalues().sum().real, full.trace())
+    dense, small = torch.linalg.eigvals(full).abs().sum(), factored.eigenvalues().abs().sum()
+    assert torch.allclose(dense, small, atol=1e-6)
+    top = min(n, rank)
+    assert torch.allclose(factored.singular_values()[:top], torch.linalg.svdvals(full)[:top], atol=1e-8)
+
+
+def test_factors_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="do not fit"):
+        FactoredMatrix(torch.ones(3, 2), torch.ones(3, 3))
+    with pytest.raises(ValueError, match="square"):
+        FactoredMatrix(torch.ones(3, 2), torch.ones(2, 4)).eigenvalues()
+
+
+def identity_model(sign: float) -> Transformer:
+    model = Transformer(TransformerConfig(n_layers=1, d_model=6, n_heads=1, d_head=6, d_vocab=6, n_ctx=8))
+    with torch.no_grad():
+        for weight in (model.W_E, model.W_U):
+            weight.copy_(torch.eye(6))
+        model.blocks[0].attn.W_V[0] = torch.eye(6)
+        model.blocks[0].attn.W_O[0] = sign * torch.eye(6)
+    return model.requires_grad_(False)
+
+
+def test_copying_scores_of_a_copying_and_a_forbidding_head():
+    ids = torch.tensor([[0, 1, 2, 3, 4, 5]])
+    for sign in (1.0, -1.0):
+        assert induction.copying_score_eigenvalues(identity_model(sign)).item() == pytest.approx(sign)
+    # With even attention over q + 1 words, the head raises just those words, each by as much.
+    even = (
+        sum(1 / (q + 1) for q in range(1, 5)) / 5
+    )  # at the last position all words are raised alike: nothing stands out
+    assert induction.copying_score_attention(identity_model(1.0), ids, 0).item() == pytest.approx(even, abs=1e-4)
+    assert induction.copying_score_attention(identity_model(-1.0), ids, 0).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_circuits_with_tokens_are_tables_of_words():
+    model = small_model()
+    full = model.W_E @ model.W_V[1, 2] @ model.W_O[1, 2] @ model.W_U
+    assert torch.allclose(induction.ov_circuit(model, 1, 2, tokens=True).full(), full, atol=1e-5)
+    scores = model.W_E @ model.W_Q[0, 1] @ model.W_K[0, 1].T @ model.W_E.T
+    assert torch.allclose(induction.qk_circuit(model, 0, 1, tokens=True).full(), scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["Q", "K", "V"])
+def test_a_planted_pair_composes_most_and_only_in_its_own_way(kind):
+    model = small_model(seed=4, n_layers=2)
+    reads = {"Q": model.W_Q, "K": model.W_K, "V": model.W_V}[kind]
+    with torch.no_grad():
+        model.blocks[0].attn.W_O[1] = reads[1, 2].T
+    scores = {k: induction.composition(model, k, 0, 1) for k in ("Q", "K", "V")}
+    assert divmod(int(scores[kind].argmax()), 3) == (1, 2)
+    assert all(scores[kind][1, 2] > scores[other][1, 2] for other in scores if other != kind)
+
+
+def test_random_heads_compose_as_the_baseline_says():
+    config = TransformerConfig(n_layers=2, d_model=32, n_heads=16, d_head=8, d_vocab=4, n_ctx=4)
+    model = Transformer(config).init_weights(3, 1.0).requires_grad_(False)
+    mean, spread = induction.composition_baseline(model, "K", samples=500)
+    for kind in ("Q", "K", "V"):
+        scores = induction.composition(model, kind, 0, 1)
+        assert scores.mean().item() == pytest.approx(mean, abs=0.01)
+        assert scores.std().item() == pytest.approx(spread, rel=0.25)
+
+
+def test_composition_does_not_change_when_heads_are_scaled():
+    model = small_model(n_layers=2)
+    before = induction.composition(model, "K", 0, 1)
+    with torch.no_grad():
+        model.blocks[0].attn.W_V *= 7
+        model.blocks[1].attn.W_K *= 0.1
+    assert torch.allclose(induction.composition(model, "K", 0, 1), before, atol=1e-5)
+
+
+def test_a_head_composes_with_later_layers_only():
+    with pytest.raises(ValueError, match="later layers only"):
+        induction.composition(small_model(), "K", 1, 1)
