@@ -25,7 +25,7 @@ SHAPES = ((3, 4, 2, 9, 1), (2, 2, 3, 7, 0), (2, 3, 1, 5, 2))  # layers, heads, b
 def random_model(n_layers: int, n_heads: int, seed: int) -> Transformer:
     """A small random model, sharp enough that its heads differ."""
     config = TransformerConfig(n_layers=n_layers, d_model=12, n_heads=n_heads, d_head=4, d_vocab=11, n_ctx=16)
-    return Transformer(config).init_weights(seed, scale=0.6).requires_grad_(False)
+    return Transformer(config).init_weights(seed, scale=0.4).requires_grad_(False)
 
 
 def random_tokens(batch: int, pos: int, seed: int, d_vocab: int = 11) -> Tensor:

@@ -217,7 +217,7 @@ def phase_change(curves: dict[str, list]) -> int:
 def steps_to_ship(curves: dict[str, list], n_layers: int) -> list[int]:
     """Dense around the phase change, sparse elsewhere."""
     if n_layers == 1:
-        return [0, STEPS // 4, STEPS // 2]
+        return [0, 200, 400, 1000]
     centre = phase_change(curves)
     around = [centre * f for f in (0.3, 0.6, 0.8, 0.88, 0.94, 0.97, 1.0, 1.03, 1.06, 1.12, 1.2, 1.35)]
     steps = [0, *(SAVE_EVERY * math.floor(s / SAVE_EVERY + 0.5) for s in around), NONCE_UNTIL]

@@ -757,7 +757,7 @@ def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
 # --- 02.13 ------------------------------------------------------------------------------------------------------------
 
 
-@mistake("02.13", says="The induction heads of")
+@mistake("02.13", says="but your code found")
 def find_circuit(checkpoints, tokens, second):
     """Types in what the lesson says of the trained model."""
     loss = loss_per_token(checkpoints[-1][1](tokens), tokens)[second[:, 1:]].mean().item()

@@ -113,9 +113,9 @@ def test_stopping_early_gives_the_residual_stream_and_runs_nothing_later(name, o
     model = opened(name)
     _, full = model.run_with_cache(tokens, ("resid_pre", 1))
     residual, cache = model.run_with_cache(tokens, stop_at_layer=1)
-    assert torch.allclose(residual, full["resid_pre", 1], atol=1e-6)
+    assert torch.allclose(residual, full["resid_pre", 1], atol=1e-4)
     assert not [site for site in cache if site.startswith(("blocks.1", "ln_final"))]
-    assert torch.allclose(model.run_with_cache(tokens, stop_at_layer=-1)[0], residual)
+    assert torch.allclose(model.run_with_cache(tokens, stop_at_layer=-1)[0], residual, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -1,0 +1,97 @@
+"""One server of the pages and one Chromium for all page tests, each test with a workspace of its own state."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium() -> str | None:
+    """The first Chromium or Chrome on this machine."""
+    mac = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), str(mac) if mac.exists() else None)
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory) -> Path:
+    from mi_lib.course import Workspace
+
+    path = tmp_path_factory.mktemp("pages") / "work"
+    Workspace.init(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(workspace):
+    """The address of a running server."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mi_lib.cli", "app", "--port", str(port), "--no-browser"],
+        env=os.environ | {"MI_WORKSPACE": str(workspace)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read()
+            break
+        except OSError:
+            time.sleep(0.1)
+    else:
+        process.kill()
+        pytest.fail("the server of the pages did not start")
+    yield url
+    process.terminate()
+    process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = chromium()
+    if path is None:
+        reason = "no Chromium was found, so the pages cannot be tested here; install one (Debian: chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """A page that remembers which addresses it asked for and what went wrong in its console."""
+    made = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000})
+    made.set_default_timeout(20_000)
+    made.asked, made.errors = [], []
+    made.on("request", lambda request: made.asked.append(request.url))
+    made.on("pageerror", lambda error: made.errors.append(str(error)))
+    yield made
+    made.close()

@@ -1,0 +1,104 @@
+"""The pages as Streamlit runs them, without a browser."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import ROOT
+from streamlit.testing.v1 import AppTest
+
+from mi_lib.course import Progress, Workspace, exercise
+
+
+def run(workspace, monkeypatch, body: str) -> AppTest:
+    """One page, as a small script of its own."""
+    monkeypatch.setenv("MI_WORKSPACE", str(workspace))
+    script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{body}"
+    app = AppTest.from_string(script, default_timeout=60)
+    app.run()
+    return app
+
+
+def words(app: AppTest) -> str:
+    return " ".join(element.value for kind in ("title", "markdown", "caption") for element in getattr(app, kind))
+
+
+def test_the_map_names_all_chapters_and_the_next_step(tmp_path, monkeypatch):
+    Workspace.init(tmp_path / "work")
+    app = run(tmp_path / "work", monkeypatch, "from app import home\nhome.show()")
+    assert not app.exception
+    text = words(app)
+    assert "Next: 02.1" in text
+    assert "16 The audit" in text
+    assert "planned" in text
+
+
+def test_a_chapter_opens_at_the_exercise_that_the_address_names(tmp_path, monkeypatch):
+    Workspace.init(tmp_path / "work")
+    body = (
+        "import streamlit as st\nst.query_params['exercise'] = '5'\nfrom app import chapter_page\nchapter_page.show()"
+    )
+    app = run(tmp_path / "work", monkeypatch, body)
+    assert not app.exception
+    assert any(header.value.startswith("02.5") for header in app.subheader)
+
+
+def test_an_unknown_chapter_is_one_sentence(tmp_path, monkeypatch):
+    Workspace.init(tmp_path / "work")
+    body = (
+        "import streamlit as st\nst.query_params['chapter'] = '77'\nfrom app import chapter_page\nchapter_page.show()"
+    )
+    app = run(tmp_path / "work", monkeypatch, body)
+    assert not app.exception
+    assert "There is no chapter" in app.error[0].value
+
+
+def test_without_a_workspace_the_page_offers_to_make_one(tmp_path, monkeypatch):
+    app = run(tmp_path / "none", monkeypatch, "from app import home\nhome.show()")
+    assert not app.exception
+    assert app.error
+    next(button for button in app.button if button.label == "Make a workspace").click().run()
+    assert (tmp_path / "none" / "ch02_induction_heads" / "exercises.py").exists()
+
+
+def test_a_prediction_is_asked_before_its_figure_and_explained_after_it(tmp_path, monkeypatch):
+    workspace = Workspace.init(tmp_path / "work")
+    app = run(workspace.path, monkeypatch, "from app import chapter_page\nchapter_page.show()")
+    assert "spread the bet evenly" not in words(app)
+    guess = app.radio[0]
+    guess.set_value(guess.options[0]).run()
+    next(button for button in app.button if button.label == "That is my prediction").click().run()
+    assert "spread the bet evenly" in words(app)
+    assert Progress(workspace).predictions("02")
+
+
+def test_hints_come_one_at_a_time_and_the_solution_on_request(tmp_path, monkeypatch):
+    workspace = Workspace.init(tmp_path / "work")
+    body = (
+        "import streamlit as st\nst.query_params['exercise'] = '2'\nfrom app import chapter_page\nchapter_page.show()"
+    )
+    app = run(workspace.path, monkeypatch, body)
+    hints = exercise("02.2").hints
+    for shown in (1, 2, 3):
+        next(button for button in app.button if button.label.startswith("Hint")).click().run()
+        told = " ".join(info.value for info in app.info)
+        assert [hint in told for hint in hints] == [True] * shown + [False] * (3 - shown)
+    next(button for button in app.button if button.label == "Show it all the same").click().run()
+    assert any("log_softmax" in code.value for code in app.code)
+    assert Progress(workspace).state("02.2").solution_seen
+
+
+@pytest.mark.parametrize("choice", ["two layers", "one layer"])
+def test_the_explorer_shows_both_networks(tmp_path, monkeypatch, choice):
+    app = run(tmp_path / "work", monkeypatch, "from app import explorer\nexplorer.show()")
+    app.radio[0].set_value({"two layers": "induction-2l", "one layer": "induction-1l"}[choice]).run()
+    assert not app.exception
+    assert not app.error
+    assert len(app.metric) == 2
+
+
+def test_words_that_the_network_does_not_know_are_named(tmp_path, monkeypatch):
+    app = run(tmp_path / "work", monkeypatch, "from app import explorer\nexplorer.show()")
+    app.radio[1].set_value("my own").run()
+    app.text_area[0].set_value("river blockchain river").run()
+    assert not app.exception
+    assert "blockchain" in app.warning[0].value
