@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from app import common
 from app.editor import editor
@@ -26,7 +27,9 @@ def show(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
 @st.fragment
 def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
     """A fragment: typing and checking run this part of the page again, and not the figures."""
-    kept = st.session_state.setdefault(f"card-{exercise.id}", {"adopt": 0, "conflict": None, "verdict": None})
+    kept = st.session_state.setdefault(
+        f"card-{exercise.id}", {"adopt": 0, "conflict": None, "verdict": None, "mine": set()}
+    )
     try:
         text, version = workspace.read(exercise)
         first = sections.start_line(workspace.text(exercise.chapter), exercise.id)
@@ -43,6 +46,7 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
         version,
         first,
         kept["adopt"],
+        hold=kept["conflict"] is not None,
         on_draft=lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft")),
         on_check=lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check")),
     )
@@ -65,7 +69,14 @@ def _save(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], draft:
     if not draft:
         return True
     try:
-        workspace.write(exercise, draft["text"], draft["base"])
+        try:
+            written = workspace.write(exercise, draft["text"], draft["base"])
+        except Conflict as conflict:
+            # Typing goes on while a save is under way, so the base may be older than what this page itself wrote.
+            if conflict.version not in kept["mine"]:
+                raise
+            written = workspace.write(exercise, draft["text"], conflict.version)
+        kept["mine"].add(written)
     except Conflict:
         kept["conflict"] = draft["text"]
         return False
@@ -97,11 +108,11 @@ def _conflict(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], te
         workspace.write(exercise, kept["conflict"], version)
         kept["conflict"] = None
         kept["adopt"] += 1
-        st.rerun(scope="fragment")
+        _again()
     if theirs.button("Take the file's version", key=f"theirs-{exercise.id}"):
         kept["conflict"] = None
         kept["adopt"] += 1
-        st.rerun(scope="fragment")
+        _again()
 
 
 @st.fragment(run_every=2)
@@ -116,6 +127,14 @@ def _watch(exercise: Exercise, workspace: Workspace) -> None:
         return  # the card says so when it is drawn next
     if version != kept["seen"]:
         kept["wanted"] = True
+        st.rerun()
+
+
+def _again() -> None:
+    """Draw the card anew: alone where that is possible, else with the whole page."""
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:
         st.rerun()
 
 
@@ -151,7 +170,7 @@ def _help(exercise: Exercise, workspace: Workspace, progress: Progress, kept: di
     with st.container(horizontal=True):
         if left and st.button(f"Hint ({left} left)", key=f"hint-{exercise.id}", icon=":material/lightbulb:"):
             progress.reveal_hint(exercise.id)
-            st.rerun(scope="fragment")
+            _again()
         with st.popover("Solution", icon=":material/key:"):
             if state.passed or state.solution_seen:
                 st.code(sections.body(solution(exercise)), language="python")
@@ -159,10 +178,10 @@ def _help(exercise: Exercise, workspace: Workspace, progress: Progress, kept: di
                 st.write("You have not passed this exercise yet. A hint may be the better help.")
                 if st.button("Show it all the same", key=f"solution-{exercise.id}"):
                     progress.mark_solution_seen(exercise.id)
-                    st.rerun(scope="fragment")
+                    _again()
         with st.popover("Start again", icon=":material/restart_alt:"):
             st.write("Your answer is put aside in the workspace's backups, and the exercise is empty again.")
             if st.button("Empty this exercise", key=f"reset-{exercise.id}"):
                 workspace.reset(exercise)
                 kept.update(adopt=kept["adopt"] + 1, verdict=None, conflict=None)
-                st.rerun(scope="fragment")
+                _again()

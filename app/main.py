@@ -16,6 +16,9 @@ from app import chapter_page, common, explorer, home  # noqa: E402 - needs the l
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 
 common.grader()
+# A table of contents reads from the left; Streamlit centres what stands in buttons.
+LEFT = "{ justify-content: flex-start; text-align: left }"
+st.html(f"<style>[data-testid=stSidebar] button, [data-testid=stSidebar] button * {LEFT}</style>")
 PAGES = [
     st.Page(home.show, title="Course map", url_path="home", icon=":material/map:", default=True),
     st.Page(chapter_page.show, title="Chapter", url_path="chapter", icon=":material/menu_book:"),

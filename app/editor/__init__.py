@@ -26,12 +26,14 @@ def editor(
     version: str,
     first_line: int,
     adopt: int,
+    hold: bool,
     on_draft: Callable[[], None],
     on_check: Callable[[], None],
 ) -> Any:
     """Show an editor. Its result has `draft` and `check`: {"text": ..., "base": the version that was edited}, or None.
 
     text and version: what is in the file. adopt: a number; when it changes, the editor takes `text` whatever it holds.
+    hold: keep what is typed, because the learner is being asked which of two versions to take.
     """
-    data = {"text": text, "version": version, "first_line": first_line, "adopt": adopt}
+    data = {"text": text, "version": version, "first_line": first_line, "adopt": adopt, "hold": hold}
     return _editor(key=key, data=data, default={"draft": None}, on_draft_change=on_draft, on_check_change=on_check)

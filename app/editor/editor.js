@@ -149,11 +149,11 @@ function attach(root, component) {
     editor.first = data.first_line
     const foreign = data.version !== editor.version && data.text !== editor.sent
     const fresh = editor.version === null || data.adopt !== editor.adopted
-    if (fresh || (foreign && area.value === editor.synced)) {
+    if (fresh || (foreign && area.value === editor.synced && !data.hold)) {
       area.value = data.text
       editor.synced = data.text
       editor.version = data.version
-    } else if (!foreign) editor.version = data.version
+    } else if (!foreign && !data.hold) editor.version = data.version
     editor.adopted = data.adopt
     draw()
   }

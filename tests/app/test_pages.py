@@ -18,6 +18,12 @@ def run(workspace, monkeypatch, body: str) -> AppTest:
     return app
 
 
+def chapter(key: str, value: str) -> str:
+    """A script that shows the chapter page at an address."""
+    page = "from app import chapter_page\nchapter_page.show()"
+    return f"import streamlit as st\nst.query_params[{key!r}] = {value!r}\n{page}"
+
+
 def words(app: AppTest) -> str:
     return " ".join(element.value for kind in ("title", "markdown", "caption") for element in getattr(app, kind))
 
