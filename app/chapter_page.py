@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
 import streamlit as st
 
 from app import common, exercise_card, home
@@ -25,9 +29,33 @@ def show() -> None:
     if at == 0:
         st.title(f"{chapter.number} {chapter.title}")
         st.caption(f"{len(chapter.exercises)} exercises · about {common.minutes(chapter.minutes)} · {chapter.summary}")
-    for number, block in enumerate(steps[at]):
-        _block(chapter, block, number, steps[at], workspace, progress)
+    for block in _revealed(chapter, steps[at], progress):
+        _block(chapter, block, workspace, progress)
     _onwards(chapter, steps, at)
+
+
+def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterator[Block]:
+    """The blocks of a step, without what would give away a question that is still open.
+
+    After an unanswered question, its figure and the words about it wait: up to the next heading, question or exercise.
+    """
+    answered = progress.predictions(chapter.number)
+    waiting = False
+    for block in step:
+        if block.kind == "markdown":
+            text = re.sub(r"\A# .*\n", "", block.text)  # the page has the chapter's title already
+            if waiting:
+                heading = re.search(r"^##+ ", text, re.MULTILINE)
+                waiting, text = heading is None, text[heading.start() :] if heading else ""
+            if text.strip():
+                yield replace(block, text=text)
+        elif block.kind == "figure":
+            waiting = waiting and not st.toggle("Go on without a prediction", key=f"anyway-{block.arg}")
+            if not waiting:
+                yield block
+        else:
+            waiting = block.kind == "predict" and block.id not in answered
+            yield block
 
 
 def split(blocks: list[Block]) -> list[list[Block]]:
@@ -83,29 +111,20 @@ def _go(chapter: Chapter, step: int, steps: int) -> None:
     st.rerun()
 
 
-def _block(
-    chapter: Chapter, block: Block, number: int, step: list[Block], workspace: Workspace, progress: Progress
-) -> None:
+def _block(chapter: Chapter, block: Block, workspace: Workspace, progress: Progress) -> None:
     """Show one block of the lesson."""
     if block.kind == "markdown":
         st.markdown(block.text)
     elif block.kind == "predict":
         _predict(chapter, block, progress)
     elif block.kind == "figure":
-        before = step[number - 1] if number else None
-        hidden = before is not None and before.kind == "predict" and not _may_see(chapter, before, progress)
-        if not hidden or st.toggle("Show the figure without a prediction", key=f"anyway-{block.arg}"):
-            _figure(chapter, block)
+        _figure(chapter, block)
     elif block.kind == "exercise":
         exercise_card.show(chapter.exercise(block.arg), workspace, progress)
     else:
         icon = {"note": ":material/info:", "warning": ":material/warning:", "practice": ":material/construction:"}
         with st.expander(block.arg, icon=icon[block.kind], expanded=block.kind == "warning"):
             st.markdown(block.text)
-
-
-def _may_see(chapter: Chapter, block: Block, progress: Progress) -> bool:
-    return block.id in progress.predictions(chapter.number)
 
 
 def _predict(chapter: Chapter, block: Block, progress: Progress) -> None:

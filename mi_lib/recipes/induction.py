@@ -53,7 +53,7 @@ POSITION_SCALE = 1.2  # standard deviation of the initial position vectors
 NONCE_FROM, NONCE_UNTIL, NONCE_SHARE = 600, 1000, 0.5
 RENT_FROM, RENT_UNTIL, RENT = 600, 900, 0.02  # nats for a head with ‖W_V W_O‖ = 1
 SAVE_EVERY = 20
-SEEDS = {2: (0, 1, 2, 3, 4), 1: (0, 1, 2)}  # by depth; the first is shipped, chosen before any result was seen
+SEEDS = {2: (0, 1, 2, 3, 4, 5), 1: (0, 1, 2)}  # by depth; the first is shipped, chosen before any result was seen
 OUT = Path("out/recipes")
 COMMAND = "python -m mi_lib.recipes.induction"
 

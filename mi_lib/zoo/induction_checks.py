@@ -171,7 +171,7 @@ def one_layer(model: HookedModel, deeper: HookedModel) -> list[Check]:
     """The claims about the 1-layer control."""
     mine, theirs = scores(model, held_out_samples()), scores(deeper, held_out_samples())
     known_prefix = scores(model, [known_sample()])["prefix_matching"].max().item()
-    first, second = losses(model, known_sample())
+    _, second = losses(model, known_sample())
     _, deeper_second = losses(deeper, known_sample())
     return [
         Check(
@@ -191,16 +191,5 @@ def one_layer(model: HookedModel, deeper: HookedModel) -> list[Check]:
             True,
             1.0,
             "the 2-layer model itself",
-        ),
-        Check(
-            "first_copies_alike",
-            "loss on first copies, as a multiple of the 2-layer model's: what differs is the repeat",
-            first / losses(deeper, known_sample())[0],
-            1.1,
-            False,
-            losses(untrained(model), known_sample())[0] / losses(deeper, known_sample())[0]  # type: ignore[arg-type]
-            if isinstance(model, Transformer)
-            else float("nan"),
-            "an untrained 1-layer model",
         ),
     ]
