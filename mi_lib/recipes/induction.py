@@ -291,6 +291,7 @@ def circuit_facts(model: Transformer) -> dict[str, Any]:
         logits = induction.ablate_heads(model, sample.tokens, heads, kind)
         return split_loss(induction.per_token_loss(logits, sample.tokens), sample)[1]
 
+    pairs = checks.k_composition(model)
     groups = {"induction": found.induction, "previous": found.previous, "idle": found.idle[: len(found.induction)]}
     return {
         **{name: [list(head) for head in heads] for name, heads in groups.items()},
@@ -298,7 +299,9 @@ def circuit_facts(model: Transformer) -> dict[str, Any]:
             name: {kind: second_without(heads, kind) for kind in ("zero", "mean", "pattern_preserving")}
             for name, heads in groups.items()
         },
-        "k_composition": checks.k_composition(model).tolist(),
+        "k_composition": pairs.tolist(),
+        "k_strongest": pairs.max().item(),
+        "k_other_writers": pairs[[h for h in range(len(pairs)) if (0, h) not in found.previous]].max().item(),
         # Heads that look like induction heads, whether they write or not; and what each head is worth on its own.
         "look_alikes": int((measured["prefix_matching"][1] >= checks.MEMBER).sum()),
         "members": len(found.induction),

@@ -307,7 +307,7 @@ def test_the_doctor_reports_a_missing_workspace(mi):
 
 @pytest.mark.parametrize(("good", "code"), [(True, 0), (False, 1)])
 def test_the_doctor_checks_a_model(mi, monkeypatch, good, code):
-    row = types.SimpleNamespace(check="patterns sum to 1", value=0.25, bound=1e-5, ok=good)
+    row = types.SimpleNamespace(name="patterns sum to 1", value=0.25, bound=1e-5, ok=good)
     module = types.ModuleType("mi_lib.models.checks")
     module.self_check = lambda path: [row]
     monkeypatch.setitem(sys.modules, "mi_lib.models.checks", module)

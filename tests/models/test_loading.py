@@ -118,6 +118,6 @@ def test_an_unknown_architecture(tmp_path):
 
 
 def test_a_hub_name_without_a_network(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(LoadError, match="no bundled model and no folder here"):
         load("someone/some-model-that-is-not-there")
