@@ -23,12 +23,15 @@ def show() -> None:
     st.write("Two small networks, one with two layers and one with a single layer. Watch where their heads look.")
     try:
         names = [name for name in ("induction-2l", "induction-1l") if name in zoo.names()]
-        with st.sidebar:
-            name = st.radio(
-                "Network", names, format_func={"induction-2l": "two layers", "induction-1l": "one layer"}.get
-            )
-            tokens = _tokens(_load(name, None))
-            step = _step(name)
+        # On the page and not in the sidebar, which a phone folds away.
+        with st.container(border=True):
+            left, right = st.columns(2)
+            with left:
+                titles = {"induction-2l": "two layers", "induction-1l": "one layer"}
+                name = st.radio("Network", names, format_func=titles.get, horizontal=True)
+                step = _step(name)
+            with right:
+                tokens = _tokens(_load(name, None))
         if tokens is None:
             return
         _page(name, _load(name, step), tokens, step)
@@ -103,13 +106,12 @@ def _heads(model: HookedModel, tokens: torch.Tensor, words: list[str], everyone:
         pattern = cache["pattern", layer]
         back = induction.previous_token_score(pattern)[head].item()
         match = induction.prefix_matching_score(pattern, previous)[head].item() if (previous >= 0).any() else 0.0
-        titles.append(f"<b>{layer}.{head}</b><br>back {back:.0%}, match {match:.0%}")
+        titles.append(f"<b>{layer}.{head}</b><br>back {back:.0%}<br>match {match:.0%}")
     patterns = torch.cat([cache["pattern", layer][0] for layer in range(model.cfg.n_layers)])
-    st.plotly_chart(
-        plots.head_grid(patterns, words, titles, "All heads: rows look at columns"),
-        width="stretch",
-        config={"displaylogo": False},
-    )
+    grid = plots.head_grid(patterns, words, titles, "All heads: rows look at columns")
+    grid.update_traces(showscale=False)  # the scale stands beside the enlarged head; here the width is needed
+    grid.update_layout(margin={"l": 5, "r": 5, "t": 100, "b": 10})
+    st.plotly_chart(grid, width="stretch", config={"displaylogo": False})
     st.caption("“back”: attention to the word before. “match”: attention to one past the earlier occurrence.")
     layer, head = st.selectbox(
         "Look closer at head", everyone, format_func=lambda h: f"{h[0]}.{h[1]}", index=len(everyone) - 1
@@ -125,11 +127,12 @@ def _training(name: str, step: int | None) -> None:
     losses = {"later copies": curves["second"], "first copies": curves["first"]}
     heads = range(len(curves["prefix_matching"][0][-1]))
     last = len(curves["prefix_matching"][0]) - 1
-    scores = {f"0.{h}, looks one back": [s[0][h] for s in curves["previous_token"]] for h in heads}
-    scores |= {f"{last}.{h}, matches the prefix": [s[last][h] for s in curves["prefix_matching"]] for h in heads}
+    scores = {f"0.{h} back": [s[0][h] for s in curves["previous_token"]] for h in heads}
+    scores |= {f"{last}.{h} match": [s[last][h] for s in curves["prefix_matching"]] for h in heads}
     for series, title, unit in (
         (losses, "Loss during training", "loss (nats)"),
         (scores, "Scores during training", "score"),
     ):
         figure = plots.lines(curves["step"], series, title, "training step", unit, vline=at)
+        figure.update_layout(height=440)  # on a phone the legend takes several rows of it
         st.plotly_chart(figure, width="stretch", config={"displaylogo": False})

@@ -184,5 +184,7 @@ def _style(figure: go.Figure, title: str, height: int, legend_below: bool = Fals
         hovermode="closest",
     )
     if legend_below:
-        figure.update_layout(legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0})
+        # Below the axis title, where it has room for several rows on a phone: Plotly then widens the margin itself.
+        below = {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "xanchor": "left", "x": 0}
+        figure.update_layout(legend=below)
     return figure
