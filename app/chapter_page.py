@@ -72,7 +72,7 @@ def _position(text: str, steps: int) -> int:
     """?exercise=3 is the third step; "end" is the last; anything else the first."""
     if text == "end":
         return steps - 1
-    return min(max(int(text), 1), steps) - 1 if text.isdigit() else 0
+    return min(max(int(text), 1), steps) - 1 if text.isdecimal() else 0
 
 
 def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Progress) -> None:
@@ -87,6 +87,7 @@ def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Pro
             title = chapter.exercise(exercise_id).title if exercise_id else "What you have found"
             done = exercise_id in states and states[exercise_id].passed
             icon = ":material/check_circle:" if done else ":material/radio_button_unchecked:"
+            icon = icon if exercise_id else ":material/flag:"
             label = f"{exercise_id.split('.')[-1]} · {title}" if exercise_id else title
             kind = "primary" if i == at else "tertiary"
             if st.button(label, key=f"toc-{i}", icon=icon, type=kind, width="stretch"):  # type: ignore[arg-type]

@@ -15,8 +15,9 @@ from mi_lib.course.checking import check
 
 def show(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
     st.subheader(f"{exercise.id} {exercise.title}", anchor=f"exercise-{exercise.id.replace('.', '-')}")
+    passed = ":green-badge[:material/check: passed] " if progress.state(exercise.id).passed else ""
     st.caption(
-        f"{'●' * exercise.difficulty}{'○' * (5 - exercise.difficulty)} difficulty · "
+        f"{passed}{'●' * exercise.difficulty}{'○' * (5 - exercise.difficulty)} difficulty · "
         f"{'●' * exercise.importance}{'○' * (5 - exercise.importance)} importance · about {exercise.minutes} min · "
         f"{exercise.points} points"
     )
@@ -37,14 +38,16 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
         st.error(str(error))
         return
     kept["seen"] = version
+    head, shown = _frame(text)
     if kept["conflict"] is not None:
         _conflict(exercise, workspace, kept, text, version)
     name = f"editor-{exercise.id}"
     editor(
         name,
-        text,
+        f"{workspace.path.resolve()}#{exercise.id}",
+        shown,
         version,
-        first,
+        first + head.count("\n"),
         kept["adopt"],
         hold=kept["conflict"] is not None,
         on_draft=lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft")),
@@ -53,9 +56,12 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
     if kept.pop("wanted", False):
         with st.spinner("Checking …"):
             kept["verdict"] = check(common.grader(), workspace, progress, exercise)
+            kept["graded"] = version
         if kept["verdict"].passed:
             st.rerun()  # the table of contents and the progress bar lie outside this fragment
     if kept["verdict"] is not None:
+        if kept["graded"] != version:
+            st.caption("You have changed the code since this check.")
         _verdict(kept["verdict"])
     _help(exercise, workspace, progress, kept)
 
@@ -69,16 +75,17 @@ def _save(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], draft:
     if not draft:
         return True
     try:
+        text = _framed(exercise, workspace, draft["text"])
         try:
-            written = workspace.write(exercise, draft["text"], draft["base"])
+            written = workspace.write(exercise, text, draft["base"])
         except Conflict as conflict:
             # Typing goes on while a save is under way, so the base may be older than what this page itself wrote.
             if conflict.version not in kept["mine"]:
                 raise
-            written = workspace.write(exercise, draft["text"], conflict.version)
+            written = workspace.write(exercise, text, conflict.version)
         kept["mine"].add(written)
     except Conflict:
-        kept["conflict"] = draft["text"]
+        kept["conflict"] = text
         return False
     except CourseError as error:
         kept["problem"] = str(error)
@@ -91,6 +98,20 @@ def _save_and_check(
 ) -> None:
     if sent and _save(exercise, workspace, kept, sent):
         kept["wanted"] = True
+
+
+def _frame(section: str) -> tuple[str, str]:
+    """A section's marker with the empty lines below it, and the answer without the empty lines at its end."""
+    body = sections.body(section)
+    head = len(section) - len(body.lstrip("\n"))
+    return section[:head], section[head:].rstrip("\n")
+
+
+def _framed(exercise: Exercise, workspace: Workspace, answer: str) -> str:
+    """The section of the file with this answer in it: marker and empty lines stay as they are there."""
+    section, _ = workspace.read(exercise)
+    head, old = _frame(section)
+    return head + answer.strip("\n") + section[len(head) + len(old) :]
 
 
 def _conflict(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], text: str, version: str) -> None:

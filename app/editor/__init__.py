@@ -22,6 +22,7 @@ _editor = st.components.v2.component(
 
 def editor(
     key: str,
+    name: str,
     text: str,
     version: str,
     first_line: int,
@@ -32,8 +33,16 @@ def editor(
 ) -> Any:
     """Show an editor. Its result has `draft` and `check`: {"text": ..., "base": the version that was edited}, or None.
 
-    text and version: what is in the file. adopt: a number; when it changes, the editor takes `text` whatever it holds.
+    name: under which the browser keeps text that is not yet in the file. text and version: what is in the file.
+    adopt: a number; when it changes, the editor takes `text` whatever it holds.
     hold: keep what is typed, because the learner is being asked which of two versions to take.
     """
-    data = {"text": text, "version": version, "first_line": first_line, "adopt": adopt, "hold": hold}
+    data = {
+        "name": name,
+        "text": text,
+        "version": version,
+        "first_line": first_line,
+        "adopt": adopt,
+        "hold": hold,
+    }
     return _editor(key=key, data=data, default={"draft": None}, on_draft_change=on_draft, on_check_change=on_check)

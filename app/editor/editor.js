@@ -1,5 +1,6 @@
 // A code editor over a plain text area: colours lie behind it, and every change goes through execCommand, so that the
-// browser's own undo keeps working. The text is sent to Python shortly after typing stops, on blur, and with Check.
+// browser's own undo keeps working. The text is sent to Python shortly after typing stops, on blur, and with Check. Until
+// Python has it, the browser keeps a copy, so that a closed tab or a stopped server loses nothing.
 
 const KEYWORDS =
   "and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|in|is|" +
@@ -30,11 +31,25 @@ function coloured(text) {
   return html + escape(text.slice(last)) + "\n"
 }
 
+// Empty lines around an answer belong to the file's layout, and Python leaves them out.
+const same = (a, b) => (a ?? "").replace(/^\n+|\n+$/g, "") === (b ?? "").replace(/^\n+|\n+$/g, "")
+
 function isDark(element) {
   const colour = getComputedStyle(element).getPropertyValue("--st-background-color").trim()
   const hex = colour.match(/^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})/i)
   const rgb = hex ? hex.slice(1).map((h) => parseInt(h, 16)) : (colour.match(/\d+/g) || [255, 255, 255]).map(Number)
   return rgb[0] + rgb[1] + rgb[2] < 384
+}
+
+// The browser's copy of what was typed and is not yet known to be in the file: {text, base}, or null.
+function draft(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(name)
+    else if (value) localStorage.setItem(name, JSON.stringify(value))
+    return JSON.parse(localStorage.getItem(name))
+  } catch {
+    return null // a private window, or a full store: the copy is a second net, not the first
+  }
 }
 
 function attach(root, component) {
@@ -135,6 +150,7 @@ function attach(root, component) {
   }
   const changed = () => {
     draw()
+    draft(editor.name, { text: area.value, base: editor.version })
     clearTimeout(editor.timer)
     editor.timer = setTimeout(send, SEND_AFTER_MS)
   }
@@ -147,13 +163,20 @@ function attach(root, component) {
   // old then, and Python will notice the conflict and ask.
   editor.receive = (data) => {
     editor.first = data.first_line
-    const foreign = data.version !== editor.version && data.text !== editor.sent
+    editor.name = data.name
+    const kept = editor.version === null && draft(data.name)
+    const foreign = data.version !== editor.version && (editor.sent === null || !same(data.text, editor.sent))
     const fresh = editor.version === null || data.adopt !== editor.adopted
     if (fresh || (foreign && area.value === editor.synced && !data.hold)) {
       area.value = data.text
       editor.synced = data.text
       editor.version = data.version
     } else if (!foreign && !data.hold) editor.version = data.version
+    if (kept && !same(kept.text, data.text)) {
+      area.value = kept.text
+      editor.version = kept.base
+      editor.timer = setTimeout(send, 0)
+    } else if (same(area.value, data.text)) draft(data.name, null)
     editor.adopted = data.adopt
     draw()
   }

@@ -126,6 +126,62 @@ def test_when_both_sides_change_neither_is_overwritten_unseen(page, workspace):
     assert "# theirs" in sections.get(text + "# theirs\n", "02.6")
 
 
+def test_the_file_can_win_too(page, workspace):
+    open_exercise(page, 7)
+    saved = Workspace.open(workspace)
+    text, version = saved.read(exercise("02.7"))
+    area = page.locator("textarea").first
+    area.evaluate("area => { area.focus(); area.setSelectionRange(area.value.length, area.value.length) }")
+    page.keyboard.type("# mine")
+    saved.write(exercise("02.7"), text.rstrip("\n") + "  # theirs\n", version)
+    page.get_by_role("button", name="Take the file's version").click()
+    page.get_by_text("changed in another editor").wait_for(state="hidden")
+    page.wait_for_function(
+        "() => { for (const e of document.querySelectorAll('*')) { const a = e.shadowRoot?.querySelector('textarea');"
+        " if (a) return a.value.includes('# theirs') && !a.value.includes('# mine') } }"
+    )
+    now, _ = saved.read(exercise("02.7"))
+    assert "# theirs" in now
+    assert "# mine" not in now
+
+
+def test_what_was_typed_survives_a_page_that_is_closed_at_once(browser, server, workspace):
+    context = browser.new_context(base_url=server)
+    page = context.new_page()
+    open_exercise(page, 8)
+    area = page.locator("textarea").first
+    # The connection is gone, as when the server has stopped: nothing that is typed now can arrive.
+    page.evaluate("() => { WebSocket.prototype.send = () => { throw new Error('gone') } }")
+    area.evaluate("area => { area.focus(); area.setSelectionRange(area.value.length, area.value.length) }")
+    page.keyboard.type("# typed before the end")
+    page.close()
+    saved = Workspace.open(workspace)
+    assert "# typed before the end" not in saved.read(exercise("02.8"))[0]
+    page = context.new_page()
+    open_exercise(page, 8)
+    assert "# typed before the end" in page.locator("textarea").first.input_value()
+    page.wait_for_timeout(1500)
+    assert "# typed before the end" in saved.read(exercise("02.8"))[0]
+    context.close()
+
+
+def test_a_long_line_scrolls_with_its_colours(browser, server):
+    page = browser.new_page(base_url=server, viewport={"width": 390, "height": 844})
+    open_exercise(page, 9)
+    area = page.locator("textarea").first
+    area.evaluate("area => { area.focus(); area.setSelectionRange(area.value.length, area.value.length) }")
+    page.keyboard.type("# " + "a long remark " * 10)
+    seen = area.evaluate(
+        """area => { const sheet = area.closest('.sheet'), colours = sheet.querySelector('.colours')
+            return { scrolled: sheet.scrollLeft, own: area.scrollLeft,
+                     wider: area.offsetWidth - colours.offsetWidth } }"""
+    )
+    assert seen["own"] == 0  # else the letters would stand beside their colours
+    assert seen["wider"] == 0
+    assert seen["scrolled"] > 400  # the caret is in view
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_is_wider_than_a_phone(browser, server, scheme):
     page = browser.new_page(base_url=server, viewport={"width": 390, "height": 844}, color_scheme=scheme)
