@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from json import JSONDecodeError
+
 import streamlit as st
 import torch
 
@@ -11,6 +13,7 @@ from mi_lib.models.text import unknown_words
 from mi_lib.worlds import repeats
 
 EXAMPLE = "river lamp cat stone piano ginger owl tent river lamp cat stone piano ginger owl tent"
+TITLES = {"induction-2l": "two layers", "induction-1l": "one layer"}
 
 
 @st.cache_resource(max_entries=24)
@@ -22,20 +25,22 @@ def show() -> None:
     st.title("Explore induction")
     st.write("Two small networks, one with two layers and one with a single layer. Watch where their heads look.")
     try:
-        names = [name for name in ("induction-2l", "induction-1l") if name in zoo.names()]
+        names = [name for name in TITLES if name in zoo.names()]
+        if not names:
+            st.error("The trained networks are missing. Bring them back with `git checkout -- mi_lib/zoo`.")
+            return
         # On the page and not in the sidebar, which a phone folds away.
         with st.container(border=True):
             left, right = st.columns(2)
             with left:
-                titles = {"induction-2l": "two layers", "induction-1l": "one layer"}
-                name = st.radio("Network", names, format_func=titles.get, horizontal=True)
+                name = st.radio("Network", names, format_func=TITLES.get, horizontal=True)
                 step = _step(name)
             with right:
                 tokens = _tokens(_load(name, None))
         if tokens is None:
             return
         _page(name, _load(name, step), tokens, step)
-    except (LoadError, IndexError, KeyError) as error:
+    except (LoadError, OSError, JSONDecodeError, IndexError, KeyError) as error:
         st.error(f"The network cannot be shown: {error}")
 
 
@@ -125,6 +130,10 @@ def _training(name: str, step: int | None) -> None:
     curves = zoo.card(name)["curves"]
     at = curves["step"][-1] if step is None else step
     losses = {"later copies": curves["second"], "first copies": curves["first"]}
+    for other in (set(TITLES) - {name}) & set(zoo.names()):
+        control = zoo.card(other)["curves"]
+        if control["step"] == curves["step"]:
+            losses[f"later copies, {TITLES[other]}"] = control["second"]
     heads = range(len(curves["prefix_matching"][0][-1]))
     last = len(curves["prefix_matching"][0]) - 1
     scores = {f"0.{h} back": [s[0][h] for s in curves["previous_token"]] for h in heads}

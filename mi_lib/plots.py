@@ -137,7 +137,7 @@ def matrix(
             x=list(column_names),
             y=list(row_names),
             colorscale="RdBu" if diverging else "Cividis",
-            text=[[f"{v:.2f}" for v in row] for row in numbers],
+            text=[[f"{round(v, 2) + 0.0:.2f}" for v in row] for row in numbers],  # + 0.0: no "-0.00"
             texttemplate="%{text}",
             hovertemplate="%{y} → %{x}: %{z:.3f}<extra></extra>",
             **limits,

@@ -30,7 +30,9 @@ def run(workspace: Workspace, port: int, open_browser: bool = True) -> int:
     url = f"http://{HOST}:{port}"
     click.echo(f"The course is at {url} (Ctrl-C ends it). Your answers are in {workspace.path}.")
     environment = os.environ | {"MI_WORKSPACE": str(workspace.path)}
-    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(page), *_flags(port)], env=environment)
+    # Streamlit reads .streamlit/config.toml (theme, toolbar) from the folder in which it starts.
+    command = [sys.executable, "-m", "streamlit", "run", str(page), *_flags(port)]
+    server = subprocess.Popen(command, env=environment, cwd=page.parents[1])
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     if open_browser:
         threading.Thread(target=_open_when_ready, args=(url, port, server), daemon=True).start()

@@ -108,3 +108,34 @@ def test_words_that_the_network_does_not_know_are_named(tmp_path, monkeypatch):
     app.text_area[0].set_value("river blockchain river").run()
     assert not app.exception
     assert "blockchain" in app.warning[0].value
+
+
+def test_missing_networks_are_one_sentence_that_says_what_to_do(tmp_path, monkeypatch):
+    from mi_lib import zoo
+
+    monkeypatch.setattr(zoo, "HERE", tmp_path)
+    app = run(tmp_path / "work", monkeypatch, "from app import explorer\nexplorer.show()")
+    assert not app.exception
+    assert "git checkout -- mi_lib/zoo" in app.error[0].value
+
+
+def test_a_network_with_a_broken_card_is_one_sentence(tmp_path, monkeypatch):
+    import shutil
+
+    from mi_lib import zoo
+
+    shutil.copytree(zoo.folder("induction-1l"), tmp_path / "zoo" / "induction-1l")
+    (tmp_path / "zoo" / "induction-1l" / "card.json").write_text("{")
+    monkeypatch.setattr(zoo, "HERE", tmp_path / "zoo")
+    app = run(tmp_path / "work", monkeypatch, "from app import explorer\nexplorer.show()")
+    assert not app.exception
+    assert "cannot be shown" in app.error[0].value
+
+
+def test_a_broken_exercise_file_is_told_on_the_page(tmp_path, monkeypatch):
+    workspace = Workspace.init(tmp_path / "work")
+    workspace.file("02").write_text("def lost(:\n")
+    app = run(workspace.path, monkeypatch, chapter("exercise", "2"))
+    assert not app.exception
+    assert "02.2" in app.error[0].value
+    assert workspace.file("02").read_text() == "def lost(:\n"
