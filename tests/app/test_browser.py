@@ -82,6 +82,22 @@ def test_tab_indents_undo_takes_back_and_brackets_close(page):
     assert area.input_value() == before
 
 
+def test_a_pause_in_typing_takes_nothing_away(page, workspace):
+    open_exercise(page, 10)
+    area = page.locator("textarea").first
+    before = area.input_value()
+    area.evaluate("area => { area.focus(); area.setSelectionRange(area.value.length, area.value.length) }")
+    page.keyboard.type("# saved")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(2500)  # the text is saved meanwhile, without the empty line at its end
+    assert "# saved" in Workspace.open(workspace).read(exercise("02.10"))[0]
+    page.keyboard.type("x")
+    assert area.input_value().endswith("# saved\n    x")
+    for _ in range(12):
+        page.keyboard.press("Control+z")
+    assert area.input_value() == before
+
+
 def test_escape_and_tab_leave_the_editor(page):
     open_exercise(page, 3)
     page.locator("textarea").first.focus()
