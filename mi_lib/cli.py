@@ -407,9 +407,9 @@ def zoo_list(as_json: bool) -> None:
     for name in models.names():
         steps = models.checkpoints(name)
         size = sum(path.stat().st_size for path in models.folder(name).rglob("*") if path.is_file())
-        summary = str(models.card(name).get("summary", ""))
-        rows.append({"name": name, "checkpoints": len(steps), "megabytes": round(size / 1e6, 1), "summary": summary})
-    cells = [(r["name"], str(r["checkpoints"]), f"{r['megabytes']} MB", r["summary"]) for r in rows]
+        what = models.card(name)["description"]
+        rows.append({"name": name, "checkpoints": len(steps), "megabytes": round(size / 1e6, 1), "description": what})
+    cells = [(r["name"], str(r["checkpoints"]), f"{r['megabytes']} MB", r["description"]) for r in rows]
     _table("Bundled models", ("name", "checkpoints", "size", "what it is"), cells, rows, as_json)
 
 

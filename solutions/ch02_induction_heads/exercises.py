@@ -1,6 +1,7 @@
 # %% [setup]
-"""Chapter 02: induction heads. Write your answers between the markers; run `mi check 02.1` to see how you do.
+"""Chapter 02: induction heads.
 
+Replace each `raise NotImplementedError` by your answer; `mi check 02.1` says how you do.
 Every line that starts with `# %%` begins a section. Leave those lines where they are.
 """
 
@@ -20,8 +21,9 @@ def attention_pattern(
 ) -> Float[Tensor, "batch head query key"]:
     """The attention patterns of all heads of one layer.
 
-    pattern[b, h, q, k] is how much position q of sequence b looks at position k, in head h.
-    The site is called `blocks.LAYER.attn.hook_pattern`, or ("pattern", LAYER) for short.
+    pattern[b, h, q, k] is how much position q of sequence b looks at position k, in
+    head h. The site is called `blocks.LAYER.attn.hook_pattern`, or ("pattern", LAYER)
+    for short.
     """
     ### BEGIN SOLUTION
     _, cache = model.run_with_cache(tokens, ("pattern", layer))
@@ -54,8 +56,9 @@ def copy_losses(
 ) -> tuple[float, float]:
     """Mean loss over the tokens of first copies, and over those of later copies.
 
-    loss[b, t] is the loss of predicting token t + 1 (exercise 02.2); first[b, t] and second[b, t] say whether token t
-    itself lies in a first or in a later copy. Average over all those tokens of the whole batch at once.
+    loss[b, t] is the loss of predicting token t + 1 (exercise 02.2); first[b, t] and
+    second[b, t] say whether token t itself lies in a first or in a later copy. Average
+    over all those tokens of the whole batch at once.
     """
     ### BEGIN SOLUTION
     return loss[first[:, 1:]].mean().item(), loss[second[:, 1:]].mean().item()
@@ -66,7 +69,8 @@ def copy_losses(
 
 
 def in_context_learning_score(loss: Float[Tensor, "batch pos"], early: int, late: int) -> float:
-    """Mean loss at index `late` minus mean loss at index `early`, in nats: negative when context helps.
+    """Mean loss at index `late` minus mean loss at index `early`, in nats: negative
+    when context helps.
 
     Example: a loss of 6 at the early index and 1 at the late one gives −5.
     """
@@ -81,7 +85,8 @@ def in_context_learning_score(loss: Float[Tensor, "batch pos"], early: int, late
 def previous_token_score(pattern: Float[Tensor, "batch head query key"]) -> Float[Tensor, "head"]:
     """For each head, the mean attention from each position to the position just before it.
 
-    Position 0 has nothing before it and does not count. A head that always looks one back scores 1.
+    Position 0 has nothing before it and does not count. A head that always looks one
+    back scores 1.
     """
     ### BEGIN SOLUTION
     return pattern.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=(0, 2))
@@ -92,7 +97,8 @@ def previous_token_score(pattern: Float[Tensor, "batch head query key"]) -> Floa
 
 
 def previous_occurrence(tokens: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
-    """For each position, the latest EARLIER position that holds the same token, or −1 if there is none.
+    """For each position, the latest EARLIER position that holds the same token, or −1
+    if there is none.
 
     Example: tokens [7, 3, 7, 7, 3] give [−1, −1, 0, 2, 1].
     """
@@ -110,9 +116,11 @@ def previous_occurrence(tokens: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch 
 def prefix_matching_score(
     pattern: Float[Tensor, "batch head query key"], previous: Int[Tensor, "batch pos"]
 ) -> Float[Tensor, "head"]:
-    """For each head, the mean attention from each repeated token to the position AFTER its latest earlier occurrence.
+    """For each head, the mean attention from each repeated token to the position AFTER
+    its latest earlier occurrence.
 
-    previous: the result of exercise 02.6. Positions where it is −1 do not count: neither as 0, nor in the mean.
+    previous: the result of exercise 02.6. Positions where it is −1 do not count:
+    neither as 0, nor in the mean.
     """
     ### BEGIN SOLUTION
     batch, query = (previous >= 0).nonzero(as_tuple=True)
@@ -129,8 +137,9 @@ def ablate_head(
 ) -> Float[Tensor, "batch pos d_vocab"]:
     """The logits of a run in which one head writes nothing.
 
-    Edit the site ("z", layer), [batch pos head d_head]: what each head has read, before W_O writes it out.
-    Once your function has returned, the model must be as it was before.
+    Edit the site ("z", layer), [batch pos head d_head]: what each head has read, before
+    W_O writes it out. Once your function has returned, the model must be as it was
+    before.
     """
     ### BEGIN SOLUTION
 
@@ -155,8 +164,9 @@ def mean_ablate_head(
 ) -> Float[Tensor, "batch pos d_vocab"]:
     """The logits of a run in which one head's z is replaced by its mean on other sequences.
 
-    The mean is taken over the sequences of `reference`, for each position on its own (a mean over positions too would
-    mix the start of a sequence with its end). `reference` is as long as `tokens` but may hold more or fewer sequences.
+    The mean is taken over the sequences of `reference`, for each position on its own (a
+    mean over positions too would mix the start of a sequence with its end). `reference`
+    is as long as `tokens` but may hold more or fewer sequences.
     """
     ### BEGIN SOLUTION
     _, cache = model.run_with_cache(reference, ("z", layer))
@@ -177,10 +187,11 @@ def mean_ablate_head(
 def ablate_with_frozen_patterns(
     model: HookedModel, tokens: Int[Tensor, "batch pos"], layer: int, head: int
 ) -> Float[Tensor, "batch pos d_vocab"]:
-    """The logits of a run in which one head writes nothing, but EVERY head of the model looks where it looked before.
+    """The logits of a run in which one head writes nothing, but EVERY head of the model
+    looks where it looked before.
 
-    First run the model whole and keep all attention patterns. Then run it with z of the one head at 0 and every
-    pattern, in every layer, put back to what it was.
+    First run the model whole and keep all attention patterns. Then run it with z of the
+    one head at 0 and every pattern, in every layer, put back to what it was.
     """
     ### BEGIN SOLUTION
     _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
@@ -208,9 +219,10 @@ def copying_score(
 ) -> float:
     """Σ λ / Σ |λ| over the eigenvalues λ of one head's full OV circuit, W_E W_V W_O W_U.
 
-    It is 1 for a head that raises the logit of whatever it looks at, −1 for one that lowers it.
-    The circuit is d_vocab × d_vocab. Do not build it: A B and B A have the same eigenvalues (but for zeros), so a
-    d_head × d_head matrix is enough. The grader also tries a vocabulary of 60,000 words.
+    It is 1 for a head that raises the logit of whatever it looks at, −1 for one that
+    lowers it. The circuit is d_vocab × d_vocab. Do not build it: A B and B A have the
+    same eigenvalues (but for zeros), so a d_head × d_head matrix is enough. The grader
+    also tries a vocabulary of 60,000 words.
     """
     ### BEGIN SOLUTION
     eigenvalues = torch.linalg.eigvals(W_O @ W_U @ W_E @ W_V)
@@ -228,14 +240,16 @@ def composition_above_chance(
     W_K: Float[Tensor, "head_2 d_model d_head"],
     samples: int = 300,
 ) -> Float[Tensor, "head_1 head_2"]:
-    """K-composition of every head of an earlier layer (W_V, W_O) with every head of a later one (W_Q, W_K).
+    """K-composition of every head of an earlier layer (W_V, W_O) with every head of a
+    later one (W_Q, W_K).
 
-    With W_OV = W_V W_O and W_QK = W_Q W_Kᵀ (row vectors: a query x and a key y score x W_QK yᵀ), the K-composition is
+    With W_OV = W_V W_O and W_QK = W_Q W_Kᵀ (row vectors: a query x and a key y score x
+    W_QK yᵀ), the K-composition is
 
         ‖W_OV W_QKᵀ‖ / (‖W_OV‖ ‖W_QK‖)        with Frobenius norms.
 
-    Return how far it lies above chance: subtract its mean over `samples` pairs of heads whose four matrices are filled
-    with random numbers from N(0, 1), in the same shapes.
+    Return how far it lies above chance: subtract its mean over `samples` pairs of heads
+    whose four matrices are filled with random numbers from N(0, 1), in the same shapes.
     """
     ### BEGIN SOLUTION
 
@@ -261,17 +275,21 @@ def find_circuit(
     tokens: Int[Tensor, "batch pos"],
     second: Bool[Tensor, "batch pos"],
 ) -> dict:
-    """Find the induction circuit of a model you have never seen, say when it formed and what it is worth.
+    """Find the induction circuit of a model you have never seen, say when it formed and
+    what it is worth.
 
-    checkpoints: (training step, model) in the order of training; the last one is the finished model.
-    tokens: sequences with repeats. second: which tokens lie in later copies.
+    checkpoints: (training step, model) in the order of training; the last one is the
+    finished model. tokens: sequences with repeats. second: which tokens lie in later
+    copies.
 
     Returns a dict:
-        "previous_token_heads": list of (layer, head) of the finished model with a previous-token score of at least 0.5
+        "previous_token_heads": list of (layer, head) of the finished model whose
+                                previous-token score is at least 0.5
         "induction_heads":      the same for prefix matching, in layer 1 and above
-        "formed_at":            the first step at which some head in layer 1 or above reaches a prefix-matching score
-                                of 0.5; None if that never happens
-        "loss":                 the finished model's mean loss on the tokens of later copies
+        "formed_at":            the first step at which some head in layer 1 or above
+                                has a prefix-matching score of at least 0.5; None if
+                                that never happens
+        "loss":                 the finished model's mean loss on later copies
         "loss_without":         the same with ALL induction heads silenced at once
     """
     ### BEGIN SOLUTION
@@ -316,18 +334,22 @@ def find_circuit(
 
 
 def write_induction_head(config: TransformerConfig) -> dict[str, Tensor]:
-    """Weights that make an empty 2-layer transformer continue repeats: chosen by you, not trained.
+    """Weights that make an empty 2-layer transformer continue repeats: chosen by you,
+    not trained.
 
-    The model has one head in each layer, no norm, no MLP, and shifted positions: W_pos is added to what queries and
-    keys read, in both layers, and never to the residual stream. There is room to keep things apart:
-    d_model = 3 · d_vocab + n_ctx and d_head ≥ d_vocab, n_ctx.
+    The model has one head in each layer, no norm, no MLP, and shifted positions: W_pos
+    is added to what queries and keys read, in both layers, and never to the residual
+    stream. There is room to keep things apart: d_model = 3 · d_vocab + n_ctx and d_head
+    ≥ d_vocab, n_ctx.
 
     Returns a dict with these tensors, all of them in full:
         "W_E" [d_vocab d_model]   "W_pos" [n_ctx d_model]   "W_U" [d_model d_vocab]
-        and for L = 0, 1: "blocks.L.attn.W_Q", "blocks.L.attn.W_K", "blocks.L.attn.W_V"  [1 d_model d_head],
-                          "blocks.L.attn.W_O" [1 d_head d_model]
+        and for L = 0 and 1:
+        "blocks.L.attn.W_Q"  "blocks.L.attn.W_K"  "blocks.L.attn.W_V"  [1 d_model d_head]
+        "blocks.L.attn.W_O"  [1 d_head d_model]
 
-    Attention scores are q · k / √d_head: to look at one place only, make the products large.
+    Attention scores are q · k / √d_head: to look at one place only, make the products
+    large.
     """
     ### BEGIN SOLUTION
     V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
