@@ -28,7 +28,7 @@ def show() -> None:
     _contents(chapter, steps, at, progress)
     if at == 0:
         st.title(f"{chapter.number} {chapter.title}")
-        st.caption(f"{len(chapter.exercises)} exercises · about {common.minutes(chapter.minutes)} · {chapter.summary}")
+        st.caption(f"{len(chapter.required)} exercises · about {common.minutes(chapter.minutes)} · {chapter.summary}")
     for block in _revealed(chapter, steps[at], progress):
         _block(chapter, block, workspace, progress)
     _onwards(chapter, steps, at)
@@ -80,8 +80,8 @@ def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Pro
     states = progress.states()
     with st.sidebar:
         st.markdown(f"**{chapter.number} {chapter.title}**")
-        passed = sum(states[e.id].passed for e in chapter.exercises if e.id in states)
-        st.progress(passed / len(chapter.exercises), f"{passed} of {len(chapter.exercises)} passed")
+        passed = sum(states[e.id].passed for e in chapter.required if e.id in states)
+        st.progress(passed / len(chapter.required), f"{passed} of {len(chapter.required)} passed")
         for i, step in enumerate(steps):
             exercise_id = step[-1].arg if step[-1].kind == "exercise" else ""
             title = chapter.exercise(exercise_id).title if exercise_id else "What you have found"

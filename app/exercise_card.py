@@ -19,7 +19,7 @@ def show(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
     st.caption(
         f"{passed}{'●' * exercise.difficulty}{'○' * (5 - exercise.difficulty)} difficulty · "
         f"{'●' * exercise.importance}{'○' * (5 - exercise.importance)} importance · about {exercise.minutes} min · "
-        f"{exercise.points} points"
+        f"{exercise.points} points{' · optional' if exercise.optional else ''}"
     )
     _card(exercise, workspace, progress)
     _watch(exercise, workspace)

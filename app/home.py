@@ -42,19 +42,19 @@ def _next_step(chapters: list[Chapter], progress: Progress) -> None:
 
 
 def _chapter(chapter: Chapter, done: set[str], sentence: str) -> None:
-    passed = [e for e in chapter.exercises if e.id in done]
-    left = sum(e.minutes for e in chapter.exercises if e.id not in done)
+    passed = [e for e in chapter.required if e.id in done]
+    left = sum(e.minutes for e in chapter.required if e.id not in done)
     with st.container(border=True):
         st.markdown(f"**{chapter.number} {chapter.title}**  \n{sentence}")
-        share = len(passed) / len(chapter.exercises)
+        share = len(passed) / len(chapter.required)
         remaining = f" · about {common.minutes(left)} to go" if left else " · finished"
-        st.progress(share, f"{len(passed)} of {len(chapter.exercises)} exercises{remaining}")
+        st.progress(share, f"{len(passed)} of {len(chapter.required)} exercises{remaining}")
         if st.button("Open", key=f"open-{chapter.number}", icon=":material/menu_book:"):
             open_exercise(chapter.number, chapter.exercises[0].id if not passed else _first_open(chapter, done))
 
 
 def _first_open(chapter: Chapter, done: set[str]) -> str:
-    return next((e.id for e in chapter.exercises if e.id not in done), chapter.exercises[0].id)
+    return next((e.id for e in chapter.required if e.id not in done), chapter.exercises[0].id)
 
 
 def open_exercise(chapter_number: str, exercise_id: str) -> None:

@@ -114,6 +114,7 @@ def list_(workspace: str | None, chapter: str | None, as_json: bool) -> None:
                 "title": each.title,
                 "exercises": [
                     {"id": e.id, "title": e.title, "points": e.points, "minutes": e.minutes, "difficulty": e.difficulty}
+                    | {"optional": e.optional}
                     | states.get(e.id, State())._asdict()
                     for e in each.exercises
                 ],
@@ -620,20 +621,23 @@ def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, gr
                 click.echo("\r\033[K", nl=False, err=True)
             if not as_json:
                 show.verdict(console, exercise, verdicts[-1])
-    passed = sum(verdict.passed for verdict in verdicts)
-    points, most = sum(v.points for v in verdicts), sum(v.max_points for v in verdicts)
+    # Optional exercises of a chapter are shown, but they are not needed; one that is asked for by its id counts.
+    graded = list(zip(exercises, verdicts, strict=True))
+    counted = [v for e, v in graded if not e.optional or len(graded) == 1]
+    passed = sum(verdict.passed for verdict in counted)
+    points, most = sum(v.points for v in counted), sum(v.max_points for v in counted)
     if as_json:
-        facts = {"chapter": chapter.number, "passed": passed == len(verdicts), "points": points, "max_points": most}
+        facts = {"chapter": chapter.number, "passed": passed == len(counted), "points": points, "max_points": most}
         click.echo(
             json.dumps(facts | {"exercises": [verdict.to_dict() for verdict in verdicts]}, indent=2, default=str)
         )
     elif len(verdicts) > 1:
-        console.print(show.bar(passed, len(verdicts)), f"  {points:g} of {most:g} points")
+        console.print(show.bar(passed, len(counted)), f"  {points:g} of {most:g} points")
     elif not passed and verdicts[0].status != "not started":
         console.print(f"`mi hint {exercises[0].id}` shows a hint.")
     if not as_json and verdicts[-1].isolation:
         console.print(f"[dim]In force: {'; '.join(verdicts[-1].isolation)}.[/dim]")
-    sys.exit(0 if passed == len(verdicts) else 1)
+    sys.exit(0 if passed == len(counted) else 1)
 
 
 def _debug(exercises: list[Exercise], source: str | Path) -> NoReturn:

@@ -44,11 +44,11 @@ def grade(grader: Grader, exercise: Exercise, whole: str) -> Verdict:
 
 
 def next_exercise(chapters: list[Chapter], progress: Progress, after: Exercise | None = None) -> Exercise | None:
-    """The first exercise that is not passed, looking after the given one first. None if all are passed."""
+    """The first required exercise that is not passed, looking after the given one first. None if all are passed."""
     states = progress.states()
     every = [exercise for chapter in chapters for exercise in chapter.exercises]
     start = [e.id for e in every].index(after.id) + 1 if after else 0
     for exercise in every[start:] + every[:start]:
-        if exercise.id not in states or not states[exercise.id].passed:
+        if not exercise.optional and (exercise.id not in states or not states[exercise.id].passed):
             return exercise
     return None

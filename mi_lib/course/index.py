@@ -33,6 +33,7 @@ class Exercise:
     defines: tuple[str, ...]  # names that the learner's section must define
     answered_by: tuple[str, ...]  # "module:name" of the library functions that do the same
     time_limit: float  # seconds
+    optional: bool  # for those who want more: not needed to finish the chapter
     chapter_number: str
     chapter: Chapter = field(repr=False, compare=False)
 
@@ -59,11 +60,16 @@ class Chapter:
 
     @property
     def minutes(self) -> int:
-        return sum(exercise.minutes for exercise in self.exercises)
+        return sum(exercise.minutes for exercise in self.required)
 
     @property
     def points(self) -> int:
-        return sum(exercise.points for exercise in self.exercises)
+        return sum(exercise.points for exercise in self.required)
+
+    @property
+    def required(self) -> tuple[Exercise, ...]:
+        """The exercises that finish the chapter: all but the optional ones."""
+        return tuple(exercise for exercise in self.exercises if not exercise.optional)
 
     def exercise(self, exercise_id: str) -> Exercise:
         """The exercise with this id. Raises `CourseError` if there is none."""
@@ -175,8 +181,10 @@ def _parse(folder: Path, solutions_folder: Path, _mtime: int, _size: int) -> Cha
     tables = take("exercise", list)
     exercises = tuple(_exercise(toml, result, position, table) for position, table in enumerate(tables, start=1))
     ids = [e.id for e in exercises]
-    if not ids or len(set(ids)) != len(ids):
-        raise CourseError(f"{toml} must list at least one exercise, and each id once; it lists {', '.join(ids)}.")
+    if len(set(ids)) != len(ids) or all(e.optional for e in exercises):
+        raise CourseError(
+            f"{toml} must list at least one exercise that is not optional, and each id once; it lists {', '.join(ids)}."
+        )
     object.__setattr__(result, "exercises", exercises)  # the two point at each other, so one must come second
     return result
 
@@ -207,6 +215,7 @@ def _exercise(toml: Path, chapter: Chapter, position: int, table: dict[str, Any]
         defines=tuple(table["defines"]),
         answered_by=tuple(table.get("answered_by", [])),
         time_limit=float(table.get("time_limit", 20)),
+        optional=bool(table.get("optional", False)),
         chapter_number=chapter.number,
         chapter=chapter,
     )

@@ -99,6 +99,8 @@ def _exercise_heading(exercise: Exercise) -> str:
     points = "1 point" if exercise.points == 1 else f"{exercise.points} points"
     anchor = f'<a id="{lesson.anchor_of(exercise.id)}"></a>'
     facts = f"{points}, about {exercise.minutes} minutes, difficulty {exercise.difficulty} of 5"
+    if exercise.optional:
+        facts += ", optional"
     return f"{anchor}\n### Exercise {exercise.id}: {exercise.title}\n\n*{facts}.* {exercise.teaches}"
 
 

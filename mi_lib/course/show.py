@@ -71,7 +71,7 @@ def exercises(chapter: Chapter, states: dict[str, State], current: str = "") -> 
         row: list[str | Text] = [
             mark,
             Text(exercise.id, style="bold" if exercise.id == current else ""),
-            exercise.title,
+            f"{exercise.title} (optional)" if exercise.optional else exercise.title,
             f"{state.best_points:g}/{exercise.points}",
             str(exercise.minutes),
             "●" * exercise.difficulty + "○" * (5 - exercise.difficulty),
@@ -104,9 +104,9 @@ def course(here: list[Chapter], planned: list[Any], parts: dict[str, str], state
 
 
 def _standing(chapter: Chapter, states: dict[str, State]) -> Text:
-    passed = sum(states.get(exercise.id, State()).passed for exercise in chapter.exercises)
+    passed = sum(states.get(exercise.id, State()).passed for exercise in chapter.required)
     hours = f"   about {chapter.minutes / 60:.1f} h"
-    return bar(passed, len(chapter.exercises), 12) + Text(hours, style="dim")
+    return bar(passed, len(chapter.required), 12) + Text(hours, style="dim")
 
 
 def hints(console: Console, exercise: Exercise, shown: int) -> None:

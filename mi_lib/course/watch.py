@@ -127,9 +127,9 @@ class Watch:
     def _draw(self) -> None:
         self._clear()
         states = self.progress.states()
-        passed = sum(states.get(exercise.id, State()).passed for exercise in self.chapter.exercises)
+        passed = sum(states.get(exercise.id, State()).passed for exercise in self.chapter.required)
         title = Text(f"{self.chapter.number} {self.chapter.title}  ", style="bold")
-        self.console.print(title + show.bar(passed, len(self.chapter.exercises)))
+        self.console.print(title + show.bar(passed, len(self.chapter.required)))
         self.console.print(Text(f"{self.file}:{self._line()}\n", style="dim"))
         if self.current.id in self.verdicts:
             show.verdict(self.console, self.current, self.verdicts[self.current.id])

@@ -154,7 +154,7 @@ def _gradients(model: HookedModel, tokens: Tensor) -> Check:
     """The gradient at every site, along a random direction, equals a finite difference (in float64)."""
     if model.dtype != torch.float32 or model.device.type == "mps":
         return Check("gradients", 0.0, 1e-3, True, "checked in float32 models only")
-    weights = torch.linspace(-1, 1, model.cfg.d_vocab, device=tokens.device, dtype=torch.float64)
+    weights = torch.linspace(-1, 1, model(tokens).shape[-1], device=tokens.device, dtype=torch.float64)
     worst, where, bound = 0.0, "", 1e-3 if model.cfg.norm != "rmsnorm" else 0.05
     model.double()
     try:

@@ -46,6 +46,7 @@ class TransformerConfig:
         inputs of the queries and keys of every layer and never to the residual stream (the "shortformer" of
         Press et al. 2021, arXiv 2012.15832, section 4), so that heads can find positions but not copy them.
     norm: "none" or "layernorm" (before attention, before the MLP and before the unembedding).
+    d_vocab_out: how many logits there are, where it is not d_vocab (some tokens may never be an answer).
     """
 
     n_layers: int
@@ -62,12 +63,15 @@ class TransformerConfig:
     mlp_bias: bool = True
     unembed_bias: bool = False
     norm_eps: float = 1e-5
+    d_vocab_out: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("n_layers", "d_model", "n_heads", "d_head", "d_vocab", "n_ctx"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"TransformerConfig.{name} must be a whole number of at least 1, not {value!r}")
+        if self.d_vocab_out is not None and (not isinstance(self.d_vocab_out, int) or self.d_vocab_out < 1):
+            raise ValueError(f"TransformerConfig.d_vocab_out must be a whole number or None, not {self.d_vocab_out!r}")
         choices = {"act": ("relu", "gelu", "gelu_new", "silu"), "norm": ("none", "layernorm")}
         choices["positions"] = ("learned", "shifted")
         for name, allowed in choices.items():

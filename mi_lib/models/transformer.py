@@ -49,8 +49,9 @@ class Transformer(HookedModel):
         self.W_pos = nn.Parameter(torch.zeros(c.n_ctx, c.d_model))
         self.blocks = nn.ModuleList(Block(self, layer) for layer in range(c.n_layers))
         self.ln_final = LayerNorm(self, "ln_final") if c.norm == "layernorm" else None
-        self.W_U = nn.Parameter(torch.zeros(c.d_model, c.d_vocab))
-        self.b_U = nn.Parameter(torch.zeros(c.d_vocab)) if c.unembed_bias else None
+        d_out = c.d_vocab_out or c.d_vocab
+        self.W_U = nn.Parameter(torch.zeros(c.d_model, d_out))
+        self.b_U = nn.Parameter(torch.zeros(d_out)) if c.unembed_bias else None
 
     def _forward(
         self,

@@ -96,7 +96,8 @@ def last_logits(model: Transformer, tokens: Int[Tensor, "batch 3"]) -> Float[Ten
     Only the last position is computed, and what a number contributes to the scores and values of attention is computed
     once for each number and looked up.
     """
-    attn, mlp = model.blocks[0].attn, model.blocks[0].mlp
+    block: Any = model.blocks[0]
+    attn, mlp = block.attn, block.mlp
     equals = model.W_E[-1] + model.W_pos[2]  # [d_model]
     q = torch.einsum("d,hdk->hk", equals, attn.W_Q) * attn.scale
     score_of = torch.einsum("hk,hdk->dh", q, attn.W_K)  # [d_model head]: what a vector's score will be
@@ -113,7 +114,7 @@ def last_logits(model: Transformer, tokens: Int[Tensor, "batch 3"]) -> Float[Ten
     return (resid_mid + mlp.act(resid_mid @ mlp.W_in + mlp.b_in) @ mlp.W_out + mlp.b_out) @ model.W_U
 
 
-def high_precision_loss(logits: Float[Tensor, "batch d_vocab"], answers: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
+def high_precision_loss(logits: Float[Tensor, "batch d_vocab"], answers: Int[Tensor, " batch"]) -> Tensor:
     """Mean cross-entropy in nats, in float64."""
     return F.cross_entropy(logits.double(), answers)
 

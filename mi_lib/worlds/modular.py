@@ -41,13 +41,13 @@ class Modular:
         return torch.stack([a.flatten(), b.flatten(), torch.full((self.p**2,), self.p)], dim=1)
 
     @property
-    def answers(self) -> Int[Tensor, "pairs"]:
+    def answers(self) -> Int[Tensor, " pairs"]:
         """(a + sign·b) mod p, in the same order."""
         tokens = self.tokens
         return (tokens[:, 0] + self.sign * tokens[:, 1]) % self.p
 
     @property
-    def in_training(self) -> Bool[Tensor, "pairs"]:
+    def in_training(self) -> Bool[Tensor, " pairs"]:
         """True for the pairs that training sees."""
         order = torch.randperm(self.p**2, generator=torch.Generator().manual_seed(self.seed))
         mask = torch.zeros(self.p**2, dtype=torch.bool)

@@ -52,4 +52,14 @@ def _control(model: HookedModel) -> list[Check]:
     return one_layer(model, load("induction-2l"))
 
 
-CHECKS: dict[str, Callable[[HookedModel], list[Check]]] = {"induction-2l": _induction, "induction-1l": _control}
+def _repeats_gpt2(model: HookedModel) -> list[Check]:
+    from mi_lib.zoo.repeats_gpt2_checks import measure
+
+    return measure(model.hf)  # type: ignore[attr-defined]
+
+
+CHECKS: dict[str, Callable[[HookedModel], list[Check]]] = {
+    "induction-2l": _induction,
+    "induction-1l": _control,
+    "repeats-gpt2": _repeats_gpt2,
+}

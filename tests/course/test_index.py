@@ -8,7 +8,10 @@ import sys
 import pytest
 
 from mi_lib.course import index
+from mi_lib.course.checking import next_exercise
+from mi_lib.course.grading.verdict import Verdict
 from mi_lib.course.index import CourseError
+from mi_lib.course.progress import Progress
 
 
 def test_a_chapter_and_its_exercises_know_each_other(chapter):
@@ -95,3 +98,16 @@ def test_the_engine_is_imported_without_torch_and_without_streamlit():
         "print([m for m in ('torch', 'streamlit', 'transformers', 'numpy') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_an_optional_exercise_is_not_needed_to_finish_a_chapter(course):
+    toml = course / "chapters" / "ch90_sums" / "chapter.toml"
+    head, second = toml.read_text().split('id = "90.2"')
+    toml.write_text(f'{head}id = "90.2"\noptional = true{second}')
+    chapter = index.chapter("90")
+    assert [e.id for e in chapter.required] == ["90.1"]
+    assert (chapter.points, chapter.minutes) == (2, 5)
+    progress = Progress(course / "progress.sqlite")
+    assert next_exercise([chapter], progress).id == "90.1"
+    progress.record(Verdict("90.1", "passed", 2, 2), "")
+    assert next_exercise([chapter], progress, after=chapter.exercise("90.2")) is None

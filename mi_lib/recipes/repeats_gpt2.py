@@ -1,0 +1,186 @@
+"""Train the small language model of chapter 01: GPT-2's architecture, on random words and their repeats.
+
+    python -m mi_lib.recipes.repeats_gpt2
+
+Two layers, d_model 96, four heads: an ordinary `transformers` folder, small enough to build again by hand, and with
+every part that GPT-2 has. It learns to continue repeats (`mi_lib.worlds.repeats`). It takes a few minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from mi_lib import induction, zoo
+from mi_lib.induction.loss import split_loss
+from mi_lib.recipes import cards
+from mi_lib.worlds import repeats
+
+NAME = "repeats-gpt2"
+STEPS, BATCH, N_CTX = 4000, 64, 64
+D_VOCAB = 128  # <bos> and the first 127 words
+PERIODS, HELD_OUT_PERIOD = (2, 3, 4, 5, 6, 8, 9, 10, 12), 7
+LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 2e-3, 100, 0.1
+SEEDS = (0, 1, 2)  # the first is shipped, chosen before any result was seen
+SAVE_EVERY, RECORD_EVERY = 500, 50
+OUT = Path("out/recipes")
+COMMAND = "python -m mi_lib.recipes.repeats_gpt2"
+
+
+def config() -> GPT2Config:
+    return GPT2Config(
+        vocab_size=D_VOCAB,
+        n_positions=N_CTX,
+        n_embd=96,
+        n_layer=2,
+        n_head=4,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=repeats.BOS_TOKEN,
+        eos_token_id=repeats.BOS_TOKEN,
+    )
+
+
+def training_batch(seed: int, step: int) -> Tensor:
+    """Blocks of several lengths with two to four copies each, until N_CTX tokens are full."""
+    sample = repeats.sample(
+        BATCH,
+        seed=1_000_003 * (seed + 1) + step,
+        period=PERIODS,
+        copies=(2, 8),
+        offset=(0, 8),
+        vocab=D_VOCAB,
+        n_ctx=N_CTX,
+    )
+    return sample.tokens
+
+
+def learning_rate(step: int) -> float:
+    """A linear warm-up, then half a cosine down to zero."""
+    if step < WARM_UP:
+        return LEARNING_RATE * (step + 1) / WARM_UP
+    return LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * (step - WARM_UP) / (STEPS - WARM_UP)))
+
+
+def train(seed: int, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Train one model into its folder, going on from a saved state if there is one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    model = GPT2LMHeadModel(config()).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
+    curves: dict[str, list] = {"step": [], "first": [], "second": []}
+    start, seconds, state_file = 0, 0.0, folder / "state.pt"
+    if state_file.exists():
+        state = torch.load(state_file)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        start, seconds, curves = state["step"], state["seconds"], state["curves"]
+    sample = repeats.sample(64, seed=70_000, period=(6, 12), vocab=D_VOCAB)
+    task = progress.add_task(f"seed {seed}", total=STEPS, completed=start)
+    began = time.monotonic() - seconds
+    for step in range(start, STEPS):
+        if step % RECORD_EVERY == 0 and step > (curves["step"] or [-1])[-1]:
+            record(model, sample, step, curves)
+        if step % SAVE_EVERY == 0:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "curves": curves}
+            state |= {"step": step, "seconds": time.monotonic() - began}
+            torch.save(state, state_file.with_suffix(".part"))
+            state_file.with_suffix(".part").replace(state_file)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step)
+        tokens = training_batch(seed, step)
+        loss = induction.per_token_loss(model(tokens).logits, tokens).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        progress.update(task, advance=1, description=f"seed {seed}, loss on repeats {curves['second'][-1]:.2f}")
+    record(model, sample, STEPS, curves)
+    weights = {
+        name: p.detach().half().contiguous() for name, p in model.state_dict().items() if name != "lm_head.weight"
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    result = {"seed": seed, "seconds": time.monotonic() - began, "curves": curves}
+    (folder / "run.json").write_text(json.dumps(result))
+    return result
+
+
+@torch.no_grad()
+def record(model: GPT2LMHeadModel, sample: repeats.Repeats, step: int, curves: dict[str, list]) -> None:
+    model.eval()
+    first, second = split_loss(induction.per_token_loss(model(sample.tokens).logits, sample.tokens), sample)
+    model.train()
+    for key, value in (("step", step), ("first", round(first, 4)), ("second", round(second, 4))):
+        curves[key].append(value)
+
+
+def write_folder(folder: Path, weights: Path) -> None:
+    """An ordinary `transformers` folder: config, half-precision weights, tokenizer."""
+    cards.empty(folder)
+    made = config()
+    made.architectures, made.dtype = ["GPT2LMHeadModel"], torch.float16
+    made.save_pretrained(folder)
+    (folder / "model.safetensors").write_bytes(weights.read_bytes())
+    tokenizer = cards.word_tokenizer(repeats.VOCABULARY[:D_VOCAB])
+    bos = repeats.VOCABULARY[repeats.BOS_TOKEN]
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=bos, eos_token=bos, unk_token=bos)
+    wrapped.save_pretrained(folder)
+
+
+def load_run(seed: int) -> GPT2LMHeadModel:
+    """The final weights of a run as they would be shipped (float16)."""
+    model = GPT2LMHeadModel(config())
+    weights = {k: v.float() for k, v in load_file(OUT / f"{NAME}-seed{seed}" / "model.safetensors").items()}
+    model.load_state_dict(weights, strict=False)
+    model.tie_weights()
+    return model.eval()
+
+
+DESCRIPTION = """A small GPT-2: two layers, d_model 96, four heads, learned positions, LayerNorm, tied embeddings. It
+was trained on random words and their repeats, and continues them. Chapter 01 builds it again from nothing."""
+
+
+def main() -> None:
+    from mi_lib.zoo import repeats_gpt2_checks as checks
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    torch.set_num_threads(parser.parse_args().threads)
+    runs = []
+    with Progress() as progress:
+        for seed in SEEDS:
+            folder = OUT / f"{NAME}-seed{seed}"
+            done = folder / "run.json"
+            runs.append(json.loads(done.read_text()) if done.exists() else train(seed, folder, progress))
+    write_folder(zoo.HERE / NAME, OUT / f"{NAME}-seed{SEEDS[0]}" / "model.safetensors")
+    by_seed = [
+        {"seed": run["seed"], "seconds": round(run["seconds"]), "checks": checks.measure(load_run(run["seed"]))}
+        for run in runs
+    ]
+    first, second = checks.losses(load_run(SEEDS[0]))
+    cards.write(
+        zoo.HERE / NAME,
+        title=NAME,
+        text=DESCRIPTION,
+        command=COMMAND,
+        seed=SEEDS[0],
+        recipe={"steps": STEPS, "batch": BATCH, "learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY},
+        by_seed=by_seed,
+        curves=runs[0]["curves"],
+        facts={"losses": {"first": first, "second": second}},
+    )
+
+
+if __name__ == "__main__":
+    main()
