@@ -268,8 +268,10 @@ def solution(workspace: str | None, exercise: str, yes: bool, as_json: bool) -> 
     progress.mark_solution_seen(chosen.id)
     if as_json:
         click.echo(json.dumps({"exercise": chosen.id, "solution": text}))
+    elif sys.stdout.isatty():
+        _console().print(show.code(text), soft_wrap=True)  # code that is broken at the margin cannot be copied
     else:
-        _console().print(show.code(text))
+        click.echo(text.rstrip())
 
 
 @cli.command()
@@ -356,7 +358,8 @@ def app(workspace: str | None, port: int, no_browser: bool) -> None:
 def doctor(workspace: str | None, model: str | None, as_json: bool) -> None:
     """Look whether everything the course needs is in order.
 
-    With --model: whether a model can be trusted. The same checks run whenever a model is loaded.
+    With --model: whether a model can be trusted. The quick ones of these checks run whenever a transformers model is
+    loaded.
 
     \b
     mi doctor
@@ -666,7 +669,8 @@ def _or_sentence(function: Any, model: str) -> Any:
     try:
         return function(model)
     except LoadError as error:
-        raise CourseError(f"{model}: {str(error).rstrip('.')}.") from error
+        said = str(error) if model in str(error) else f"{model}: {error}"
+        raise CourseError(said if said.endswith((".", "?")) else f"{said}.") from error
 
 
 def _number(value: Any) -> str:

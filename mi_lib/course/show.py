@@ -118,4 +118,4 @@ def hints(console: Console, exercise: Exercise, shown: int) -> None:
 
 def code(text: str) -> Syntax:
     """Python with highlighting, on the terminal's own background."""
-    return Syntax(text, "python", theme="ansi_dark", background_color="default", word_wrap=True)
+    return Syntax(text, "python", theme="ansi_dark", background_color="default")

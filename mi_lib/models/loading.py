@@ -101,7 +101,10 @@ def _tokenizer(folder: Path) -> Any:
         return None
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_file(str(path))
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise LoadError(f"{path} cannot be read ({error}); restore the file") from None
 
 
 def _fit(model: Transformer, weights: dict[str, torch.Tensor], path: Path) -> None:
@@ -147,7 +150,10 @@ def _verify_checksum(folder: Path, file: str) -> None:
     card = folder / "card.json"
     if not card.is_file():
         return
-    expected = json.loads(card.read_text()).get("sha256", {}).get(file)
+    try:
+        expected = json.loads(card.read_text("utf-8")).get("sha256", {}).get(file)
+    except (ValueError, AttributeError):
+        raise LoadError(f"{card} cannot be read, so the weights cannot be checked against it; restore it") from None
     if expected and hashlib.sha256(path.read_bytes()).hexdigest() != expected:
         raise LoadError(f"{path} is damaged (its checksum is not the one in card.json); restore it with git checkout")
 

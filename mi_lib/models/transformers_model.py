@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -292,20 +293,21 @@ def open_transformers(
     except (OSError, ValueError, KeyError) as error:
         raise LoadError(_plainly(name, error)) from None
     family_of(config)
-    bars = hf_logging.is_progress_bar_enabled()
+    bars, verbosity = hf_logging.is_progress_bar_enabled(), hf_logging.get_verbosity()
     hf_logging.disable_progress_bar()
+    hf_logging.set_verbosity_error()  # its report on the weights becomes one sentence below
     try:
-        opened: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True)
+        # A wrong shape is let through here only to be refused below, with its name.
+        options: Any = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        opened: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **options)
         hf, info = opened
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise LoadError(_plainly(name, error)) from None
     finally:
+        hf_logging.set_verbosity(verbosity)
         if bars:
             hf_logging.enable_progress_bar()
-    for key, words in (("missing_keys", "lacks the weight"), ("mismatched_keys", "has a wrong shape for")):
-        if found := sorted(map(str, info.get(key) or ())):
-            others = f" and {len(found) - 1} more" if len(found) > 1 else ""
-            raise LoadError(f"{name} {words} {found[0]}{others}: transformers would fill it with random numbers")
+    _refuse_gaps(name, hf, info)
     model = TransformersModel(hf.eval().requires_grad_(False), _tokenizer(name))
     if device is not None:
         model.to(device)
@@ -317,19 +319,38 @@ def open_transformers(
     return model
 
 
+def _refuse_gaps(name: str, hf: Any, info: dict[str, Any]) -> None:
+    """LoadError if a weight is missing, of another shape than config.json says (random numbers then), or not finite."""
+
+    def and_more(found: list[Any]) -> str:
+        return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+
+    if missing := sorted(map(str, info.get("missing_keys") or ())):
+        raise LoadError(f"{name} lacks the weight {missing[0]}{and_more(missing)}; fetch the model again")
+    if misfits := sorted(info.get("mismatched_keys") or (), key=str):
+        weight, found, wanted = misfits[0]
+        raise LoadError(
+            f"{name}: {weight} has shape {tuple(found)}, but config.json asks for {tuple(wanted)}{and_more(misfits)}; "
+            "they do not belong together"
+        )
+    for weight, value in hf.named_parameters():
+        if not torch.isfinite(value).all():
+            raise LoadError(f"{name}: {weight} holds NaN or infinite numbers; fetch the model again")
+
+
 def _tokenizer(name: str) -> Any:
     folder = Path(name)
     if folder.is_dir() and not any(folder.glob("tokenizer*")) and not any(folder.glob("vocab*")):
         return None
     try:
         return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
-        raise LoadError(f"the tokenizer of {name} cannot be read: {_first_line(error)}") from None
+    except Exception as error:  # a damaged tokenizer.json raises whatever its reader stumbles over
+        raise LoadError(f"the tokenizer of {name} cannot be read ({_first_line(error)}); fetch it again") from None
 
 
 def _plainly(name: str, error: Exception) -> str:
     if Path(name).is_dir():
-        return f"{name} cannot be opened as a transformers model: {_first_line(error)}"
+        return f"{name} cannot be opened as a transformers model ({_first_line(error)}); fetch the model again"
     return (
         f"{name!r} is no bundled model and no folder here, and it could not be fetched from the hub "
         f"({_first_line(error)}); check the name and the network, or give a folder"

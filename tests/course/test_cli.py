@@ -198,6 +198,12 @@ def test_the_solution_is_shown_after_a_pass_or_when_insisted_on(mi, work):
     assert "BEGIN SOLUTION" not in out
 
 
+def test_a_solution_that_goes_into_a_file_is_the_code_to_the_letter(mi, work, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")  # nothing is broken at a margin
+    shown = json.loads(mi("solution", "90.2", "--yes", "--json")[1])["solution"]
+    assert mi("solution", "90.2", "--yes")[1] == shown.rstrip() + "\n"
+
+
 def test_a_reset_says_where_the_answer_went(mi, work):
     answer(work, "90.1", WRONG)
     mine = work.text("90")
@@ -324,6 +330,8 @@ def test_the_doctor_says_in_a_sentence_why_a_model_cannot_be_opened(mi, tmp_path
     code, _, err = mi("doctor", "--model", str(tmp_path / "model"))
     assert code == 2
     assert "config.json" in err
+    assert err.count(str(tmp_path)) == 1  # named once
+    assert err.rstrip().endswith("is it the right folder?")
 
 
 @pytest.mark.parametrize(("value", "code"), [(0.8, 1), (0.95, 0)])

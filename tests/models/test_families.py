@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import FAMILIES, NATIVE
+from small_models import FAMILIES, NATIVE, native
 
 from mi_lib.models import checks
+from mi_lib.models.families import part
 
 EVERY = (*FAMILIES, *NATIVE)
 
@@ -71,6 +72,19 @@ def test_heads_sum_to_the_attention_output(name, opened, tokens):
     for layer in range(2):
         by_weights = torch.einsum("bphd,hdm->bphm", cache["z", layer], model.W_O[layer])
         assert (by_weights - cache["result", layer]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_heads_and_bias_sum_to_what_the_output_projection_of_transformers_gives(name, opened, tokens):
+    """Against the module itself, because Gemma norms what leaves it before it becomes hook_attn_out."""
+    model = opened(name)
+    attn = part(model.layers[1], model.family.attn)
+    written = []
+    handle = part(attn, model.family.out).register_forward_hook(lambda module, args, out: written.append(out))
+    _, cache = model.run_with_cache(tokens, ("z", 1))
+    handle.remove()
+    summed = torch.einsum("bphd,hdm->bpm", cache["z", 1], model.W_O[1]) + model.b_O[1]
+    assert (summed - written[0]).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -168,8 +182,6 @@ def test_a_cache_of_one_site_costs_no_open_attention(name, opened, tokens, monke
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma2", "native with mlp"])
 def test_the_whole_model_runs_in_bfloat16(name, folders):
-    from conftest import native
-
     from mi_lib.models import load
 
     model = native(name).to(torch.bfloat16) if name in NATIVE else load(folders[name], dtype=torch.bfloat16)

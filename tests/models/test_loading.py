@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
-from conftest import native
 from safetensors.torch import load_file, save_file
+from small_models import native
 
 from mi_lib import load
 from mi_lib.models import LoadError
@@ -90,8 +91,6 @@ def test_a_checkpoint_of_a_model_that_has_none(folder):
 
 
 def test_a_transformers_model_with_a_missing_weight_is_not_filled_with_random_numbers(folders, tmp_path):
-    import shutil
-
     copy = shutil.copytree(folders["llama"], tmp_path / "llama")
     weights = load_file(copy / "model.safetensors")
     del weights["model.layers.0.mlp.up_proj.weight"]
@@ -101,14 +100,50 @@ def test_a_transformers_model_with_a_missing_weight_is_not_filled_with_random_nu
 
 
 def test_a_transformers_model_with_a_wrong_shape(folders, tmp_path):
-    import shutil
-
     copy = shutil.copytree(folders["llama"], tmp_path / "llama")
     weights = load_file(copy / "model.safetensors")
     weights["model.norm.weight"] = torch.ones(31)
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(LoadError, match=r"cannot be opened|wrong shape"):
+    with pytest.raises(LoadError, match=r"model\.norm\.weight has shape \(31,\), but config\.json asks for \(32,\)"):
         load(copy)
+
+
+def test_a_transformers_model_with_a_weight_that_is_not_a_number(folders, tmp_path):
+    copy = shutil.copytree(folders["llama"], tmp_path / "llama")
+    weights = load_file(copy / "model.safetensors")
+    weights["model.norm.weight"][3] = torch.inf
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(LoadError, match=r"model\.norm\.weight holds NaN or infinite"):
+        load(copy)
+
+
+@pytest.mark.parametrize("damage", ["half of it", "no weights"])
+def test_a_transformers_model_whose_weights_are_cut_off_or_gone(folders, tmp_path, damage):
+    copy = shutil.copytree(folders["llama"], tmp_path / "llama")
+    file = copy / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:3000])
+    if damage == "no weights":
+        file.unlink()
+    with pytest.raises(LoadError, match="cannot be opened"):
+        load(copy)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\N{SNOWMAN}"])
+def test_a_damaged_tokenizer(folder, folders, tmp_path, content):
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(LoadError, match=r"tokenizer\.json cannot be read"):
+        load(folder)
+    copy = shutil.copytree(folders["llama"], tmp_path / "llama")
+    (copy / "tokenizer.json").write_text(content)
+    with pytest.raises(LoadError, match=r"the tokenizer of .* cannot be read"):
+        load(copy)
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_card_is_not_taken_for_a_card_without_checksums(folder, content):
+    (folder / "card.json").write_text(content)
+    with pytest.raises(LoadError, match=r"card\.json cannot be read"):
+        load(folder)
 
 
 def test_an_unknown_architecture(tmp_path):

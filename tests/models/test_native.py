@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from conftest import native
+from small_models import native
 
 from mi_lib.models import Transformer, TransformerConfig, UnknownSite
 
