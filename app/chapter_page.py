@@ -40,7 +40,7 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
     After an unanswered question, its figure and the words about it wait: up to the next heading, question or exercise.
     """
     answered = progress.predictions(chapter.number)
-    waiting = False
+    waiting = offered = False  # offered: one question has one way past it, however many figures it holds back
     for block in step:
         if block.kind == "markdown":
             text = re.sub(r"\A# .*\n", "", block.text)  # the page has the chapter's title already
@@ -50,11 +50,12 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
             if text.strip():
                 yield replace(block, text=text)
         elif block.kind == "figure":
-            waiting = waiting and not st.toggle("Go on without a prediction", key=f"anyway-{block.arg}")
+            if waiting and not offered:
+                waiting, offered = not st.toggle("Go on without a prediction", key=f"anyway-{block.arg}"), True
             if not waiting:
                 yield block
         else:
-            waiting = block.kind == "predict" and block.id not in answered
+            waiting, offered = block.kind == "predict" and block.id not in answered, False
             yield block
 
 

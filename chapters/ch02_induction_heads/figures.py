@@ -47,7 +47,7 @@ def _loss(logits: Tensor) -> list[float]:
 def loss_on_one_sequence() -> go.Figure:
     """How surprising each word is to the 2-layer model, and to the 1-layer model."""
     runs = {"two layers": _loss(_model()(_one().tokens)), "one layer": _loss(_model("induction-1l")(_one().tokens))}
-    return plots.token_loss(runs, _words(), "Loss of each word: eight words, and the same eight again")
+    return plots.token_loss(runs, _words(), "Loss: eight words, and the same eight again")
 
 
 def all_heads() -> go.Figure:
@@ -83,7 +83,7 @@ def worth_of_each_head() -> go.Figure:
         zoo.card("induction-2l")["circuit"]["worth"],
         [f"layer {layer}" for layer in range(2)],
         [f"head {head}" for head in range(4)],
-        "Share of the saved loss that is lost without this one head",
+        "Share of the saving lost without this head",
     )
 
 
@@ -92,9 +92,9 @@ def three_ablations() -> go.Figure:
     circuit = zoo.card("induction-2l")["circuit"]["loss_without"]
     names = {"induction": "induction heads", "previous": "previous-token heads", "idle": "other heads"}
     kinds = {"zero": "zero", "mean": "mean", "pattern_preserving": "patterns frozen"}
-    bars = {f"{names[g]}, {kinds[k]}": circuit[g][k] for g in names for k in kinds}
-    whole = zoo.card("induction-2l")["losses"]["second"]
-    return plots.bars(bars, "Loss on later copies without …", "loss (nats); dashed: whole model", reference=whole)
+    losses = [[circuit[group][kind] for kind in kinds] for group in names]
+    title = "Loss on later copies (nats) without …"
+    return plots.matrix(losses, list(names.values()), list(kinds.values()), title, diverging=False)
 
 
 def who_copies() -> go.Figure:
