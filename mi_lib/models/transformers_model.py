@@ -7,9 +7,12 @@ and taken off again when nobody wants the site any more. What happens inside att
 from __future__ import annotations
 
 import os
+import socket
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from einops import einsum, rearrange
@@ -288,8 +291,9 @@ def open_transformers(
     name: str, *, dtype: torch.dtype, device: str | torch.device | None = None, check: bool = True
 ) -> TransformersModel:
     """Open a folder or hub id with `transformers`. LoadError for whatever cannot be trusted."""
+    local = Path(name).is_dir() or not _hub_has_an_address()
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, local_files_only=local)
     except (OSError, ValueError, KeyError) as error:
         raise LoadError(_plainly(name, error)) from None
     family_of(config)
@@ -298,7 +302,7 @@ def open_transformers(
     hf_logging.set_verbosity_error()  # its report on the weights becomes one sentence below
     try:
         # A wrong shape is let through here only to be refused below, with its name.
-        options: Any = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        options: Any = {"output_loading_info": True, "ignore_mismatched_sizes": True, "local_files_only": local}
         opened: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **options)
         hf, info = opened
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -308,7 +312,7 @@ def open_transformers(
         if bars:
             hf_logging.enable_progress_bar()
     _refuse_gaps(name, hf, info)
-    model = TransformersModel(hf.eval().requires_grad_(False), _tokenizer(name))
+    model = TransformersModel(hf.eval().requires_grad_(False), _tokenizer(name, local))
     if device is not None:
         model.to(device)
     if check:
@@ -338,12 +342,25 @@ def _refuse_gaps(name: str, hf: Any, info: dict[str, Any]) -> None:
             raise LoadError(f"{name}: {weight} holds NaN or infinite numbers; fetch the model again")
 
 
-def _tokenizer(name: str) -> Any:
+def _hub_has_an_address() -> bool:
+    """False without a network, where the hub's client would try again and again for most of a minute."""
+    from huggingface_hub import constants
+
+    if urllib.request.getproxies():
+        return True  # a proxy looks addresses up by itself
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return False
+    return True
+
+
+def _tokenizer(name: str, local: bool) -> Any:
     folder = Path(name)
     if folder.is_dir() and not any(folder.glob("tokenizer*")) and not any(folder.glob("vocab*")):
         return None
     try:
-        return AutoTokenizer.from_pretrained(name)
+        return AutoTokenizer.from_pretrained(name, local_files_only=local)
     except Exception as error:  # a damaged tokenizer.json raises whatever its reader stumbles over
         raise LoadError(f"the tokenizer of {name} cannot be read ({_first_line(error)}); fetch it again") from None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import time
 
 import pytest
 import torch
@@ -152,7 +154,17 @@ def test_an_unknown_architecture(tmp_path):
         load(tmp_path)
 
 
-def test_a_hub_name_without_a_network(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+@pytest.mark.parametrize("name", ["someone/some-model-that-is-not-there", "induction-3l"])
+def test_a_hub_name_without_a_network_is_told_at_once(monkeypatch, name):
+    for proxy in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(proxy, raising=False)
+        monkeypatch.delenv(proxy.upper(), raising=False)
+
+    def no_address(*where):
+        raise socket.gaierror("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_address)
+    start = time.monotonic()
     with pytest.raises(LoadError, match="no bundled model and no folder here"):
-        load("someone/some-model-that-is-not-there")
+        load(name)
+    assert time.monotonic() - start < 10  # the hub's client would go on trying for most of a minute
