@@ -118,9 +118,9 @@ def _heads(model: HookedModel, tokens: torch.Tensor, words: list[str], everyone:
     grid.update_layout(margin={"l": 5, "r": 5, "t": 100, "b": 10})
     st.plotly_chart(grid, width="stretch", config={"displaylogo": False})
     st.caption("“back”: attention to the word before. “match”: attention to one past the earlier occurrence.")
-    layer, head = st.selectbox(
-        "Look closer at head", everyone, format_func=lambda h: f"{h[0]}.{h[1]}", index=len(everyone) - 1
-    )
+    known = [tuple(h) for h in zoo.card("induction-2l")["circuit"]["induction"]]  # the finding, if this network has it
+    first = next((everyone.index(h) for h in known if h in everyone), len(everyone) - 1)
+    layer, head = st.selectbox("Look closer at head", everyone, format_func=lambda h: f"{h[0]}.{h[1]}", index=first)
     target = torch.where(previous >= 0, previous + 1, -1)[0]
     figure = plots.attention(cache["pattern", layer][0, head], words, f"Head {layer}.{head}", highlight=target)
     st.plotly_chart(figure, width="stretch", config={"displaylogo": False})

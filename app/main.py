@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app import chapter_page, common, explorer, home  # noqa: E402 - needs the line above
+from app import chapter_page, common, explore_grokking, explorer, home  # noqa: E402 - needs the line above
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 
@@ -23,6 +23,7 @@ PAGES = [
     st.Page(home.show, title="Course map", url_path="home", icon=":material/map:", default=True),
     st.Page(chapter_page.show, title="Chapter", url_path="chapter", icon=":material/menu_book:"),
     st.Page(explorer.show, title="Explore induction", url_path="explore", icon=":material/biotech:"),
+    st.Page(explore_grokking.show, title="Explore grokking", url_path="explore-grokking", icon=":material/waves:"),
 ]
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(PAGES)

@@ -57,13 +57,14 @@ def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title
 
 
 def lines(
-    x: Sequence[float],
+    x: Sequence[Any],
     series: Mapping[str, Sequence[float]],
     title: str,
     x_title: str,
     y_title: str,
     vline: float | None = None,
     log_x: bool = False,
+    log_y: bool = False,
 ) -> go.Figure:
     """Curves over a common x axis. vline marks one x, such as the checkpoint that is being looked at."""
     figure = go.Figure()
@@ -73,8 +74,90 @@ def lines(
     if vline is not None:
         figure.add_vline(x=vline, line={"color": "#888888", "dash": "dot", "width": 1.5})
     figure.update_xaxes(title=x_title, gridcolor=_GRID, type="log" if log_x else "linear")
-    figure.update_yaxes(title=y_title, gridcolor=_GRID, rangemode="tozero")
+    figure.update_yaxes(title=y_title, gridcolor=_GRID, rangemode="tozero", type="log" if log_y else "linear")
+    if log_y:
+        figure.update_yaxes(
+            exponentformat="power", dtick="D1" if _decades(series) < 2 else max(1, _decades(series) // 6)
+        )
     return _style(figure, title, height=380, legend_below=True)
+
+
+def _decades(series: Mapping[str, Sequence[float]]) -> int:
+    """Between the smallest and the largest positive value, in powers of ten."""
+    values = np.concatenate([_array(y) for y in series.values()])
+    values = values[values > 0]
+    return int(np.log10(values.max() / values.min())) if len(values) else 0
+
+
+def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_title: str, y_title: str) -> go.Figure:
+    """One bar per name and series, side by side."""
+    figure = go.Figure()
+    for i, (name, values) in enumerate(series.items()):
+        color = PALETTE[i % len(PALETTE)]
+        hover = f"{x_title} %{{x}}: %{{y:.3g}}<extra>{name}</extra>"
+        figure.add_bar(x=list(names), y=list(_array(values)), name=name, marker_color=color, hovertemplate=hover)
+    figure.update_xaxes(title=x_title, showgrid=False)
+    figure.update_yaxes(title=y_title, gridcolor=_GRID)
+    figure.update_layout(barmode="group", bargap=0.1)
+    return _style(figure, title, height=360, legend_below=len(series) > 1)
+
+
+def spectrum(series: Mapping[str, Any], title: str, y_title: str, highlight: Sequence[int] = ()) -> go.Figure:
+    """One bar per frequency and network, frequencies counted from 1; those in `highlight` are named on the axis."""
+    n = len(_array(next(iter(series.values()))))
+    figure = grouped_bars(range(1, n + 1), series, title, "frequency k", y_title)
+    return figure.update_xaxes(tickvals=sorted(highlight) or None, tickangle=0)
+
+
+def maps(
+    values: Any, titles: Sequence[str], title: str, x_title: str = "b", y_title: str = "a", columns: int = 4
+) -> go.Figure:
+    """Functions of two numbers, [map row column], one small map each; zero is white."""
+    numbers = _array(values)
+    columns = min(columns, len(numbers))
+    rows = -(-len(numbers) // columns)
+    figure = make_subplots(rows, columns, subplot_titles=list(titles), horizontal_spacing=0.04, vertical_spacing=0.16)
+    for i, z in enumerate(numbers):
+        most = float(np.abs(z).max()) or 1.0
+        figure.add_trace(
+            go.Heatmap(
+                z=z,
+                zmid=0,
+                zmin=-most,
+                zmax=most,
+                colorscale="RdBu",
+                showscale=False,
+                hovertemplate=f"{y_title} %{{y}}, {x_title} %{{x}}: %{{z:.2f}}<extra></extra>",
+            ),
+            row=i // columns + 1,
+            col=i % columns + 1,
+        )
+    figure.update_xaxes(showgrid=False, showticklabels=False)
+    figure.update_yaxes(showgrid=False, showticklabels=False, autorange="reversed")
+    figure.update_xaxes(title=x_title, row=rows)
+    figure.update_yaxes(title=y_title, col=1)
+    figure.update_annotations(font_size=12)
+    return _style(figure, title, height=250 * rows + 90)
+
+
+def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title: str) -> go.Figure:
+    """Labelled points [n 2] in a plane with equal axes, coloured in their order around the colour wheel."""
+    xy = _array(points)
+    figure = go.Figure(
+        go.Scatter(
+            x=xy[:, 0],
+            y=xy[:, 1],
+            mode="markers+text",
+            text=list(labels),
+            textposition="top center",
+            textfont={"size": 9},
+            marker={"size": 7, "color": list(range(len(xy))), "colorscale": "HSV", "showscale": False},
+            hovertemplate="%{text}: (%{x:.2f}, %{y:.2f})<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title=x_title, gridcolor=_GRID)
+    figure.update_yaxes(title=y_title, gridcolor=_GRID, scaleanchor="x")
+    return _style(figure, title, height=480)
 
 
 def token_loss(losses: Mapping[str, Any], tokens: Sequence[str], title: str) -> go.Figure:

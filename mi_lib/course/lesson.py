@@ -7,7 +7,7 @@
                                   :::
 
 and `:::{note} Title`, `:::{warning} Title`, `:::{practice} Title`. Numbers never stand in the text: they are taken from
-a model's card, `{{induction-2l: loss.second | .2f}}`.
+a model's card, `{{induction-2l: loss.second | .2f}}`. `{{model: ...}}` is the card of the chapter's first model.
 """
 
 from __future__ import annotations
@@ -68,8 +68,11 @@ def blocks(chapter: Chapter) -> list[Block]:
     file = path(chapter)
     if not file.exists():
         raise LessonError(f"{file} is missing.")
+    text = file.read_text("utf-8")
+    if chapter.model:
+        text = re.sub(r"\{\{\s*model\s*:", "{{" + chapter.model[0] + ":", text)
     try:
-        return parse(file.read_text("utf-8"))
+        return parse(text)
     except LessonError as error:
         raise LessonError(f"{file}: {error}") from error
 

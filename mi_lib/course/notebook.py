@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +26,14 @@ import importlib.util
 import subprocess
 import sys
 
+COURSE = "{url}"  # the course's repository
+
 if importlib.util.find_spec("mi_lib") is None:
-    subprocess.run(["git", "clone", "--depth", "1", "{url}", "mi-course"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "mi-course"], check=True)
+    if not COURSE:
+        raise SystemExit("Write the address of the course's repository into COURSE above, and run this cell again.")
+    subprocess.run(["git", "clone", "--depth", "1", COURSE, "mi-course"], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", "mi-course/constraints.txt", "-e", "mi-course"]
+    subprocess.run(pip, check=True)
     sys.path.insert(0, "mi-course")
 
 %load_ext mi_lib.course.notebook"""
@@ -223,14 +230,19 @@ def _nbformat() -> Any:
 
 
 def _url() -> str:
-    """Where the course can be fetched from: what its package says."""
-    import importlib.metadata
-
+    """Where this course came from: the remote of its clone, as an https address; "" if it has none that all can reach."""
     try:
-        urls = importlib.metadata.metadata("mi-course").get_all("Project-URL") or []
-    except importlib.metadata.PackageNotFoundError:
-        urls = []
-    return next((url.split(",", 1)[1].strip() for url in urls), "https://github.com/mi-course/mi-course")
+        asked = subprocess.run(
+            ["git", "-C", str(index.root()), "remote", "get-url", "origin"], capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = re.fullmatch(
+        # https://host/path, ssh://git@host/path or git@host:path; whose name and password stand before the @ is left out
+        r"(?:(?:https?|ssh|git)://(?:[^@/\s]+@)?([\w.-]+)/|[\w-]+@([\w.-]+):)([\w./~-]+)",
+        asked.stdout.strip(),
+    )
+    return f"https://{found[1] or found[2]}/{found[3]}" if found else ""
 
 
 # -- inside the notebook ----------------------------------------------------------------------------------------

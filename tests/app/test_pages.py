@@ -6,7 +6,9 @@ import pytest
 from conftest import ROOT
 from streamlit.testing.v1 import AppTest
 
+from mi_lib import zoo
 from mi_lib.course import Progress, Workspace, exercise
+from mi_lib.course.index import chapters
 
 
 def run(workspace, monkeypatch, body: str) -> AppTest:
@@ -18,10 +20,10 @@ def run(workspace, monkeypatch, body: str) -> AppTest:
     return app
 
 
-def chapter(key: str, value: str) -> str:
+def chapter(exercise: str = "1", number: str = "02") -> str:
     """A script that shows the chapter page at an address."""
-    page = "from app import chapter_page\nchapter_page.show()"
-    return f"import streamlit as st\nst.query_params[{key!r}] = {value!r}\n{page}"
+    address = f"st.query_params.update(chapter={number!r}, exercise={exercise!r})"
+    return f"import streamlit as st\n{address}\nfrom app import chapter_page\nchapter_page.show()"
 
 
 def words(app: AppTest) -> str:
@@ -33,27 +35,21 @@ def test_the_map_names_all_chapters_and_the_next_step(tmp_path, monkeypatch):
     app = run(tmp_path / "work", monkeypatch, "from app import home\nhome.show()")
     assert not app.exception
     text = words(app)
-    assert "Next: 02.1" in text
+    assert f"Next: {chapters()[0].exercises[0].id}" in text
     assert "16 The audit" in text
     assert "planned" in text
 
 
 def test_a_chapter_opens_at_the_exercise_that_the_address_names(tmp_path, monkeypatch):
     Workspace.init(tmp_path / "work")
-    body = (
-        "import streamlit as st\nst.query_params['exercise'] = '5'\nfrom app import chapter_page\nchapter_page.show()"
-    )
-    app = run(tmp_path / "work", monkeypatch, body)
+    app = run(tmp_path / "work", monkeypatch, chapter("5"))
     assert not app.exception
     assert any(header.value.startswith("02.5") for header in app.subheader)
 
 
 def test_an_unknown_chapter_is_one_sentence(tmp_path, monkeypatch):
     Workspace.init(tmp_path / "work")
-    body = (
-        "import streamlit as st\nst.query_params['chapter'] = '77'\nfrom app import chapter_page\nchapter_page.show()"
-    )
-    app = run(tmp_path / "work", monkeypatch, body)
+    app = run(tmp_path / "work", monkeypatch, chapter(number="77"))
     assert not app.exception
     assert "There is no chapter" in app.error[0].value
 
@@ -68,7 +64,7 @@ def test_without_a_workspace_the_page_offers_to_make_one(tmp_path, monkeypatch):
 
 def test_a_prediction_is_asked_before_its_figure_and_explained_after_it(tmp_path, monkeypatch):
     workspace = Workspace.init(tmp_path / "work")
-    app = run(workspace.path, monkeypatch, "from app import chapter_page\nchapter_page.show()")
+    app = run(workspace.path, monkeypatch, chapter())
     assert "spread the bet evenly" not in words(app)
     guess = app.radio[0]
     guess.set_value(guess.options[0]).run()
@@ -79,10 +75,7 @@ def test_a_prediction_is_asked_before_its_figure_and_explained_after_it(tmp_path
 
 def test_hints_come_one_at_a_time_and_the_solution_on_request(tmp_path, monkeypatch):
     workspace = Workspace.init(tmp_path / "work")
-    body = (
-        "import streamlit as st\nst.query_params['exercise'] = '2'\nfrom app import chapter_page\nchapter_page.show()"
-    )
-    app = run(workspace.path, monkeypatch, body)
+    app = run(workspace.path, monkeypatch, chapter("2"))
     hints = exercise("02.2").hints
     for shown in (1, 2, 3):
         next(button for button in app.button if button.label.startswith("Hint")).click().run()
@@ -110,9 +103,39 @@ def test_words_that_the_network_does_not_know_are_named(tmp_path, monkeypatch):
     assert "blockchain" in app.warning[0].value
 
 
-def test_missing_networks_are_one_sentence_that_says_what_to_do(tmp_path, monkeypatch):
-    from mi_lib import zoo
+GROKKING = "from app import explore_grokking\nexplore_grokking.show()"
 
+
+def test_the_grokking_explorer_sets_the_network_beside_its_control(tmp_path, monkeypatch):
+    app = run(tmp_path / "work", monkeypatch, GROKKING)
+    assert not app.exception
+    assert not app.error
+    told = words(app)
+    assert "This network has grokked a + b mod 113" in told
+    assert "This network has not grokked" in told
+
+
+def test_a_key_wave_knocked_out_costs_the_network_and_not_the_control(tmp_path, monkeypatch):
+    app = run(tmp_path / "work", monkeypatch, GROKKING)
+    app.button_group[0].set_value(zoo.card("grokking-113")["frequencies"][:1]).run()
+    assert not app.exception
+    change = {m.label: float(m.delta) for m in app.metric if m.label.startswith("Loss of")}
+    assert change["Loss of the network on all sums"] > 1
+    assert abs(change["Loss of the control on all sums"]) < 1
+
+
+def test_a_network_is_trained_live_and_can_be_paused(tmp_path, monkeypatch):
+    app = run(tmp_path / "work", monkeypatch, GROKKING)
+    next(button for button in app.button if button.label == "Start anew").click().run()
+    assert not app.exception
+    state = app.session_state["grokking-live"]
+    assert state["run"].step > 0
+    next(button for button in app.button if button.label == "Pause").click().run()
+    assert not app.exception
+    assert not app.session_state["grokking-live"]["going"]
+
+
+def test_missing_networks_are_one_sentence_that_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "HERE", tmp_path)
     app = run(tmp_path / "work", monkeypatch, "from app import explorer\nexplorer.show()")
     assert not app.exception
@@ -121,8 +144,6 @@ def test_missing_networks_are_one_sentence_that_says_what_to_do(tmp_path, monkey
 
 def test_a_network_with_a_broken_card_is_one_sentence(tmp_path, monkeypatch):
     import shutil
-
-    from mi_lib import zoo
 
     shutil.copytree(zoo.folder("induction-1l"), tmp_path / "zoo" / "induction-1l")
     (tmp_path / "zoo" / "induction-1l" / "card.json").write_text("{")
@@ -135,7 +156,7 @@ def test_a_network_with_a_broken_card_is_one_sentence(tmp_path, monkeypatch):
 def test_a_broken_exercise_file_is_told_on_the_page(tmp_path, monkeypatch):
     workspace = Workspace.init(tmp_path / "work")
     workspace.file("02").write_text("def lost(:\n")
-    app = run(workspace.path, monkeypatch, chapter("exercise", "2"))
+    app = run(workspace.path, monkeypatch, chapter("2"))
     assert not app.exception
     assert "02.2" in app.error[0].value
     assert workspace.file("02").read_text() == "def lost(:\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mi_lib.course import lesson
+from mi_lib.course import index, lesson
 from mi_lib.course.lesson import LessonError, Option, parse
 
 CARDS = {"toy": {"loss": {"second": 0.04321, "by_head": [0.5, 0.25]}, "name": "a toy", "nothing": None}}
@@ -31,6 +31,14 @@ def test_every_block_knows_its_line():
 def test_numbers_come_from_the_model_card():
     text = "{{toy: loss.second | .2f}} {{ toy: loss.by_head.1 | .0%}} {{toy:name}}"
     assert parse(text, CARDS)[0].text == "0.04 25% a toy"
+
+
+def test_the_chapters_own_model_has_a_short_name(course):
+    folder = course / "chapters" / "ch90_sums"
+    toml = (folder / "chapter.toml").read_text()
+    (folder / "chapter.toml").write_text('model = ["induction-1l", "induction-2l"]\n' + toml)
+    (folder / "lesson.md").write_text("It is {{model: name}}, and not {{induction-2l: name}}.\n")
+    assert lesson.blocks(index.chapter("90"))[0].text == "It is induction-1l, and not induction-2l."
 
 
 def test_numbers_are_filled_in_questions_options_and_captions_too():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from mi_lib.course import notebook, sections, stubs
+from mi_lib.course import index, notebook, sections, stubs
 from mi_lib.course.index import CourseError, exercise
 from mi_lib.course.progress import Progress
 from mi_lib.course.workspace import Workspace
@@ -143,3 +144,23 @@ def test_a_notebook_runs_to_its_end_unsolved_wrong_and_right(course, path, tmp_p
     attempts = Progress(work).attempts("90.1")
     assert [attempt.passed for attempt in attempts] == [True, False]
     assert "return a * b" in attempts[1].source
+
+
+@pytest.mark.parametrize(
+    ("remote", "url"),
+    [
+        ("https://example.org/us/course.git", "https://example.org/us/course.git"),
+        ("https://me:secret@example.org/us/course", "https://example.org/us/course"),
+        ("git@example.org:us/course.git", "https://example.org/us/course.git"),
+        ("/home/me/course", ""),
+    ],
+)
+def test_the_first_cell_fetches_the_course_from_where_this_clone_came_from(course, remote, url):
+    subprocess.run(["git", "init", "-q", course], check=True)
+    subprocess.run(["git", "-C", course, "remote", "add", "origin", remote], check=True)
+    chapter = index.chapter("90")
+    first = notebook.build(chapter, stubs.reference_stub(chapter)).cells[1].source
+    assert f'COURSE = "{url}"' in first
+    assert "-c" in first
+    assert "constraints.txt" in first
+    assert "secret" not in first

@@ -1,0 +1,225 @@
+"""Play with grokking: move through training, look at waves, knock some out, and train a small network yourself."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from json import JSONDecodeError
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+import torch
+
+from mi_lib import grokking, plots, zoo
+from mi_lib.grokking import Analysis
+from mi_lib.models import LoadError, load
+from mi_lib.recipes import grokking as recipe
+
+NETWORK, CONTROL = "grokking-113", "grokking-113-memorising"
+TITLES = {NETWORK: "the network", CONTROL: "the control"}
+
+
+@st.cache_resource(max_entries=32, show_spinner="Looking into the network …")
+def _analysis(name: str, step: int | None) -> Analysis:
+    return grokking.analyse(load(name, checkpoint=step))
+
+
+@st.cache_data
+def _card(name: str) -> dict[str, Any]:
+    return zoo.card(name)
+
+
+def show() -> None:
+    st.title("Explore grokking")
+    st.write(
+        "Two networks learned sums on a clock of 113 hours. One was trained with weight decay. The other, the control, "
+        "was not. Move through their training, and see what the loss does not show."
+    )
+    try:
+        missing = [name for name in TITLES if name not in zoo.names()]
+        if missing:
+            st.error(f"{', '.join(missing)} is missing. Bring it back with `git checkout -- mi_lib/zoo`.")
+            return
+        step = _step()
+        _curves(step)
+        found = {name: _analysis(name, _nearest(name, step)) for name in TITLES}
+        _sentences(found)
+        _side_by_side(found, _spectrum)
+        k = _frequency(found[NETWORK])
+        _side_by_side(found, lambda each, said: _circle(each, said, k))
+        _neurons(found, k)
+        _knock_out(found)
+    except (LoadError, OSError, JSONDecodeError, KeyError, ValueError) as error:
+        st.error(f"The networks cannot be shown: {error}")
+    _live()
+
+
+def _step() -> int | None:
+    """A checkpoint of the network, or None for the end of training."""
+    steps = zoo.checkpoints(NETWORK)
+    chosen = st.select_slider("Training step", [*map(str, steps), "finished"], value="finished")
+    return None if chosen == "finished" else int(chosen)
+
+
+def _nearest(name: str, step: int | None) -> int | None:
+    """The control has fewer checkpoints: take the nearest one."""
+    return None if step is None else min(zoo.checkpoints(name), key=lambda s: abs(s - step))
+
+
+def _draw(figure: go.Figure, key: str) -> None:
+    st.plotly_chart(figure, width="stretch", key=key, config={"displaylogo": False})
+
+
+def _curves(step: int | None) -> None:
+    left, right = st.columns(2)
+    for column, name in ((left, NETWORK), (right, CONTROL)):
+        measured = _card(name)["measures"]
+        series = {
+            "loss on training sums": measured["train_loss"],
+            "loss on other sums": measured["test_loss"],
+            "waves alone (restricted)": measured["restricted_loss"],
+            "training sums without waves (excluded)": measured["excluded_loss"],
+        }
+        at = measured["step"][-1] if step is None else step
+        title = f"{TITLES[name].capitalize()}: losses during training"
+        figure = plots.lines(measured["step"], series, title, "training step", "loss (nats)", vline=at, log_y=True)
+        with column:
+            _draw(figure.update_layout(height=440), f"curves-{name}")
+
+
+def _sentences(found: dict[str, Analysis]) -> None:
+    for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
+        column.metric(f"Sums that {TITLES[name]} answers rightly", f"{each.accuracy:.1%}")
+        column.caption(each.verdict)
+
+
+def _side_by_side(found: dict[str, Analysis], draw: Callable[[Analysis, str], go.Figure]) -> None:
+    for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
+        with column:
+            _draw(draw(each, TITLES[name]), f"{getattr(draw, '__name__', 'figure')}-{name}-{len(found)}")
+
+
+def _spectrum(found: Analysis, said: str) -> go.Figure:
+    title = f"The embedding of {said}"
+    return plots.spectrum({said: found.spectrum}, title, "share of the energy", found.frequencies)
+
+
+def _frequency(found: Analysis) -> int:
+    """Which frequency to look at: the network's own first, then all others."""
+    st.subheader("One frequency", divider="gray")
+    others = [k for k in range(1, len(found.spectrum) + 1) if k not in found.frequencies]
+    chosen = st.selectbox(
+        "Frequency",
+        [*found.frequencies, *others],
+        format_func=lambda k: f"{k} (key)" if k in found.frequencies else str(k),
+        help="The network's key frequencies come first. Any other one is a control.",
+    )
+    return int(chosen)
+
+
+def _circle(found: Analysis, said: str, k: int) -> go.Figure:
+    labels = [str(a) if a % 4 == 0 else "" for a in range(found.p)]
+    title = f"113 numbers of {said}, in the plane of frequency {k}"
+    return plots.circle(grokking.plane(found.inputs.embedding, k), labels, title, "first axis", "second axis")
+
+
+def _neurons(found: dict[str, Analysis], k: int) -> None:
+    """For each network the two neurons that this frequency explains best."""
+    for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
+        mine = torch.where((each.neurons.frequency == k) & each.neurons.live, each.neurons.explained, -1.0)
+        best = [n for n in mine.topk(2).indices.tolist() if mine[n] >= 0]
+        with column:
+            if not best:
+                st.info(f"No neuron of {TITLES[name]} prefers frequency {k}.")
+                continue
+            titles = [f"neuron {n}: {each.neurons.explained[n]:.0%} explained" for n in best]
+            values = each.inputs.neurons[:, :, best].permute(2, 0, 1)
+            _draw(plots.maps(values, titles, f"Neurons of {TITLES[name]} at frequency {k}"), f"neurons-{name}")
+
+
+def _knock_out(found: dict[str, Analysis]) -> None:
+    """Take waves out of the logits and see what is left."""
+    st.subheader("Knock out waves", divider="gray")
+    keys = found[NETWORK].frequencies
+    others = [k for k in range(1, len(found[NETWORK].spectrum) + 1) if k not in keys][: max(3, len(keys))]
+    removed = st.pills(
+        "Waves to take out of the logits (the last few are not the network's own, for comparison)",
+        [*keys, *others],
+        selection_mode="multi",
+        format_func=lambda k: f"{k} (key)" if k in keys else str(k),
+    )
+    for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
+        numbers = torch.arange(each.p)
+        answers = ((numbers[:, None] + numbers) % each.p).flatten()
+        left = grokking.excluded_logits(each.inputs.logits, list(removed))
+        before, after = grokking.loss(each.inputs.logits, answers), grokking.loss(left, answers)
+        column.metric(
+            f"Loss of {TITLES[name]} on all sums", f"{after:.3g} nats", f"{after - before:+.3g}", delta_color="inverse"
+        )
+        column.metric(f"Sums that {TITLES[name]} answers rightly", f"{grokking.accuracy(left, answers):.1%}")
+
+
+# --- training here and now ------------------------------------------------------------------------------------
+
+
+def _live() -> None:
+    st.subheader("Train one yourself", divider="gray")
+    live = recipe.LIVE
+    st.write(
+        f"A smaller clock, of {live.p} hours, trained on this computer. Set the weight decay first: at 0 you get a "
+        "control. You can pause, look, and go on."
+    )
+    decay = st.slider("Weight decay", 0.0, 3.0, live.weight_decay, 0.25)
+    seed = int(st.number_input("Seed", 0, 999, 0))
+    wanted = dataclasses.replace(live, weight_decay=decay, seed=seed)
+    kept = st.session_state.setdefault("grokking-live", {"run": None, "going": False})
+    with st.container(horizontal=True):
+        if st.button("Start anew", icon=":material/play_arrow:", type="primary"):
+            kept.update(run=recipe.Run(wanted), going=True, seconds=0.0)
+        ready = kept["run"] is not None and kept["run"].step < kept["run"].setup.steps
+        label = "Pause" if kept["going"] else "Go on"
+        icon = ":material/pause:" if kept["going"] else ":material/resume:"
+        if ready and st.button(label, icon=icon):
+            kept["going"] = not kept["going"]
+            st.rerun()
+    if kept["run"] is not None:
+        st.fragment(_train_a_little, run_every=0.2 if kept["going"] else None)()
+
+
+def _train_a_little() -> None:
+    """Train for about a second, then draw. Streamlit calls this again and again while the run is going."""
+    kept = st.session_state["grokking-live"]
+    run: recipe.Run = kept["run"]
+    until = time.monotonic() + 1.0
+    if kept["going"]:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # matrices this small gain nothing from more
+        for step in run:
+            if step % recipe.RECORD_EVERY == 0 and step > run.curves.get("step", [-1])[-1]:
+                run.record()
+            if time.monotonic() > until:
+                break
+        torch.set_num_threads(threads)
+        if run.step >= run.setup.steps:
+            kept["going"] = False
+            st.rerun()
+    st.progress(run.step / run.setup.steps, f"step {run.step} of {run.setup.steps}")
+    if not run.curves:
+        return
+    accuracy = {"training sums": run.curves["train_accuracy"], "other sums": run.curves["test_accuracy"]}
+    loss = {"training sums": run.curves["train_loss"], "other sums": run.curves["test_loss"]}
+    left, right = st.columns(2)
+    with left:
+        figure = plots.lines(run.curves["step"], accuracy, "Answered rightly", "training step", "share of sums")
+        _draw(figure.update_yaxes(range=[0, 1.02]), "live-accuracy")
+    with right:
+        _draw(plots.lines(run.curves["step"], loss, "Loss", "training step", "loss (nats)", log_y=True), "live-loss")
+    if not kept["going"]:
+        found = grokking.analyse(run.model)
+        st.write(found.verdict)
+        title = "The embedding of your network"
+        _draw(
+            plots.spectrum({"yours": found.spectrum}, title, "share of the energy", found.frequencies), "live-spectrum"
+        )
