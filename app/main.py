@@ -18,7 +18,10 @@ st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", 
 common.grader()
 # A table of contents reads from the left; Streamlit centres what stands in buttons.
 LEFT = "{ justify-content: flex-start; text-align: left }"
-st.html(f"<style>[data-testid=stSidebar] button, [data-testid=stSidebar] button * {LEFT}</style>")
+STYLE = f"[data-testid=stSidebar] button, [data-testid=stSidebar] button * {LEFT}"
+if st.context.theme.type == "dark":  # Streamlit writes white on the light blue of the dark theme: hard to read
+    STYLE += " [data-testid=stBaseButton-primary]:enabled { color: #10151c }"
+st.html(f"<style>{STYLE}</style>")
 PAGES = [
     st.Page(home.show, title="Course map", url_path="home", icon=":material/map:", default=True),
     st.Page(chapter_page.show, title="Chapter", url_path="chapter", icon=":material/menu_book:"),

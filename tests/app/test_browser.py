@@ -209,6 +209,27 @@ def test_no_page_is_wider_than_a_phone(browser, server, scheme):
     page.close()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_letters_on_the_main_buttons_stand_out(browser, server, scheme):
+    page = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000}, color_scheme=scheme)
+    open_exercise(page, 1)
+    for button in (page.get_by_role("button", name="Next"), page.get_by_role("button", name="Check")):
+        page.wait_for_timeout(500)  # colours glide from one to the other
+        letters, ground = button.evaluate(
+            """button => { const style = getComputedStyle(button)
+            return [style.color, style.backgroundColor].map(c => c.match(/[\\d.]+/g).slice(0, 3).map(Number)) }"""
+        )
+        lighter, darker = sorted((luminance(letters), luminance(ground)), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5  # WCAG 2, AA
+    page.close()
+
+
+def luminance(rgb: list[float]) -> float:
+    """Relative luminance of an sRGB colour, as WCAG 2 defines it."""
+    linear = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def test_silencing_a_head_changes_the_loss_that_is_shown(page):
     from mi_lib import zoo
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from conftest import ROOT
 from streamlit.testing.v1 import AppTest
 
 from mi_lib import zoo
 from mi_lib.course import Progress, Workspace, exercise
 from mi_lib.course.index import chapters
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(workspace, monkeypatch, body: str) -> AppTest:
@@ -71,6 +74,15 @@ def test_a_prediction_is_asked_before_its_figure_and_explained_after_it(tmp_path
     next(button for button in app.button if button.label == "That is my prediction").click().run()
     assert "spread the bet evenly" in words(app)
     assert Progress(workspace).predictions("02")
+
+
+def test_one_switch_goes_past_a_question_that_holds_back_two_figures(tmp_path, monkeypatch):
+    workspace = Workspace.init(tmp_path / "work")
+    app = run(workspace.path, monkeypatch, chapter("exercise", "13"))
+    figures = len(app.get("plotly_chart"))
+    assert [toggle.label for toggle in app.toggle] == ["Go on without a prediction"]
+    app.toggle[0].set_value(True).run()
+    assert len(app.get("plotly_chart")) == figures + 2
 
 
 def test_hints_come_one_at_a_time_and_the_solution_on_request(tmp_path, monkeypatch):
