@@ -230,7 +230,7 @@ def _nbformat() -> Any:
 
 
 def _url() -> str:
-    """Where this course came from: the remote of its clone, as an https address; "" if it has none that all can reach."""
+    """Where this course came from: the remote of its clone as an https address; "" if there is none to be reached."""
     try:
         asked = subprocess.run(
             ["git", "-C", str(index.root()), "remote", "get-url", "origin"], capture_output=True, text=True, timeout=5
@@ -238,7 +238,7 @@ def _url() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     found = re.fullmatch(
-        # https://host/path, ssh://git@host/path or git@host:path; whose name and password stand before the @ is left out
+        # https://host/path, ssh://git@host/path or git@host:path; a name and password before the @ are left out
         r"(?:(?:https?|ssh|git)://(?:[^@/\s]+@)?([\w.-]+)/|[\w-]+@([\w.-]+):)([\w./~-]+)",
         asked.stdout.strip(),
     )

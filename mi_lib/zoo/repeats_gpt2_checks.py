@@ -1,4 +1,4 @@
-"""The checks of the small GPT-2 of chapter 01: it has learned to continue repeats, and an untrained one has not."""
+"""The checks of the small GPT-2 of chapter 01: what it continues, and what it does not."""
 
 from __future__ import annotations
 
@@ -8,35 +8,61 @@ import torch
 
 from mi_lib import induction
 from mi_lib.induction.loss import split_loss
-from mi_lib.recipes.repeats_gpt2 import D_VOCAB, HELD_OUT_PERIOD
+from mi_lib.recipes.repeats_gpt2 import D_VOCAB, HELD_OUT_PERIOD, PERIODS
 from mi_lib.worlds import repeats
 from mi_lib.zoo.checks import Check
 
+KNOWN_PERIODS = tuple(period for period in PERIODS if period > HELD_OUT_PERIOD - 2)  # of about the same length
 
-def sample() -> repeats.Repeats:
-    """Sequences of a block length that training did not see."""
-    return repeats.sample(256, seed=72_001, period=HELD_OUT_PERIOD, vocab=D_VOCAB)
+
+def sample(period: repeats.Choice) -> repeats.Repeats:
+    """New sequences: a block of this many words, or of one of these, and its repeat."""
+    return repeats.sample(256, seed=72_001, period=period, offset=(0, 6), vocab=D_VOCAB)
 
 
 @torch.no_grad()
-def losses(model: Any) -> tuple[float, float]:
+def losses(model: Any, period: repeats.Choice) -> tuple[float, float]:
     """Mean loss in nats on first and on later copies. model: a `transformers` language model."""
-    return split_loss(induction.per_token_loss(model(sample().tokens).logits, sample().tokens), sample())
+    drawn = sample(period)
+    return split_loss(induction.per_token_loss(model(drawn.tokens).logits, drawn.tokens), drawn)
+
+
+@torch.no_grad()
+def bet_on_seen_words(model: Any) -> float:
+    """On first copies, where every word is new: the mean probability that the model gives to words seen before."""
+    drawn = sample(KNOWN_PERIODS)
+    seen = torch.nn.functional.one_hot(drawn.tokens, D_VOCAB).cumsum(1) > 0  # [batch pos word]: up to this position
+    seen[..., repeats.BOS_TOKEN] = False
+    bets = (model(drawn.tokens).logits.softmax(-1) * seen).sum(-1)[:, :-1]
+    return bets[drawn.first[:, 1:]].mean().item()
+
+
+def ratio(model: Any, period: repeats.Choice) -> float:
+    first, second = losses(model, period)
+    return second / first
 
 
 def measure(model: Any) -> list[Check]:
-    """The checks of a `transformers` GPT-2. Its control has the same architecture and random weights."""
+    """The checks of a `transformers` GPT-2."""
     untrained = type(model)(model.config).eval()
-    first, second = losses(model)
-    control_first, control_second = losses(untrained)
+    known, unknown = ratio(model, KNOWN_PERIODS), ratio(model, HELD_OUT_PERIOD)
     return [
         Check(
             name="continues_repeats",
-            claim="loss on later copies, as a share of that on first copies (held-out block lengths)",
-            value=second / first,
+            claim="loss on later copies, as a share of that on first copies (block lengths of training, new sequences)",
+            value=known,
             bound=0.3,
             at_least=False,
-            control=control_second / control_first,
-            control_is="an untrained model",
-        )
+            control=ratio(untrained, KNOWN_PERIODS),
+            control_is="an untrained network",
+        ),
+        Check(
+            name="counts_distances",
+            claim=f"the same for blocks of {HELD_OUT_PERIOD} words, the length that training left out: it fails there",
+            value=unknown,
+            bound=0.8,
+            at_least=True,
+            control=known,
+            control_is="the lengths of training",
+        ),
     ]

@@ -1,0 +1,186 @@
+"""The figures of chapter 01: computed on the bundled model and read from its card, drawn by `mi_lib.plots`."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from typing import Any
+
+import plotly.graph_objects as go
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import GPT2LMHeadModel
+
+from mi_lib import induction, load, plots, zoo
+from mi_lib.course import index
+from mi_lib.models.transformers_model import TransformersModel
+from mi_lib.worlds import repeats
+
+NAME = index.chapter("01").model[0]  # the chapter's model is named in chapter.toml, and nowhere else
+SAMPLE_SEED = 2025
+
+
+@functools.cache
+def _model() -> TransformersModel:
+    model = load(NAME)
+    assert isinstance(model, TransformersModel)
+    return model
+
+
+def _tokens() -> Tensor:
+    """Ten words and the same ten again."""
+    return repeats.sample(1, seed=SAMPLE_SEED, period=10, offset=0, vocab=_model().cfg.d_vocab).tokens
+
+
+def _words() -> list[str]:
+    return [repeats.VOCABULARY[i] for i in _tokens()[0].tolist()]
+
+
+def places() -> go.Figure:
+    """How alike the vectors of two places are (cosine)."""
+    W = _model().hf.transformer.wpe.weight.detach()
+    unit = W / W.norm(dim=1, keepdim=True)
+    title = f"Cosine of the vectors of {len(W)} places (blue: alike; red: opposite)"
+    return plots.maps((unit @ unit.T)[None], [""], title, x_title="place", y_title="place")
+
+
+def why_divide() -> go.Figure:
+    """How much attention the best of 20 random keys gets, with and without the division by √d_head."""
+    generator = torch.Generator().manual_seed(0)
+    widths = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    q, k = (torch.randn(2000, n, max(widths), generator=generator) for n in (1, 20))
+    scores = {d: (q[..., :d] * k[..., :d]).sum(-1) for d in widths}
+    series = {
+        "not divided": [scores[d].softmax(-1).amax(-1).mean().item() for d in widths],
+        "divided by √d_head": [(scores[d] / math.sqrt(d)).softmax(-1).amax(-1).mean().item() for d in widths],
+    }
+    title = "Attention on the best of 20 random keys (1/20 if all were equal)"
+    return plots.lines(widths, series, title, "width of the head d_head", "share of attention", log_x=True)
+
+
+def all_heads() -> go.Figure:
+    """Every head of the model on one sequence."""
+    model = _model()
+    _, cache = model.run_with_cache(_tokens(), lambda name: name.endswith("hook_pattern"))
+    layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
+    patterns = torch.cat([cache["pattern", layer][0] for layer in layers])
+    names = [f"layer {layer}, head {head}" for layer in layers for head in heads]
+    return plots.head_grid(patterns, _words(), names, "Where the heads look (rows look at columns)")
+
+
+def the_bend() -> go.Figure:
+    """GELU, ReLU, and a thousand times the difference between the two GELUs."""
+    x = torch.linspace(-4, 4, 161)
+    exact, formula = (torch.nn.functional.gelu(x, approximate=kind) for kind in ("none", "tanh"))
+    series = {"GELU": formula, "ReLU": x.relu(), "GPT-2's formula minus exact GELU, × 1000": 1000 * (formula - exact)}
+    figure = plots.lines(x.tolist(), series, "The bend", "before", "after")
+    return figure.update_yaxes(rangemode="normal")
+
+
+def who_adds_what() -> go.Figure:
+    """Mean length of the stream and of every addition to it."""
+    model = _model()
+    sample = repeats.sample(64, seed=SAMPLE_SEED, period=10, vocab=model.cfg.d_vocab)
+    wanted = ("hook_embed", "hook_pos_embed", "hook_attn_out", "hook_mlp_out", "hook_resid_post")
+    _, cache = model.run_with_cache(sample.tokens, lambda name: name.endswith(wanted))
+    size = {name: value[:, 1:].norm(dim=-1).mean().item() for name, value in cache.items()}
+    bars = {"word": size["hook_embed"], "place": size["hook_pos_embed"]}
+    for layer in range(model.cfg.n_layers):
+        for site, said in (("attn_out", "attention"), ("mlp_out", "MLP"), ("resid_post", "the stream after")):
+            where = f"layer {layer}" if site == "resid_post" else f"of layer {layer}"
+            bars[f"{said} {where}"] = size[f"blocks.{layer}.hook_{site}"]
+    return plots.bars(bars, "How long is what each part adds?", "mean length")
+
+
+def your_first_prediction() -> go.Figure:
+    """The loss of every word of one sequence."""
+    tokens = _tokens()
+    loss = induction.per_token_loss(_model()(tokens), tokens)[0].tolist()
+    return plots.token_loss({"loss": loss}, _words(), "Loss of each word: ten words, and the same ten again")
+
+
+def seven_and_eight() -> go.Figure:
+    """The loss by place in the copy, for a block length of training and for the one that was left out."""
+    series: dict[str, Tensor] = {}
+    for period in (8, 7):
+        drawn = repeats.sample(128, seed=SAMPLE_SEED, period=period, offset=0, vocab=_model().cfg.d_vocab)
+        loss = induction.per_token_loss(_model()(drawn.tokens), drawn.tokens).mean(0)
+        series[f"blocks of {period} words"] = loss[period : period + 7]  # the first seven words of the second copy
+    title = "Loss in the second copy, on average over 128 blocks"
+    return plots.grouped_bars(range(1, 8), series, title, "word of the copy", "loss (nats)")
+
+
+def training() -> go.Figure:
+    """Loss on first and later copies during training."""
+    curves = zoo.card(NAME)["curves"]
+    series = {"first copies": curves["first"], "later copies": curves["second"]}
+    return plots.lines(curves["step"], series, "Loss during training", "training step", "loss (nats)")
+
+
+def three_temperatures() -> go.Figure:
+    """Probabilities of the ten likeliest next words at three temperatures, in the middle of the second copy."""
+    tokens = _tokens()[:, :15]
+    logits = _model()(tokens)[0, -1]
+    best = logits.topk(10).indices
+    series = {f"temperature {t:g}": (logits / t).softmax(-1)[best] for t in (0.5, 1.0, 3.0)}
+    words = [repeats.VOCABULARY[i] for i in best.tolist()]
+    title = f"What comes after “… {' '.join(_words()[12:15])}”?"
+    return plots.grouped_bars(words, series, title, "next word", "probability")
+
+
+@torch.no_grad()
+def operations() -> go.Figure:
+    """Operations for each further word, with the cache and without, as torch counts them."""
+    hf, n = _model().hf, _model().cfg.n_ctx
+    tokens = repeats.sample(1, seed=SAMPLE_SEED, period=10, offset=0, copies=9, vocab=hf.config.vocab_size).tokens[
+        :, :n
+    ]
+    past, with_cache, without = None, [], []
+    for i in range(n):
+        with FlopCounterMode(display=False) as counter:
+            past = hf(tokens[:, i : i + 1], past_key_values=past, use_cache=True).past_key_values
+        with_cache.append(counter.get_total_flops() / 1e6)
+        with FlopCounterMode(display=False) as counter:
+            hf(tokens[:, : i + 1], use_cache=False)
+        without.append(counter.get_total_flops() / 1e6)
+    series = {"reading everything again": without, "with keys and values kept": with_cache}
+    return plots.lines(range(1, n + 1), series, "What one more word costs", "length of the text", "million operations")
+
+
+def where_they_part() -> go.Figure:
+    """Largest difference at every site between the model and three sabotaged copies."""
+    tokens = _tokens()
+    original = _sites(_model(), tokens)
+    series: dict[str, list[float]] = {}
+    for said, network in _sabotaged().items():
+        other = _sites(network, tokens)
+        series[said] = [max((x - other[name]).abs().max().item(), 1e-8) for name, x in original.items()]
+    short = [name.replace("blocks.", "").replace("hook_", "") for name in original]
+    figure = plots.lines(short, series, "Where they part", "", "largest difference", log_y=True)
+    return figure.update_xaxes(tickangle=-60).update_layout(height=460)
+
+
+def _sites(model: TransformersModel, tokens: Tensor) -> dict[str, Tensor]:
+    left_out = ("scale", "attn_scores", "result", "ln1.hook_normalized", "ln2.hook_normalized")
+    logits, cache = model.run_with_cache(tokens, lambda name: not name.endswith(left_out))
+    return {**dict(cache.items()), "logits": logits}
+
+
+def _sabotaged() -> dict[str, TransformersModel]:
+    def copied(**settings: Any) -> GPT2LMHeadModel:
+        config = copy.deepcopy(_model().hf.config)
+        for name, value in settings.items():
+            setattr(config, name, value)
+        network = GPT2LMHeadModel(config).eval().requires_grad_(False)
+        network.load_state_dict(_model().hf.state_dict())
+        return network
+
+    shifted = copied()
+    shifted.transformer.wpe.weight.data = shifted.transformer.wpe.weight.data.roll(-1, 0)
+    return {
+        "the exact GELU": TransformersModel(copied(activation_function="gelu")),
+        "places counted from 1": TransformersModel(shifted),
+        "eps of 0.01 in the norms": TransformersModel(copied(layer_norm_epsilon=1e-2)),
+    }
