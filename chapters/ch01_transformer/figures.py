@@ -105,10 +105,11 @@ def seven_and_eight() -> go.Figure:
     """The loss by place in the copy, for a block length of training and for the one that was left out."""
     series: dict[str, Tensor] = {}
     for period in (8, 7):
-        drawn = repeats.sample(128, seed=SAMPLE_SEED, period=period, offset=0, vocab=_model().cfg.d_vocab)
-        loss = induction.per_token_loss(_model()(drawn.tokens), drawn.tokens).mean(0)
-        series[f"blocks of {period} words"] = loss[period : period + 7]  # the first seven words of the second copy
-    title = "Loss in the second copy, on average over 128 blocks"
+        drawn = repeats.sample(256, seed=SAMPLE_SEED, period=period, offset=(0, 6), vocab=_model().cfg.d_vocab)
+        loss = induction.per_token_loss(_model()(drawn.tokens), drawn.tokens)
+        start = drawn.offset + period  # where the loss of the second copy's first word stands
+        series[f"blocks of {period} words"] = loss.gather(1, start[:, None] + torch.arange(7)).mean(0)
+    title = "Loss in the second copy, on average over 256 blocks"
     return plots.grouped_bars(range(1, 8), series, title, "word of the copy", "loss (nats)")
 
 
@@ -159,7 +160,7 @@ def where_they_part() -> go.Figure:
         series[said] = [max((x - other[name]).abs().max().item(), 1e-8) for name, x in original.items()]
     short = [name.replace("blocks.", "").replace("hook_", "") for name in original]
     figure = plots.lines(short, series, "Where they part", "", "largest difference", log_y=True)
-    return figure.update_xaxes(tickangle=-60).update_layout(height=460)
+    return figure.update_xaxes(type="category", tickangle=-60).update_layout(height=460)
 
 
 def _sites(model: TransformersModel, tokens: Tensor) -> dict[str, Tensor]:
