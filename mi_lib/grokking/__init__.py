@@ -13,7 +13,7 @@ via Mechanistic Interpretability" (arXiv 2301.05217).
 """
 
 from mi_lib.grokking.analysis import Analysis, analyse
-from mi_lib.grokking.fourier import fold, fourier_2d, fourier_basis, harmonic, spectrum
+from mi_lib.grokking.fourier import component_norms, fold, fourier_2d, fourier_basis, harmonic, plane, spectrum
 from mi_lib.grokking.logits import (
     accuracy,
     amplitudes,
@@ -37,6 +37,7 @@ __all__ = [
     "accuracy",
     "amplitudes",
     "analyse",
+    "component_norms",
     "cosine",
     "every_input",
     "excluded_logits",
@@ -52,6 +53,7 @@ __all__ = [
     "loss",
     "neuron_frequencies",
     "phases",
+    "plane",
     "restricted_logits",
     "spectrum",
     "wave_shares",

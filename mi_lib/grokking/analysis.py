@@ -46,7 +46,9 @@ class Analysis:
 
     @property
     def one_frequency(self) -> float:
-        """The share of live neurons that one frequency explains to at least 85 %."""
+        """The share of live neurons that one frequency explains to at least 85 %; 0 if none is alive."""
+        if not bool(self.neurons.live.any()):
+            return 0.0
         return (self.neurons.explained[self.neurons.live] >= 0.85).double().mean().item()
 
     @property

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+ROUNDING = 1e-20  # a share of the whole energy (float64) below which there is nothing but rounding
+
 
 def n_frequencies(p: int) -> int:
     """(p − 1)/2, for an odd p. Raises ValueError for an even one, whose last frequency has no sine."""
@@ -45,8 +47,19 @@ def spectrum(x: Float[Tensor, "number d"]) -> Float[Tensor, " frequency"]:
     x: one vector per number, for example the embedding of 0 … p−1 (Nanda et al. 2023, figure 3). All zeros if all
     vectors are equal.
     """
-    energy = by_frequency((fourier_basis(len(x)) @ x.double()).pow(2).sum(1))
-    return energy / energy.sum() if energy.sum() > 0 else energy
+    x = x.double()
+    energy = by_frequency((fourier_basis(len(x)) @ x).pow(2).sum(1))
+    if energy.sum() <= ROUNDING * x.pow(2).sum():
+        return torch.zeros_like(energy)
+    return energy / energy.sum()
+
+
+def component_norms(x: Float[Tensor, "number d"]) -> Float[Tensor, " component"]:
+    """The length of what x holds of each row of `fourier_basis`, the constant included.
+
+    Their Gini coefficient says how sparse x is in frequencies (Nanda et al. 2023, section 5.1).
+    """
+    return (fourier_basis(len(x)) @ x.double()).norm(dim=1)
 
 
 def fourier_2d(x: Float[Tensor, "a b *rest"]) -> Float[Tensor, "component_a component_b *rest"]:
@@ -64,3 +77,15 @@ def fold(k: int, p: int) -> int:
 def harmonic(k: int, p: int) -> int:
     """The frequency of the second harmonic: 2k, folded back. A ReLU of a wave of frequency k contains some of it."""
     return fold(2 * k, p)
+
+
+def plane(x: Float[Tensor, "number d"], k: int) -> Float[Tensor, "number 2"]:
+    """Each number's place in the plane that frequency k spans: a circle, if x holds waves of that frequency.
+
+    The plane is spanned by what the cosine and the sine of k write into the d dimensions; its axes are orthonormal, and
+    the mean of x is its origin.
+    """
+    basis = fourier_basis(len(x))
+    written = basis[2 * k - 1 : 2 * k + 1] @ x.double()  # [2 d]
+    axes = torch.linalg.qr(written.T).Q  # [d 2]
+    return (x.double() - x.double().mean(0)) @ axes

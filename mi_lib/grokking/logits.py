@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mi_lib.grokking.fourier import fourier_basis, n_frequencies
+from mi_lib.grokking.fourier import ROUNDING, fourier_basis, n_frequencies
 
 
 def key_directions(p: int, k: int, sign: int = 1) -> Float[Tensor, "2 pairs"]:
@@ -102,7 +102,7 @@ def wave_shares(logits: Float[Tensor, "pairs answer"], sign: int = 1) -> Float[T
     difference = ((numbers[:, None] + sign * numbers).flatten()[:, None] - numbers) % p
     sums = torch.zeros(p, dtype=torch.float64).index_add_(0, difference.flatten(), centred.flatten())
     total = centred.pow(2).sum()
-    if total == 0:
+    if total <= ROUNDING * logits.double().pow(2).sum():
         return torch.zeros(n_frequencies(p), dtype=torch.float64)
     cosines = fourier_basis(p)[1::2] * math.sqrt(p / 2)  # [frequency, difference]
     return (cosines @ sums).pow(2) / (total * p**3 / 2)

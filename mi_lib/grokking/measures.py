@@ -45,15 +45,18 @@ def phases(
 ) -> Phases:
     """When memorisation, circuit formation and clean-up are over (Nanda et al. 2023, section 5.2, with stated bounds).
 
-    memorised: training accuracy reaches 99.9 %. circuit: without the key waves, the loss on the training set is
-    at least 1 nat, so the training set itself is now answered by the circuit. cleaned: test accuracy reaches 99.9 %.
+    memorised: training accuracy reaches 99.9 %. circuit: from then on, without the key waves, the loss on the training
+    set is at least 1 nat, so the training set itself is now answered by the circuit. (Before that it says nothing: an
+    untrained network has a loss of log p with or without waves.) cleaned: test accuracy reaches 99.9 %.
     """
 
     def first(reached: list[bool]) -> int | None:
         return next((step for step, yes in zip(steps, reached, strict=True) if yes), None)
 
+    memorised = first([x >= 0.999 for x in train_accuracy])
+    after = [memorised is not None and step >= memorised for step in steps]
     return Phases(
-        memorised=first([x >= 0.999 for x in train_accuracy]),
-        circuit=first([x >= 1.0 for x in excluded_loss]),
+        memorised=memorised,
+        circuit=first([x >= 1.0 and late for x, late in zip(excluded_loss, after, strict=True)]),
         cleaned=first([x >= 0.999 for x in test_accuracy]),
     )

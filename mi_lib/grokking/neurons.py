@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mi_lib.grokking.fourier import fourier_2d, n_frequencies
+from mi_lib.grokking.fourier import ROUNDING, fourier_2d, n_frequencies
 
 
 class Neurons(NamedTuple):
@@ -38,9 +38,10 @@ def frequency_energy(activations: Float[Tensor, "a b neuron"]) -> Float[Tensor, 
 
 def neuron_frequencies(activations: Float[Tensor, "a b neuron"]) -> Neurons:
     """Each neuron's frequency: argmax over k of `frequency_energy` (Nanda et al. 2023, section 4.2)."""
-    total = (activations.double() - activations.double().mean((0, 1))).pow(2).sum((0, 1))
+    activations = activations.double()
+    total = (activations - activations.mean((0, 1))).pow(2).sum((0, 1))
     best, index = frequency_energy(activations).max(0)
-    live = total > LIVE * total.max()
+    live = (total > LIVE * total.max()) & (total > ROUNDING * activations.pow(2).sum((0, 1)))
     explained = torch.where(total > 0, best / total.clamp(min=1e-300), 0.0)
     return Neurons(index + 1, explained, live)
 

@@ -51,8 +51,9 @@ def _ids(tokenizer: Any, text: str, prepend_bos: bool) -> list[int]:
     if _is_word_level(tokenizer):
         if missing := unknown_words(tokenizer, text):
             raise ValueError(f"the model's vocabulary has no {', '.join(map(repr, missing))}")
-        bos = [tokenizer.token_to_id(BOS)] if prepend_bos else []
-        return bos + tokenizer.encode(text.lower()).ids
+        bos = tokenizer.token_to_id(BOS)  # None: this vocabulary has no such word
+        start = [bos] if prepend_bos and bos is not None else []
+        return start + tokenizer.encode(text.lower()).ids
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ([tokenizer.bos_token_id] if prepend_bos and tokenizer.bos_token_id is not None else []) + list(ids)
 
@@ -60,7 +61,7 @@ def _ids(tokenizer: Any, text: str, prepend_bos: bool) -> list[int]:
 def _pad_id(tokenizer: Any) -> int:
     """Padding is masked, so its id never matters; it only has to exist."""
     if _is_word_level(tokenizer):
-        return tokenizer.token_to_id(BOS)
+        return tokenizer.token_to_id(BOS) or 0
     for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
         if (value := getattr(tokenizer, name, None)) is not None:
             return value

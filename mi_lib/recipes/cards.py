@@ -46,8 +46,13 @@ def write(
     by_seed: list[dict[str, Any]],
     curves: dict[str, list],
     facts: dict[str, Any],
+    words: str,
 ) -> None:
-    """Write card.json and README.md. by_seed: for each seed its time and its checks, the shipped seed first."""
+    """Write card.json and README.md.
+
+    by_seed: for each seed its time and its checks, the shipped seed first. words: a paragraph that the README has
+    after the table of checks.
+    """
     shipped = by_seed[0]["checks"]
     card = {
         "name": title,
@@ -71,10 +76,10 @@ def write(
         "sha256": checksums(folder),
     }
     (folder / "card.json").write_text(json.dumps(card, separators=(",", ":")) + "\n")
-    (folder / "README.md").write_text(_words(card, by_seed))
+    (folder / "README.md").write_text(_words(card, by_seed, words))
 
 
-def _words(card: dict[str, Any], by_seed: list[dict[str, Any]]) -> str:
+def _words(card: dict[str, Any], by_seed: list[dict[str, Any]], words: str) -> str:
     """The card for people. Written by the recipe; do not edit."""
     seeds = [run["seed"] for run in by_seed]
     lines = [
@@ -82,7 +87,7 @@ def _words(card: dict[str, Any], by_seed: list[dict[str, Any]]) -> str:
         "",
         card["description"],
         "",
-        f"Made by `{card['command']}`, seed {card['seed']}, in {card['seconds'] / 60:.1f} minutes of CPU. "
+        f"Made by `{card['command']}`, seed {card['seed']}, in {card['seconds'] / 60:.1f} minutes on a CPU. "
         "This page is written by that command; the same figures, and the training curves, are in `card.json`. "
         "`mi zoo verify` measures them again on the shipped float16 weights.",
         "",
@@ -93,11 +98,9 @@ def _words(card: dict[str, Any], by_seed: list[dict[str, Any]]) -> str:
         values = [f"{run['checks'][i].value:.3g}{'' if run['checks'][i].passed else ' ✗'}" for run in by_seed]
         bound = f"{'≥' if check.at_least else '≤'} {check.bound:.3g}"
         lines.append(f"| {check.claim} | {bound} | {' | '.join(values)} | {check.control:.3g} | {check.control_is} |")
-    loss = card["losses"]
     lines += [
         "",
-        f"Loss on first copies {loss['first']:.3f}, on later copies {loss['second']:.3f} nats per token (seed "
-        f"{card['seed']}). Bounds that depend on a run (K-composition) are those of the first seed.",
+        words,
         "",
         "Recipe: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card["recipe"].items()) + ".",
     ]

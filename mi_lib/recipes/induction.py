@@ -276,6 +276,8 @@ def write_cards(runs: dict[int, list[dict[str, Any]]]) -> None:
             by_seed=by_seed,
             curves=runs[n_layers][0]["curves"],
             facts=facts,
+            words=f"Loss on first copies {first:.3f}, on later copies {second:.3f} nats per token (seed "
+            f"{run_0['seed']}). Bounds that depend on a run (K-composition) are those of the first seed.",
         )
 
 

@@ -58,8 +58,34 @@ def _repeats_gpt2(model: HookedModel) -> list[Check]:
     return measure(model.hf)  # type: ignore[attr-defined]
 
 
+def _grokking(model: HookedModel) -> list[Check]:
+    from mi_lib import zoo
+    from mi_lib.zoo import grokking_checks as checks
+
+    name, other = "grokking-113", "grokking-113-memorising"
+    control = (checks.shipped(other), checks.task_of(other)) if other in zoo.names() else None
+    return checks.grokked(checks.shipped(name, model), checks.task_of(name), control)
+
+
+def _memorising(model: HookedModel) -> list[Check]:
+    from mi_lib.zoo import grokking_checks as checks
+
+    name, other = "grokking-113-memorising", "grokking-113"
+    return checks.memorised(checks.shipped(name, model), checks.task_of(name), checks.shipped(other))
+
+
+def _subtracting(model: HookedModel) -> list[Check]:
+    from mi_lib.zoo import grokking_checks as checks
+
+    name = "grokking-97-subtract"
+    return checks.grokked(checks.shipped(name, model), checks.task_of(name))
+
+
 CHECKS: dict[str, Callable[[HookedModel], list[Check]]] = {
     "induction-2l": _induction,
     "induction-1l": _control,
+    "grokking-113": _grokking,
+    "grokking-113-memorising": _memorising,
+    "grokking-97-subtract": _subtracting,
     "repeats-gpt2": _repeats_gpt2,
 }
