@@ -85,7 +85,9 @@ def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Pro
         st.progress(passed / len(chapter.required), f"{passed} of {len(chapter.required)} passed")
         for i, step in enumerate(steps):
             exercise_id = step[-1].arg if step[-1].kind == "exercise" else ""
-            title = chapter.exercise(exercise_id).title if exercise_id else "What you have found"
+            exercise = chapter.exercise(exercise_id) if exercise_id else None
+            title = exercise.title if exercise else "What you have found"
+            title += " (optional)" if exercise and exercise.optional else ""
             done = exercise_id in states and states[exercise_id].passed
             icon = ":material/check_circle:" if done else ":material/radio_button_unchecked:"
             icon = icon if exercise_id else ":material/flag:"

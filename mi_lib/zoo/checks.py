@@ -78,7 +78,7 @@ def _subtracting(model: HookedModel) -> list[Check]:
     from mi_lib.zoo import grokking_checks as checks
 
     name = "grokking-97-subtract"
-    return checks.grokked(checks.shipped(name, model), checks.task_of(name))
+    return checks.grokked(checks.shipped(name, model), checks.task_of(name), but=checks.NOT_OF_SUBTRACTION)
 
 
 CHECKS: dict[str, Callable[[HookedModel], list[Check]]] = {
