@@ -121,7 +121,7 @@ def _frequency(found: Analysis) -> int:
 
 def _circle(found: Analysis, said: str, k: int) -> go.Figure:
     labels = [str(a) if a % 4 == 0 else "" for a in range(found.p)]
-    title = f"113 numbers of {said}, in the plane of frequency {k}"
+    title = f"{said.capitalize()}: plane of frequency {k}"
     return plots.circle(grokking.plane(found.inputs.embedding, k), labels, title, "first axis", "second axis")
 
 
@@ -155,9 +155,8 @@ def _knock_out(found: dict[str, Analysis]) -> None:
         answers = ((numbers[:, None] + numbers) % each.p).flatten()
         left = grokking.excluded_logits(each.inputs.logits, list(removed))
         before, after = grokking.loss(each.inputs.logits, answers), grokking.loss(left, answers)
-        column.metric(
-            f"Loss of {TITLES[name]} on all sums", f"{after:.3g} nats", f"{after - before:+.3g}", delta_color="inverse"
-        )
+        change = f"{after - before:+.3g}" if removed else None
+        column.metric(f"Loss of {TITLES[name]} on all sums", f"{after:.3g} nats", change, delta_color="inverse")
         column.metric(f"Sums that {TITLES[name]} answers rightly", f"{grokking.accuracy(left, answers):.1%}")
 
 
