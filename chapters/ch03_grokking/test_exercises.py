@@ -29,14 +29,17 @@ def all_pairs(p: int) -> list[tuple[int, int]]:
     return [(a, b) for a in range(p) for b in range(p)]
 
 
+@functools.cache
 def sums(p: int, sign: int = 1) -> Tensor:
     return torch.tensor([(a + sign * b) % p for a, b in all_pairs(p)])
 
 
+@functools.cache
 def inputs(p: int) -> Tensor:
     return torch.tensor([(a, b, p) for a, b in all_pairs(p)])
 
 
+@functools.cache
 def wave(p: int, k: int, sign: int = 1, shift: float = 0.0) -> np.ndarray:
     """cos(w_k (a + sign·b) − shift) over all pairs, not scaled."""
     return np.array([math.cos(2 * math.pi * k * (a + sign * b) / p - shift) for a, b in all_pairs(p)])
@@ -975,34 +978,31 @@ def training_pairs(name: str) -> Tensor:
     return Modular(made["p"], made["sign"], made["fraction"], mi_lib.zoo.card(name)["seed"]).in_training
 
 
-def measured(checkpoints, training: Tensor, keys: list[int]) -> list[tuple[int, float, float, float]]:
+@functools.cache
+def measured(name: str, steps: tuple[int, ...], keys: tuple[int, ...]) -> list[tuple[int, float, float, float]]:
     """(step, training accuracy, excluded loss, test accuracy) of each checkpoint."""
-    rows = []
-    for step, model in checkpoints:
+    rows, training = [], training_pairs(name)
+    for step, model in film(name, steps):
         p = model.cfg.d_vocab - 1
-        logits = model(inputs(p))[:, -1, :p].double()
-        right = (logits.argmax(-1) == sums(p)).double()
-        rest = (logits.numpy() - parts_fast(logits, keys))[training.numpy()]
-        rows.append((step, right[training].mean().item(), ce(rest, sums(p)[training]), right[~training].mean().item()))
+        design = np.stack([wave(p, k, 1, s) for k in keys for s in (0.0, math.pi / 2)], axis=1)
+        design /= np.sqrt((design**2).sum(0))
+        logits, answers = model(inputs(p))[:, -1, :p].double(), sums(p)
+        right = (logits.argmax(-1) == answers).double()
+        rest = (logits.numpy() - design @ (design.T @ logits.numpy()))[training.numpy()]
+        rows.append((step, right[training].mean().item(), ce(rest, answers[training]), right[~training].mean().item()))
     return rows
 
 
-def parts_fast(logits: Tensor, keys: list[int]) -> np.ndarray:
-    p = logits.shape[1]
-    design = np.stack([wave(p, k, 1, s) for k in keys for s in (0.0, math.pi / 2)], axis=1)
-    design /= np.sqrt((design**2).sum(0))
-    return design @ (design.T @ logits.numpy())
-
-
-def compare_phases(answer, checkpoints, training: Tensor, keys: list[int], which: str) -> None:
-    rows = measured(checkpoints, training, keys)
+def compare_phases(answer, name: str, steps: tuple[int, ...], which: str) -> None:
+    keys = tuple(mi_lib.zoo.card(NAME)["frequencies"])
+    rows = measured(name, steps, keys)
 
     def first(column: int, bound: float, backwards: bool = False):
         reached = [r[0] for r in rows if r[column] >= bound and (column != 2 or r[1] >= 0.999)]
         return (reached[-1] if backwards else reached[0]) if reached else None
 
     want = (first(1, 0.999), first(2, 1.0), first(3, 0.999))
-    got = answer.phases(list(checkpoints), training, keys)
+    got = answer.phases(list(film(name, steps)), training_pairs(name), list(keys))
     expect(isinstance(got, tuple | list) and len(got) == 3, "Return three steps: memorised, circuit, cleaned.")
     if tuple(got) == want:
         return
@@ -1033,23 +1033,20 @@ def compare_phases(answer, checkpoints, training: Tensor, keys: list[int], which
         )
 
 
-def some(name: str, wanted: int) -> tuple[int, ...]:
-    steps = mi_lib.zoo.checkpoints(name)
-    return tuple(steps[:: max(1, -(-len(steps) // wanted))])
-
-
 @grades("03.13", weight=2)
 def test_the_phases_of_the_training(answer):
     """Checkpoints of the network, on its own training set."""
-    keys = list(mi_lib.zoo.card(NAME)["frequencies"])
-    compare_phases(answer, film(NAME, some(NAME, 9)), training_pairs(NAME), keys, "the training of the network")
+    steps = mi_lib.zoo.checkpoints(NAME)
+    over = [steps.index(step) for step in mi_lib.zoo.card(NAME)["phases"].values()]
+    chosen = {0, len(steps) - 1, *over, *(i - 1 for i in over)}  # where each phase is over, and just before
+    compare_phases(answer, NAME, tuple(steps[i] for i in sorted(chosen)), "the training of the network")
 
 
 @grades("03.13")
 def test_the_control_never_gets_beyond_memory(answer):
     """The control: memorised, and then nothing."""
-    keys = list(mi_lib.zoo.card(NAME)["frequencies"])
-    compare_phases(answer, film(CONTROL, some(CONTROL, 3)), training_pairs(NAME), keys, "the control")
+    steps = mi_lib.zoo.checkpoints(CONTROL)
+    compare_phases(answer, CONTROL, (steps[0], steps[1], steps[-1]), "the control")
 
 
 # --- 03.14 ------------------------------------------------------------------------------------------------------------
