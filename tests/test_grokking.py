@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.progress import Progress
 
-from mi_lib import grokking
+from mi_lib import grokking, load
 from mi_lib.grokking.fourier import by_frequency
 from mi_lib.models import Transformer, TransformerConfig
 from mi_lib.recipes import cards, grokking_cards
@@ -654,3 +654,9 @@ def test_the_small_clock_groks_while_one_watches():
     memorised = run.curves["train_accuracy"].index(1.0)
     assert run.curves["test_accuracy"][memorised] < 0.5, "it knows the training pairs long before"
     assert grokking.analyse(run.model).grokked
+
+
+def test_a_network_whose_waves_are_there_but_not_yet_strong_enough_is_on_its_way():
+    found = grokking.analyse(load("grokking-113", checkpoint=7000))
+    assert found.accuracy < 0.999
+    assert "is on its way to a + b mod 113" in found.verdict

@@ -68,6 +68,11 @@ class Analysis:
                 f"{self.wave_share:.0%} of the variance of its logits."
             )
         task = "a + b" if self.sign == 1 else "a − b"
+        if self.accuracy < 0.999:
+            return (
+                f"This network is on its way to {task} mod {self.p}: waves of frequencies {ks} carry "
+                f"{self.wave_share:.0%} of the variance of its logits, and it answers {self.accuracy:.0%} of all sums."
+            )
         return (
             f"This network has grokked {task} mod {self.p}: waves of frequencies {ks} carry {self.wave_share:.0%} of "
             f"the variance of its logits."
