@@ -1,0 +1,70 @@
+"""Littletown: a small synthetic English whose every sentence comes with its truth.
+
+    from mi_lib.worlds import littletown
+    text = littletown.document(7)          # the same on every machine
+    text.text                              # plain English
+    text.labels("subject")                 # for every word, what it is, or None
+
+Two mixtures: "base" is prose (stories, facts, claims, lists, reviews, sums, how-tos, dialogues in which nothing is
+refused); "chat" is what an assistant is taught (questions, requests, refusals, roles, traits, drift).
+Two splits: "train", and "held_out", made of combinations that training never sees (`splits`).
+"""
+
+from __future__ import annotations
+
+import random
+from functools import lru_cache
+from typing import Literal
+
+from mi_lib.worlds.littletown import facts, prose, stories, talk
+from mi_lib.worlds.littletown.splits import Split, held_out
+from mi_lib.worlds.littletown.text import Document, Span, Writer, plain, words_of
+
+Mixture = Literal["base", "chat"]
+SPECIAL = ("<|pad|>", "<|unk|>", "<|bos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|act|>")
+# What the base mixture is made of: share of documents, and who writes them.
+BASE = (
+    (0.17, stories.giving),
+    (0.20, facts.statements),
+    (0.07, facts.claim),
+    (0.08, prose.deed),
+    (0.07, prose.agreement),
+    (0.08, prose.repeats),
+    (0.06, prose.review),
+    (0.04, prose.numbers),
+    (0.04, prose.senses),
+    (0.05, prose.topic),
+    (0.14, talk.base_document),
+)
+# Words that later chapters need to ask about a network's inside; no text has them yet.
+SPARE = "layer word yes no true false here there this that before after secret hidden about which what who"
+
+__all__ = [
+    "BASE", "SPECIAL", "Document", "Mixture", "Span", "Split", "Writer", "document", "held_out", "plain",
+    "unknown_words", "vocabulary",
+]  # fmt: skip
+
+
+def document(index: int, seed: int = 0, split: Split = "train", mixture: Mixture = "base") -> Document:
+    """The text of this number. Any two numbers or seeds give independent texts; the same give the same text."""
+    rng = random.Random(f"{seed}/{mixture}/{split}/{index}")
+    if mixture == "chat":
+        return talk.document(rng, split)
+    (write,) = rng.choices([write for _, write in BASE], [share for share, _ in BASE])
+    return write(rng, split)
+
+
+@lru_cache(maxsize=1)
+def vocabulary() -> tuple[str, ...]:
+    """Every token there is: the special ones, then all words and marks in alphabetical order."""
+    tables = [module.TEXTS for module in (facts, stories, prose, *talk.MODULES)]
+    return (*SPECIAL, *sorted(words_of(*tables, SPARE) - set(SPECIAL)))
+
+
+def unknown_words(text: str) -> list[str]:
+    """The words of a text that Littletown does not have, each once, in order."""
+    known = set(vocabulary())
+    spaced = text
+    for mark in ".,!?:;":
+        spaced = spaced.replace(mark, f" {mark} ")
+    return list(dict.fromkeys(word for word in spaced.split() if word not in known))
