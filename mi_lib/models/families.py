@@ -20,7 +20,6 @@ class Family:
     blocks: str
     ln_final: str
     pos_embed: str | None = None
-    unembed: str = "lm_head"
 
     ln1: str = "input_layernorm"
     attn: str = "self_attn"
@@ -71,7 +70,6 @@ FAMILIES: dict[str, Family] = {
         embed="gpt_neox.embed_in",
         blocks="gpt_neox.layers",
         ln_final="gpt_neox.final_layer_norm",
-        unembed="embed_out",
         attn="attention",
         qkv=("query_key_value",),
         fused="per head",

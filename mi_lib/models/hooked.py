@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -26,10 +26,20 @@ Edit = tuple[Any, EditFunction]  # (name, short form, list of names or predicate
 Input = Tensor | str | Sequence[str]
 
 
+class NormParts(NamedTuple):
+    """A norm's own numbers: x ↦ (x − mean) / √(mean square + epsilon) · weight + bias. RMSNorm keeps the mean."""
+
+    weight: Float[Tensor, " d_model"]
+    bias: Float[Tensor, " d_model"]  # zero where the architecture has none
+    epsilon: float
+    centred: bool  # whether the mean is subtracted
+
+
 class HookedModel(nn.Module, ABC):
     """A language model whose activations can be read and edited by name.
 
-    Subclasses give `cfg` and `tokenizer`, the weights by their usual names, and `_forward`.
+    Subclasses give `cfg` and `tokenizer`, the weights by their usual names, and `_forward`. Biases that a model has in
+    every layer are zero where the architecture has none; `b_U` is None there, and so is `ln_final` without a norm.
     """
 
     cfg: ModelConfig
@@ -42,6 +52,12 @@ class HookedModel(nn.Module, ABC):
     W_K: Float[Tensor, "layer head d_model d_head"]
     W_V: Float[Tensor, "layer head d_model d_head"]
     W_O: Float[Tensor, "layer head d_head d_model"]
+    b_O: Float[Tensor, "layer d_model"]
+    W_out: Float[Tensor, "layer d_mlp d_model"]
+    b_out: Float[Tensor, "layer d_model"]
+    b_U: Float[Tensor, " d_vocab"] | None
+    ln_final: nn.Module | None
+    logit_cap: float | None = None  # Gemma 2: the logits are cap · tanh(· / cap)
 
     def __init__(self, cfg: ModelConfig, tokenizer: Any = None) -> None:
         super().__init__()
@@ -68,6 +84,14 @@ class HookedModel(nn.Module, ABC):
         With `start_at_layer`, the blocks before it are skipped and `residual` is what enters it.
         `logits_to_keep = n` computes the logits of the last n positions alone (0: of all).
         """
+
+    @abstractmethod
+    def norm_parts(self, norm: nn.Module) -> NormParts:
+        """The numbers of one of this model's norms, such as `ln_final`."""
+
+    def post_norm(self, layer: int, which: Literal["attn", "mlp"]) -> nn.Module | None:
+        """The norm between an attention or MLP and the residual stream (Gemma has them)."""
+        return None
 
     def _attach(self, names: set[str]) -> None:
         """Called with the names of all active sites whenever they change. A native model has nothing to do."""
@@ -228,6 +252,12 @@ class HookedModel(nn.Module, ABC):
         if stop is not None and stop < 0:
             options["stop_at_layer"] = stop + self.cfg.n_layers
         return self._forward(tokens, mask, **options)
+
+    def unembed(self, normalized: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
+        """Logits of what leaves the final norm: W_U, b_U and, where there is one, the cap."""
+        logits = normalized @ self.W_U
+        logits = logits if self.b_U is None else logits + self.b_U
+        return logits if self.logit_cap is None else self.logit_cap * torch.tanh(logits / self.logit_cap)
 
     def tokenize(
         self, text: str | Sequence[str], prepend_bos: bool = True, padding_side: str = "right"

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mi_lib.models.config import TransformerConfig
-from mi_lib.models.hooked import HookedModel
+from mi_lib.models.hooked import HookedModel, NormParts
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -107,8 +107,17 @@ class Transformer(HookedModel):
         """A copy of the parameters by name, on the CPU."""
         return {k: v.detach().cpu().to(dtype or v.dtype).contiguous().clone() for k, v in self.state_dict().items()}
 
-    def _per_layer(self, name: str) -> Tensor:
-        return torch.stack([getattr(block.attn, name) for block in self.blocks])
+    def norm_parts(self, norm: nn.Module) -> NormParts:
+        assert isinstance(norm, LayerNorm)
+        return NormParts(norm.w, norm.b, norm.eps, centred=True)
+
+    def _per_layer(self, name: str, part: str = "attn") -> Tensor:
+        return torch.stack([getattr(getattr(block, part), name) for block in self.blocks])
+
+    def _biases(self, name: str, part: str) -> Float[Tensor, "layer d_model"]:
+        found = [getattr(getattr(block, part), name, None) for block in self.blocks]
+        zero = torch.zeros(self.config.d_model, device=self.device, dtype=self.dtype)
+        return torch.stack([zero if bias is None else bias for bias in found])
 
     @property
     def W_Q(self) -> Float[Tensor, "layer head d_model d_head"]:  # type: ignore[override]
@@ -125,6 +134,18 @@ class Transformer(HookedModel):
     @property
     def W_O(self) -> Float[Tensor, "layer head d_head d_model"]:  # type: ignore[override]
         return self._per_layer("W_O")
+
+    @property
+    def b_O(self) -> Float[Tensor, "layer d_model"]:  # type: ignore[override]
+        return self._biases("b_O", "attn")
+
+    @property
+    def W_out(self) -> Float[Tensor, "layer d_mlp d_model"]:  # type: ignore[override]
+        return self._per_layer("W_out", "mlp")
+
+    @property
+    def b_out(self) -> Float[Tensor, "layer d_model"]:  # type: ignore[override]
+        return self._biases("b_out", "mlp")
 
 
 class Part(nn.Module):

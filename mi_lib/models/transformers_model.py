@@ -6,12 +6,13 @@ and taken off again when nobody wants the site any more. What happens inside att
 
 from __future__ import annotations
 
+import copy
 import os
 import socket
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import torch
@@ -28,7 +29,7 @@ from mi_lib.models import attention
 from mi_lib.models.config import ModelConfig
 from mi_lib.models.errors import LoadError
 from mi_lib.models.families import family_of, part
-from mi_lib.models.hooked import HookedModel
+from mi_lib.models.hooked import HookedModel, NormParts
 
 
 class _Stop(Exception):
@@ -60,6 +61,21 @@ class TransformersModel(HookedModel):
         self._mid_change: dict[int, Tensor] = {}
         for name in self.hook_names:  # every path of the family's row is tried once, so that a wrong row is told now
             _ = self._plan(name)
+
+    def __deepcopy__(self, memo: dict) -> TransformersModel:
+        """A model of its own, with the same tokenizer. RuntimeError while hooks are on it: they would stay behind."""
+        if self._handles:
+            raise RuntimeError("a model cannot be copied while it is being read or edited")
+        attentions = [part(block, self.family.attn) for block in self.layers]
+        owners = [vars(attention_).pop("mi_owner") for attention_ in attentions]
+        try:
+            hf = copy.deepcopy(self.hf, memo)
+        finally:
+            for attention_, owner in zip(attentions, owners, strict=True):
+                attention_.mi_owner = owner
+        new = TransformersModel(hf, self.tokenizer)
+        new.source = self.source
+        return new
 
     # --- running ----------------------------------------------------------------------------------------------
 
@@ -183,19 +199,27 @@ class TransformersModel(HookedModel):
         """hook_normalized is what leaves the norm; hook_scale is its divisor, and the norm is computed anew from it."""
         if short == "normalized":
             return _on_output(norm, site)
-        f = self.family
-        epsilon = getattr(norm, "eps", None) or getattr(norm, "variance_epsilon", None) or 1e-6
 
         def hook(_: nn.Module, args: tuple, out: Tensor) -> Tensor:
+            weight, bias, epsilon, centred = self.norm_parts(norm)
             x = args[0].float() if args[0].dtype in (torch.float16, torch.bfloat16) else args[0]
-            x = x - x.mean(-1, keepdim=True) if f.norm == "layernorm" else x
+            x = x - x.mean(-1, keepdim=True) if centred else x
             scale = site((x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt())
-            weight = 1 + norm.weight if f.norm_plus_one else norm.weight
-            y = x / scale * weight
-            return (y if getattr(norm, "bias", None) is None else y + norm.bias).to(out.dtype)
+            return (x / scale * weight + bias).to(out.dtype)
 
         # Before a hook on what leaves the norm, which this one computes anew.
         return lambda: norm.register_forward_hook(hook, prepend=True)
+
+    def norm_parts(self, norm: Any) -> NormParts:
+        epsilon = getattr(norm, "eps", None) or getattr(norm, "variance_epsilon", None) or 1e-6
+        weight = 1 + norm.weight if self.family.norm_plus_one else norm.weight
+        bias = getattr(norm, "bias", None)
+        centred = self.family.norm == "layernorm"
+        return NormParts(weight, torch.zeros_like(weight) if bias is None else bias, epsilon, centred)
+
+    def post_norm(self, layer: int, which: Literal["attn", "mlp"]) -> nn.Module | None:
+        path = self.family.attn_post if which == "attn" else self.family.mlp_post
+        return part(self.layers[layer], path) if path else None
 
     def _on_resid_mid(self, layer: int, ln2: nn.Module, block: nn.Module, site: Callable) -> list[Callable[[], Any]]:
         """The stream between attention and MLP goes two ways: into the norm, and around the MLP.
@@ -227,7 +251,7 @@ class TransformersModel(HookedModel):
 
     @property
     def W_U(self) -> Float[Tensor, "d_model d_vocab"]:  # type: ignore[override]
-        return part(self.hf, self.family.unembed).weight.T
+        return self.hf.get_output_embeddings().weight.T  # asked for, because its name has changed for GPT-NeoX
 
     @property
     def W_pos(self) -> Float[Tensor, "n_ctx d_model"]:
@@ -252,11 +276,35 @@ class TransformersModel(HookedModel):
         return torch.stack([self._split_output(part(b, f"{self.family.attn}.{self.family.out}")) for b in self.layers])
 
     @property
-    def b_O(self) -> Float[Tensor, "layer d_model"]:
-        """Zero where the architecture has no bias."""
-        projections = [part(block, f"{self.family.attn}.{self.family.out}") for block in self.layers]
+    def b_O(self) -> Float[Tensor, "layer d_model"]:  # type: ignore[override]
+        return self._biases(f"{self.family.attn}.{self.family.out}")
+
+    @property
+    def W_out(self) -> Float[Tensor, "layer d_mlp d_model"]:  # type: ignore[override]
+        weights = [part(block, f"{self.family.mlp}.{self.family.mlp_down}").weight for block in self.layers]
+        return torch.stack([weight if self.family.transposed else weight.T for weight in weights])
+
+    @property
+    def b_out(self) -> Float[Tensor, "layer d_model"]:  # type: ignore[override]
+        return self._biases(f"{self.family.mlp}.{self.family.mlp_down}")
+
+    @property
+    def b_U(self) -> Float[Tensor, " d_vocab"] | None:  # type: ignore[override]
+        return getattr(self.hf.get_output_embeddings(), "bias", None)
+
+    @property
+    def ln_final(self) -> nn.Module:  # type: ignore[override]
+        return part(self.hf, self.family.ln_final)
+
+    @property
+    def logit_cap(self) -> float | None:  # type: ignore[override]
+        return getattr(self.hf.config, "final_logit_softcapping", None)
+
+    def _biases(self, path: str) -> Float[Tensor, "layer d_model"]:
+        """The biases of one projection in every block; zero where the architecture has none."""
+        found = [getattr(part(block, path), "bias", None) for block in self.layers]
         zero = torch.zeros(self.cfg.d_model, device=self.device, dtype=self.dtype)
-        return torch.stack([zero if p.bias is None else p.bias for p in projections])
+        return torch.stack([zero if bias is None else bias for bias in found])
 
     def _split_input(self, block: nn.Module, which: int) -> Float[Tensor, "head d_model d_head"]:
         f, attn = self.family, part(block, self.family.attn)
