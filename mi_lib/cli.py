@@ -448,6 +448,42 @@ def zoo_verify(names: tuple[str, ...], as_json: bool) -> None:
 
 
 @cli.group()
+def world() -> None:
+    """Littletown, the synthetic English in which Pico lives: every sentence comes with its truth."""
+
+
+@world.command(name="show")
+@click.argument("kind", required=False)
+@click.option("-n", "--number", default=3, show_default=True, type=click.IntRange(1, 1000), help="How many texts.")
+@click.option("--seed", default=0, show_default=True, help="Other seeds give other texts.")
+@click.option("--held-out", is_flag=True, help="Texts of combinations that no training saw.")
+@click.option("--label", "labels", multiple=True, help="Show this kind of label under every word (may be repeated).")
+@json_option
+def world_show(
+    kind: str | None, number: int, seed: int, held_out: bool, labels: tuple[str, ...], as_json: bool
+) -> None:
+    """Print texts of Littletown with their labels.
+
+    \b
+    mi world show                          some texts of prose and of chat
+    mi world show story.give               stories in which somebody gives something
+    mi world show chat.request -n 5        five requests, answered or refused
+    mi world show prose.deed --label subject --label tense
+    """
+    from mi_lib.course import show
+    from mi_lib.worlds import littletown
+
+    if kind is not None and kind not in littletown.kinds():
+        raise CourseError(f"Littletown has no texts of the kind {kind!r}. It has: {', '.join(littletown.kinds())}.")
+    texts = littletown.texts(kind, number, seed=seed, split="held_out" if held_out else "train")
+    if as_json:
+        click.echo(json.dumps([littletown.as_data(text) for text in texts], indent=1))
+        return
+    for text in texts:
+        _console().print(show.labelled(text, labels))
+
+
+@cli.group()
 def dev() -> None:
     """For those who write chapters."""
 

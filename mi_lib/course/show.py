@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
 from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.syntax import Syntax
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mi_lib.course.grading import Verdict
+    from mi_lib.worlds.littletown import Document
 
 PASSED, FAILED, OPEN = "✓", "✗", "·"  # told apart by shape, not by colour alone
 
@@ -119,3 +122,20 @@ def hints(console: Console, exercise: Exercise, shown: int) -> None:
 def code(text: str) -> Syntax:
     """Python with highlighting, on the terminal's own background."""
     return Syntax(text, "python", theme="ansi_dark", background_color="default")
+
+
+def labelled(text: Document, labels: Sequence[str] = ()) -> Group:
+    """A text of Littletown: its kind, what is true of it, its words; then word by word the labels asked for."""
+    truth = ", ".join(f"{name} {value}" for name, value in text.truth.items())
+    parts: list[Any] = [Text(text.kind, style="bold") + Text(f"   {truth}" if truth else "", style="dim")]
+    parts.append(Text(text.text))
+    if not labels:
+        parts.append(Text("labels: " + ", ".join(text.kinds()), style="dim"))
+    else:
+        table = Table(show_edge=False, pad_edge=False)
+        for name in ("word", *labels):
+            table.add_column(name)
+        for word, *values in zip(text.words, *(text.labels(label) for label in labels), strict=True):
+            table.add_row(Text(word), *(Text(value or OPEN) for value in values))
+        parts.append(table)
+    return Group(*parts, Text())

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from mi_lib.worlds.littletown import facts, prose, stories, talk
 from mi_lib.worlds.littletown.splits import Split, held_out
@@ -40,8 +40,8 @@ BASE = (
 SPARE = "layer word yes no true false here there this that before after secret hidden about which what who"
 
 __all__ = [
-    "BASE", "SPECIAL", "Document", "Mixture", "Span", "Split", "Writer", "document", "held_out", "plain",
-    "unknown_words", "vocabulary",
+    "BASE", "SPECIAL", "Document", "Mixture", "Span", "Split", "Writer", "as_data", "document", "held_out", "kinds",
+    "plain", "texts", "unknown_words", "vocabulary",
 ]  # fmt: skip
 
 
@@ -52,6 +52,33 @@ def document(index: int, seed: int = 0, split: Split = "train", mixture: Mixture
         return talk.document(rng, split)
     (write,) = rng.choices([write for _, write in BASE], [share for share, _ in BASE])
     return write(rng, split)
+
+
+@lru_cache(maxsize=1)
+def kinds() -> tuple[str, ...]:
+    """Every kind of text, of both mixtures, in alphabetical order (found by writing some)."""
+    return tuple(sorted({document(i, mixture=m).kind for m in ("base", "chat") for i in range(400)}))  # type: ignore[arg-type]
+
+
+def texts(kind: str | None, number: int, seed: int = 0, split: Split = "train") -> list[Document]:
+    """The first texts of this kind (None: of any, prose and chat in turn). ValueError if there is no such kind."""
+    if kind is not None and kind not in kinds():
+        raise ValueError(f"Littletown has no texts of the kind {kind!r}; it has {', '.join(kinds())}")
+    found: list[Document] = []
+    index = 0
+    while len(found) < number:
+        mixture: Mixture = "chat" if (kind or "").startswith("chat") or (kind is None and index % 2) else "base"
+        text = document(index, seed, split, mixture)
+        if kind in (None, text.kind):
+            found.append(text)
+        index += 1
+    return found
+
+
+def as_data(text: Document) -> dict[str, Any]:
+    """A text for other programs: its words, its truth, and for each kind of label one entry per word."""
+    labels = {kind: text.labels(kind) for kind in text.kinds()}
+    return {"kind": text.kind, "text": text.text, "words": text.words, "truth": text.truth, "labels": labels}
 
 
 @lru_cache(maxsize=1)

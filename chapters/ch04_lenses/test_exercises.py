@@ -1,0 +1,1473 @@
+"""The grader of chapter 04. It runs beside the learner's process, never in it: see mi_lib/course/grading.
+
+Oracles are written differently from the reference answers: loops in double precision, runs of the model with a part
+taken out, gradients. The random models have large biases and norm weights, so that leaving one out shows.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import mi_lib
+from mi_lib.course.grading import expect, expect_close, expect_equal, grades
+from mi_lib.models import HookedModel, Transformer, TransformerConfig
+
+# layers, heads, d_head, neurons, a bias of the unembedding, sequences, positions, seed
+SHAPES = ((2, 3, 4, 12, True, 3, 6, 0), (3, 2, 5, 9, False, 2, 4, 1), (1, 4, 3, 7, True, 4, 5, 2))
+
+
+@functools.cache
+def random_model(n_layers: int, n_heads: int, d_head: int, d_mlp: int, b_U: bool, seed: int) -> Transformer:
+    """A small random model in which no bias is 0 and no norm weight is 1."""
+    config = TransformerConfig(
+        n_layers=n_layers,
+        d_model=12,
+        n_heads=n_heads,
+        d_head=d_head,
+        d_vocab=11,
+        n_ctx=16,
+        d_mlp=d_mlp,
+        act="gelu",
+        norm="layernorm",
+        attn_bias=True,
+        unembed_bias=b_U,
+    )
+    model = Transformer(config).init_weights(seed, scale=0.4)
+    generator = torch.Generator().manual_seed(50 + seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            last = name.rsplit(".", 1)[-1]
+            if last.startswith("b"):
+                p.copy_(0.8 * torch.randn(p.shape, generator=generator))
+            elif last == "w":
+                p.copy_(1 + 0.3 * torch.rand(p.shape, generator=generator))
+    return model.requires_grad_(False)
+
+
+def random_tokens(batch: int, pos: int, seed: int, d_vocab: int = 11) -> Tensor:
+    return torch.randint(0, d_vocab, (batch, pos), generator=torch.Generator().manual_seed(100 + seed))
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(200 + seed))
+
+
+def cases() -> list[tuple[HookedModel, Tensor]]:
+    return [
+        (random_model(layers, heads, d_head, d_mlp, b_U, seed), random_tokens(batch, pos, seed))
+        for layers, heads, d_head, d_mlp, b_U, batch, pos, seed in SHAPES
+    ]
+
+
+def bundled() -> tuple[HookedModel, Tensor]:
+    """A trained model in the format of GPT-2."""
+    return mi_lib.load("repeats-gpt2"), random_tokens(2, 7, 5, d_vocab=64)
+
+
+def answers(batch: int, seed: int, d_vocab: int = 11) -> tuple[Tensor, Tensor]:
+    """Two different tokens for every sequence."""
+    generator = torch.Generator().manual_seed(300 + seed)
+    right = torch.randint(0, d_vocab, (batch,), generator=generator)
+    return right, (right + torch.randint(1, d_vocab, (batch,), generator=generator)) % d_vocab
+
+
+def pair(got: object, sentence: str) -> list:
+    expect(isinstance(got, tuple | list) and len(got) == 2, sentence)
+    return list(got)  # type: ignore[call-overload]
+
+
+# --- 04.1 -------------------------------------------------------------------------------------------------------------
+
+
+def stream_of(model: HookedModel, tokens: Tensor) -> Tensor:
+    """The residual stream, by stopping the model before each block; at the end, what the last block has added."""
+    depths = [model(tokens, stop_at_layer=layer) for layer in range(model.cfg.n_layers)]
+    last = model.cfg.n_layers - 1
+    _, cache = model.run_with_cache(tokens, [("attn_out", last), ("mlp_out", last)])
+    return torch.stack([*depths, depths[-1] + cache["attn_out", last] + cache["mlp_out", last]])
+
+
+def norm_by_hand(model: HookedModel, x: Tensor) -> Tensor:
+    weight, bias, epsilon, _ = model.norm_parts(model.ln_final)
+    return F.layer_norm(x.double(), x.shape[-1:], weight.double(), bias.double(), epsilon)
+
+
+def unembed_by_hand(model: HookedModel, y: Tensor) -> Tensor:
+    return y.double() @ model.W_U.double() + (0 if model.b_U is None else model.b_U.double())
+
+
+def lens_by_hand(model: HookedModel, stream: Tensor) -> Tensor:
+    return unembed_by_hand(model, norm_by_hand(model, stream))
+
+
+def twice(model: HookedModel, stream: Tensor) -> Tensor:
+    return unembed_by_hand(model, norm_by_hand(model, norm_by_hand(model, stream)))
+
+
+@grades("04.1")
+def test_the_stream_at_every_depth(answer):
+    """The residual stream of random models, before each block and after the last."""
+    for model, tokens in cases():
+        want = stream_of(model, tokens)
+        expect_close(
+            answer.residual_stream(model, tokens),
+            want,
+            "the residual stream",
+            axes="depth batch pos d_model",
+            atol=1e-4,
+            mistakes={
+                "The last depth is missing: what the model reads in the end is what leaves its last block, "
+                '("resid_post", n_layers − 1).': want[:-1],
+                "The first depth is missing: what enters block 0 is the embedding, before any layer has spoken.": (
+                    want[1:]
+                ),
+                "Nothing should be normalised yet: this is the stream itself.": norm_by_hand(model, want),
+                "Keep the batch axis: this is the first sequence alone.": want[:, 0],
+            },
+        )
+
+
+@grades("04.1", weight=2)
+def test_the_logits_at_every_depth(answer):
+    """The logit lens of random models; at the last depth it is the model itself."""
+    for model, tokens in cases():
+        stream = stream_of(model, tokens)
+        want = lens_by_hand(model, stream)
+        expect_close(
+            answer.logit_lens(model, tokens),
+            want,
+            "the logits at each depth",
+            axes="depth batch pos d_vocab",
+            atol=1e-4,
+            mistakes=lens_mistakes(model, stream),
+        )
+
+
+def lens_mistakes(model: HookedModel, stream: Tensor) -> dict[str, Tensor]:
+    want = lens_by_hand(model, stream)
+    last_only = torch.cat([unembed_by_hand(model, stream[:-1]), want[-1:]])
+    return {
+        "The final norm is missing: the unembedding is made to read what the norm gives.": unembed_by_hand(
+            model, stream
+        ),
+        "You normalise twice. The final norm comes once, and then the unembedding.": twice(model, stream),
+        "You normalise at the last depth alone. Every depth goes through the final norm.": last_only,
+        "The bias of the unembedding is missing: use model.unembed, or add model.b_U where there is one.": (
+            norm_by_hand(model, stream) @ model.W_U.double()
+        ),
+        "These are probabilities. The lens gives logits.": want.softmax(-1),
+        "These are log probabilities. The lens gives logits, before any softmax.": want.log_softmax(-1),
+        "The last depth is missing.": want[:-1],
+        "You read after each block and leave out the embedding: the first depth is what enters block 0.": want[1:],
+    }
+
+
+@grades("04.1")
+def test_the_bundled_model_at_every_depth(answer):
+    """A trained model in the format of GPT-2, whose last depth must be its own logits."""
+    model, tokens = bundled()
+    got = answer.logit_lens(model, tokens)
+    stream = stream_of(model, tokens)
+    want = torch.cat([lens_by_hand(model, stream[:-1]), model(tokens)[None].double()])
+    expect_close(
+        got,
+        want,
+        "the logits at each depth",
+        axes="depth batch pos d_vocab",
+        atol=1e-3,
+        mistakes=lens_mistakes(model, stream),
+    )
+
+
+# --- 04.2 -------------------------------------------------------------------------------------------------------------
+
+
+def says_yes(answer, x: Tensor, weight: Tensor, bias: Tensor) -> bool:
+    got = answer.is_normalised(x, weight, bias)
+    single = isinstance(got, bool | np.bool_) or (isinstance(got, Tensor | np.ndarray) and got.ndim == 0)
+    expect(single, "is_normalised should return True or False.")
+    return bool(got)
+
+
+@grades("04.2")
+def test_what_has_left_a_norm_and_what_has_not(answer):
+    """Random vectors, before and after a LayerNorm with a weight and a bias."""
+    for seed, (batch, pos, d) in enumerate([(2, 3, 12), (1, 5, 40), (3, 1, 7)]):
+        weight, bias = 0.5 + random(d, seed=seed).abs(), random(d, seed=seed + 10)
+        x = 3 * random(batch, pos, d, seed=seed + 20) + 1
+        after = F.layer_norm(x, (d,), weight, bias)
+        cases = (
+            (after, True, "This has just left the LayerNorm, and your function says no. Undo bias and weight, in this "
+             "order, and take the variance with division by d_model (unbiased=False)."),
+            (x, False, "This has gone through no norm, and your function says it has."),
+            (F.layer_norm(x, (d,)), False, "This was normalised, but without this weight and bias: it cannot have left "
+             "THIS norm. Undo the bias and the weight before you look at mean and variance."),
+            (after + 0.5 * weight, False, "The variance of this is right and its mean is not, and your function says "
+             "yes. Look at the mean too."),
+            ((after - bias) * 1.5 + bias, False, "The mean of this is right and its variance is not, and your function "
+             "says yes. Look at the variance too."),
+        )  # fmt: skip
+        for value, want, sentence in cases:
+            expect(says_yes(answer, value, weight, bias) == want, sentence)
+
+
+@grades("04.2")
+def test_one_position_is_enough_to_say_no(answer):
+    """All positions but one are normalised, or only their average is."""
+    weight, bias = 0.5 + random(9, seed=1).abs(), random(9, seed=2)
+    y = F.layer_norm(random(2, 4, 9), (9,))
+    one_wrong = y.clone()
+    one_wrong[1, 2] *= 2
+    expect(
+        not says_yes(answer, one_wrong * weight + bias, weight, bias),
+        "One position of this is not normalised. Every position must be: use .all().",
+    )
+    shifted = y + torch.tensor([1.0, -1.0, 0.5, -0.5])[:, None]
+    expect(
+        not says_yes(answer, shifted / shifted.std(unbiased=False) * weight + bias, weight, bias),
+        "Only the average over positions has mean 0 here. Take mean and variance over the last axis, for each "
+        "position on its own.",
+    )
+
+
+@grades("04.2", weight=2)
+def test_hidden_states_of_either_kind(answer):
+    """Hidden states of random models, with the last one before and after the final norm."""
+    for model, tokens in cases():
+        stream = stream_of(model, tokens)
+        want = lens_by_hand(model, stream)
+        normalised = norm_by_hand(model, stream[-1]).float()
+        for last, kind in ((normalised, "after"), (stream[-1], "before")):
+            inputs = list(stream[:-1])
+            expect_close(
+                answer.lens_of_hidden_states(model, [*inputs, last]),
+                want,
+                f"the lens of hidden states whose last one comes {kind} the final norm",
+                axes="depth batch pos d_vocab",
+                atol=1e-4,
+                mistakes=hidden_state_mistakes(model, inputs, last, kind),
+            )
+
+
+def hidden_state_mistakes(model: HookedModel, inputs: list[Tensor], last: Tensor, kind: str) -> dict[str, Tensor]:
+    raw, read = unembed_by_hand(model, torch.stack([*inputs, last])), lens_by_hand(model, torch.stack([*inputs, last]))
+    said = {
+        "after": "The last hidden state is normalised already, and you normalise it again: what you read there is "
+        "not what the model says.",
+        "before": "You normalise nothing: every hidden state here comes before the norm.",
+    }
+    found = {said[kind]: read if kind == "after" else raw}
+    found["The inputs of the blocks are never normalised: they must go through the final norm."] = torch.cat(
+        [raw[:-1], read[-1:] if kind == "before" else raw[-1:]]
+    )
+    if kind == "before":
+        found["The last hidden state comes before the norm here, and you do not normalise it. Ask is_normalised."] = (
+            torch.cat([read[:-1], raw[-1:]])
+        )
+    found["The last depth is missing: these are the inputs of the blocks alone."] = read[:-1]
+    return found
+
+
+@grades("04.2")
+def test_what_transformers_returns(answer):
+    """`output_hidden_states=True` on a trained model in the format of GPT-2."""
+    model, tokens = bundled()
+    with torch.no_grad():
+        out = model.hf(input_ids=tokens, output_hidden_states=True)
+    hidden_states = list(out.hidden_states)
+    want = torch.cat([lens_by_hand(model, torch.stack(hidden_states[:-1])), out.logits[None].double()])
+    expect_close(
+        answer.lens_of_hidden_states(model, hidden_states),
+        want,
+        "the lens of what transformers returns",
+        axes="depth batch pos d_vocab",
+        atol=1e-3,
+        mistakes=hidden_state_mistakes(model, hidden_states[:-1], hidden_states[-1], "after"),
+    )
+
+
+# --- 04.3 -------------------------------------------------------------------------------------------------------------
+
+
+def kl_with_loops(p_logits: Tensor, q_logits: Tensor) -> float:
+    """Σ p log(p / q), term by term, in double precision."""
+    p, q = p_logits.double().softmax(-1).tolist(), q_logits.double().softmax(-1).tolist()
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
+
+
+def kl_table(lens: Tensor, swap: bool = False) -> Tensor:
+    depth, batch, pos, _ = lens.shape
+    table = torch.zeros(depth, batch, pos, dtype=torch.float64)
+    for d in range(depth):
+        for b in range(batch):
+            for t in range(pos):
+                p, q = lens[-1, b, t], lens[d, b, t]
+                table[d, b, t] = kl_with_loops(q, p) if swap else kl_with_loops(p, q)
+    return table
+
+
+@grades("04.3", weight=2)
+def test_the_divergence_to_the_final_prediction(answer):
+    """Random logits, compared with a sum written out term by term."""
+    for seed, (depth, batch, pos, d_vocab) in enumerate([(3, 2, 4, 5), (4, 1, 3, 9), (2, 3, 2, 30)]):
+        lens = 2 * random(depth, batch, pos, d_vocab, seed=seed)
+        want = kl_table(lens)
+        first = (lens[0].log_softmax(-1).exp() * (lens[0].log_softmax(-1) - lens.log_softmax(-1))).sum(-1)
+        cross = -(lens[-1].softmax(-1) * lens.log_softmax(-1)).sum(-1)
+        unnormalised = (lens[-1].softmax(-1) * (lens[-1] - lens)).sum(-1)
+        expect_close(
+            answer.kl_to_final(lens),
+            want,
+            "the divergence",
+            axes="depth batch pos",
+            mistakes={
+                "This is KL(lens ‖ final). The probabilities that weigh the sum are those of the FINAL prediction.": (
+                    kl_table(lens, swap=True)
+                ),
+                "These are bits. Use the natural logarithm, which gives nats.": want / math.log(2),
+                "Only the sign is wrong: a divergence is never negative.": -want,
+                "You compare with the first depth. The final prediction is the last one.": first,
+                "This is the cross-entropy. Subtract the entropy of the final prediction: at the last depth the "
+                "divergence is 0.": cross,
+                "You take logits for log probabilities. They are that only after log_softmax.": unnormalised,
+                "This is a mean over the vocabulary. Sum over it.": want / d_vocab,
+                "This is the mean over batch and positions. Keep every position.": want.mean((1, 2)),
+            },
+        )
+
+
+@grades("04.3")
+def test_the_entropy_of_known_distributions(answer):
+    """Uniform over 8 tokens, over 2 of 8, certain, and random ones."""
+    uniform, two = torch.zeros(8), torch.full((8,), -1000.0)
+    two[[1, 5]] = 1000.0
+    sure = torch.zeros(8)
+    sure[3] = 1000.0
+    logits = torch.stack([uniform, two, sure, 2 * random(8)])
+    p = logits[3].double().softmax(-1).tolist()
+    want = torch.tensor([math.log(8), math.log(2), 0.0, -sum(a * math.log(a) for a in p)])
+    got = answer.entropy(logits)
+    expect(
+        not (isinstance(got, Tensor) and bool(got.isnan().any())),
+        "The entropy is NaN where a probability is 0: 0 · log(0) is 0 · (−∞). Take log_softmax of the logits instead "
+        "of the logarithm of a softmax.",
+    )
+    expect_close(
+        got,
+        want,
+        "the entropy",
+        axes="distribution",
+        mistakes={
+            "Only the sign is wrong: an entropy is never negative.": -want,
+            "These are bits. Use the natural logarithm, which gives nats.": want / math.log(2),
+            "This is the mean over the vocabulary. Sum over it.": want / 8,
+            "This is the sum over all distributions. Keep the axes before the vocabulary.": want.sum(),
+        },
+    )
+    shape = answer.entropy(random(2, 3, 4, 5))
+    expect_close(
+        shape,
+        torch.distributions.Categorical(logits=random(2, 3, 4, 5)).entropy(),
+        "the entropy of logits with three leading axes",
+    )
+
+
+@grades("04.3")
+def test_the_place_of_the_answer(answer):
+    """Random logits, compared with sorting."""
+    for seed, (depth, batch, pos, d_vocab) in enumerate([(3, 4, 2, 6), (2, 3, 5, 20), (4, 1, 1, 9)]):
+        lens = random(depth, batch, pos, d_vocab, seed=seed)
+        right = torch.randint(0, d_vocab, (batch,), generator=torch.Generator().manual_seed(seed))
+
+        def places(t: int, key, lens=lens, right=right) -> Tensor:
+            rows = [
+                [sorted(row[t].tolist(), key=key).index(row[t][int(r)].item()) for row, r in zip(x, right, strict=True)]
+                for x in lens
+            ]
+            return torch.tensor(rows)
+
+        want = places(-1, lambda v: -v)
+        expect_equal(
+            answer.answer_rank(lens, right),
+            want,
+            "the rank of each answer",
+            mistakes={
+                "You count from 1. The first guess has rank 0: count the tokens with a LARGER logit.": want + 1,
+                "You count the tokens with a smaller logit. The first guess has rank 0.": places(-1, lambda v: v),
+                "You look at the first position. The answer is expected at the last.": places(0, lambda v: -v),
+                "This is which token has the answer's number as its rank, not the rank of the answer. Sort twice, or "
+                "count the larger logits.": lens[:, :, -1].argsort(-1, descending=True)[:, torch.arange(batch), right],
+                "You use one answer for all sequences. Each has its own.": (
+                    lens[:, :, -1] > lens[:, :, -1, right[:1]]
+                ).sum(-1),
+            },
+        )
+
+
+# --- 04.4 -------------------------------------------------------------------------------------------------------------
+
+
+def translated_by_hand(stream: Tensor, A: Tensor, b: Tensor, turn: bool = False, keep: bool = True) -> Tensor:
+    """h + A h + b, column by column, in double precision."""
+    depths = []
+    for layer in range(len(A)):
+        matrix = (A[layer].T if turn else A[layer]).double()
+        h = stream[layer].double()
+        rows = torch.stack([torch.mv(matrix, column) for column in h.flatten(0, 1)]).view(h.shape)
+        depths.append((h if keep else 0) + rows + b[layer].double())
+    return torch.stack([*depths, stream[-1].double()])
+
+
+@grades("04.4")
+def test_zero_translators_change_nothing(answer):
+    """With A = 0 and b = 0 the tuned lens is the logit lens."""
+    for model, tokens in [*cases(), bundled()]:
+        stream, n, d = stream_of(model, tokens), model.cfg.n_layers, model.cfg.d_model
+        want = lens_by_hand(model, stream)
+        expect_close(
+            answer.tuned_lens(model, stream, torch.zeros(n, d, d), torch.zeros(n, d)),
+            want,
+            "the lens with A = 0 and b = 0",
+            axes="depth batch pos d_vocab",
+            atol=1e-3,
+            mistakes={
+                "With A = 0 and b = 0 you read nothing but zeros: the h is missing in h + A h + b.": lens_by_hand(
+                    model, torch.cat([torch.zeros_like(stream[:-1]), stream[-1:]])
+                ),
+                "The final norm is missing.": unembed_by_hand(model, stream),
+                "You normalise twice.": twice(model, stream),
+                "The last depth is missing: it is read without a translator.": want[:-1],
+            },
+        )
+
+
+@grades("04.4", weight=2)
+def test_random_translators(answer):
+    """Random A and b on random models, compared with products of a matrix and a column."""
+    for seed, (model, tokens) in enumerate(cases()):
+        stream, n, d = stream_of(model, tokens), model.cfg.n_layers, model.cfg.d_model
+        A, b = 0.4 * random(n, d, d, seed=seed), random(n, d, seed=seed + 5)
+        by_hand = translated_by_hand(stream, A, b)
+        normed = norm_by_hand(model, stream)
+        after = torch.cat([translated_by_hand(normed, A, b)[:-1], normed[-1:]])
+        last_too = torch.cat([by_hand[:-1], translated_by_hand(stream[-1:].repeat(2, 1, 1, 1), A[-1:], b[-1:])[:1]])
+        swapped = stream.double().clone()
+        swapped[:-1] += b.double()[:, None, None]
+        expect_close(
+            answer.tuned_lens(model, stream, A, b),
+            lens_by_hand(model, by_hand),
+            "the logits of the tuned lens",
+            axes="depth batch pos d_vocab",
+            atol=1e-3,
+            mistakes={
+                "A is transposed. For rows, A h is h @ A.T.": lens_by_hand(
+                    model, translated_by_hand(stream, A, b, turn=True)
+                ),
+                "The h itself is missing: it is h + A h + b.": lens_by_hand(
+                    model, translated_by_hand(stream, A, b, keep=False)
+                ),
+                "b is missing.": lens_by_hand(model, translated_by_hand(stream, A, 0 * b)),
+                "A is missing.": lens_by_hand(model, swapped),
+                "You translate what the norm gives. Translate the stream first, then normalise.": unembed_by_hand(
+                    model, after
+                ),
+                "You translate the last depth too. It is what the model itself reads, and needs no translation.": (
+                    lens_by_hand(model, last_too)
+                ),
+                "The final norm is missing.": unembed_by_hand(model, by_hand),
+                "You use the translator of layer 0 everywhere. Each layer has its own.": lens_by_hand(
+                    model, translated_by_hand(stream, A[:1].expand(n, d, d), b[:1].expand(n, d))
+                ),
+                "You add b before you multiply by A: that is A (h + b).": lens_by_hand(
+                    model, translated_by_hand(swapped, A, 0 * b)
+                ),
+            },
+        )
+
+
+# --- 04.5 -------------------------------------------------------------------------------------------------------------
+
+
+@grades("04.5")
+def test_the_loss(answer):
+    """Random logits, compared with a sum written out term by term."""
+    for seed, (depth, batch, pos, d_vocab) in enumerate([(3, 2, 4, 5), (4, 3, 2, 9), (2, 1, 6, 12)]):
+        lens = 2 * random(depth, batch, pos, d_vocab, seed=30 + seed)
+        want = kl_table(lens).mean((1, 2)).sum()
+        turned = kl_table(lens, swap=True).mean((1, 2)).sum()
+        expect_close(
+            answer.lens_loss(lens),
+            want,
+            "the loss",
+            mistakes={
+                "The two sides are exchanged: this is KL(lens ‖ final). F.kl_div(q, p) takes the lens's log "
+                "probabilities FIRST and gives KL(p ‖ q).": turned,
+                "You average over depths. Sum over them, so that every layer learns at the full rate.": want / depth,
+                "You average over depths. Sum over them (the last one adds 0, so there are n_layers of them).": (
+                    want / (depth - 1)
+                ),
+                "You sum over batch and positions. Average over them.": want * batch * pos,
+                "You average over positions and sum over the batch. Average over both.": want * batch,
+                "You average over the vocabulary too, as F.kl_div does with reduction='mean'. Sum over it.": want
+                / depth
+                / d_vocab,
+                "You divide by the size of the vocabulary. Sum over it.": want / d_vocab,
+                "Only the sign is wrong: a divergence is never negative.": -want,
+                "This is a loss for each depth. Sum over them.": kl_table(lens).mean((1, 2)),
+            },
+        )
+
+
+@grades("04.5")
+def test_no_loss_when_every_depth_says_the_same(answer):
+    """Equal logits at all depths, up to a number added to all of them."""
+    lens = random(1, 2, 3, 7).repeat(4, 1, 1, 1) + random(4, 1, 1, 1, seed=3)
+    expect_close(
+        answer.lens_loss(lens),
+        0.0,
+        "the loss of a lens that always says what the model says",
+        mistakes={
+            "This is the cross-entropy, which is not 0 even for a perfect lens. Subtract the entropy.": (
+                4 * torch.distributions.Categorical(logits=lens[0]).entropy().mean()
+            ),
+        },
+    )
+
+
+def train_by_hand(
+    model: HookedModel,
+    tokens: Tensor,
+    steps: int,
+    lr: float,
+    bias_only: bool,
+    *,
+    swap: bool = False,
+    accumulate: bool = False,
+    labels: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """One layer after the other, with Adam written out, in double precision. The switches make known mistakes."""
+    stream, d = stream_of(model, tokens).double(), model.cfg.d_model
+    final = lens_by_hand(model, stream[-1]).log_softmax(-1)
+    result = []
+    for layer in range(model.cfg.n_layers):
+        A, b = torch.zeros(d, d, dtype=torch.float64), torch.zeros(d, dtype=torch.float64)
+        moments = [[torch.zeros_like(p), torch.zeros_like(p), torch.zeros_like(p)] for p in (A, b)]
+        for step in range(1, steps + 1):
+            A.requires_grad_(), b.requires_grad_()
+            lens = lens_by_hand(model, stream[layer] + stream[layer] @ A.T + b).log_softmax(-1)
+            if labels:
+                loss = F.cross_entropy(lens[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+            else:
+                p, q = (lens, final) if swap else (final, lens)
+                loss = (p.exp() * (p - q)).sum(-1).mean()
+            gradients = torch.autograd.grad(loss, [A, b])
+            new = []
+            for p, gradient, m in zip((A, b), gradients, moments, strict=True):
+                m[2] = m[2] + gradient if accumulate else gradient
+                m[0] = 0.9 * m[0] + 0.1 * m[2]
+                m[1] = 0.999 * m[1] + 0.001 * m[2] ** 2
+                ratio = (m[0] / (1 - 0.9**step)) / ((m[1] / (1 - 0.999**step)).sqrt() + 1e-8)
+                new.append(p.detach() - lr * ratio)
+            A, b = (A.detach() if bias_only else new[0]), new[1]
+        result.append((A, b))
+    return torch.stack([A for A, _ in result]), torch.stack([b for _, b in result])
+
+
+def trainable(model: Transformer) -> Transformer:
+    """A copy that asks for gradients, so that an optimizer that takes the model's weights does change them."""
+    copy = Transformer(model.config)
+    copy.load_state_dict(model.state_dict())
+    return copy.requires_grad_(True)
+
+
+RETURN_BOTH = "Return two tensors: (A, b)."
+
+
+@grades("04.5", weight=2)
+def test_a_few_steps_of_training(answer):
+    """Four steps on random models, compared with Adam written out."""
+    for model, tokens in cases()[:2]:
+        for bias_only in (False, True):
+            arguments = (model, tokens, 4, 0.02, bias_only)
+            A, b = pair(answer.train_tuned_lens(trainable(model), *arguments[1:]), RETURN_BOTH)
+            want = train_by_hand(*arguments)
+            wrong = {
+                "You minimise KL(lens ‖ final). It is the other way round: KL(final ‖ lens).": train_by_hand(
+                    *arguments, swap=True
+                ),
+                "Gradients pile up: each step needs optimizer.zero_grad() before backward().": train_by_hand(
+                    *arguments, accumulate=True
+                ),
+                "You train the lens to predict the next token. It learns to predict what the MODEL will say.": (
+                    train_by_hand(*arguments, labels=True)
+                ),
+                "Nothing was trained: A and b are still 0.": tuple(torch.zeros_like(x) for x in want),
+            }
+            if bias_only:
+                expect_close(
+                    A,
+                    want[0],
+                    "A, with bias_only",
+                    mistakes={
+                        "With bias_only, A must stay 0: give the optimizer b alone.": train_by_hand(
+                            *arguments[:-1], False
+                        )[0]
+                    },
+                )
+            for got, i, name in ((b, 1, "b"), (A, 0, "A")):
+                expect_close(
+                    got,
+                    want[i],
+                    f"{name} after 4 steps" + (" with bias_only" if bias_only else ""),
+                    axes="layer d_model" if i else "layer d_model d_model",
+                    atol=2e-3,
+                    rtol=0,
+                    mistakes={}
+                    if bias_only and i == 0
+                    else {sentence: values[i] for sentence, values in wrong.items()},
+                )
+
+
+@grades("04.5")
+def test_before_the_first_step(answer):
+    """With no step at all, A and b are what they begin as."""
+    model, tokens = cases()[1]
+    A, b = pair(answer.train_tuned_lens(model, tokens, 0, 0.1), RETURN_BOTH)
+    n, d = model.cfg.n_layers, model.cfg.d_model
+    for got, want, name in ((A, torch.zeros(n, d, d), "A"), (b, torch.zeros(n, d), "b")):
+        expect_close(
+            got,
+            want,
+            f"{name} before any step",
+            mistakes={"A begins at the identity. It is h + A h + b: begin at 0.": torch.eye(d).expand(n, d, d)},
+        )
+    expect_close(A, torch.zeros(n, d, d), "A before any step, which must be 0 and not random,")
+
+
+@grades("04.5", weight=2)
+def test_training_brings_the_lens_close_to_the_model(answer):
+    """A layer that adds a constant needs a bias alone; layers that mix need the matrix too."""
+    for model, tokens, bias_only, factor in (
+        (constant_model(), torch.arange(11)[:, None], True, 0.05),
+        (cases()[0][0], random_tokens(12, 6, 7), False, 0.25),
+    ):
+        stream = stream_of(model, tokens)
+        before = kl_mean(model, stream, None)
+        A, b = pair(answer.train_tuned_lens(trainable(model), tokens, 150, 0.03, bias_only), RETURN_BOTH)
+        n, d = model.cfg.n_layers, model.cfg.d_model
+        fits = isinstance(A, Tensor) and A.shape == (n, d, d) and isinstance(b, Tensor) and b.shape == (n, d)
+        expect(fits, f"A should be a tensor of shape {(n, d, d)} and b one of shape {(n, d)}.")
+        after = kl_mean(model, stream, (A, b))
+        expect(
+            after < factor * before,
+            f"After 150 steps the divergence is {after:.3f} nats, from {before:.3f} at the beginning; below "
+            f"{factor * before:.3f} is possible. Does the optimizer train A and b, and nothing else? If the model's "
+            "own weights change while you train, A and b fit another model than the one you were given.",
+        )
+
+
+def constant_model() -> Transformer:
+    """One block whose attention adds the same vector to everything, and whose MLP adds nothing."""
+    model = Transformer(cases()[2][0].config)
+    model.load_state_dict(cases()[2][0].state_dict())
+    with torch.no_grad():
+        for p in (model.blocks[0].attn.W_O, model.blocks[0].mlp.W_out, model.blocks[0].mlp.b_out):
+            p.zero_()
+        model.blocks[0].attn.b_O.mul_(2)
+    return model.requires_grad_(False)
+
+
+def kl_mean(model: HookedModel, stream: Tensor, translators: tuple[Tensor, Tensor] | None) -> float:
+    inputs = stream if translators is None else translated_by_hand(stream, *translators)
+    return kl_table(lens_by_hand(model, inputs)).mean((1, 2)).sum().item()
+
+
+# --- 04.6 -------------------------------------------------------------------------------------------------------------
+
+
+def frozen_by_hand(
+    parts: Tensor,
+    residual: Tensor,
+    weight: Tensor,
+    epsilon: float,
+    centred: bool,
+    *,
+    own_scale: bool = False,
+    mean_of: str = "part",
+    power: float = 1.0,
+    correction: int = 0,
+) -> Tensor:
+    """One vector at a time, in double precision. The switches make known mistakes."""
+    out = torch.zeros(parts.shape, dtype=torch.float64)
+    d = parts.shape[-1]
+    for i in range(parts.shape[0]):
+        for n in range(parts.shape[1]):
+            x, whole = parts[i, n].double(), residual[n].double()
+            source = x if own_scale else whole
+            deviation = source - source.sum() / d if centred else source
+            scale = math.sqrt(float((deviation * deviation).sum()) / (d - correction) + epsilon)
+            mean = {"part": x.sum() / d, "whole": whole.sum() / d, "none": 0.0}[mean_of] if centred else 0.0
+            out[i, n] = (x - mean) / scale**power * weight.double()
+    return out
+
+
+FROZEN_MISTAKES = {
+    "Each part is divided by its own scale. Hold the scale at that of `residual`, else the parts do not sum to the "
+    "whole.": {"own_scale": True},
+    "You subtract the mean of `residual` from each part. Each part has its own mean subtracted.": {"mean_of": "whole"},
+    "The mean of the parts is not subtracted. LayerNorm subtracts it.": {"mean_of": "none"},
+    "You divide by the variance. The scale is its square root.": {"power": 2.0},
+    "You divide the sum of squares by d_model − 1. LayerNorm divides by d_model.": {"correction": 1},
+}
+
+
+@grades("04.6")
+def test_the_whole_stream_as_its_only_part(answer):
+    """At the stream itself, the frozen norm is the norm without its bias."""
+    for seed, (batch, d) in enumerate([(3, 8), (1, 12), (4, 5)]):
+        residual, weight = 2 * random(batch, d, seed=seed) + 1, 1 + 0.4 * random(d, seed=seed + 9)
+        for centred, want in (
+            (True, F.layer_norm(residual, (d,), weight, None, 1e-5)),
+            (False, F.rms_norm(residual, (d,), weight, 1e-5)),
+        ):
+            other = F.rms_norm(residual, (d,), weight, 1e-5) if centred else F.layer_norm(residual, (d,), weight)
+            expect_close(
+                answer.through_frozen_norm(residual[None], residual, weight, 1e-5, centred),
+                want[None],
+                f"the whole stream through the frozen norm (centred = {centred})",
+                axes="part batch d_model",
+                mistakes={
+                    "You take no account of `centred`, or the wrong way round.": other[None],
+                    "The weight is missing.": (want / weight)[None],
+                    "The axis of the parts is missing.": want,
+                },
+            )
+
+
+@grades("04.6", weight=2)
+def test_parts_sum_to_the_norm_of_the_whole(answer):
+    """Random parts, compared one vector at a time; their sum is LN(residual) − bias."""
+    for seed, (n, batch, d) in enumerate([(4, 3, 8), (6, 1, 12), (2, 5, 7)]):
+        parts, weight = random(n, batch, d, seed=seed) + random(n, batch, 1, seed=seed + 4), 1 + random(d, seed=seed)
+        residual = parts.sum(0)
+        for centred in (True, False):
+            arguments = (parts, residual, weight, 1e-5, centred)
+            want = frozen_by_hand(*arguments)
+            mistakes = {sentence: frozen_by_hand(*arguments, **wrong) for sentence, wrong in FROZEN_MISTAKES.items()}
+            other = frozen_by_hand(parts, residual, weight, 1e-5, not centred)
+            if not centred:
+                mistakes["RMSNorm subtracts no mean: look at `centred`, in both places."] = other
+                mistakes["RMSNorm subtracts no mean from the parts either: look at `centred`."] = frozen_by_hand(
+                    parts - parts.mean(-1, keepdim=True), residual, weight, 1e-5, False
+                )
+            expect_close(
+                answer.through_frozen_norm(*arguments),
+                want,
+                f"the parts through the frozen norm (centred = {centred})",
+                axes="part batch d_model",
+                mistakes={
+                    **mistakes,
+                    "The weight is missing.": want / weight.double(),
+                    "You sum over the parts. Keep them apart.": want.sum(0),
+                },
+            )
+
+
+@grades("04.6")
+def test_a_stream_so_small_that_epsilon_counts(answer):
+    """With a stream near 0, leaving out epsilon, or adding it outside of the root, shows."""
+    parts, weight = 0.01 * random(3, 2, 6), torch.ones(6)
+    arguments = (parts, parts.sum(0), weight)
+    centred = parts.sum(0) - parts.sum(0).mean(-1, keepdim=True)
+    std = centred.pow(2).mean(-1, keepdim=True).sqrt()
+    want = frozen_by_hand(*arguments, 1e-3, True)
+    expect_close(
+        answer.through_frozen_norm(*arguments, 1e-3, True),
+        want,
+        "the parts of a very small stream",
+        axes="part batch d_model",
+        mistakes={
+            "epsilon is missing under the root.": frozen_by_hand(*arguments, 0.0, True),
+            "You add epsilon to the root. It stands under it.": (parts - parts.mean(-1, keepdim=True)) / (std + 1e-3),
+            "Each part is divided by its own scale. Hold the scale at that of `residual`.": frozen_by_hand(
+                *arguments, 1e-3, True, own_scale=True
+            ),
+        },
+    )
+
+
+# --- 04.7 to 04.10 ----------------------------------------------------------------------------------------------------
+
+
+def difference(logits: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+    rows = torch.arange(len(right))
+    return logits[rows, right] - logits[rows, wrong]
+
+
+def pull(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tensor, frozen: bool = True) -> Tensor:
+    """How the logit difference at the last position changes with the stream after the last block: its gradient,
+
+    [batch d_model], with the scale of the final norm held still by a hook. With `frozen=False` the scale moves too.
+    """
+    last = ("resid_post", model.cfg.n_layers - 1)
+    hold = [(("scale", "ln_final"), lambda scale, hook: scale.detach() if frozen else scale)]
+    with model.hooks(hold):
+        logits, cache = model.run_with_cache(tokens, last, grad=True)
+        difference(logits[:, -1], right, wrong).sum().backward()
+    return cache.grad(last)[:, -1]
+
+
+def residual_at_end(model: HookedModel, tokens: Tensor) -> Tensor:
+    return stream_of(model, tokens)[-1][:, -1]
+
+
+def to_logits_by_hand(
+    model: HookedModel,
+    parts: Tensor,
+    residual: Tensor,
+    right: Tensor,
+    wrong: Tensor | None,
+    weighed: bool = True,
+    **switches,
+) -> Tensor:
+    """[part batch], one vector at a time in double precision; `wrong` None: the logit of `right` alone."""
+    weight, _, epsilon, centred = model.norm_parts(model.ln_final)
+    weight = weight if weighed else torch.ones_like(weight)
+    normed = frozen_by_hand(parts, residual, weight, epsilon, centred, **switches)
+    out = torch.zeros(parts.shape[:2], dtype=torch.float64)
+    for n in range(len(right)):
+        direction = model.W_U[:, int(right[n])].double()
+        direction = direction if wrong is None else direction - model.W_U[:, int(wrong[n])].double()
+        out[:, n] = normed[:, n] @ direction
+    return out
+
+
+def direct_mistakes(model: HookedModel, parts: Tensor, residual: Tensor, right: Tensor, wrong: Tensor) -> dict:
+    """What the usual slips between a part and a logit give, each [part batch]."""
+    arguments = (model, parts, residual, right, wrong)
+    want = to_logits_by_hand(*arguments)
+    directions = (model.W_U[:, right] - model.W_U[:, wrong]).double()  # [d_model batch]
+    bias = model.norm_parts(model.ln_final).bias.double()
+    return {
+        "Only the sign is wrong: it is right minus wrong.": -want,
+        "The final norm is missing: before the unembedding, every part goes through it.": torch.einsum(
+            "pbd,db->pb", parts.double(), directions
+        ),
+        "The weight of the final norm is missing.": to_logits_by_hand(*arguments, weighed=False),
+        "This is what is added to the logit of `right` alone. Subtract what is added to that of `wrong`.": (
+            to_logits_by_hand(model, parts, residual, right, None)
+        ),
+        "The bias of the final norm is added to every part. It is one term of its own.": want + bias @ directions,
+        "You use the answers of the first sequence for all. Each sequence has its own.": to_logits_by_hand(
+            model, parts, residual, right[:1].expand(len(right)), wrong[:1].expand(len(wrong))
+        ),
+        **{sentence: to_logits_by_hand(*arguments, **switches) for sentence, switches in FROZEN_MISTAKES.items()},
+    }
+
+
+def attribution_cases() -> list[tuple[HookedModel, Tensor, Tensor, Tensor]]:
+    """Models with prompts and a pair of answers for each prompt."""
+    found = []
+    for seed, (model, tokens) in enumerate([*cases(), bundled()]):
+        found.append((model, tokens, *answers(len(tokens), seed, model.cfg.d_vocab)))
+    return found
+
+
+@grades("04.7")
+def test_any_parts_to_a_logit_difference(answer):
+    """Random parts of a random stream, compared one vector at a time."""
+    for model, tokens, right, wrong in attribution_cases():
+        parts = random(4, len(tokens), model.cfg.d_model, seed=7) + 0.5
+        residual = 2 * random(len(tokens), model.cfg.d_model, seed=8)
+        expect_close(
+            answer.to_logits(model, parts, residual, right, wrong),
+            to_logits_by_hand(model, parts, residual, right, wrong),
+            "what each part adds to the logit difference",
+            axes="part batch",
+            atol=1e-4,
+            mistakes=direct_mistakes(model, parts, residual, right, wrong),
+        )
+
+
+def written_by_layers(model: HookedModel, tokens: Tensor, position: int = -1) -> dict[str, Tensor]:
+    """name: [batch d_model], what each layer has written at one position."""
+    _, cache = model.run_with_cache(tokens)
+    names = {"embed": "hook_embed", "pos_embed": "hook_pos_embed"}
+    for layer in range(model.cfg.n_layers):
+        names |= {f"{site} {layer}": f"blocks.{layer}.hook_{site}_out" for site in ("attn", "mlp")}
+    shape = (len(tokens), model.cfg.d_model)
+    return {name: cache[site][:, position].expand(shape) for name, site in names.items()}
+
+
+def constants(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tensor) -> dict[str, Tensor]:
+    """What biases add: the answer of a stream that is 0, at the frozen scale."""
+    _, cache = model.run_with_cache(tokens, ("scale", "ln_final"))
+    edits = [
+        (("resid_post", model.cfg.n_layers - 1), lambda x, hook: torch.zeros_like(x)),
+        (("scale", "ln_final"), lambda scale, hook: cache["scale", "ln_final"]),
+    ]
+    together = difference(model.run_with_hooks(tokens, edits)[:, -1], right, wrong)
+    of_b_U = torch.zeros(len(right)) if model.b_U is None else model.b_U[right] - model.b_U[wrong]
+    return {"norm bias": together - of_b_U, "b_U": of_b_U}
+
+
+@grades("04.7", weight=2)
+def test_each_layer_by_its_name(answer):
+    """Every term on random models and a trained one, compared with the gradient at a frozen scale."""
+    for model, tokens, right, wrong in attribution_cases():
+        written = written_by_layers(model, tokens)
+        g = pull(model, tokens, right, wrong)
+        want = {name: (part * g).sum(-1) for name, part in written.items()}
+        want |= constants(model, tokens, right, wrong)
+        got = answer.layer_contributions(model, tokens, right, wrong)
+        expect(isinstance(got, dict), "Return a dict: name → what it adds, one number for each sequence.")
+        expect(
+            list(got) == list(want),
+            f"The names should be {', '.join(want)}, in this order; yours are {', '.join(map(str, got))}.",
+        )
+        parts = torch.stack(list(written.values()))
+        residual = residual_at_end(model, tokens)
+        wrong_parts = direct_mistakes(model, parts, residual, right, wrong)
+        first = written_by_layers(model, tokens, 0)
+        normed = {"norm bias": want["norm bias"], "b_U": want["b_U"]}
+        for i, name in enumerate(want):
+            mistakes = {}
+            if i < len(written):
+                mistakes = {sentence: values[i] for sentence, values in wrong_parts.items()}
+                mistakes["This is another position. The answer is read at the last one."] = to_logits_by_hand(
+                    model, first[name][None], residual, right, wrong
+                )[0]
+            elif name == "norm bias":
+                mistakes = norm_bias_mistakes(model, residual, right, wrong, normed)
+            expect_close(got[name], want[name], f"what {name} adds", axes="batch", atol=1e-4, mistakes=mistakes)
+
+
+def norm_bias_mistakes(model: HookedModel, residual: Tensor, right: Tensor, wrong: Tensor, normed: dict) -> dict:
+    bias = model.norm_parts(model.ln_final).bias
+    through = to_logits_by_hand(model, bias.expand(1, *residual.shape), residual, right, wrong)[0]
+    return {
+        "The norm's bias goes through the norm in your code. It is added after it.": through,
+        "The bias of the final norm adds something too: its product with the direction.": torch.zeros(len(right)),
+        "The bias of the unembedding is counted here as well. It has a term of its own.": (
+            normed["norm bias"] + normed["b_U"]
+        ),
+        "This is for `right` alone. Subtract that of `wrong`.": bias @ model.W_U[:, right],
+    }
+
+
+@grades("04.7")
+def test_nothing_is_left_over(answer):
+    """The terms sum to the logit difference of the model itself."""
+    for model, tokens, right, wrong in attribution_cases():
+        got = answer.layer_contributions(model, tokens, right, wrong)
+        expect(isinstance(got, dict) and got, "Return a dict: name → what it adds.")
+        values = [got[name] for name in got]
+        fits = all(isinstance(value, Tensor) and value.shape == right.shape for value in values)
+        expect(fits, f"Every value should be a tensor of shape {tuple(right.shape)}: one number for each sequence.")
+        want = difference(model(tokens)[:, -1], right, wrong)
+        expect_close(torch.stack(values).double().sum(0), want, "the sum over all terms", axes="batch", atol=2e-4)
+
+
+# --- 04.8 -------------------------------------------------------------------------------------------------------------
+
+
+def heads_by_hand(model: HookedModel, tokens: Tensor, position: int = -1, shift: int = 0) -> Tensor:
+    """[layer head batch d_model]: z W_O, one head and one sequence at a time; `shift` takes a neighbour's W_O."""
+    layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
+    _, cache = model.run_with_cache(tokens, [("z", layer) for layer in layers])
+    rows = []
+    for layer in layers:
+        for head in heads:
+            W_O = model.W_O[layer, (head + shift) % len(heads)]
+            rows.append(torch.stack([cache["z", layer][n, position, head] @ W_O for n in range(len(tokens))]))
+    return torch.stack(rows).view(len(layers), len(heads), len(tokens), -1)
+
+
+@grades("04.8", weight=2)
+def test_each_head(answer):
+    """Every head on random models and a trained one, compared with the gradient at a frozen scale."""
+    for model, tokens, right, wrong in attribution_cases():
+        got, _ = pair(
+            answer.head_contributions(model, tokens, right, wrong),
+            "Return two tensors: what heads add [batch layer head], and what the biases b_O add [batch layer].",
+        )
+        g, residual = pull(model, tokens, right, wrong), residual_at_end(model, tokens)
+        written = heads_by_hand(model, tokens)
+
+        def arrange(values: Tensor, model=model, tokens=tokens) -> Tensor:
+            """[layer·head batch] → [batch layer head]."""
+            return values.view(model.cfg.n_layers, model.cfg.n_heads, len(tokens)).permute(2, 0, 1)
+
+        spread = written + model.b_O[:, None, None] / model.cfg.n_heads
+        mistakes = {
+            "You use the W_O of another head.": arrange((heads_by_hand(model, tokens, shift=1) * g).sum(-1)),
+            "This is the first position. The answer is read at the last one.": arrange(
+                (heads_by_hand(model, tokens, position=0) * g).sum(-1)
+            ),
+            "b_O is spread over the heads. It belongs to none of them: give it as the second result.": arrange(
+                (spread * g).sum(-1)
+            ),
+            "b_O is added to every head. It belongs to none of them: give it as the second result.": arrange(
+                ((written + model.b_O[:, None, None]) * g).sum(-1)
+            ),
+            "Each head is divided by its own scale. Hold the scale at that of the whole stream.": arrange(
+                to_logits_by_hand(model, written.flatten(0, 1), residual, right, wrong, own_scale=True)
+            ),
+            "The scale is held at that of another stream: it belongs to what leaves the LAST block.": arrange(
+                to_logits_by_hand(model, written.flatten(0, 1), stream_of(model, tokens)[0][:, -1], right, wrong)
+            ),
+            "The scale is held at that of another position: take the stream at the last one.": arrange(
+                to_logits_by_hand(model, written.flatten(0, 1), stream_of(model, tokens)[-1][:, 0], right, wrong)
+            ),
+            "You average over the batch. Keep every sequence.": arrange((written * g).sum(-1)).mean(0),
+        }
+        for sentence, values in direct_mistakes(model, written.flatten(0, 1), residual, right, wrong).items():
+            mistakes.setdefault(sentence, arrange(values))
+        expect_close(
+            got,
+            arrange((written * g).sum(-1)),
+            "what each head adds",
+            axes="batch layer head",
+            atol=1e-4,
+            mistakes=mistakes,
+        )
+
+
+@grades("04.8")
+def test_heads_and_bias_sum_to_their_layer(answer):
+    """What is lost when a whole attention layer is taken out of the last stream, at the frozen scale."""
+    for model, tokens, right, wrong in attribution_cases():
+        heads, biases = pair(
+            answer.head_contributions(model, tokens, right, wrong),
+            "Return two tensors: what heads add [batch layer head], and what the biases b_O add [batch layer].",
+        )
+        g = pull(model, tokens, right, wrong)
+        want = torch.stack([(bias * g).sum(-1) for bias in model.b_O], dim=1)
+        expect_close(
+            biases,
+            want,
+            "what the biases b_O add",
+            axes="batch layer",
+            atol=1e-4,
+            mistakes={
+                "b_O goes through the frozen norm too, like every part of the stream.": torch.stack(
+                    [bias @ (model.W_U[:, right] - model.W_U[:, wrong]) for bias in model.b_O], dim=1
+                ),
+                "The biases add something: model.b_O is not 0 in this model.": torch.zeros_like(want),
+                "Only the sign is wrong.": -want,
+            },
+        )
+        whole = [without(model, tokens, right, wrong, ("attn_out", layer)) for layer in range(model.cfg.n_layers)]
+        expect(isinstance(heads, Tensor) and heads.ndim == 3, "What heads add should be a tensor [batch layer head].")
+        expect_close(heads.double().sum(-1) + biases, torch.stack(whole, dim=1), "heads and bias together", atol=2e-4)
+
+
+def without(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tensor, site: tuple) -> Tensor:
+    """By how much the logit difference falls if what `site` has written is taken out of the last stream alone."""
+    _, cache = model.run_with_cache(tokens, [site, ("scale", "ln_final")])
+    edits = [
+        (("resid_post", model.cfg.n_layers - 1), lambda x, hook: x - cache[site]),
+        (("scale", "ln_final"), lambda scale, hook: cache["scale", "ln_final"]),
+    ]
+    edited = model.run_with_hooks(tokens, edits)
+    return difference(model(tokens)[:, -1], right, wrong) - difference(edited[:, -1], right, wrong)
+
+
+# --- 04.9 -------------------------------------------------------------------------------------------------------------
+
+RETURN_NEURONS = "Return two tensors: what neurons add [batch neuron], and what the bias b_out adds [batch]."
+
+
+@grades("04.9", weight=2)
+def test_each_neuron(answer):
+    """Every neuron on random models and a trained one, compared with the gradient at a frozen scale."""
+    for model, tokens, right, wrong in attribution_cases():
+        g, residual = pull(model, tokens, right, wrong), residual_at_end(model, tokens)
+        for layer in range(model.cfg.n_layers):
+            got, _ = pair(answer.neuron_contributions(model, tokens, layer, right, wrong), RETURN_NEURONS)
+            _, cache = model.run_with_cache(tokens, [("post", layer), ("pre", layer)])
+
+            def written(
+                site: str,
+                position: int = -1,
+                of: int = layer,
+                turn: bool = False,
+                model=model,
+                cache=cache,
+                layer=layer,
+            ) -> Tensor:
+                """[neuron batch d_model]."""
+                W_out = model.W_out[of].T if turn else model.W_out[of]
+                return torch.einsum("bn,nd->nbd", cache[site, layer][:, position], W_out)
+
+            parts = written("post")
+            mistakes = {
+                "These are the activations from BEFORE the activation function. A neuron writes what comes after it, "
+                'at ("post", LAYER).': (written("pre") * g).sum(-1).T,
+                "This is the first position. The answer is read at the last one.": (written("post", 0) * g).sum(-1).T,
+                "b_out is spread over the neurons. It belongs to none of them.": (
+                    ((parts + model.b_out[layer] / len(parts)) * g).sum(-1).T
+                ),
+                "b_out is added to every neuron. It belongs to none of them.": (
+                    ((parts + model.b_out[layer]) * g).sum(-1).T
+                ),
+                "The activation is missing: this is what each neuron would add if it were 1.": (
+                    (torch.ones_like(parts) * model.W_out[layer][:, None] * g).sum(-1).T
+                ),
+            }
+            if model.W_out.shape[1] == model.W_out.shape[2]:
+                mistakes["W_out is transposed: a neuron's own direction is a ROW of it, [neuron d_model]."] = (
+                    (written("post", turn=True) * g).sum(-1).T
+                )
+            if model.cfg.n_layers > 1:
+                other = (layer + 1) % model.cfg.n_layers
+                mistakes["You use the W_out of another layer."] = (written("post", of=other) * g).sum(-1).T
+            for sentence, values in direct_mistakes(model, parts, residual, right, wrong).items():
+                mistakes.setdefault(sentence, values.T)
+            expect_close(
+                got,
+                (parts * g).sum(-1).T,
+                f"what each neuron of layer {layer} adds",
+                axes="batch neuron",
+                atol=1e-4,
+                mistakes=mistakes,
+            )
+
+
+@grades("04.9")
+def test_neurons_and_bias_sum_to_their_layer(answer):
+    """What is lost when a whole MLP is taken out of the last stream, at the frozen scale."""
+    for model, tokens, right, wrong in attribution_cases():
+        g = pull(model, tokens, right, wrong)
+        for layer in range(model.cfg.n_layers):
+            neurons, bias = pair(answer.neuron_contributions(model, tokens, layer, right, wrong), RETURN_NEURONS)
+            expect_close(
+                bias,
+                (model.b_out[layer] * g).sum(-1),
+                "what the bias b_out adds",
+                axes="batch",
+                atol=1e-4,
+                mistakes={
+                    "b_out goes through the frozen norm too, like every part of the stream.": model.b_out[layer]
+                    @ (model.W_U[:, right] - model.W_U[:, wrong]),
+                    "The bias adds something: model.b_out is not 0 in this model.": torch.zeros(len(right)),
+                },
+            )
+            fits = isinstance(neurons, Tensor) and neurons.ndim == 2
+            expect(fits, "What neurons add should be a tensor [batch neuron].")
+            whole = without(model, tokens, right, wrong, ("mlp_out", layer))
+            expect_close(neurons.double().sum(-1) + bias, whole, "neurons and bias together", axes="batch", atol=2e-4)
+
+
+# --- 04.10 ------------------------------------------------------------------------------------------------------------
+
+
+def sources_by_hand(
+    model: HookedModel,
+    tokens: Tensor,
+    layer: int,
+    head: int,
+    *,
+    query: int = -1,
+    values_of: int | None = None,
+    weigh: bool = True,
+    turn: bool = False,
+    out_of: int | None = None,
+) -> Tensor:
+    """[source batch d_model], source by source. The switches make known mistakes."""
+    _, cache = model.run_with_cache(tokens, [("pattern", layer), ("v", layer)])
+    pattern, v = cache["pattern", layer][:, head], cache["v", layer]
+    pattern = pattern.mT if turn else pattern
+    W_O = model.W_O[layer, head if out_of is None else out_of]
+    rows = []
+    for source in range(tokens.shape[1]):
+        value = v[:, source, head if values_of is None else values_of]
+        rows.append((pattern[:, query, source, None] if weigh else 1.0) * value @ W_O)
+    return torch.stack(rows)
+
+
+@grades("04.10", weight=2)
+def test_each_source_of_each_head(answer):
+    """Every head on random models and two of a trained one, compared with the gradient at a frozen scale."""
+    for model, tokens, right, wrong in attribution_cases():
+        g, residual = pull(model, tokens, right, wrong), residual_at_end(model, tokens)
+        n_heads = model.cfg.n_heads
+        for layer in range(model.cfg.n_layers):
+            for head in range(n_heads) if model.cfg.d_vocab < 20 else (0, 3):
+                by_hand = functools.partial(sources_by_hand, model, tokens, layer, head)
+                other = (head + 1) % n_heads
+                slips = {
+                    "The attention is missing: each value counts as much as the last position looks at it.": by_hand(
+                        weigh=False
+                    ),
+                    "Query and key are exchanged: pattern[b, h, q, k] is how much q looks at k.": by_hand(turn=True),
+                    "This is what the first position reads. The query is the last position.": by_hand(query=0),
+                    "These are the values of another head.": by_hand(values_of=other),
+                    "You use the W_O of another head.": by_hand(out_of=other),
+                }
+                parts = by_hand()
+                mistakes = {sentence: (wrong_parts * g).sum(-1).T for sentence, wrong_parts in slips.items()}
+                for sentence, values in direct_mistakes(model, parts, residual, right, wrong).items():
+                    mistakes.setdefault(sentence, values.T)
+                want = (parts * g).sum(-1).T
+                mistakes["This is the sum over sources. Keep them apart."] = want.sum(1)
+                expect_close(
+                    answer.source_contributions(model, tokens, layer, head, right, wrong),
+                    want,
+                    f"what head {layer}.{head} adds from each source",
+                    axes="batch source",
+                    atol=1e-4,
+                    mistakes=mistakes,
+                )
+
+
+@grades("04.10")
+def test_sources_sum_to_their_head(answer):
+    """The sum over sources is what the head adds, by its z."""
+    for model, tokens, right, wrong in attribution_cases():
+        g = pull(model, tokens, right, wrong)
+        heads = (heads_by_hand(model, tokens) * g).sum(-1)
+        layer, head = model.cfg.n_layers - 1, 1
+        got = answer.source_contributions(model, tokens, layer, head, right, wrong)
+        fits = isinstance(got, Tensor) and got.shape == tokens.shape
+        expect(fits, f"The result should be a tensor [batch source], of shape {tuple(tokens.shape)}.")
+        expect_close(got.double().sum(1), heads[layer, head], "the sum over sources", axes="batch", atol=2e-4)
+
+
+# --- 04.11 ------------------------------------------------------------------------------------------------------------
+
+
+def patch_table(
+    model: HookedModel,
+    clean: Tensor,
+    corrupt: Tensor,
+    right: int,
+    wrong: int,
+    *,
+    site: str = "resid_pre",
+    everywhere: bool = False,
+    raw: bool = False,
+    read: int = -1,
+    late: bool = False,
+) -> Tensor:
+    """One patched run after another. The switches make known mistakes."""
+
+    def m(logits: Tensor) -> float:
+        return (logits[0, read, right] - logits[0, read, wrong]).item()
+
+    _, cache = model.run_with_cache(clean)
+    m_clean, m_corrupt = m(model(clean)), m(model(corrupt))
+    n = clean.shape[1]
+    table = torch.zeros(model.cfg.n_layers, n, dtype=torch.float64)
+    for layer in range(model.cfg.n_layers):
+        for pos in range(n):
+
+            def put(x, hook, layer=layer, pos=pos):
+                x = x.clone()
+                where = slice(None) if everywhere else pos
+                if late:  # layer and position as they are after the loop
+                    x[:, -1] = cache[site, model.cfg.n_layers - 1][:, -1]
+                    return x
+                x[:, where] = cache[site, layer][:, where]
+                return x
+
+            patched = m(model.run_with_hooks(corrupt, [((site, layer), put)]))
+            table[layer, pos] = patched - m_corrupt if raw else (patched - m_corrupt) / (m_clean - m_corrupt)
+    return table
+
+
+def patch_cases() -> list[tuple[HookedModel, Tensor, Tensor, int, int]]:
+    found = []
+    for model, tokens in [*cases(), bundled()]:
+        clean, corrupt = tokens[:1], tokens[1:2]
+        # The pair of answers on which the two prompts differ most, so that nothing is divided by almost 0.
+        change = (model(clean) - model(corrupt))[0, -1]
+        found.append((model, clean, corrupt, int(change.argmax()), int(change.argmin())))
+    return found
+
+
+LATE = (
+    "All edits take the same vector: a function made in a loop sees the last values of the loop's variables. Make it "
+    "in a function of its own that takes layer and position as arguments."
+)
+
+
+@grades("04.11", weight=3)
+def test_every_layer_and_position(answer):
+    """Random models and a trained one, compared with patched runs done one by one."""
+    for model, clean, corrupt, right, wrong in patch_cases():
+        arguments = (model, clean, corrupt, right, wrong)
+        want = patch_table(*arguments)
+        expect_close(
+            answer.patch_residual(*arguments),
+            want,
+            "the table",
+            axes="layer pos",
+            atol=5e-4,
+            rtol=1e-3,
+            mistakes={
+                "You patch what LEAVES each block. The site is resid_pre: what enters it.": patch_table(
+                    *arguments, site="resid_post"
+                ),
+                "You patch what the attention adds. The site is resid_pre, the whole stream.": patch_table(
+                    *arguments, site="attn_out"
+                ),
+                "You put the corrupt stream into the clean run. It is the clean stream that goes into the corrupt run, "
+                "and shows where the answer comes back.": 1 - patch_table(model, corrupt, clean, right, wrong),
+                "The two prompts are exchanged: the run that is edited is the corrupt one.": patch_table(
+                    model, corrupt, clean, right, wrong
+                ),
+                "You replace all positions at once. Replace one.": patch_table(*arguments, everywhere=True),
+                "This is the bare change of the logit difference. Divide by m_clean − m_corrupt.": patch_table(
+                    *arguments, raw=True
+                ),
+                "This is what is lost, 1 minus what comes back.": 1 - want,
+                "The sign is wrong: m is logit[right] − logit[wrong], in all three runs.": -want,
+                "The answer is read at the first position. Read it at the last.": patch_table(*arguments, read=0),
+                LATE: patch_table(*arguments, late=True),
+                f"{LATE} ": want[:, -1:].expand_as(want),
+                "Nothing changes: does your edit return the new value?": torch.zeros_like(want),
+                "You forgot to subtract m_corrupt, above or below the line.": unshifted(*arguments, above=False),
+                "You forgot to subtract m_corrupt above the line.": unshifted(*arguments, above=True),
+                "You divide by m_clean alone. Divide by m_clean − m_corrupt.": over_clean(*arguments),
+            },
+        )
+
+
+def unshifted(model: HookedModel, clean: Tensor, corrupt: Tensor, right: int, wrong: int, above: bool) -> Tensor:
+    """m_patched / m_clean, or m_patched / (m_clean − m_corrupt)."""
+    logits = [model(tokens)[0, -1] for tokens in (clean, corrupt)]
+    m_clean, m_corrupt = ((x[right] - x[wrong]).item() for x in logits)
+    patched = patch_table(model, clean, corrupt, right, wrong, raw=True) + m_corrupt
+    return patched / (m_clean - m_corrupt if above else m_clean)
+
+
+def over_clean(model: HookedModel, clean: Tensor, corrupt: Tensor, right: int, wrong: int) -> Tensor:
+    x = model(clean)[0, -1]
+    return patch_table(model, clean, corrupt, right, wrong, raw=True) / (x[right] - x[wrong]).item()
+
+
+@grades("04.11")
+def test_where_only_the_last_token_differs(answer):
+    """All of the answer comes back at the last position and nothing elsewhere, at every layer."""
+    for model, clean, _, _, _ in patch_cases():
+        corrupt = clean.clone()
+        corrupt[0, -1] = (corrupt[0, -1] + 3) % model.cfg.d_vocab
+        change = (model(clean) - model(corrupt))[0, -1]
+        want = torch.zeros(model.cfg.n_layers, clean.shape[1])
+        want[:, -1] = 1
+        expect_close(
+            answer.patch_residual(model, clean, corrupt, int(change.argmax()), int(change.argmin())),
+            want,
+            "the table of two prompts that differ in their last token",
+            axes="layer pos",
+            atol=1e-3,
+            mistakes={
+                "This is what is lost, 1 minus what comes back.": 1 - want,
+                "Nothing changes: does your edit return the new value?": torch.zeros_like(want),
+                "Every edit brings everything back: replace one position, not all.": torch.ones_like(want),
+            },
+        )
+
+
+# --- 04.12 (a draft until the model of this chapter is there) ---------------------------------------------------------
+
+
+def z_of(model: HookedModel, tokens: Tensor, layer: int) -> Tensor:
+    return model.run_with_cache(tokens, ("z", layer))[1]["z", layer]
+
+
+def with_z(model: HookedModel, tokens: Tensor, other: Tensor, layer: int, heads, positions) -> Tensor:
+    """Logits of `tokens` at the last position, with z of some heads and positions taken from `other`."""
+    source = z_of(model, other, layer)
+
+    def edit(z, hook):
+        z = z.clone()
+        z[:, positions, heads] = source[:, positions, heads]
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), edit)])[0, -1]
+
+
+def head_ratios(model: HookedModel, pairs: list, positions=-1, back: bool = False) -> Tensor:
+    """[pair layer head], one patched run after another."""
+    table = torch.zeros(len(pairs), model.cfg.n_layers, model.cfg.n_heads)
+    for i, (clean, corrupt, right, wrong) in enumerate(pairs):
+        into, source = (clean, corrupt) if back else (corrupt, clean)
+        before = [model(tokens)[0, -1] for tokens in (source, into)]
+        m_source, m_into = ((x[right] - x[wrong]).item() for x in before)
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                x = with_z(model, into, source, layer, head, positions)
+                table[i, layer, head] = ((x[right] - x[wrong]).item() - m_into) / (m_source - m_into)
+    return table
+
+
+def recall_cases() -> list[tuple[HookedModel, list]]:
+    found = []
+    for seed, (layers, heads, d_head, d_mlp, b_U, *_, number) in enumerate(SHAPES):
+        model = random_model(layers, heads, d_head, d_mlp, b_U, number)
+        pairs = []
+        for i in range(3):
+            clean, corrupt = random_tokens(1, 5, 10 * seed + i), random_tokens(1, 5, 90 + 10 * seed + i)
+            change = (model(clean) - model(corrupt))[0, -1]
+            pairs.append((clean, corrupt, int(change.argmax()), int(change.argmin())))
+        found.append((model, pairs))
+    return found
+
+
+@grades("04.12", weight=2)
+def test_the_head_that_brings_the_answer(answer):
+    """Random models, compared with patched runs done one by one."""
+    for model, pairs in recall_cases():
+        ratios = head_ratios(model, pairs)
+
+        def place(table: Tensor, n_heads: int = model.cfg.n_heads) -> list[int]:
+            return list(divmod(int(table.argmax()), n_heads))
+
+        got = answer.find_recall(model, pairs)
+        expect(isinstance(got, tuple | list) and len(got) == 2, "Return a pair: (layer, head).")
+        expect_equal(
+            [int(n) for n in got],
+            place(ratios.mean(0)),
+            "the head that brings the answer",
+            mistakes={
+                "You use the first pair alone. Average over all pairs.": place(ratios[0]),
+                "You look for the smallest ratio.": place(-ratios.mean(0)),
+                "The pair is exchanged: (layer, head).": place(ratios.mean(0))[::-1],
+            },
+        )
+
+
+@grades("04.12")
+def test_the_answer_is_swapped(answer):
+    """The logits with one head's z taken from another prompt."""
+    for model, pairs in recall_cases():
+        tokens, other, _, _ = pairs[0]
+        for layer in range(model.cfg.n_layers):
+            want = with_z(model, tokens, other, layer, 0, -1)
+            expect_close(
+                answer.swap_answer(model, tokens, other, layer, 0),
+                want,
+                f"the logits with head {layer}.0 swapped",
+                axes="d_vocab",
+                atol=1e-4,
+                mistakes={
+                    "Nothing has changed: does your edit return the new value?": model(tokens)[0, -1],
+                    "You replace the whole layer. Replace one head.": with_z(
+                        model, tokens, other, layer, slice(None), -1
+                    ),
+                    "You replace the head at every position. Replace it at the last one.": with_z(
+                        model, tokens, other, layer, 0, slice(None)
+                    ),
+                    "The prompts are exchanged: run `tokens`, with z of `other`.": with_z(
+                        model, other, tokens, layer, 0, -1
+                    ),
+                },
+            )

@@ -1,0 +1,505 @@
+"""Reading the residual stream of a language model: what it says at each layer, who wrote it, how a fact travels.
+
+Every block adds to the residual stream h, and the logits are an affine map of what the final norm makes of it. So the
+stream can be read with the model's own last step at any depth, and split into what each part has added to it.
+
+    logit lens     W_U · LN_f(h) at every depth (nostalgebraist 2020, "interpreting GPT: the logit lens")
+    measures       KL divergence to the final prediction, entropy, rank, top tokens, agreement
+    tuned lens     W_U · LN_f(h + A h + b), with A and b trained for each layer (Belrose et al. 2023, arXiv 2303.08112)
+    attribution    logit differences as sums over layers, heads, neurons or source tokens, with the final norm held at
+                   the scale of the run (Elhage et al. 2021; Wang et al. 2022, arXiv 2211.00593)
+    patching       layer by layer, position by position: what carries an answer from one run into another
+
+Depth 0 … L − 1 is what enters block 0 … L − 1, and depth L is what leaves the last block. Any `HookedModel` will do,
+with LayerNorm, RMSNorm or no norm at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mi_lib.models import ActivationCache, Hook, HookedModel
+from mi_lib.models.hooked import Input
+
+Token = int | Int[Tensor, " batch"]  # one token for all prompts, or one for each
+Metric = Callable[[Float[Tensor, "run d_vocab"]], Float[Tensor, " run"]]  # of the logits at the last position
+Place = tuple[int, tuple[int, ...]]  # a layer, and the index of what is patched there, after the batch axis
+
+# --- logit lens -------------------------------------------------------------------------------------------------------
+
+
+def residual_stream(
+    model: HookedModel, tokens: Input, attention_mask: Tensor | None = None
+) -> Float[Tensor, "depth batch pos d_model"]:
+    """The residual stream before every block and after the last one: depth = n_layers + 1. Not normalised."""
+    last = ("resid_post", model.cfg.n_layers - 1)
+    names = [*(("resid_pre", layer) for layer in range(model.cfg.n_layers)), last]
+    _, cache = model.run_with_cache(tokens, names, attention_mask=attention_mask)
+    return torch.stack([cache[name] for name in names])
+
+
+def read_out(model: HookedModel, residual: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
+    """W_U · LN_f(h) + b_U: what the model itself does with the residual stream after its last block."""
+    return model.unembed(residual if model.ln_final is None else model.ln_final(residual))
+
+
+def logit_lens(
+    model: HookedModel, tokens: Input, attention_mask: Tensor | None = None
+) -> Float[Tensor, "depth batch pos d_vocab"]:
+    """Logits read at every depth (nostalgebraist 2020). The last ones are the model's own."""
+    with torch.no_grad():
+        return read_out(model, residual_stream(model, tokens, attention_mask))
+
+
+def logit_lens_of_hidden_states(
+    model: HookedModel, hidden_states: Sequence[Float[Tensor, "batch pos d_model"]]
+) -> Float[Tensor, "depth batch pos d_vocab"]:
+    """The logit lens of what `transformers` returns for `output_hidden_states=True`.
+
+    Its n_layers + 1 tensors are the inputs of all blocks and, last, the stream after the final norm. That one is only
+    unembedded here: to norm it again gives other logits than the model's. ValueError for another number of tensors.
+    """
+    if len(hidden_states) != model.cfg.n_layers + 1:
+        raise ValueError(
+            f"{len(hidden_states)} hidden states; a model of {model.cfg.n_layers} layers returns "
+            f"{model.cfg.n_layers + 1}: the input of every block, and the normalised output of the last"
+        )
+    *inputs, normalised = hidden_states
+    with torch.no_grad():
+        return torch.cat([read_out(model, torch.stack(inputs)), model.unembed(normalised)[None]])
+
+
+# --- measures ---------------------------------------------------------------------------------------------------------
+
+
+def kl_divergence(
+    p_logits: Float[Tensor, "... d_vocab"], q_logits: Float[Tensor, "... d_vocab"]
+) -> Float[Tensor, "..."]:
+    """KL(p ‖ q) = Σ p (log p − log q) in nats. Leading axes broadcast."""
+    log_p, log_q = p_logits.log_softmax(-1), q_logits.log_softmax(-1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def kl_to_final(lens: Float[Tensor, "depth *rest d_vocab"]) -> Float[Tensor, "depth *rest"]:
+    """KL(final ‖ lens) in nats at every depth: what believing the lens costs, if the model's answer is the truth."""
+    return kl_divergence(lens[-1], lens)
+
+
+def entropy(logits: Float[Tensor, "... d_vocab"]) -> Float[Tensor, "..."]:
+    """−Σ p log p in nats: log(d_vocab) for a uniform guess, 0 for certainty."""
+    log_p = logits.log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1)
+
+
+def rank(logits: Float[Tensor, "... d_vocab"], token: int | Int[Tensor, "..."]) -> Int[Tensor, "..."]:
+    """How many tokens have a larger logit than this one: 0 is the model's first guess.
+
+    token: one for all, or a tensor that broadcasts to the leading axes.
+    """
+    tokens = torch.as_tensor(token, device=logits.device).expand(logits.shape[:-1])
+    return (logits > logits.gather(-1, tokens[..., None])).sum(-1)
+
+
+def top_tokens(logits: Float[Tensor, "... d_vocab"], k: int = 1) -> Int[Tensor, "... k"]:
+    """The k tokens with the largest logits, best first."""
+    return logits.topk(k, dim=-1).indices
+
+
+def agreement(lens: Float[Tensor, "depth *rest d_vocab"]) -> Bool[Tensor, "depth *rest"]:
+    """Whether the first guess at each depth is already the final one."""
+    return lens.argmax(-1) == lens[-1].argmax(-1)
+
+
+# --- tuned lens -------------------------------------------------------------------------------------------------------
+
+
+class TunedLens(nn.Module):
+    """An affine translator h ↦ h + A h + b for the input of every block (Belrose et al. 2023, section 3).
+
+    A and b begin at zero, where the tuned lens is the logit lens.
+    """
+
+    def __init__(self, n_layers: int, d_model: int) -> None:
+        super().__init__()
+        self.A = nn.Parameter(torch.zeros(n_layers, d_model, d_model))
+        self.b = nn.Parameter(torch.zeros(n_layers, d_model))
+
+    def forward(self, residual: Float[Tensor, "... d_model"], layer: int) -> Float[Tensor, "... d_model"]:
+        """h + A h + b. The stream's vectors are rows, so A h is `residual @ A.T`."""
+        return residual + residual @ self.A[layer].mT + self.b[layer]
+
+    def save(self, path: str | Path) -> None:
+        """Write A and b to a safetensors file."""
+        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TunedLens:
+        """Read what `save` has written. ValueError for a file with anything else in it."""
+        values = load_file(path)
+        if set(values) != {"A", "b"} or values["A"].shape != (*values["b"].shape, values["b"].shape[-1]):
+            found = ", ".join(f"{name} {tuple(value.shape)}" for name, value in values.items())
+            raise ValueError(f"{path} is no tuned lens: it holds {found}, not A [layer d d] and b [layer d]")
+        lens = cls(*values["b"].shape)
+        lens.load_state_dict(values)
+        return lens.requires_grad_(False)
+
+
+def tuned_lens(
+    model: HookedModel, lens: TunedLens, tokens: Input, attention_mask: Tensor | None = None
+) -> Float[Tensor, "depth batch pos d_vocab"]:
+    """W_U · LN_f(h + A h + b) at every depth; the last depth needs no translation and is the model's own."""
+    with torch.no_grad():
+        *inputs, final = residual_stream(model, tokens, attention_mask)
+        translated = [lens(residual, layer) for layer, residual in enumerate(inputs)]
+        return read_out(model, torch.stack([*translated, final]))
+
+
+def train_tuned_lens(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    steps: int = 500,
+    batch_size: int = 256,
+    lr: float = 1e-3,
+    bias_only: bool = False,
+    seed: int = 0,
+    attention_mask: Bool[Tensor, "batch pos"] | None = None,
+    progress: Callable[[int, Float[Tensor, " layer"]], None] | None = None,
+) -> TunedLens:
+    """Fit the translators of all layers by minimising KL(final ‖ lens) over random positions of `tokens`.
+
+    The model stays as it is. bias_only: train b alone, A = 0: the control that says whether a layer's guesses are only
+    shifted. batch_size: positions per step. Adam, learning rate falling linearly to 0, as in the authors' code, where
+    SGD with momentum is the default. progress(step, loss of each layer in nats) is called after every step.
+    """
+    residual = _real_positions(model, tokens, attention_mask)  # [depth position d_model]
+    lens = TunedLens(model.cfg.n_layers, model.cfg.d_model).to(residual.device)
+    lens.A.requires_grad_(not bias_only)
+    trained = [p for p in lens.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=lr)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+    generator = torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        chosen = torch.randint(residual.shape[1], (batch_size,), generator=generator).to(residual.device)
+        losses = lens_losses(model, lens, residual[:, chosen])
+        # Gradients of these parameters alone: the model's own, even where it asks for gradients, get none.
+        for parameter, gradient in zip(trained, torch.autograd.grad(losses.sum(), trained), strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+        schedule.step()
+        if progress is not None:
+            progress(step, losses.detach())
+    return lens.requires_grad_(False)
+
+
+def lens_losses(
+    model: HookedModel, lens: TunedLens, residual: Float[Tensor, "depth position d_model"]
+) -> Float[Tensor, " layer"]:
+    """Mean KL(final ‖ tuned lens) of every layer, in nats."""
+    with torch.no_grad():
+        final = read_out(model, residual[-1].to(model.dtype)).float()
+    losses = []
+    for layer in range(residual.shape[0] - 1):
+        logits = read_out(model, lens(residual[layer], layer).to(model.dtype)).float()
+        losses.append(kl_divergence(final, logits).mean())
+    return torch.stack(losses)
+
+
+def _real_positions(
+    model: HookedModel, tokens: Tensor, mask: Tensor | None, chunk: int = 64
+) -> Float[Tensor, "depth position d_model"]:
+    """The residual stream at all positions that are not padding, in float32."""
+    found = []
+    for start in range(0, len(tokens), chunk):
+        real = None if mask is None else mask[start : start + chunk].bool()
+        residual = residual_stream(model, tokens[start : start + chunk], real).float()
+        found.append(residual.flatten(1, 2) if real is None else residual[:, real.to(residual.device)])
+    return torch.cat(found, dim=1)
+
+
+# --- the final norm, frozen -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FrozenNorm:
+    """A norm held at the scale of one run, where it is an affine map: (x − mean(x)) / scale · weight + bias.
+
+    RMSNorm subtracts no mean (`centred` is False). At the x that gave the scale it is the norm itself.
+    """
+
+    scale: Float[Tensor, "... 1"]
+    weight: Float[Tensor, " d_model"]
+    bias: Float[Tensor, " d_model"]
+    centred: bool
+
+    def linear(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """The map without its bias: what a part of x becomes. Parts sum as x itself does."""
+        x = x - x.mean(-1, keepdim=True) if self.centred else x
+        return x / self.scale * self.weight
+
+    def __call__(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        return self.linear(x) + self.bias
+
+
+def frozen_norm(
+    model: HookedModel, residual: Float[Tensor, "... d_model"], norm: nn.Module | None = None
+) -> FrozenNorm:
+    """The final norm (or another norm of the model) at the scale that it has for this residual stream."""
+    norm = model.ln_final if norm is None else norm
+    if norm is None:
+        one = torch.ones(model.cfg.d_model, device=residual.device, dtype=residual.dtype)
+        return FrozenNorm(torch.ones_like(residual[..., :1]), one, torch.zeros_like(one), centred=False)
+    weight, bias, epsilon, centred = model.norm_parts(norm)
+    x = residual - residual.mean(-1, keepdim=True) if centred else residual
+    return FrozenNorm((x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt(), weight, bias, centred)
+
+
+# --- direct logit attribution -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What each component adds to a logit difference, in logits; the values sum to it."""
+
+    names: list[str]
+    values: Float[Tensor, "component batch"]
+
+    @property
+    def total(self) -> Float[Tensor, " batch"]:
+        """The sum over all components."""
+        return self.values.sum(0)
+
+    def __getitem__(self, name: str) -> Float[Tensor, " batch"]:
+        return self.values[self.names.index(name)]
+
+
+def logit_direction(
+    model: HookedModel, right: Token, wrong: Token | None = None
+) -> tuple[Float[Tensor, "... d_model"], Float[Tensor, "..."]]:
+    """(direction, bias): logit[right] − logit[wrong] is direction · normalised stream + bias.
+
+    Without `wrong`: logit[right] − the mean logit. Logits are those before a cap (Gemma 2).
+    """
+    columns = model.W_U.mT  # [d_vocab d_model]
+    biases = columns.new_zeros(len(columns)) if model.b_U is None else model.b_U
+    if wrong is None:
+        return columns[right] - columns.mean(0), biases[right] - biases.mean()
+    return columns[right] - columns[wrong], biases[right] - biases[wrong]
+
+
+def decompose(
+    model: HookedModel, tokens: Input, position: int = -1, heads: bool = False
+) -> tuple[list[str], Float[Tensor, "component batch d_model"]]:
+    """The parts whose sum is the residual stream after the last block, at one position, with their names.
+
+    "embed", "pos_embed" (where it is added), and for each layer "attn 3" and "mlp 3"; with `heads`, an attention
+    layer's parts are "head 3.0", "head 3.1", … and "b_O 3".
+    """
+    layers = range(model.cfg.n_layers)
+    learned = model.cfg.positions == "learned"  # rotary and shifted positions never enter the stream
+    wanted = ["z" if heads else "attn_out", *(["mlp_out"] if model.cfg.d_mlp else [])]
+    sites = [(site, layer) for layer in layers for site in wanted]
+    _, cache = model.run_with_cache(tokens, [("resid_pre", 0), *(["pos_embed"] if learned else []), *sites])
+    # What enters block 0 less the positions, because Gemma 2 scales its embeddings after the module that gives them.
+    embed = cache["resid_pre", 0][:, position]
+    parts = {"embed": embed}
+    if learned:
+        where = cache["pos_embed"][:, position].expand_as(embed)
+        parts = {"embed": embed - where, "pos_embed": where}
+    for layer in layers:
+        if heads:
+            outputs, bias = _head_outputs(model, cache, layer, position)
+            parts |= {f"head {layer}.{head}": output for head, output in enumerate(outputs)}
+            parts[f"b_O {layer}"] = bias
+        else:
+            parts[f"attn {layer}"] = cache["attn_out", layer][:, position]
+        if model.cfg.d_mlp:
+            parts[f"mlp {layer}"] = cache["mlp_out", layer][:, position]
+    return list(parts), torch.stack([part.expand_as(embed) for part in parts.values()])
+
+
+def direct_logit_attribution(
+    model: HookedModel,
+    tokens: Input,
+    right: Token,
+    wrong: Token | None = None,
+    *,
+    position: int = -1,
+    heads: bool = False,
+) -> Contributions:
+    """logit[right] − logit[wrong] at one position, as a sum over everything that wrote to the residual stream.
+
+    The components are those of `decompose`, then "norm bias" (of the final norm) and "b_U". The final norm is held at
+    the scale of this run. Without `wrong` it is logit[right] − the mean logit.
+    """
+    with torch.no_grad():
+        names, parts = decompose(model, tokens, position, heads)
+        direction, bias = logit_direction(model, right, wrong)
+        norm = frozen_norm(model, parts.sum(0))
+        values = (norm.linear(parts) * direction).sum(-1)  # [component batch]
+        constants = [(norm.bias * direction).sum(-1), bias]
+        values = torch.cat([values, *(c.expand_as(values[0])[None] for c in constants)])
+        return Contributions([*names, "norm bias", "b_U"], values)
+
+
+def neuron_attribution(
+    model: HookedModel, tokens: Input, layer: int, right: Token, wrong: Token | None = None, *, position: int = -1
+) -> Contributions:
+    """What each neuron of one layer's MLP adds to logit[right] − logit[wrong] at one position: activation · W_out.
+
+    The components are "neuron 0", "neuron 1", … and "b_out". Their sum is what "mlp L" adds in
+    `direct_logit_attribution`.
+    """
+    if not model.cfg.d_mlp:
+        raise ValueError("this model has attention only, so there are no neurons to attribute to")
+    with torch.no_grad():
+        final = ("resid_post", model.cfg.n_layers - 1)
+        _, cache = model.run_with_cache(tokens, [("post", layer), final])
+        neurons = cache["post", layer][:, position].mT  # [neuron batch]
+        parts = neurons[:, :, None] * model.W_out[layer][:, None]  # [neuron batch d_model]
+        parts, bias = _as_written(model, layer, "mlp", parts, model.b_out[layer])
+        direction, _ = logit_direction(model, right, wrong)
+        norm = frozen_norm(model, cache[final][:, position])
+        values = (norm.linear(parts) * direction).sum(-1)
+        bias_value = (norm.linear(bias) * direction).sum(-1)
+        return Contributions(
+            [*(f"neuron {i}" for i in range(len(parts))), "b_out"], torch.cat([values, bias_value[None]])
+        )
+
+
+def source_attribution(
+    model: HookedModel,
+    tokens: Input,
+    layer: int,
+    head: int,
+    right: Token,
+    wrong: Token | None = None,
+    *,
+    position: int = -1,
+) -> Float[Tensor, "source batch"]:
+    """What one head adds to logit[right] − logit[wrong] at one position, by the token it takes it from.
+
+    pattern[source] · v[source] W_O, through the frozen final norm. The sum over sources is what "head L.H" adds in
+    `direct_logit_attribution(..., heads=True)`.
+    """
+    with torch.no_grad():
+        final = ("resid_post", model.cfg.n_layers - 1)
+        _, cache = model.run_with_cache(tokens, [("pattern", layer), ("v", layer), ("z", layer), final])
+        shared = model.cfg.n_heads // cache["v", layer].shape[2]  # query heads per key-value head
+        v = cache["v", layer][:, :, head // shared]  # [batch source d_head]
+        attention = cache["pattern", layer][:, head, position]  # [batch source]
+        parts = (attention[..., None] * v @ model.W_O[layer, head]).transpose(0, 1)  # [source batch d_model]
+        outputs = torch.einsum("bhd,hdm->hbm", cache["z", layer][:, position], model.W_O[layer])
+        parts, _ = _as_written(model, layer, "attn", parts, model.b_O[layer], outputs.sum(0) + model.b_O[layer])
+        direction, _ = logit_direction(model, right, wrong)
+        return (frozen_norm(model, cache[final][:, position]).linear(parts) * direction).sum(-1)
+
+
+def _head_outputs(
+    model: HookedModel, cache: ActivationCache, layer: int, position: int
+) -> tuple[Float[Tensor, "head batch d_model"], Float[Tensor, "..."]]:
+    """What each head of a layer adds to the residual stream, z W_O, and what the bias b_O adds."""
+    outputs = torch.einsum("bhd,hdm->hbm", cache["z", layer][:, position], model.W_O[layer])
+    return _as_written(model, layer, "attn", outputs, model.b_O[layer])
+
+
+def _as_written(
+    model: HookedModel,
+    layer: int,
+    which: Literal["attn", "mlp"],
+    parts: Float[Tensor, "part batch d_model"],
+    bias: Float[Tensor, " d_model"],
+    whole: Float[Tensor, "batch d_model"] | None = None,
+) -> tuple[Float[Tensor, "part batch d_model"], Float[Tensor, "... d_model"]]:
+    """Parts of an attention's or MLP's output as they reach the residual stream: through the norm that Gemma has there.
+
+    Like the final norm, it is held at the scale of the run: that of the whole output (the sum of parts and bias).
+    """
+    norm = model.post_norm(layer, which)
+    if norm is None:
+        return parts, bias
+    frozen = frozen_norm(model, parts.sum(0) + bias if whole is None else whole, norm)
+    return frozen.linear(parts), frozen(bias)
+
+
+# --- how a fact travels -----------------------------------------------------------------------------------------------
+
+
+def logit_difference(right: int, wrong: int) -> Metric:
+    """The metric logit[right] − logit[wrong]."""
+    return lambda logits: logits[:, right] - logits[:, wrong]
+
+
+def residual_patching(
+    model: HookedModel,
+    clean: Input,
+    corrupt: Input,
+    metric: Metric,
+    site: Literal["resid_pre", "attn_out", "mlp_out"] = "resid_pre",
+) -> Float[Tensor, "layer pos"]:
+    """How much of the clean answer returns if one place of the corrupt run is replaced by that of the clean run.
+
+    (m_patched − m_corrupt) / (m_clean − m_corrupt): 0 is no effect and 1 the whole. The place is one position of the
+    input of one block, or of what its attention or MLP adds (`site`). `clean` and `corrupt` are one sequence each, of
+    the same length. `metric` sees the logits at the last position. Source: Meng et al. 2022 (arXiv 2202.05262),
+    section 2, with other tokens instead of noise.
+    """
+
+    def places(length: int) -> list[Place]:
+        return [(layer, (pos,)) for layer in range(model.cfg.n_layers) for pos in range(length)]
+
+    return _sweep(model, clean, corrupt, metric, site, places).view(model.cfg.n_layers, -1)
+
+
+def head_patching(
+    model: HookedModel, clean: Input, corrupt: Input, metric: Metric, position: int = -1
+) -> Float[Tensor, "layer head"]:
+    """The same for what each head has read (z) at one position: which head brings the answer there."""
+
+    def places(length: int) -> list[Place]:
+        return [(layer, (position, head)) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+
+    return _sweep(model, clean, corrupt, metric, "z", places).view(model.cfg.n_layers, -1)
+
+
+def _sweep(
+    model: HookedModel,
+    clean: Input,
+    corrupt: Input,
+    metric: Metric,
+    site: str,
+    places: Callable[[int], list[Place]],
+) -> Float[Tensor, " place"]:
+    """Each place in a run of its own, all of them batched; the results on the scale from corrupt (0) to clean (1)."""
+    with torch.no_grad():
+        clean_logits, cache = model.run_with_cache(clean, [(site, layer) for layer in range(model.cfg.n_layers)])
+        corrupt_logits = model(corrupt)
+        if clean_logits.shape != corrupt_logits.shape or len(clean_logits) != 1:
+            shapes = " and ".join(str(tuple(logits.shape[:2])) for logits in (clean_logits, corrupt_logits))
+            raise ValueError(f"patching takes two single sequences of the same length, not tokens of shapes {shapes}")
+        edits = [((site, layer), _put(cache[site, layer], where)) for layer, where in places(clean_logits.shape[1])]
+        m_clean, m_corrupt = metric(clean_logits[:, -1]), metric(corrupt_logits[:, -1])
+        if bool((m_clean - m_corrupt).abs() < 1e-6):
+            raise ValueError("the metric is the same on the clean and the corrupt run, so there is nothing to restore")
+        patched = metric(model.run_edits(corrupt, edits, logits_to_keep=1)[:, -1])
+        return (patched - m_corrupt) / (m_clean - m_corrupt)
+
+
+def _put(clean: Tensor, where: tuple[int, ...]) -> Callable[[Tensor, Hook], Tensor]:
+    """An edit that takes [:, *where] of an activation from the clean run."""
+    index: Any = (slice(None), *where)
+
+    def edit(value: Tensor, hook: Hook) -> Tensor:
+        value = value.clone()
+        value[index] = clean[index]
+        return value
+
+    return edit
