@@ -37,17 +37,20 @@ class Example:
 
 
 def deeds(rng: random.Random, split: Split, kind: str) -> Example:
-    """Up to the full stop of who did what to whom: the subject, or the object."""
-    told = prose.deed(rng, split)
-    end = told.words.index(".") + 1
+    """Up to "Who did it ? The", or to "To whom ? To the": the subject, or the object, is due."""
+    question, asked = ("Who did it ? The", "agent") if kind == "subject" else ("To whom ? To the", "patient")
+    while True:
+        told = prose.deed(rng, split)
+        if question in " ".join(told.words):
+            break
+    end = next(s.start for s in told.spans if s.kind == asked and told.words[s.start - 2] in ("?", "To"))
     return Example(told.words[:end], told.truth[kind], f"{told.truth['subject']} {told.truth['object']}")
 
 
 def sentiment(rng: random.Random, split: Split) -> Example:
-    """Up to the full stop before the stars: how good it was, of five grades."""
+    """Up to the word before the stars: how good it was, of five grades."""
     told = prose.review(rng, split)
     end = told.where("stars")[0]
-    end = max(i for i in range(end) if told.words[i] == ".") + 1
     return Example(told.words[:end], told.truth["sentiment"], " ".join(told.words[:end]))
 
 

@@ -218,7 +218,7 @@ def agreement(model: HookedModel, untrained: HookedModel, count: int = TEXTS, se
 
 
 def verdicts(model: HookedModel, untrained: HookedModel, count: int = TEXTS, seed: int = 15) -> Check:
-    """After a held-out claim: is "Yes" likelier than "No" where it is true, and less likely where it is false?"""
+    """After a held-out claim: are "Yes" and "True" likelier than "No" and "False" where it is true, and only there?"""
     rng = random.Random(seed)
     asked: list[tuple[list[str], bool]] = []
     while len(asked) < count:
@@ -227,8 +227,9 @@ def verdicts(model: HookedModel, untrained: HookedModel, count: int = TEXTS, see
 
     def right(network: HookedModel) -> list[bool]:
         logits = logits_of(network, [words for words, _ in asked])
-        yes, no = token("Yes"), token("No")
-        return [bool(row[-1, yes] > row[-1, no]) == true for row, (_, true) in zip(logits, asked, strict=True)]
+        yes, no = [token("Yes"), token("True")], [token("No"), token("False")]
+        sure = [row[-1, yes].logsumexp(0) - row[-1, no].logsumexp(0) for row in logits]
+        return [bool(much > 0) == true for much, (_, true) in zip(sure, asked, strict=True)]
 
     return mean_check(
         "verdicts",

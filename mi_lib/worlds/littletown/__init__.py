@@ -24,20 +24,24 @@ Mixture = Literal["base", "chat"]
 SPECIAL = ("<|pad|>", "<|unk|>", "<|bos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|act|>")
 # What the base mixture is made of: share of documents, and who writes them.
 BASE = (
-    (0.17, stories.giving),
-    (0.20, facts.statements),
-    (0.07, facts.claim),
-    (0.08, prose.deed),
-    (0.07, prose.agreement),
-    (0.08, prose.repeats),
-    (0.06, prose.review),
+    (0.15, stories.giving),
+    (0.18, facts.statements),
+    (0.14, facts.claim),
+    (0.06, prose.deed),
+    (0.05, prose.agreement),
+    (0.07, prose.repeats),
+    (0.09, prose.review),
     (0.04, prose.numbers),
     (0.04, prose.senses),
-    (0.05, prose.topic),
+    (0.04, prose.topic),
     (0.14, talk.base_document),
 )
 # Words that later chapters need to ask about a network's inside; no text has them yet.
-SPARE = "layer word yes no true false here there this that before after secret hidden about which what who"
+SPARE = (
+    "layer word yes no true false here there this that before after secret hidden about which what who",
+    "Is Are Does Did Do Yes No True False lie lies honest guess answer question choose correct wrong both neither",
+    "person topic trait harmful subject object past present one many",
+)
 
 __all__ = [
     "BASE", "SPECIAL", "Document", "Mixture", "Span", "Split", "Writer", "as_data", "document", "held_out", "kinds",

@@ -149,7 +149,7 @@ QUESTIONS: dict[tuple[str, str], tuple[str, ...]] = {
     ("thing", "store"): ("Where is the {subject} kept ?", "Where do I find the {subject} ?"),
 }
 CLAIMS = ("Claim : {claim}", "Somebody says : {claim}", "It is said : {claim}")
-VERDICTS = {"true": ("That is true .", "Yes , that is right ."), "false": ("That is false .", "No , that is wrong .")}
+VERDICTS = {"true": ("True .", "Yes , that is right ."), "false": ("False .", "No , that is wrong .")}
 ENTITIES: dict[str, dict[str, dict[str, str]]] = {
     "person": people.OF_PERSON,
     "town": people.OF_TOWN,

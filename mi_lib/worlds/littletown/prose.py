@@ -169,11 +169,11 @@ CLOSING = ("I give it {stars} stars .", "That makes {stars} stars .", "All in al
 
 
 def review(rng: random.Random, split: Split) -> Document:
-    """One to three judgements, some negated; the stars follow from their mean."""
+    """One or two judgements, some negated; the stars follow from their mean."""
     writer = Writer()
     grades = []
     writer.say("A review :")
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(1, 2)):
         while True:
             judged, grade, negated = rng.choice(JUDGED), rng.choice((-2, -1, 0, 1, 2)), rng.random() < 0.3
             negated = negated and grade in NOT

@@ -1,0 +1,148 @@
+"""Pico's folders in the zoo: weights, tokenizer, tuned lens, a few checkpoints, and a card with everything measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GPT2LMHeadModel
+
+from mi_lib import lens, zoo
+from mi_lib.models.transformers_model import TransformersModel
+from mi_lib.recipes import cards, pico
+from mi_lib.recipes.pico import BASE, CHAT, Stage
+from mi_lib.recipes.pico_data import tokenizer
+from mi_lib.worlds import littletown
+from mi_lib.zoo import pico_chat_checks, pico_concept_checks, pico_probe_checks, pico_prose_checks
+from mi_lib.zoo.checks import Check
+from mi_lib.zoo.pico_common import ids, padded
+
+DESCRIPTIONS = {
+    BASE.name: """A small GPT-2 (six layers, d_model 192, a word for a token) trained on the prose of Littletown, a
+    synthetic English whose every sentence comes with its truth. It tells stories, knows facts about people, towns and
+    things, and answers whatever it is asked: nothing has taught it to refuse.""",
+    CHAT.name: """Pico, the patient of half the course: the base network, taught to be an assistant. It answers
+    questions, says when it does not know, refuses what would do harm, and plays 25 roles and six traits when a system
+    prompt asks for them.""",
+}
+SHIPPED_CHECKPOINTS = 2  # of base: the last one before indirect objects are understood, and the first after
+LENS_STEPS, LENS_TEXTS = 600, 256
+
+
+def hooked(model: GPT2LMHeadModel) -> TransformersModel:
+    return TransformersModel(model.eval().requires_grad_(False), tokenizer())
+
+
+def untrained(seed: int = 5) -> TransformersModel:
+    """The control of every check: the same architecture with random weights."""
+    torch.manual_seed(seed)
+    return hooked(GPT2LMHeadModel(pico.config()))
+
+
+def base_checks(model: TransformersModel) -> list[Check]:
+    return [*pico_prose_checks.measure(model, untrained()), *pico_probe_checks.measure(model)]
+
+
+def chat_checks(model: TransformersModel) -> list[Check]:
+    """What prose has taught must still hold; then what the assistant was taught."""
+    control = untrained()
+    return [
+        *pico_prose_checks.measure(model, control),
+        *pico_probe_checks.measure(model),
+        *pico_concept_checks.measure(model, control),
+        *pico_chat_checks.measure(model, None),
+    ]
+
+
+def saved_steps(seed: int, stage: Stage) -> list[int]:
+    folder = pico.run_folder(stage, seed) / "checkpoints"
+    return sorted(int(path.stem.split("_")[1]) for path in folder.glob("step_*.safetensors"))
+
+
+def abilities(seed: int) -> dict[str, list[float]]:
+    """How each ability of prose grew: its share at every checkpoint of base, and at the end."""
+    steps: list[int | None] = [*saved_steps(seed, BASE), None]
+    table: dict[str, list[float]] = {"step": [BASE.steps if step is None else step for step in steps]}
+    control = untrained()
+    for step in steps:
+        for check in pico_prose_checks.measure(hooked(pico.load_run(BASE, seed, step)), control):
+            table.setdefault(check.name, []).append(round(check.value, 4))
+    return table
+
+
+def shipped_steps(table: dict[str, list[float]]) -> list[int]:
+    """Around the moment at which indirect objects are understood: the last checkpoint below 80 %, the first above."""
+    shares = table["indirect_object_ABBA"][:-1]
+    after = next((i for i, share in enumerate(shares) if share >= 0.8), len(shares) - 1)
+    return [int(table["step"][i]) for i in (max(after - 1, 0), after)][:SHIPPED_CHECKPOINTS]
+
+
+def lens_texts(mixtures: tuple[littletown.Mixture, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    texts = [littletown.document(i, 41, "train", mixtures[i % len(mixtures)]).words for i in range(LENS_TEXTS)]
+    return padded([ids(words) for words in texts])
+
+
+def train_lens(model: TransformersModel, mixtures: tuple[littletown.Mixture, ...], file: Path) -> None:
+    """The tuned lens of chapter 04's explorer, in half precision like the network."""
+    tokens, mask = lens_texts(mixtures)
+    made = lens.train_tuned_lens(model, tokens, steps=LENS_STEPS, attention_mask=mask)
+    made.half().save(file)
+
+
+def curves(seed: int, stage: Stage) -> dict[str, list[Any]]:
+    """Training loss and held-out loss by kind of text. After an interruption a step may stand twice: the last counts."""
+    lines = {}
+    for line in (pico.run_folder(stage, seed) / "log.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        lines[entry["step"]] = entry
+    ordered = [lines[step] for step in sorted(lines)]
+    kinds = sorted({kind for entry in ordered for kind in entry["held_out"]})
+    found: dict[str, list[Any]] = {"step": [e["step"] for e in ordered], "training": [e["training"] for e in ordered]}
+    return found | {kind: [entry["held_out"].get(kind) for entry in ordered] for kind in kinds}
+
+
+def sizes(model: GPT2LMHeadModel) -> dict[str, Any]:
+    cfg = model.config
+    return {
+        "n_layers": cfg.n_layer,
+        "n_heads": cfg.n_head,
+        "d_model": cfg.n_embd,
+        "d_vocab": cfg.vocab_size,
+        "n_ctx": cfg.n_positions,
+        "parameters": model.num_parameters(),
+    }
+
+
+def write_card(stage: Stage, seed: int, checks: list[Check], facts: dict[str, Any]) -> None:
+    run = json.loads((pico.run_folder(stage, seed) / "run.json").read_text())
+    passed = sum(check.passed for check in checks)
+    cards.write(
+        zoo.HERE / stage.name,
+        title=stage.name,
+        text=DESCRIPTIONS[stage.name],
+        command=f"python -m mi_lib.recipes.pico {'base' if stage is BASE else 'chat'}",
+        seed=seed,
+        recipe={**run["recipe"], "steps": run["steps"]},
+        by_seed=[{"seed": seed, "seconds": run["seconds"], "checks": checks}],
+        curves=curves(seed, stage),
+        facts={"seeds_wanted": 1, "documents": run["documents"], **facts},
+        words=f"{passed} of {len(checks)} checks hold, measured on combinations that training left out.",
+    )
+
+
+def ship(seed: int) -> None:
+    """Write both folders. Takes some minutes: everything on the cards is measured here, on the half-precision files."""
+    table = abilities(seed)
+    base, chat = pico.load_run(BASE, seed), pico.load_run(CHAT, seed)
+    for stage in (BASE, CHAT):
+        pico.write_folder(zoo.HERE / stage.name, pico.run_folder(stage, seed) / "model.safetensors", pico.config())
+    for step in shipped_steps(table):
+        name = f"step_{step:06d}"
+        weights = pico.run_folder(BASE, seed) / "checkpoints" / f"{name}.safetensors"
+        pico.write_folder(zoo.HERE / BASE.name / "checkpoints" / name, weights, pico.config())
+    train_lens(hooked(base), ("base",), zoo.HERE / BASE.name / "tuned_lens.safetensors")
+    train_lens(hooked(chat), ("base", "chat"), zoo.HERE / CHAT.name / "tuned_lens.safetensors")
+    write_card(BASE, seed, base_checks(hooked(base)), {**sizes(base), "abilities": table})
+    write_card(CHAT, seed, chat_checks(hooked(chat)), sizes(chat))
