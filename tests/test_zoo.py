@@ -11,7 +11,8 @@ from mi_lib.models import LoadError, Transformer
 from mi_lib.zoo import grokking_checks, induction_checks
 from mi_lib.zoo.checks import CHECKS, verify
 
-CONTROLS_AND_SECOND_TASKS = {"grokking-113-memorising", "grokking-97-subtract"}  # their cards may state fewer seeds
+# Their cards may state fewer seeds: controls, second tasks, and Pico, of which one takes an hour.
+CONTROLS_AND_SECOND_TASKS = {"grokking-113-memorising", "grokking-97-subtract", "pico", "pico-base"}
 
 
 @pytest.mark.slow
@@ -135,5 +136,5 @@ def test_text_in_the_vocabulary_can_be_read_and_other_words_are_named():
 
 def test_the_bundled_models_stay_small():
     size = sum(path.stat().st_size for name in zoo.names() for path in zoo.folder(name).rglob("*") if path.is_file())
-    assert size < 25e6
+    assert size < 49e6
     assert json.loads((zoo.folder("induction-2l") / "config.json").read_text())["model_type"] == "mi-transformer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,26 @@ BOS = "<bos>"
 
 def unknown_words(tokenizer: Any, text: str) -> list[str]:
     """The words of `text` that a word-level vocabulary lacks, in order, each once. Empty for other tokenizers."""
-    if not _is_word_level(tokenizer):
+    if _is_word_level(tokenizer):
+        vocab = tokenizer.get_vocab()
+        return list(dict.fromkeys(word for word in text.lower().split() if word not in vocab))
+    if not _is_word_level_of_transformers(tokenizer):
         return []
-    vocab = tokenizer.get_vocab()
-    return list(dict.fromkeys(word for word in text.lower().split() if word not in vocab))
+    read = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+    unknown = tokenizer.unk_token_id
+    pieces = (text[start:end] for i, (start, end) in zip(read.ids, read.offsets, strict=True) if i == unknown)
+    return list(dict.fromkeys(piece for piece in pieces if piece != tokenizer.unk_token))
+
+
+def nearest_words(tokenizer: Any, word: str, n: int = 3) -> list[str]:
+    """Up to n words of the vocabulary that are spelt much like this one, the nearest first; capitals do not count."""
+    by_lower: dict[str, list[str]] = {}
+    special = set(getattr(tokenizer, "all_special_tokens", ())) | {BOS}
+    for known in tokenizer.get_vocab():
+        if known not in special:
+            by_lower.setdefault(known.lower(), []).append(known)
+    near = difflib.get_close_matches(word.lower(), by_lower, n)
+    return [known for lower in near for known in sorted(by_lower[lower], key=lambda k: k[0] != word[0])][:n]
 
 
 def encode(tokenizer: Any, text: str | Sequence[str], prepend_bos: bool, padding_side: str) -> tuple[Tensor, Tensor]:
@@ -54,6 +71,8 @@ def _ids(tokenizer: Any, text: str, prepend_bos: bool) -> list[int]:
         bos = tokenizer.token_to_id(BOS)  # None: this vocabulary has no such word
         start = [bos] if prepend_bos and bos is not None else []
         return start + tokenizer.encode(text.lower()).ids
+    if missing := unknown_words(tokenizer, text):
+        raise ValueError(f"the model's vocabulary has no {', '.join(map(repr, missing))}")
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ([tokenizer.bos_token_id] if prepend_bos and tokenizer.bos_token_id is not None else []) + list(ids)
 
@@ -70,3 +89,8 @@ def _pad_id(tokenizer: Any) -> int:
 
 def _is_word_level(tokenizer: Any) -> bool:
     return type(tokenizer).__module__.startswith("tokenizers")
+
+
+def _is_word_level_of_transformers(tokenizer: Any) -> bool:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend is not None and type(backend.model).__name__ == "WordLevel" and tokenizer.unk_token is not None

@@ -11,7 +11,7 @@ from transformers import GPT2LMHeadModel
 
 from mi_lib import lens, zoo
 from mi_lib.models.transformers_model import TransformersModel
-from mi_lib.recipes import cards, pico
+from mi_lib.recipes import cards, pico, pico_reading
 from mi_lib.recipes.pico import BASE, CHAT, Stage
 from mi_lib.recipes.pico_data import tokenizer
 from mi_lib.worlds import littletown
@@ -84,15 +84,19 @@ def lens_texts(mixtures: tuple[littletown.Mixture, ...]) -> tuple[torch.Tensor, 
     return padded([ids(words) for words in texts])
 
 
-def train_lens(model: TransformersModel, mixtures: tuple[littletown.Mixture, ...], file: Path) -> None:
-    """The tuned lens of chapter 04's explorer, in half precision like the network."""
+def train_lenses(model: TransformersModel, mixtures: tuple[littletown.Mixture, ...], file: Path) -> lens.TunedLens:
+    """The tuned lens of chapter 04, saved in half precision like the network. Returns its control: a bias alone."""
     tokens, mask = lens_texts(mixtures)
-    made = lens.train_tuned_lens(model, tokens, steps=LENS_STEPS, attention_mask=mask)
-    made.half().save(file)
+    lens.train_tuned_lens(model, tokens, steps=LENS_STEPS, attention_mask=mask).half().save(file)
+    return lens.train_tuned_lens(model, tokens, steps=LENS_STEPS, attention_mask=mask, bias_only=True)
+
+
+def lens_facts(model: TransformersModel, file: Path, shifted: lens.TunedLens) -> dict[str, Any]:
+    return pico_reading.measure(model, untrained(), lens.TunedLens.load(file), shifted)
 
 
 def curves(seed: int, stage: Stage) -> dict[str, list[Any]]:
-    """Training loss and held-out loss by kind of text. After an interruption a step may stand twice: the last counts."""
+    """Training loss and held-out loss by kind of text. Of a step that stands twice (interrupted), the last counts."""
     lines = {}
     for line in (pico.run_folder(stage, seed) / "log.jsonl").read_text().splitlines():
         entry = json.loads(line)
@@ -142,7 +146,8 @@ def ship(seed: int) -> None:
         name = f"step_{step:06d}"
         weights = pico.run_folder(BASE, seed) / "checkpoints" / f"{name}.safetensors"
         pico.write_folder(zoo.HERE / BASE.name / "checkpoints" / name, weights, pico.config())
-    train_lens(hooked(base), ("base",), zoo.HERE / BASE.name / "tuned_lens.safetensors")
-    train_lens(hooked(chat), ("base", "chat"), zoo.HERE / CHAT.name / "tuned_lens.safetensors")
+    file = zoo.HERE / CHAT.name / "tuned_lens.safetensors"
+    shifted = train_lenses(hooked(chat), ("base", "chat"), file)
     write_card(BASE, seed, base_checks(hooked(base)), {**sizes(base), "abilities": table})
-    write_card(CHAT, seed, chat_checks(hooked(chat)), sizes(chat))
+    reading = lens_facts(hooked(chat), file, shifted)
+    write_card(CHAT, seed, chat_checks(hooked(chat)), {**sizes(chat), "reading": reading})

@@ -83,6 +83,18 @@ def _subtracting(model: HookedModel) -> list[Check]:
     return checks.grokked(checks.shipped(name, model), checks.task_of(name), but=checks.NOT_OF_SUBTRACTION)
 
 
+def _pico_base(model: HookedModel) -> list[Check]:
+    from mi_lib.recipes.pico_card import base_checks
+
+    return base_checks(model)  # type: ignore[arg-type]
+
+
+def _pico(model: HookedModel) -> list[Check]:
+    from mi_lib.recipes.pico_card import chat_checks
+
+    return chat_checks(model)  # type: ignore[arg-type]
+
+
 CHECKS: dict[str, Callable[[HookedModel], list[Check]]] = {
     "induction-2l": _induction,
     "induction-1l": _control,
@@ -90,4 +102,6 @@ CHECKS: dict[str, Callable[[HookedModel], list[Check]]] = {
     "grokking-113-memorising": _memorising,
     "grokking-97-subtract": _subtracting,
     "repeats-gpt2": _repeats_gpt2,
+    "pico-base": _pico_base,
+    "pico": _pico,
 }

@@ -83,9 +83,10 @@ def replies(
     for at in range(0, len(order), batch):
         members = order[at : at + batch]
         tokens, mask = padded([ids(prompts[i]) for i in members], left=True)
+        room = min(longest, model.cfg.n_ctx - tokens.shape[1])  # ValueError of `generate` where a prompt leaves none
         with model.hooks(edits) if edits else nullcontext():
             out = model.hf.generate(  # type: ignore[operator, union-attr]
-                tokens, attention_mask=mask.long(), max_new_tokens=longest, do_sample=False, pad_token_id=PAD
+                tokens, attention_mask=mask.long(), max_new_tokens=room, do_sample=False, pad_token_id=PAD
             )
         for i, row in zip(members, out[:, tokens.shape[1] :].tolist(), strict=True):
             end = row.index(END) + 1 if END in row else len(row)

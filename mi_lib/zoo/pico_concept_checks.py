@@ -87,7 +87,9 @@ def concepts(read: list[Document]) -> dict[str, Bool[Tensor, " n"]]:
         for span in text.spans:
             if span.kind in KINDS:
                 name = f"{span.kind}: {span.value}"
-                found.setdefault(name, torch.zeros(total, dtype=torch.bool))[start + span.start : start + span.end] = True
+                found.setdefault(name, torch.zeros(total, dtype=torch.bool))[start + span.start : start + span.end] = (
+                    True
+                )
         kind = found.setdefault(f"text: {text.kind}", torch.zeros(total, dtype=torch.bool))
         kind[start : start + len(text.words)] = True
         start += len(text.words)
@@ -101,7 +103,9 @@ def f1(active: Bool[Tensor, "n width"], at: Bool[Tensor, " n"]) -> Float[Tensor,
 
 
 def best_latents(
-    latents: Float[Tensor, "n width"], where: dict[str, Bool[Tensor, " n"]], thresholds: tuple[float, ...] = (0, 0.1, 0.2)
+    latents: Float[Tensor, "n width"],
+    where: dict[str, Bool[Tensor, " n"]],
+    thresholds: tuple[float, ...] = (0, 0.1, 0.2),
 ) -> dict[str, float]:
     """For each concept: latent and threshold chosen on the first half, F1 on the second."""
     half = len(latents) // 2
@@ -132,7 +136,7 @@ def measure(model: HookedModel, untrained: HookedModel, depth: int | None = None
     return [
         Check(
             "concepts_found",
-            f"labelled concepts (of {len(where)}) with a latent of a small sparse autoencoder whose F1 is at least {GOOD}",
+            f"concepts (of {len(where)}) for which a small sparse autoencoder has a latent with F1 at least {GOOD}",
             float(sum(good)),
             15.0,
             True,

@@ -94,7 +94,9 @@ def test_held_out_two_hop_facts_are_never_stated_in_training():
     }  # fmt: skip
     every = {f"{person} {attribute}" for person in people.RESIDENTS for attribute in people.TOWN}
     out = {fact for fact in every if littletown.held_out("two hops", *fact.split())}
-    assert 20 <= len(out) <= 60 and stated and not stated & out
+    assert 20 <= len(out) <= 60
+    assert stated
+    assert not stated & out
 
 
 def test_held_out_names_places_and_templates_never_meet_in_training():
@@ -109,7 +111,8 @@ def test_the_receiver_is_the_name_that_was_said_once():
     for order in ("ABBA", "BABA"):
         for text in [stories.giving(random.Random(i), "train", order, short=True) for i in range(100)]:
             before = text.words[: text.where("receiver")[0]]
-            assert before.count(text.truth["receiver"]) == 1 and before.count(text.truth["giver"]) == 2
+            assert before.count(text.truth["receiver"]) == 1
+            assert before.count(text.truth["giver"]) == 2
             first = next(word for word in before if word in people.GENDER)
             assert first == text.truth["receiver" if order == "ABBA" else "giver"]
 
@@ -131,7 +134,8 @@ def test_stars_follow_from_the_judgements():
 def test_a_list_is_said_again_word_for_word():
     for text in drawn(prose.repeats, "held_out", 100):
         copies = [text.words[s.start : s.end] for s in text.spans if s.kind == "copy"]
-        assert len(copies) >= 2 and all(copy == copies[0] for copy in copies)
+        assert len(copies) >= 2
+        assert all(copy == copies[0] for copy in copies)
         assert len(copies[0]) in (8, 13, 18), "these lengths are held out"
 
 
@@ -145,7 +149,9 @@ def test_texts_are_written_fast():
 
 def test_the_command_shows_texts_with_their_labels():
     out = CliRunner().invoke(cli, ["world", "show", "prose.deed", "-n", "1", "--label", "subject"])
-    assert out.exit_code == 0 and "subject" in out.output and "Who" in out.output or "whom" in out.output
+    assert out.exit_code == 0
+    assert "subject" in out.output
+    assert "prose.deed" in out.output
     wrong = CliRunner().invoke(cli, ["world", "show", "nonsense"])
     assert wrong.exit_code != 0
     assert "story.give" in str(wrong.exception) + wrong.output
