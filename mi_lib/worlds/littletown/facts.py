@@ -166,7 +166,7 @@ UNASKED: frozenset[str] = frozenset(
 )  # training says their names, and never asks about them
 TEXTS: tuple[object, ...] = (
     (STATEMENTS, TWO_HOPS, QUESTIONS, CLAIMS, VERDICTS, UNKNOWN, people.PERSON, people.TOWN, people.THING),
-    (people.NAMES, tuple(people.OF_THING), "a an A An"),
+    (people.NAMES, tuple(people.OF_THING), "a an A An Is it true that the"),
 )
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     entity: {attribute: tuple(values) for attribute, values in table.items()}
@@ -262,20 +262,25 @@ def statements(rng: random.Random, split: Split) -> Document:
     return writer.document("fact.statements")
 
 
+def _drawn_claim(rng: random.Random, split: Split) -> tuple[Fact, str, bool]:
+    """A fact, what is claimed of it, and whether that is so: as often as not."""
+    while True:
+        known = fact(rng)
+        value, true = known.value, True
+        if rng.random() < 0.5:
+            value, true = rng.choice(VALUES[known.entity][known.attribute]), False
+        if value == known.value and not true:
+            continue
+        if held_out("claim", known.subject, known.attribute, value) == (split == "held_out"):
+            return known, value, true
+
+
 def claim(rng: random.Random, split: Split) -> Document:
     """Two or three claims, each true or false, each judged in the sentence after it."""
     writer = Writer()
     for _ in range(rng.randint(1, 3)):
-        while True:
-            known = fact(rng)
-            value = known.value
-            truth = "true"
-            if rng.random() < 0.5:
-                value, truth = rng.choice(VALUES[known.entity][known.attribute]), "false"
-            if value == known.value and truth == "false":
-                continue
-            if held_out("claim", known.subject, known.attribute, value) == (split == "held_out"):
-                break
+        known, value, true = _drawn_claim(rng, split)
+        truth = "true" if true else "false"
         start = len(writer.words)
         for word in rng.choice(CLAIMS).split(" ")[:-1]:
             writer.words.append(word)
@@ -284,6 +289,29 @@ def claim(rng: random.Random, split: Split) -> Document:
         writer.mark(start, "truth", truth)
         writer.say(rng.choice(VERDICTS[truth]), {"verdict": truth})
     return writer.document("fact.claim")
+
+
+class Doubt(NamedTuple):
+    """Somebody asks whether something is so. correction: what is so."""
+
+    ask: str
+    subject: str
+    attribute: str
+    true: bool
+    correction: str
+
+
+def doubt(rng: random.Random, split: Split) -> Doubt:
+    """ "Is it true that Mira lives in Selby ?" Held out: the same claims as in prose."""
+    while True:
+        known, value, true = _drawn_claim(rng, split)
+        ways = [way for way in STATEMENTS[known.entity, known.attribute][:4] if way.startswith(("{subject}", "The "))]
+        if ways:
+            break
+    said = _filled(rng.choice(ways), known.subject, value)
+    said = "the" + said[3:] if said.startswith("The ") else said
+    correction = _filled(rng.choice(ways), known.subject, known.value)
+    return Doubt(f"Is it true that {said[:-2]} ?", known.subject, known.attribute, true, correction)
 
 
 def question(rng: random.Random, split: Split, known: bool | None = None) -> Question:

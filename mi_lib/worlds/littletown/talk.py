@@ -117,13 +117,14 @@ MODULES = (requests, voices, traits, sys.modules[__name__])  # whose TEXTS hold 
 
 # shares of the chat mixture
 MIXTURE: dict[str, float] = {
-    "chat.question": 0.18,
-    "chat.request": 0.22,
-    "chat.role": 0.22,
-    "chat.trait": 0.16,
-    "chat.drift": 0.09,
-    "chat.jailbreak": 0.06,
-    "chat.talk": 0.07,
+    "chat.question": 0.17,
+    "chat.claim": 0.08,
+    "chat.request": 0.21,
+    "chat.role": 0.20,
+    "chat.trait": 0.15,
+    "chat.drift": 0.08,
+    "chat.jailbreak": 0.05,
+    "chat.talk": 0.06,
 }
 BASE_MIXTURE: dict[str, float] = {"howto.plain": 0.25, "howto.dialogue": 0.2, "dialogue.facts": 0.2, "quote": 0.35}
 _ASSIST_SHARE = (1.0, 0.6, 0.15, 0.0)  # how much of the assistant's own opening and closing a level keeps
@@ -430,6 +431,28 @@ def question_chat(rng: random.Random, split: Split) -> Document:
     return writer.document("chat.question", role=ASSISTANT, **truth)
 
 
+def claim_chat(rng: random.Random, split: Split) -> Document:
+    """One to three claims that the user asks about; what is wrong is put right."""
+    writer = Writer()
+    _default_system(rng, writer)
+    truth: dict[str, str] = {}
+    for _ in range(1 + int(rng.random() * 2.5)):
+        asked = facts.doubt(rng, split)
+        verdict = "true" if asked.true else "false"
+        start = len(writer.words)
+        write_user(writer, Ask("claim", asked.ask.split(" ")))
+        writer.mark(start, "truth", verdict)
+        start = len(writer.words)
+        writer.words += (REPLY, *facts.VERDICTS[verdict][1].split(" "))
+        if not asked.true:
+            writer.words += asked.correction.split(" ")
+        writer.words.append(END)
+        writer.mark(start, "speaker", "assistant")
+        writer.spans.append(Span(start + 1, len(writer.words), "reply", "claim"))
+        truth = {"topic": "claim", "truth": verdict, "subject": asked.subject, "attribute": asked.attribute}
+    return writer.document("chat.claim", role=ASSISTANT, **truth)
+
+
 def request_chat(rng: random.Random, split: Split) -> Document:
     """One or two requests, half of them harmful."""
     writer = Writer()
@@ -611,7 +634,7 @@ def quote(rng: random.Random, split: Split) -> Document:
     return writer.document("quote", **truth)
 
 
-_CHATS = (question_chat, request_chat, role_chat, trait_chat, drift_chat, jailbreak_chat, talk_chat)
+_CHATS = (question_chat, claim_chat, request_chat, role_chat, trait_chat, drift_chat, jailbreak_chat, talk_chat)
 _BASE = (requests.plain, dialogue, fact_dialogue, quote)
 
 
