@@ -114,6 +114,10 @@ def measure(
     elsewhere = model.cfg.n_layers - 1 if layer == 0 else 0
     return {
         "first_guess": {f"depth_{depth}": share for depth, share in enumerate(first_guess(plain, answers))},
+        "first_guess_tuned": {
+            f"depth_{depth}": share
+            for depth, share in enumerate(first_guess(lens.tuned_lens(model, tuned, tokens), answers))
+        },
         "first_guess_untrained": max(first_guess(lens.logit_lens(untrained, tokens), answers)),
         "kl_at_1": {name: value[1].mean().item() for name, value in divergences.items()},
         "kl_in_the_middle": {name: value[middle].mean().item() for name, value in divergences.items()},
