@@ -18,7 +18,7 @@ from mi_lib.course import index
 from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.worlds import repeats
 
-NAME = index.chapter("01").model[0]  # the chapter's model is named in chapter.toml, and nowhere else
+NAME, PICO = index.chapter("01").model  # the chapter's models are named in chapter.toml, and nowhere else
 SAMPLE_SEED = 2025
 
 
@@ -148,6 +148,15 @@ def operations() -> go.Figure:
         without.append(counter.get_total_flops() / 1e6)
     series = {"reading everything again": without, "with keys and values kept": with_cache}
     return plots.lines(range(1, n + 1), series, "What one more word costs", "length of the text", "million operations")
+
+
+def pico_speaks() -> go.Figure:
+    """The likeliest next words after the beginning of a sentence."""
+    pico = load(PICO)
+    probabilities = pico("Mira lives in")[0, -1].softmax(-1)
+    best = probabilities.topk(8)
+    words = pico.to_str_tokens(best.indices)
+    return plots.bars(dict(zip(words, best.values.tolist(), strict=True)), "Mira lives in …", "probability")
 
 
 def where_they_part() -> go.Figure:

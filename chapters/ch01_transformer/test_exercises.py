@@ -27,7 +27,7 @@ from mi_lib.course.grading import AnswerError, Handle, Wrong, expect, expect_clo
 from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.worlds import repeats
 
-NAME = index.chapter("01").model[0]  # the bundled network that this chapter builds again
+NAME, PICO = index.chapter("01").model  # the bundled networks that this chapter builds again
 
 
 def generator(seed: int) -> torch.Generator:
@@ -2101,9 +2101,9 @@ def test_every_activation_of_random_networks(answer):
 
 
 @functools.cache
-def bundled() -> tuple[dict[str, Tensor], int, Tensor, dict[str, Tensor]]:
-    """(weights, heads, tokens, activations) of the bundled network, on two sequences that say everything twice."""
-    model = mi_lib.load(NAME)
+def bundled(name: str = NAME) -> tuple[dict[str, Tensor], int, Tensor, dict[str, Tensor]]:
+    """(weights, heads, tokens, activations) of a bundled network, on two sequences that say everything twice."""
+    model = mi_lib.load(name)
     tokens = net_tokens(2, 8, 1, model.cfg.d_vocab).repeat(1, 2)
     return net_weights(model.hf), model.cfg.n_heads, tokens, read(model, tokens)
 
@@ -2113,6 +2113,13 @@ def test_every_activation_of_the_bundled_network(answer):
     """The trained network: every number inside of it, computed by yours."""
     weights, heads, tokens, want = bundled()
     check_activations(answer, tokens, weights, heads, want, NAME)
+
+
+@grades("01.14", weight=2)
+def test_every_activation_of_pico(answer):
+    """Pico, the language model of the later chapters: every number inside of it, computed by yours."""
+    weights, heads, tokens, want = bundled(PICO)
+    check_activations(answer, tokens, weights, heads, want, PICO)
 
 
 SABOTAGE = {  # a fault, and the name at which the two networks part

@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -106,6 +107,11 @@ class Stream:
         return batch
 
 
+def world() -> int:
+    """A checksum of the vocabulary: token ids mean nothing without it."""
+    return zlib.crc32("|".join(littletown.vocabulary()).encode())
+
+
 def learning_rate(stage: Stage, step: int) -> float:
     """A linear warm-up, then half a cosine down to a twentieth."""
     if step < stage.warm_up:
@@ -132,7 +138,9 @@ def start_model(stage: Stage, seed: int, made: GPT2Config) -> GPT2LMHeadModel:
 
 
 def load_weights(model: GPT2LMHeadModel, file: Path) -> GPT2LMHeadModel:
-    model.load_state_dict({k: v.float() for k, v in load_file(file).items()}, strict=False)
+    missing = model.load_state_dict({k: v.float() for k, v in load_file(file).items()}, strict=False)
+    assert not missing.unexpected_keys, f"{file} has weights that the network has no place for"
+    assert missing.missing_keys == ["lm_head.weight"], f"{file} lacks {missing.missing_keys}"
     model.tie_weights()
     return model
 
@@ -220,31 +228,36 @@ def train(stage: Stage, seed: int, made: GPT2Config, progress: Progress, stop_at
     stop_at: stop there as an interruption would (for tests).
     """
     folder = run_folder(stage, seed)
+    if (folder / "run.json").exists():
+        return folder
     folder.mkdir(parents=True, exist_ok=True)
     model = start_model(stage, seed, made)
     model.to(torch.device(device()))  # type: ignore[arg-type]
     model.train()
     optimizer = Optimizers(model, stage)
-    start, index, seconds, state_file = 0, 0, 0.0, folder / "state.pt"
+    start, index, seconds, mean, state_file = 0, 0, 0.0, 0.0, folder / "state.pt"
     if state_file.exists():
         state = torch.load(state_file, map_location=device())
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        start, index, seconds = state["step"], state["index"], state["seconds"]
+        if state["world"] != world():
+            raise ValueError(f"{state_file} belongs to another vocabulary; move {folder} away to begin anew")
+        start, index, seconds, mean = state["step"], state["index"], state["seconds"], state["mean"]
     stream, held_out = Stream(stage, seed, index), held_out_texts(stage)
     saved_at = {round(share * stage.steps) for share in stage.checkpoints}
     task = progress.add_task(f"{stage.name}, seed {seed}", total=stage.steps, completed=start)
-    began, mean = time.monotonic() - seconds, 0.0
+    began = time.monotonic() - seconds
     for step in range(start, stage.steps):
         if step % SAVE_EVERY == 0 and step > start:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-            torch.save(state | {"index": stream.index, "seconds": time.monotonic() - began}, folder / "state.part")
+            state |= {"index": stream.index, "seconds": time.monotonic() - began, "mean": mean, "world": world()}
+            torch.save(state, folder / "state.part")
             (folder / "state.part").replace(state_file)
         if step == stop_at:
             return folder
         if step in saved_at:
             save_weights(model, folder / "checkpoints" / f"step_{step:06d}.safetensors")
-        if step % RECORD_EVERY == 0:
+        if step % RECORD_EVERY == 0 and not step == start > 0:
             record(folder, model, held_out, step, stage, mean)
         loss = step_loss(model, stream.next())
         loss.backward()
