@@ -231,6 +231,120 @@ def matrix(
     return _style(figure, title, height=90 + 60 * len(row_names) + 80)
 
 
+def lens_table(
+    values: Any,
+    words: Sequence[Sequence[str]],
+    hovers: Sequence[Sequence[str]],
+    depths: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    scale_title: str,
+    low: float,
+    high: float,
+    best_is_low: bool = False,
+    ticks: Mapping[float, str] | None = None,
+    chosen: tuple[int, int] | None = None,
+) -> go.Figure:
+    """A word in every cell [depth pos], on a colour that says something about it; the lighter, the nearer to the best.
+
+    hovers: what is shown beside the pointer, with <br> between lines. low, high: the ends of the colour scale.
+    ticks: names for values of the scale. chosen: the cell (depth, pos) that gets a frame.
+
+    Plotly selects points of a scatter plot and no cells of a map. So a point that is not seen lies on every cell: a
+    click on a cell selects its point, whose x is the position and whose y is the depth.
+    """
+    numbers = _array(values)
+    places = [(depth, pos) for depth in range(len(depths)) for pos in range(len(columns))]
+    # Above the cells and at the left, where it is in view even if a long table is scrolled sideways.
+    scale: dict[str, Any] = {
+        "title": {"text": scale_title, "side": "top", "font": {"size": 13}},
+        "thickness": 10,
+        "orientation": "h",
+    }
+    scale |= {"x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom", "lenmode": "pixels", "len": 280}
+    if ticks is not None:
+        scale |= {"tickvals": list(ticks), "ticktext": list(ticks.values())}
+    bright = (numbers - low) / ((high - low) or 1.0)
+    bright = 1 - bright if best_is_low else bright
+    figure = go.Figure()
+    for letters, there in (("#ffffff", bright < 0.45), ("#101010", bright >= 0.45)):  # readable on any cell
+        figure.add_heatmap(
+            z=np.where(there, numbers, np.nan),
+            zmin=low,
+            zmax=high,
+            colorscale="Cividis",
+            reversescale=best_is_low,
+            colorbar=scale,
+            showscale=letters == "#ffffff",
+            text=np.where(there, np.array(words, dtype=object), ""),
+            texttemplate="%{text}",
+            textfont={"size": 12, "color": letters},
+            xgap=1,
+            ygap=1,
+            hoverinfo="skip",
+        )
+    unseen = {"marker": {"opacity": 0}}
+    figure.add_scatter(
+        x=[pos for _, pos in places],
+        y=[depth for depth, _ in places],
+        mode="markers",
+        marker={"symbol": "square", "size": 30, "opacity": 0},
+        selected=unseen,
+        unselected=unseen,
+        hovertext=[hovers[depth][pos] for depth, pos in places],
+        hovertemplate="%{hovertext}<extra></extra>",
+        hoverlabel={"align": "left"},
+        showlegend=False,
+    )
+    if chosen is not None:
+        depth, pos = chosen
+        edge = {"x0": pos - 0.5, "x1": pos + 0.5, "y0": depth - 0.5, "y1": depth + 0.5}
+        figure.add_shape(type="rect", line={"color": "#D55E00", "width": 3}, **edge)
+    figure.update_xaxes(
+        title={"text": "word that was read last, and its position", "standoff": 12},
+        automargin=True,  # long words stand slanted, and push the title down
+        tickvals=list(range(len(columns))),
+        ticktext=_positions(columns),
+        tickangle=-45,
+        showgrid=False,
+        zeroline=False,
+        range=[-0.5, len(columns) - 0.5],
+    )
+    figure.update_yaxes(
+        title="depth",
+        tickvals=list(range(len(depths))),
+        ticktext=list(depths),
+        showgrid=False,
+        zeroline=False,
+        range=[len(depths) - 0.5, -0.5],
+    )
+    figure = _style(figure, title, height=42 * len(depths) + 235)
+    figure.update_layout(margin={"t": 125, "r": 10})
+    return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
+
+
+def contributions(values: Mapping[str, float], title: str, x_title: str) -> go.Figure:
+    """What each part adds to a sum or takes from it: one bar each, in their order from top to bottom."""
+    numbers = list(values.values())
+    figure = go.Figure(
+        go.Bar(
+            x=numbers,
+            y=list(values),
+            orientation="h",
+            marker_color=[PALETTE[0] if number >= 0 else PALETTE[5] for number in numbers],
+            text=[f"{round(number, 2) + 0.0:+.2f}" for number in numbers],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x:+.3f}<extra></extra>",
+        )
+    )
+    most, least = max(0.0, *numbers), min(0.0, *numbers)
+    room = 0.2 * ((most - least) or 1.0)  # for the numbers beside the bars
+    figure.update_xaxes(title=x_title, gridcolor=_GRID, range=[least - room, most + room], zerolinecolor="#888888")
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    return _style(figure, title, height=26 * len(numbers) + 150)
+
+
 def _attention_map(values: np.ndarray, tokens: Sequence[str], scale: bool = True) -> go.Heatmap:
     rows = [[f"{tokens[q]} ({q}) looks at {tokens[k]} ({k})" for k in range(len(tokens))] for q in range(len(tokens))]
     return go.Heatmap(

@@ -97,6 +97,6 @@ def _next_logits(model: HookedModel, ids: list[int], past: Any, keep: bool) -> t
 def _one_row(tokens: Tensor | Sequence[int]) -> list[int]:
     row = torch.as_tensor(tokens)
     row = row[0] if row.ndim == 2 and len(row) == 1 else row
-    if row.ndim != 1 or row.is_floating_point():
+    if row.ndim != 1 or (len(row) and row.is_floating_point()):
         raise ValueError(f"stream goes on from one sequence of whole numbers [pos], not {tuple(row.shape)}")
     return row.tolist()

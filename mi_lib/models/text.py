@@ -25,14 +25,17 @@ def unknown_words(tokenizer: Any, text: str) -> list[str]:
     return list(dict.fromkeys(piece for piece in pieces if piece != tokenizer.unk_token))
 
 
-def nearest_words(tokenizer: Any, word: str, n: int = 3) -> list[str]:
-    """Up to n words of the vocabulary that are spelt much like this one, the nearest first; capitals do not count."""
+def nearest_words(tokenizer: Any, word: str, n: int = 3, alike: float = 0.6) -> list[str]:
+    """Up to n words of the vocabulary that are spelt much like this one, the nearest first; capitals do not count.
+
+    alike: from 0 to 1, how much of the letters must agree (`difflib.SequenceMatcher.ratio`).
+    """
     by_lower: dict[str, list[str]] = {}
     special = set(getattr(tokenizer, "all_special_tokens", ())) | {BOS}
     for known in tokenizer.get_vocab():
         if known not in special:
             by_lower.setdefault(known.lower(), []).append(known)
-    near = difflib.get_close_matches(word.lower(), by_lower, n)
+    near = difflib.get_close_matches(word.lower(), by_lower, n, alike)
     return [known for lower in near for known in sorted(by_lower[lower], key=lambda k: k[0] != word[0])][:n]
 
 

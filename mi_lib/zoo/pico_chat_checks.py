@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,16 +37,17 @@ RANDOM, RANDOM_PROMPTS = 10, 48  # random directions of the direction's norm, an
 FIRST_WORDS = 16  # every refusal of the world shows itself in its first ten words
 INDUCES, KL, DEPTH_SHARE = 0.5, 0.1, 0.8  # the paper's conditions: induces refusal, leaves the harmless alone, not late
 
-# A trait shows in a reply if its judge gives at least this. A plain reply of the world scores 0, one phrase in a reply
-# of 36 words (the longest that restyling fills) scores at least 0.14, and its usual reply of strength 3 above 0.8.
+# A trait shows in a reply if its judge gives at least this. The world's plain replies score 0, all of them; of its
+# replies of strength 1, 2 and 3 at least 95, 99 and 99.9 in a hundred score more. It is one own word in 33.
 SHOWS = 0.15
 TRAIT_PROMPTS = 60  # held-out prompts for each trait and condition; a third each questions, requests, small talk
 EXTRACTED, TRIED, GRADED = 48, 18, 36  # prompts a condition: for a vector, for choosing a layer, for monitoring
-COEFFICIENTS = (1.0, 1.5, 2.0, 3.0)
+COEFFICIENTS = (1.0, 1.5, 2.0, 2.5, 3.0)
+LONGEST = 72  # words of a reply; the world's longest have 66
 FLUENT = 0.9  # of a reply's word triples are the world's
 RANDOM_VECTORS = 3
 
-PER_ROLE = 6  # prompts for each role
+PER_ROLE = 12  # prompts for each role
 CONVERSATIONS = 40  # half by seekers, half by workers
 JAILBREAKS = 96  # of each kind
 
@@ -351,7 +352,7 @@ def trait_vectors(
 ) -> Float[Tensor, "depth d_model"]:
     """Mean of the raised replies in which the trait shows, minus mean of the replies without a prompt."""
     prompts = prompts_of(talk.trait_prompts(trait, 3, "train", EXTRACTED, seed=1))
-    said = replies(model, prompts)
+    said = replies(model, prompts, longest=LONGEST)
     showing = torch.tensor(shows(trait, said))
     means = reply_means(model, prompts, said)
     return means[showing if showing.any() else slice(None)].mean(0) - plain.mean(0)
@@ -363,11 +364,11 @@ def choose_steering(model: HookedModel, trait: str, vectors: Float[Tensor, "dept
     grid = [
         Steering(vectors[layer], layer, coefficient)
         for coefficient in COEFFICIENTS
-        for layer in range(2, model.cfg.n_layers - 1)
+        for layer in range(2, model.cfg.n_layers)
     ]
 
     def good(steering: Steering) -> float:
-        said = replies(model, asked, steering.edits(), longest=48)
+        said = replies(model, asked, steering.edits(), longest=LONGEST)
         return share([a and b for a, b in zip(shows(trait, said), fluent(said), strict=True)])
 
     return max(grid, key=good)  # the first of equals
@@ -377,13 +378,14 @@ def trait_checks(model: HookedModel, base: HookedModel | None = None) -> list[Ch
     asked = questions("train", EXTRACTED, seed=1)
     extracted = reply_means(model, asked, replies(model, asked))
     held_out = questions("held_out", TRAIT_PROMPTS, seed=0)
-    plain = replies(model, held_out)
+    plain = replies(model, held_out, longest=LONGEST)
     made = []
     for trait in traits.TRAITS:
-        steering = choose_steering(model, trait, trait_vectors(model, trait, extracted))
-        raised = replies(model, prompts_of(talk.trait_prompts(trait, 3, "held_out", TRAIT_PROMPTS)))
+        vectors = trait_vectors(model, trait, extracted)
+        steering = choose_steering(model, trait, vectors)
+        raised = replies(model, prompts_of(talk.trait_prompts(trait, 3, "held_out", TRAIT_PROMPTS)), longest=LONGEST)
         made += [*prompted(trait, plain, raised), *steered(model, trait, steering, held_out, plain)]
-        made.append(monitored(model, trait, steering))
+        made.append(monitored(model, trait, vectors))
     return made
 
 
@@ -406,7 +408,7 @@ def steered(
     model: HookedModel, trait: str, steering: Steering, asked: Sequence[Words], plain: Sequence[Words]
 ) -> list[Check]:
     """So does its vector, added at every position; random vectors of the same norm do not."""
-    said = replies(model, asked, steering.edits())
+    said = replies(model, asked, steering.edits(), longest=LONGEST)
     by_random = max(
         share(shows(trait, replies(model, asked[:GRADED], steering.edits(vector))))
         for vector in random_directions(steering.vector, RANDOM_VECTORS)
@@ -429,23 +431,43 @@ def pearson(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.corrcoef(x, y)[0, 1]) if x.std() and y.std() else 0.0
 
 
-def monitored(model: HookedModel, trait: str, steering: Steering) -> Check:
-    """Before the reply begins, the projection on the vector tells how strong the trait will be (Chen et al., §3.3)."""
-    prompts = questions("held_out", GRADED, seed=3)
+def graded(
+    model: HookedModel, trait: str, split: Split, each: int, seed: int
+) -> tuple[Float[Tensor, "row depth d_model"], np.ndarray]:
+    """Prompts without a system prompt and with those of strength 0 to 3: the stream at <|assistant|>, and how strongly
+    the reply shows the trait."""
+    prompts = questions(split, each, seed)
     for strength in range(4):
-        prompts += prompts_of(talk.trait_prompts(trait, strength, "held_out", GRADED, seed=3))
-    strengths = np.array([judges.trait(trait, words) for words in replies(model, prompts)])
-    states = torch.stack([row[steering.layer, -1] for row in residuals(model, prompts)])
-    projections = (states @ steering.vector / steering.vector.norm()).numpy()
+        prompts += prompts_of(talk.trait_prompts(trait, strength, split, each, seed))
+    states = torch.stack([row[:, -1] for row in residuals(model, prompts)])
+    return states, np.array([judges.trait(trait, words) for words in replies(model, prompts, longest=LONGEST)])
+
+
+def projections(states: Float[Tensor, "row depth d_model"], vectors: Float[Tensor, "depth d_model"]) -> np.ndarray:
+    """Of every row at every depth on the vector of that depth."""
+    units = vectors / vectors.norm(dim=-1, keepdim=True)
+    return torch.einsum("rld,ld->rl", states, units).numpy()
+
+
+def monitored(model: HookedModel, trait: str, vectors: Float[Tensor, "depth d_model"]) -> Check:
+    """Before the reply begins, the projection on the vector tells how strong the trait will be (Chen et al., §3.3).
+
+    The depth is the one that tells it best of training prompts.
+    """
+    states, scores = graded(model, trait, "train", TRIED, seed=4)
+    tried = projections(states, vectors)
+    depth = max(range(1, tried.shape[1]), key=lambda at: pearson(tried[:, at], scores))
+    states, scores = graded(model, trait, "held_out", GRADED, seed=3)
+    along = projections(states, vectors)[:, depth]
     rng = np.random.default_rng(0)
-    drawn = [pearson(projections[i], strengths[i]) for i in rng.integers(0, len(prompts), (1000, len(prompts)))]
+    drawn = [pearson(along[i], scores[i]) for i in rng.integers(0, len(scores), (1000, len(scores)))]
     return Check(
         f"trait_{trait}_monitored",
-        f"Pearson r of the projection at <|assistant|> with how {trait} the reply is; all strengths and none",
-        pearson(projections, strengths),
+        f"Pearson r of the projection at <|assistant|> (depth {depth}) with how {trait} the reply is; all strengths",
+        pearson(along, scores),
         0.75,
         True,
-        max(abs(pearson(projections, rng.permutation(strengths))) for _ in range(20)),
+        max(abs(pearson(along, rng.permutation(scores))) for _ in range(20)),
         "labels shuffled, the highest of twenty",
         *(float(np.quantile(drawn, q)) for q in (0.025, 0.975)),
     )
@@ -486,14 +508,22 @@ class Spoken(NamedTuple):
     said: list[Words]
 
 
+def spoken_to(name: str, split: Split, count: int, seed: int) -> list[Words]:
+    """Prompts to a role, or to the assistant: that has a system prompt too, so that only what it says differs.
+
+    Without one, its replies stand earlier in the text, and position would look like character.
+    """
+    cases = talk.role_prompts(name, split, count, seed)
+    if name != voices.ASSISTANT:
+        return prompts_of(cases)
+    ways = talk.DEFAULT_SYSTEMS
+    return [talk.prompt(case.user, ways[i // 3 % len(ways)]) for i, case in enumerate(cases)]
+
+
 def speak(model: HookedModel, split: Split, seed: int, each: int = PER_ROLE) -> Spoken:
-    names = [name for name in (*voices.ROLES, voices.ASSISTANT) for _ in range(each)]
-    prompts = [
-        case.words
-        for name in (*voices.ROLES, voices.ASSISTANT)
-        for case in talk.role_prompts(name, split, each, seed)
-    ]  # fmt: skip
-    return Spoken(names, prompts, replies(model, prompts))
+    everyone = (*voices.ROLES, voices.ASSISTANT)
+    prompts = [prompt for name in everyone for prompt in spoken_to(name, split, each, seed)]
+    return Spoken([name for name in everyone for _ in range(each)], prompts, replies(model, prompts))
 
 
 def axis_of(model: HookedModel, spoken: Spoken) -> Axis:
@@ -511,8 +541,9 @@ def untrained_like(model: HookedModel) -> HookedModel:
 
     from mi_lib.models.transformers_model import TransformersModel
 
+    config: Any = model.hf.config  # type: ignore[union-attr]
     torch.manual_seed(0)
-    return TransformersModel(GPT2LMHeadModel(model.hf.config).eval().requires_grad_(False))  # type: ignore[attr-defined]
+    return TransformersModel(GPT2LMHeadModel(config).eval().requires_grad_(False))
 
 
 def roles(model: HookedModel, base: HookedModel | None = None) -> list[Check]:
@@ -569,26 +600,35 @@ def converse(model: HookedModel, conversations: Sequence[talk.Conversation]) -> 
     return turns
 
 
-def drift(model: HookedModel, axis: Axis) -> list[Check]:
-    """From the first turn to the last: how far the replies fall along the axis, in lengths of the axis."""
+def falls_along(model: HookedModel, axis: Axis, conversations: Sequence[talk.Conversation]) -> np.ndarray:
+    """How far the replies of each conversation fall along the axis, from its first half to its second.
+
+    In lengths of the axis. By halves, because a worker asks for different things in odd turns and in even ones.
+    """
     depth = model.cfg.n_layers // 2
     direction = axis.at(depth) / axis.at(depth).norm() ** 2
-    conversations = talk.drift_conversations("held_out", CONVERSATIONS)
-    turns = converse(model, conversations)
-    first, last = (
+    along = [
         (reply_means(model, [p for p, _ in turn], [s for _, s in turn])[:, depth] @ direction).numpy()
-        for turn in (turns[0], turns[-1])
-    )
-    falls, seeker = first - last, np.array([c.seeker for c in conversations])
+        for turn in converse(model, conversations)
+    ]
+    half = len(along) // 2
+    return np.mean(along[:half], axis=0) - np.mean(along[half:], axis=0)
+
+
+def drift(model: HookedModel, axis: Axis) -> list[Check]:
+    """A seeker draws the assistant along the axis, a worker does not."""
+    conversations = talk.drift_conversations("held_out", CONVERSATIONS)
+    falls, seeker = falls_along(model, axis, conversations), np.array([c.seeker for c in conversations])
     rng = np.random.default_rng(0)
     return [
         mean_check(
-            "drift_seeker", "how far replies fall along the axis in a seeker's conversation, in lengths of the axis",
-            falls[seeker].tolist(), 0.5, True, float(falls[~seeker].mean()), "a worker's conversation",
+            "drift_seeker",
+            "how far replies fall along the axis in a seeker's conversation, half to half, in lengths of the axis",
+            falls[seeker].tolist(), 0.25, True, float(falls[~seeker].mean()), "a worker's conversation",
         ),
         mean_check(
             "drift_worker", "the same in a worker's conversation",
-            falls[~seeker].tolist(), 0.2, False, float(falls[seeker].mean()), "a seeker's conversation",
+            falls[~seeker].tolist(), 0.1, False, float(falls[seeker].mean()), "a seeker's conversation",
         ),
         Check(
             "drift_difference", "a seeker's mean fall minus a worker's, in standard deviations within the two groups",

@@ -96,10 +96,15 @@ def replies(
 
 @torch.no_grad()
 def residuals(
-    model: HookedModel, texts: Sequence[Sequence[str]], batch: int = 64
+    model: HookedModel, texts: Sequence[Sequence[str]], depths: Sequence[int] | None = None, batch: int = 64
 ) -> list[Float[Tensor, "depth pos d_model"]]:
-    """For each text the residual stream before every block and after the last; position p is word p − 1."""
-    names = [*(("resid_pre", layer) for layer in range(model.cfg.n_layers)), ("resid_post", model.cfg.n_layers - 1)]
+    """For each text the residual stream at these depths (all: before every block, and after the last one).
+
+    Position p is word p − 1.
+    """
+    last = model.cfg.n_layers
+    wanted = list(range(last + 1)) if depths is None else list(depths)
+    names = [("resid_post", last - 1) if depth == last else ("resid_pre", depth) for depth in wanted]
     found: list[Tensor] = []
     for at in range(0, len(texts), batch):
         rows = [ids(words) for words in texts[at : at + batch]]

@@ -7,13 +7,15 @@ figure is its F1 on the other half.
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mi_lib.models import HookedModel
 from mi_lib.worlds import littletown
-from mi_lib.worlds.littletown import Document
+from mi_lib.worlds.littletown import Document, people, prose
 from mi_lib.zoo.checks import Check
 from mi_lib.zoo.pico_common import residuals
 
@@ -21,12 +23,38 @@ WIDTH, ACTIVE, STEPS, BATCH = 768, 12, 1200, 512
 TEXTS_FOR_TRAINING, TEXTS_FOR_READING = 2000, 1200
 RAREST, COMMONEST = 0.002, 0.5  # of all positions: a concept must be rarer than one half, and not too rare to measure
 GOOD = 0.8
-# Kinds of label whose values are concepts ("topic: harbour"). Names of single people and things are left out.
-KINDS = (
-    "topic", "tense", "number", "attractor number", "sentiment", "negated", "truth", "verdict", "copy", "sense",
-    "attribute", "entity", "hops", "voice", "order", "asked", "place", "weather", "day", "state", "size", "deed",
-    "stars", "feeling", "speaker", "role", "trait", "harmful", "refused", "known",
-)  # fmt: skip
+KINDS = tuple(people.THING["kind"])
+# Labels of a sentence, a turn or a text that are concepts at every word of it.
+SPREAD = ("copy", "number", "speaker", "refused", "harmful", "voice", "truth", "verdict", "sense", "topic", "hops")
+LONGEST = 3  # words of a slot: "receiver", "place", "weather", … are concepts at their own words
+CLASSES: dict[str, frozenset[str]] = {
+    "a woman": frozenset(people.WOMEN),
+    "a man": frozenset(people.MEN),
+    "a resident": frozenset(people.RESIDENTS),
+    "a name": frozenset(people.NAMES),
+    "a town": frozenset(people.TOWNS),
+    "a river": frozenset(people.RIVERS),
+    "a mayor": frozenset(people.MAYORS),
+    "a trade": frozenset(people.TRADES),
+    "a hobby": frozenset(people.HOBBIES),
+    "a dish": frozenset(people.DISHES),
+    "a craft": frozenset(people.CRAFTS),
+    "a colour": frozenset(people.COLOURS),
+    "a number": frozenset(prose.NUMBERS),
+    "praise": frozenset(word for grade in (1, 2) for word in prose.GRADES[grade]),
+    "blame": frozenset(word for grade in (-1, -2) for word in prose.GRADES[grade]),
+    "a noun of many": frozenset(prose.NOUNS.values()),
+    "a form of be": frozenset(("is", "are", "was", "were")),
+    "a full stop": frozenset((".",)),
+    "a question mark": frozenset(("?",)),
+    **{f"a {kind}": frozenset(t for t, about in people.OF_THING.items() if about["kind"] == kind) for kind in KINDS},
+}
+
+
+_CLASSES_OF: dict[str, list[str]] = defaultdict(list)
+for _name, _members in CLASSES.items():
+    for _member in _members:
+        _CLASSES_OF[_member].append(_name)
 
 
 class TopK(nn.Module):
@@ -74,14 +102,14 @@ def texts(count: int, seed: int, split: littletown.Split, chat: bool) -> list[Do
 
 def activations(model: HookedModel, read: list[Document], depth: int) -> Float[Tensor, "n d_model"]:
     """All words of all texts, <|bos|> left out; scaled so that the mean squared length is 1."""
-    x = torch.cat([row[depth, 1:] for row in residuals(model, [text.words for text in read])])
+    x = torch.cat([row[0, 1:] for row in residuals(model, [text.words for text in read], [depth])])
     return x / x.pow(2).sum(-1).mean().sqrt()
 
 
 def concepts(read: list[Document]) -> dict[str, Bool[Tensor, " n"]]:
     """For each concept, at which words it holds; those that are too rare or too common are left out."""
     total = sum(len(text.words) for text in read)
-    found: dict[str, Bool[Tensor, " n"]] = {}
+    found: dict[str, Tensor] = defaultdict(lambda: torch.zeros(total, dtype=torch.bool))
     start = 0
     for text in read:
         for span in text.spans:
@@ -96,10 +124,10 @@ def concepts(read: list[Document]) -> dict[str, Bool[Tensor, " n"]]:
     return {name: at for name, at in sorted(found.items()) if RAREST <= at.float().mean() <= COMMONEST}
 
 
-def f1(active: Bool[Tensor, "n width"], at: Bool[Tensor, " n"]) -> Float[Tensor, " width"]:
-    """F1 of each latent's being active as a test for the concept."""
-    both = (active & at[:, None]).sum(0).float()
-    return 2 * both / (active.sum(0) + at.sum()).clamp(min=1)
+def f1(active: Bool[Tensor, "n width"], at: Bool[Tensor, "n concept"]) -> Float[Tensor, "width concept"]:
+    """F1 of each latent's being active as a test for each concept."""
+    both = active.float().T @ at.float()
+    return 2 * both / (active.sum(0)[:, None] + at.sum(0)).clamp(min=1)
 
 
 def best_latents(
@@ -108,16 +136,11 @@ def best_latents(
     thresholds: tuple[float, ...] = (0, 0.1, 0.2),
 ) -> dict[str, float]:
     """For each concept: latent and threshold chosen on the first half, F1 on the second."""
-    half = len(latents) // 2
-    scores: dict[str, float] = {}
-    for name, at in where.items():
-        chosen, best = (0, 0.0), -1.0
-        for threshold in thresholds:
-            score, latent = f1(latents[:half] > threshold, at[:half]).max(0)
-            if score > best:
-                best, chosen = score.item(), (int(latent), threshold)
-        scores[name] = f1(latents[half:, chosen[0], None] > chosen[1], at[half:])[0].item()
-    return scores
+    half, at = len(latents) // 2, torch.stack(list(where.values()), 1)
+    first = torch.stack([f1(latents[:half] > t, at[:half]) for t in thresholds])  # [threshold width concept]
+    second = torch.stack([f1(latents[half:] > t, at[half:]) for t in thresholds])
+    chosen = first.flatten(0, 1).argmax(0)
+    return dict(zip(where, second.flatten(0, 1)[chosen, torch.arange(len(where))].tolist(), strict=True))
 
 
 def measure(model: HookedModel, untrained: HookedModel, depth: int | None = None) -> list[Check]:

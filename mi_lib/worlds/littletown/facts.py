@@ -166,7 +166,7 @@ UNASKED: frozenset[str] = frozenset(
 )  # training says their names, and never asks about them
 TEXTS: tuple[object, ...] = (
     (STATEMENTS, TWO_HOPS, QUESTIONS, CLAIMS, VERDICTS, UNKNOWN, people.PERSON, people.TOWN, people.THING),
-    (people.NAMES, tuple(people.OF_THING), "a an A An Is it true that the"),
+    (people.NAMES, tuple(people.OF_THING), "a an A An Is it true right that the So is"),
 )
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     entity: {attribute: tuple(values) for attribute, values in table.items()}
@@ -292,17 +292,20 @@ def claim(rng: random.Random, split: Split) -> Document:
 
 
 class Doubt(NamedTuple):
-    """Somebody asks whether something is so. correction: what is so."""
+    """Somebody asks whether something is so. reply: the verdict and what is so."""
 
     ask: str
     subject: str
     attribute: str
     true: bool
-    correction: str
+    reply: str
 
 
 def doubt(rng: random.Random, split: Split) -> Doubt:
-    """ "Is it true that Mira lives in Selby ?" Held out: the same claims as in prose."""
+    """Asked whether it is *true*, the reply begins with the verdict; asked whether it is *right*, with the fact.
+
+    Held out: the same claims as in prose.
+    """
     while True:
         known, value, true = _drawn_claim(rng, split)
         ways = [way for way in STATEMENTS[known.entity, known.attribute][:4] if way.startswith(("{subject}", "The "))]
@@ -310,8 +313,14 @@ def doubt(rng: random.Random, split: Split) -> Doubt:
             break
     said = _filled(rng.choice(ways), known.subject, value)
     said = "the" + said[3:] if said.startswith("The ") else said
-    correction = _filled(rng.choice(ways), known.subject, known.value)
-    return Doubt(f"Is it true that {said[:-2]} ?", known.subject, known.attribute, true, correction)
+    fact_ = _filled(rng.choice(ways), known.subject, known.value)
+    judged = "right" if true else "wrong"
+    if rng.random() < 0.5:
+        reply = f"Yes , that is {judged} ." if true else f"No , that is {judged} . {fact_}"
+        return Doubt(f"Is it true that {said[:-2]} ?", known.subject, known.attribute, true, reply)
+    return Doubt(
+        f"Is it right that {said[:-2]} ?", known.subject, known.attribute, true, f"{fact_} So that is {judged} ."
+    )
 
 
 def question(rng: random.Random, split: Split, known: bool | None = None) -> Question:

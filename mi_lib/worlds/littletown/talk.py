@@ -117,10 +117,10 @@ MODULES = (requests, voices, traits, sys.modules[__name__])  # whose TEXTS hold 
 
 # shares of the chat mixture
 MIXTURE: dict[str, float] = {
-    "chat.question": 0.17,
-    "chat.claim": 0.08,
+    "chat.question": 0.16,
+    "chat.claim": 0.10,
     "chat.request": 0.21,
-    "chat.role": 0.20,
+    "chat.role": 0.19,
     "chat.trait": 0.15,
     "chat.drift": 0.08,
     "chat.jailbreak": 0.05,
@@ -443,10 +443,7 @@ def claim_chat(rng: random.Random, split: Split) -> Document:
         write_user(writer, Ask("claim", asked.ask.split(" ")))
         writer.mark(start, "truth", verdict)
         start = len(writer.words)
-        writer.words += (REPLY, *facts.VERDICTS[verdict][1].split(" "))
-        if not asked.true:
-            writer.words += asked.correction.split(" ")
-        writer.words.append(END)
+        writer.words += (REPLY, *asked.reply.split(" "), END)
         writer.mark(start, "speaker", "assistant")
         writer.spans.append(Span(start + 1, len(writer.words), "reply", "claim"))
         truth = {"topic": "claim", "truth": verdict, "subject": asked.subject, "attribute": asked.attribute}
