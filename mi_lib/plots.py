@@ -267,7 +267,7 @@ def lens_table(
     bright = (numbers - low) / ((high - low) or 1.0)
     bright = 1 - bright if best_is_low else bright
     figure = go.Figure()
-    for letters, there in (("#ffffff", bright < 0.45), ("#101010", bright >= 0.45)):  # readable on any cell
+    for letters, there in (("#ffffff", bright < 0.48), ("#101010", bright >= 0.48)):  # readable on any cell
         figure.add_heatmap(
             z=np.where(there, numbers, np.nan),
             zmin=low,
@@ -301,8 +301,7 @@ def lens_table(
         edge = {"x0": pos - 0.5, "x1": pos + 0.5, "y0": depth - 0.5, "y1": depth + 0.5}
         figure.add_shape(type="rect", line={"color": "#D55E00", "width": 3}, **edge)
     figure.update_xaxes(
-        title={"text": "word that was read last, and its position", "standoff": 12},
-        automargin=True,  # long words stand slanted, and push the title down
+        title={"text": "word that was read last, and its position", "standoff": 50},  # room for slanted words
         tickvals=list(range(len(columns))),
         ticktext=_positions(columns),
         tickangle=-45,
@@ -318,8 +317,8 @@ def lens_table(
         zeroline=False,
         range=[len(depths) - 0.5, -0.5],
     )
-    figure = _style(figure, title, height=42 * len(depths) + 235)
-    figure.update_layout(margin={"t": 125, "r": 10})
+    figure = _style(figure, title, height=42 * len(depths) + 275)
+    figure.update_layout(margin={"t": 125, "r": 10, "b": 110})
     return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
 
 

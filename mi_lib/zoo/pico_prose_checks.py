@@ -17,7 +17,7 @@ from mi_lib.worlds.littletown import Document, Writer, facts, people, prose, sto
 from mi_lib.zoo.checks import Check
 from mi_lib.zoo.pico_common import ids, logits_of, mean_check, token
 
-TEXTS = 400  # held-out texts a check
+TEXTS = 300  # held-out texts a check
 
 
 def measure(model: HookedModel, untrained: HookedModel) -> list[Check]:

@@ -238,9 +238,11 @@ STAGE_CALLS = ("hark", "lo", "verily", "alas", "behold", "forsooth")
 STAGE_OPENERS = ("Hark !", "Lo !", "Alas !", "Behold !")
 _STAGE_SHARE = (0.0, 0.2, 0.6, 0.95)  # of the words that have a stage form, by level
 _OWN_SHARE = (0.9, 0.9, 0.95, 1.0)
-_CALL_SHARE = (0.45, 0.55, 0.65, 0.7)  # of the clause ends that get a phrase
+# Shares by level, of the clause ends that get a phrase, and of the replies that get an opener. In a quotation everybody
+# sounds much like himself; as an assistant, a role near to it says most things as the assistant would.
+_QUOTED = ((0.45, 0.55, 0.65, 0.7), (0.5, 0.6, 0.7, 0.8))
+_PLAYED = ((0.22, 0.4, 0.6, 0.75), (0.25, 0.5, 0.75, 0.9))
 _STAGE_CALL_SHARE = (0.0, 0.05, 0.15, 0.25)
-_OPENER_SHARE = (0.5, 0.6, 0.7, 0.8)
 LONG = 36  # words; a longer reply gets no more phrases
 _BREAKS = frozenset((".", ",", "?", "!"))
 
@@ -294,6 +296,7 @@ class Role:
     level: int
     refuses: bool
     style: Style
+    quoted: Style  # in a story
     life: Phrases
     words: frozenset[str]  # all that its phrases are made of
 
@@ -305,19 +308,22 @@ def _role(name: str, row: tuple[int, bool, str, str, str, str, str, str], level:
         swaps = {word: (_STAGE_SHARE[level], ((stage,),)) for word, stage in STAGE.items()}
     swaps["good"] = (_OWN_SHARE[level], ((row[2],),))
     swaps["slowly"] = (_OWN_SHARE[level], ((row[3],),))
-    style = Style(
-        name,
-        swaps,
-        split_words(row[4]),
-        _CALL_SHARE[level],
-        split_words(row[5]),
-        _OPENER_SHARE[level],
-        split_words(row[6]),
-        _OPENER_SHARE[level] - 0.2,
-        _STAGE_CALL_SHARE[level],
+    played, quoted = (
+        Style(
+            name,
+            swaps,
+            split_words(row[4]),
+            calls[level],
+            split_words(row[5]),
+            openers[level],
+            split_words(row[6]),
+            openers[level] - 0.2,
+            _STAGE_CALL_SHARE[level],
+        )
+        for calls, openers in (_PLAYED, _QUOTED)
     )
     words = frozenset(words_of(row[2:7])) - {"|"}
-    return Role(name, level, row[1], style, split_words(row[7]), words)
+    return Role(name, level, row[1], played, quoted, split_words(row[7]), words)
 
 
 ROLES: dict[str, Role] = {name: _role(name, row) for name, row in _TABLE.items()}
