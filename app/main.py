@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app import chapter_page, common, explore_grokking, explorer, home  # noqa: E402 - needs the line above
+from app import chapter_page, chat, common, explore_grokking, explore_lens, explorer, home  # noqa: E402 - needs the line above
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 
@@ -27,6 +27,8 @@ PAGES = [
     st.Page(chapter_page.show, title="Chapter", url_path="chapter", icon=":material/menu_book:"),
     st.Page(explorer.show, title="Explore induction", url_path="explore", icon=":material/biotech:"),
     st.Page(explore_grokking.show, title="Explore grokking", url_path="explore-grokking", icon=":material/waves:"),
+    st.Page(explore_lens.show, title="Explore lenses", url_path="explore-lens", icon=":material/center_focus_weak:"),
+    st.Page(chat.show, title="Talk to Pico", url_path="chat", icon=":material/chat:"),
 ]
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(PAGES)
