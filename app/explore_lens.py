@@ -1,0 +1,374 @@
+"""Play with lenses: what would the network say if it stopped after each block, and who wrote that?"""
+
+from __future__ import annotations
+
+import math
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+import streamlit as st
+import torch
+from jaxtyping import Float, Int
+from safetensors import SafetensorError
+from torch import Tensor
+
+from app.chat import bundled, name_unknown, open_model
+from mi_lib import lens, plots, zoo
+from mi_lib.lens import TunedLens
+from mi_lib.models import HookedModel, LoadError
+
+MODEL = "pico"  # a bundled name, or a folder
+TUNED = "tuned_lens.safetensors"  # beside the network's weights
+EXAMPLES = {
+    "A home": "The home of Mira is in",
+    "A river, by way of a town": "The river of the town where Mira lives is the",
+    "A story": "After Alec and Dean had been at the station, Alec gave a kettle to",
+    "A question in a chat": "<|user|> Where does Mira live? <|end|><|assistant|> Mira lives in",
+}
+FIRST = EXAMPLES["A home"]
+WIDEST = 40  # words in the table
+COLOURS = {
+    "probability": "probability of the first guess",
+    "entropy": "entropy of the guess",
+    "kl": "KL divergence to the final guess",
+    "word": "probability of one word",
+    "rank": "rank of one word",
+}
+SAID = {
+    "probability": "The lighter a cell, the more probability its first guess has.",
+    "entropy": "Entropy says how undecided the guess is, in nats. 0 is certain. The lighter, the surer.",
+    "kl": "The KL divergence says how far a guess is from the final one, in nats. The lighter, the nearer.",
+    "word": "The lighter a cell, the more probability the word has there.",
+    "rank": "Rank 1 is the first guess. The lighter a cell, the better the word's rank.",
+}
+
+
+class Reading(NamedTuple):
+    """A text and what the lens reads in it. words: as they are shown; logits at every depth."""
+
+    tokens: Int[Tensor, "1 pos"]
+    words: list[str]
+    logits: Float[Tensor, "depth pos d_vocab"]
+
+
+def show() -> None:
+    st.title("Explore lenses")
+    st.write(
+        "Pico reads a text through six blocks, one after another. After each block we can already ask for its guess of "
+        "the next word. A lens is this question. Watch where a guess appears, and ask who wrote it."
+    )
+    if not bundled(MODEL):
+        return
+    try:
+        model = open_model(MODEL)
+        tokens = _text(model)
+        if tokens is None or not _predicted(model):
+            return
+        _page(model, tokens)
+    except (LoadError, OSError, JSONDecodeError, KeyError) as error:
+        st.error(f"Pico cannot be shown: {error}")
+
+
+# --- before the table ---------------------------------------------------------------------------------------------
+
+
+def _text(model: HookedModel) -> Int[Tensor, "1 pos"] | None:
+    """The text to read, or None if it cannot be read yet."""
+    with st.container(border=True):
+        st.session_state.setdefault("lens-text", FIRST)
+        text = st.text_input("A text of Littletown, without its next word", key="lens-text", max_chars=600)
+        with st.container(horizontal=True):
+            for name, example in EXAMPLES.items():
+                st.button(name, key=f"lens-{name}", on_click=_set, args=("lens-text", example))
+    if not text.strip():
+        st.info("Type at least one word.")
+        return None
+    if name_unknown(model.tokenizer, text, "lens-text"):
+        return None
+    tokens = model.to_tokens(text)
+    if tokens.shape[1] > WIDEST:
+        st.warning(f"The table has room for {WIDEST} words and marks. This text has {tokens.shape[1]}.")
+        return None
+    return tokens
+
+
+def _guesses(n_layers: int) -> dict[str, range]:
+    """What can be predicted, and the depths that each prediction means."""
+    pairs = {f"after block {i} or {i + 1}": range(i, i + 2) for i in range(1, n_layers, 2)}
+    return {"at the embedding, before any block": range(1)} | pairs
+
+
+def _predicted(model: HookedModel) -> bool:
+    """Ask before anything is shown. Whether the reader has answered, or goes on without."""
+    if st.session_state.get("lens-guess") or st.session_state.get("lens-anyway"):
+        return True
+    with st.container(border=True):
+        st.markdown(f"**Predict.** “{FIRST}” ends before the name of a town.")
+        st.markdown("At which depth do you expect the town's name to appear?")
+        guess = st.radio("Your prediction", list(_guesses(model.cfg.n_layers)), index=None)
+        st.button(
+            "That is my prediction", on_click=_set, args=("lens-guess", guess), disabled=guess is None, type="primary"
+        )
+    st.button("Go on without a prediction", on_click=_set, args=("lens-anyway", True), type="tertiary")
+    return False
+
+
+def _set(key: str, value: Any) -> None:
+    st.session_state[key] = value
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
+    tuned = _choose_lens()
+    read = lens.logit_lens(model, tokens) if tuned is None else lens.tuned_lens(model, tuned, tokens)
+    words = [_name(word) for word in model.to_str_tokens(tokens[0])]
+    reading = Reading(tokens, words, read[:, 0])
+    _verdict(model, reading)
+    colour: str = st.selectbox("Colour", list(COLOURS), format_func=COLOURS.__getitem__)
+    word = _choose_word(model, reading) if colour in ("word", "rank") else None
+    st.write(
+        "Each row is a depth. The first row is the embedding: no block has worked yet. The last row is what Pico "
+        "really answers. Each column is a place in the text. A cell names the first guess for the **next** word. "
+        "It is bold where the text really goes on so."
+    )
+    st.caption(
+        f"{SAID[colour]} Point at a cell for its five likeliest words. Click it to see below who wrote its guess."
+    )
+    _keep_place(model, reading)
+    figure = _table(model, reading, colour, word)
+    wide = 170 + 62 * len(words)  # a long text is scrolled sideways and not squeezed
+    st.html(
+        f"<style>.st-key-lens-table {{ overflow-x: auto }} .st-key-lens-table > div {{ min-width: {wide}px }}</style>"
+    )
+    with st.container(key="lens-table"):
+        st.plotly_chart(
+            figure,
+            width="stretch",
+            key="lens-map",
+            on_select=_clicked,
+            selection_mode="points",
+            config={"displayModeBar": False},
+        )
+    st.caption("The answer is in the last column. If the table is wider than your window, scroll it sideways.")
+    _cell(model, reading, tuned)
+
+
+def _choose_lens() -> TunedLens | None:
+    """The tuned lens if the reader wants it and it is there; None for the logit lens."""
+    folder = zoo.folder(MODEL) if MODEL in zoo.names() else Path(MODEL)
+    there = (folder / TUNED).is_file()
+    help_ = (
+        "The tuned lens first moves what a block has written to where the last step expects it. "
+        "That move was trained for each depth."
+    )
+    wanted = st.toggle("Tuned lens instead of logit lens", disabled=not there, help=help_)
+    if not there:
+        st.caption(f"The tuned lens cannot be chosen: its file {TUNED} is not in the network's folder.")
+        return None
+    return _tuned(str(folder / TUNED)) if wanted else None
+
+
+@st.cache_resource(max_entries=4)
+def _tuned(path: str) -> TunedLens:
+    try:
+        return TunedLens.load(path)
+    except (ValueError, KeyError, SafetensorError) as error:
+        raise LoadError(f"the tuned lens cannot be read ({error}); restore {path}") from None
+
+
+def _depths(model: HookedModel) -> list[str]:
+    return ["embedding", *(f"after block {i}" for i in range(1, model.cfg.n_layers + 1))]
+
+
+def _verdict(model: HookedModel, reading: Reading) -> None:
+    """Where the answer appears, and what was predicted."""
+    first = reading.logits[:, -1].argmax(-1)
+    right = (first == first[-1]).tolist()
+    since = max((depth + 1 for depth, same in enumerate(right) if not same), default=0)
+    p = reading.logits[-1, -1].softmax(-1).max().item()
+    word, last = _words(model, [int(first[-1])])[0], model.cfg.n_layers
+    where = (
+        "at every depth" if since == 0 else f"from block {since} on" if since < last else "only after the last block"
+    )
+    st.markdown(f"At the end of the text Pico's answer is **{word}** ({p:.0%}). It is the first guess {where}.")
+    guess = st.session_state.get("lens-guess")
+    if guess and st.session_state["lens-text"].strip() == FIRST:
+        meant = _guesses(last)[guess]
+        st.markdown(f"You predicted: {guess}. {'So it is.' if since in meant else _missed(since < meant[0])}")
+
+
+def _missed(earlier: bool) -> str:
+    return f"It came {'earlier' if earlier else 'later'}. What could be the reason?"
+
+
+def _choose_word(model: HookedModel, reading: Reading) -> int:
+    answer = int(reading.logits[-1, -1].argmax())
+    names = _words(model, range(model.cfg.d_vocab))
+    return int(st.selectbox("Word", range(len(names)), index=answer, format_func=names.__getitem__))
+
+
+def _colours(
+    logits: Float[Tensor, "depth pos d_vocab"], colour: str, word: int | None
+) -> tuple[Tensor, dict[str, Any]]:
+    """What the cells are coloured by, and how the scale is to be drawn."""
+    if colour == "entropy":
+        return lens.entropy(logits), {"low": 0, "high": math.log(logits.shape[-1]), "best_is_low": True}
+    if colour == "kl":
+        values = lens.kl_to_final(logits)
+        return values, {"low": 0, "high": max(1.0, values.max().item()), "best_is_low": True}
+    if colour == "rank":
+        ticks = {math.log10(place): f"{place:,}" for place in (1, 3, 10, 30, 100, 300, 1000)}
+        values = (lens.rank(logits, word or 0) + 1).log10()
+        return values, {"low": 0, "high": math.log10(logits.shape[-1]), "best_is_low": True, "ticks": ticks}
+    probabilities = logits.softmax(-1)
+    values = probabilities[..., word] if colour == "word" and word is not None else probabilities.max(-1).values
+    return values, {"low": 0, "high": 1}
+
+
+def _table(model: HookedModel, reading: Reading, colour: str, word: int | None) -> go.Figure:
+    logits, words = reading.logits, reading.words
+    best = logits.softmax(-1).topk(5)
+    entropies, divergences = lens.entropy(logits), lens.kl_to_final(logits)
+    depths = _depths(model)
+    said = "" if word is None else f"“{_words(model, [word])[0]}”"
+    cells, hovers = [], []
+    for depth, name in enumerate(depths):
+        row, told = [], []
+        for pos, read in enumerate(words):
+            names = _words(model, best.indices[depth, pos].tolist())
+            goes_on = pos + 1 < len(words) and names[0] == words[pos + 1]
+            row.append(f"<b>{names[0]}</b>" if goes_on else names[0])
+            lines = [f"<b>{name}</b>, having read “{read}”"]
+            lines += [f"{p:6.1%}  {w}" for w, p in zip(names, best.values[depth, pos].tolist(), strict=True)]
+            if word is not None:
+                p, place = logits[depth, pos].softmax(-1)[word].item(), int(lens.rank(logits[depth, pos], word)) + 1
+                lines.append(f"{said}: {p:.1%}, rank {place:,}")
+            lines.append(f"entropy {entropies[depth, pos]:.2f} nats, KL to final {divergences[depth, pos]:.2f} nats")
+            told.append("<br>".join(lines))
+        cells.append(row)
+        hovers.append(told)
+    values, scale = _colours(logits, colour, word)
+    scale_title = {
+        "entropy": "entropy of the guess (nats)",
+        "kl": "KL divergence to the final guess (nats)",
+        "rank": f"rank of {said}",
+        "word": f"probability of {said}",
+    }.get(colour, "probability of the first guess")
+    return plots.lens_table(
+        values,
+        cells,
+        hovers,
+        depths,
+        words,
+        "First guess at every depth",
+        scale_title,
+        chosen=(st.session_state["lens-depth"], st.session_state["lens-pos"]),
+        **scale,
+    )
+
+
+def _words(model: HookedModel, tokens: Any) -> list[str]:
+    return [_name(word) for word in model.to_str_tokens(torch.as_tensor(list(tokens)))]
+
+
+def _name(token: str) -> str:
+    """Marks such as <|bos|> would be read as HTML by the figure."""
+    return token.replace("<|bos|>", "⟨start⟩").replace("<|", "⟨").replace("|>", "⟩")
+
+
+# --- one cell -----------------------------------------------------------------------------------------------------
+
+
+def _keep_place(model: HookedModel, reading: Reading) -> None:
+    """Which cell is looked at: with a new text, the answer."""
+    text = reading.tokens[0].tolist()
+    if st.session_state.get("lens-seen") != text:
+        st.session_state.update({"lens-seen": text, "lens-depth": model.cfg.n_layers, "lens-pos": len(text) - 1})
+
+
+def _clicked() -> None:
+    points = st.session_state["lens-map"]["selection"]["points"]
+    if points:
+        st.session_state.update({"lens-depth": round(points[0]["y"]), "lens-pos": round(points[0]["x"])})
+
+
+def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None:
+    st.subheader("Who wrote this guess?", divider="gray")
+    left, right = st.columns(2)
+    depths = _depths(model)
+    depth = left.selectbox("Depth", range(len(depths)), format_func=depths.__getitem__, key="lens-depth")
+    labels = [f"{word} ({i})" for i, word in enumerate(reading.words)]
+    pos = right.selectbox("Having read", range(len(labels)), format_func=labels.__getitem__, key="lens-pos")
+    at_cell = reading.logits[depth, pos]
+    token = int(at_cell.argmax())
+    word = _words(model, [token])[0]
+    above = (at_cell[token] - at_cell.mean()).item()
+    st.markdown(
+        f"The first guess here is **{word}**. Its logit is {above:.2f} above the mean of all words. Up to this depth, "
+        "every part of Pico has added something to that number, or taken something from it:"
+    )
+    parts = contributions(model, reading.tokens, token, depth, pos, tuned)
+    title = f"What makes “{word}” {depths[depth]}" if depth else f"What makes “{word}” at the embedding"
+    figure = plots.contributions(parts, title, "added to the logit (logits)")
+    st.plotly_chart(figure, width="stretch", key="lens-parts", config={"displaylogo": False})
+    st.caption(
+        f"Together {sum(parts.values()):.2f}. The final norm divides by the scale that the sum of all parts has."
+    )
+    if depth == 0:
+        st.info("No block has worked yet, so no head has written anything.")
+        return
+    of_heads = contributions(model, reading.tokens, token, depth, pos, tuned, heads=True)
+    grid = [[of_heads[f"head {layer}.{head}"] for head in range(model.cfg.n_heads)] for layer in range(depth)]
+    figure = plots.matrix(
+        grid,
+        [f"block {layer + 1}" for layer in range(depth)],
+        [f"{head}" for head in range(model.cfg.n_heads)],
+        f"What each head adds to “{word}” (logits)",
+        "head",
+        "block",
+    ).update_xaxes(type="category", dtick=1)
+    st.plotly_chart(figure, width="stretch", key="lens-heads", config={"displaylogo": False})
+    st.caption("Code counts layers from 0: head 2 of block 4 is head 3.2 there.")
+
+
+def contributions(
+    model: HookedModel,
+    tokens: Int[Tensor, "1 pos"],
+    token: int,
+    depth: int,
+    position: int,
+    tuned: TunedLens | None = None,
+    heads: bool = False,
+) -> dict[str, float]:
+    """What each part adds to the token's logit above the mean logit, read by a lens at this depth and position.
+
+    As `lens.direct_logit_attribution`, with the parts that have written before this depth and the final norm held at
+    the scale of their sum. A tuned lens is linear but for its bias, so it moves every part by itself.
+    """
+    with torch.no_grad():
+        names, found = lens.decompose(model, tokens, position, heads)
+        kept = [i for i, name in enumerate(names) if _layer(name) < depth]
+        names, parts = [names[i] if heads else _plainly(names[i]) for i in kept], found[kept, 0]
+        if tuned is not None and depth < model.cfg.n_layers:
+            parts = torch.cat([parts + parts @ tuned.A[depth].mT, tuned.b[depth][None]])
+            names.append("bias of the tuned lens")
+        norm = lens.frozen_norm(model, parts.sum(0))
+        direction, bias = lens.logit_direction(model, token)
+        values = dict(zip(names, (norm.linear(parts) @ direction).tolist(), strict=True))
+        values["bias of the final norm"] = (norm.bias @ direction).item()
+        return values | ({"bias of the logits": bias.item()} if model.b_U is not None else {})
+
+
+def _layer(name: str) -> int:
+    """ "attn 3", "head 3.1", "b_O 3", "mlp 3" → 3; embeddings come before every layer."""
+    return int(name.split()[1].split(".")[0]) if " " in name else -1
+
+
+def _plainly(name: str) -> str:
+    kind, _, layer = name.partition(" ")
+    said = {"embed": "embedding of the word", "pos_embed": "its position", "attn": "attention", "mlp": "MLP"}[kind]
+    return f"{said}, block {int(layer) + 1}" if layer else said
