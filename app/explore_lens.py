@@ -96,7 +96,7 @@ def _text(model: HookedModel) -> Int[Tensor, "1 pos"] | None:
 
 def _guesses(n_layers: int) -> dict[str, range]:
     """What can be predicted, and the depths that each prediction means."""
-    pairs = {f"after block {i} or {i + 1}": range(i, i + 2) for i in range(1, n_layers, 2)}
+    pairs = {f"after block {i - 1} or {i}": range(i, i + 2) for i in range(1, n_layers, 2)}
     return {"at the embedding, before any block": range(1)} | pairs
 
 
@@ -181,7 +181,7 @@ def _tuned(path: str) -> TunedLens:
 
 
 def _depths(model: HookedModel) -> list[str]:
-    return ["embedding", *(f"after block {i}" for i in range(1, model.cfg.n_layers + 1))]
+    return ["embedding", *(f"after block {i}" for i in range(model.cfg.n_layers))]
 
 
 def _verdict(model: HookedModel, reading: Reading) -> None:
@@ -192,7 +192,11 @@ def _verdict(model: HookedModel, reading: Reading) -> None:
     p = reading.logits[-1, -1].softmax(-1).max().item()
     word, last = _words(model, [int(first[-1])])[0], model.cfg.n_layers
     where = (
-        "at every depth" if since == 0 else f"from block {since} on" if since < last else "only after the last block"
+        "at every depth"
+        if since == 0
+        else f"from block {since - 1} on"
+        if since < last
+        else "only after the last block"
     )
     st.markdown(f"At the end of the text Pico's answer is **{word}** ({p:.0%}). It is the first guess {where}.")
     guess = st.session_state.get("lens-guess")
@@ -325,14 +329,14 @@ def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None
     grid = [[of_heads[f"head {layer}.{head}"] for head in range(model.cfg.n_heads)] for layer in range(depth)]
     figure = plots.matrix(
         grid,
-        [f"block {layer + 1}" for layer in range(depth)],
+        [f"block {layer}" for layer in range(depth)],
         [f"{head}" for head in range(model.cfg.n_heads)],
         f"What each head adds to “{word}” (logits)",
         "head",
         "block",
     ).update_xaxes(type="category", dtick=1)
     st.plotly_chart(figure, width="stretch", key="lens-heads", config={"displaylogo": False})
-    st.caption("Code counts layers from 0: head 2 of block 4 is head 3.2 there.")
+    st.caption("Blocks and heads are counted from 0, as in code: the first block is block 0.")
 
 
 def contributions(
@@ -371,4 +375,4 @@ def _layer(name: str) -> int:
 def _plainly(name: str) -> str:
     kind, _, layer = name.partition(" ")
     said = {"embed": "embedding of the word", "pos_embed": "its position", "attn": "attention", "mlp": "MLP"}[kind]
-    return f"{said}, block {int(layer) + 1}" if layer else said
+    return f"{said}, block {int(layer)}" if layer else said

@@ -52,16 +52,24 @@ def _words(person: str = PERSON) -> list[str]:
 def first_guesses() -> go.Figure:
     """The likeliest word at each depth and position, for one sentence."""
     logits = lens.logit_lens(_model(), reading.prompt(PERSON, SENTENCE))[:, 0]  # [depth pos vocab]
-    best = logits.softmax(-1).max(-1)
+    probabilities = logits.softmax(-1)
+    best = probabilities.topk(5)
     vocabulary = littletown.vocabulary()
-    return plots.word_table(
-        best.values,
-        [[vocabulary[i] for i in row] for row in best.indices.tolist()],
+    names = [[[vocabulary[i] for i in cell] for cell in row] for row in best.indices.tolist()]
+    hovers = [
+        ["<br>".join(f"{w} {p:.0%}" for w, p in zip(*cell, strict=True)) for cell in zip(*row, strict=True)]
+        for row in zip(names, best.values.tolist(), strict=True)
+    ]
+    return plots.lens_table(
+        best.values[..., 0],
+        [[cell[0] for cell in row] for row in names],
+        hovers,
         _depths(),
         _words(),
         "The first guess at every depth",
-        "what it has read up to here",
         "probability of the first guess",
+        0,
+        1,
     )
 
 

@@ -187,9 +187,9 @@ def test_chat_without_its_network_is_one_sentence(monkeypatch):
 def test_the_lens_page_asks_before_it_shows(model):
     app = page("explore_lens")
     assert not app.get("plotly_chart")
-    app.radio[0].set_value("after block 1 or 2").run()
+    app.radio[0].set_value("after block 0 or 1").run()
     press(app, "That is my prediction")
-    assert "You predicted: after block 1 or 2." in words(app)
+    assert "You predicted: after block 0 or 1." in words(app)
     assert len(app.get("plotly_chart")) == 3
 
 
