@@ -62,13 +62,17 @@ def saved_steps(seed: int, stage: Stage) -> list[int]:
 
 
 def abilities(seed: int) -> dict[str, list[float]]:
-    """How each ability of prose grew: its share at every checkpoint of base, and at the end."""
+    """How each ability of prose grew: its share at every checkpoint of base, and at the end. Measured once."""
+    done = pico.run_folder(BASE, seed) / "abilities.json"
+    if done.exists():
+        return json.loads(done.read_text())
     steps: list[int | None] = [*saved_steps(seed, BASE), None]
     table: dict[str, list[float]] = {"step": [BASE.steps if step is None else step for step in steps]}
     control = untrained()
     for step in steps:
         for check in pico_prose_checks.measure(hooked(pico.load_run(BASE, seed, step)), control):
             table.setdefault(check.name, []).append(round(check.value, 4))
+    done.write_text(json.dumps(table))
     return table
 
 

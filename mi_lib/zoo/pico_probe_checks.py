@@ -161,59 +161,62 @@ def _verbs(split: Split, count: int, seed: int) -> list[tuple[list[str], int, in
     return found
 
 
-def _swap(direction: Float[Tensor, " d"], middle: float) -> Callable[[Tensor, Hook], Tensor]:
-    """Mirror the last position's component along a unit direction at `middle`: what said "one" says "many"."""
+def _mirror(x: Float[Tensor, "n d"], many: Int[Tensor, " n"]) -> Callable[[Tensor, Hook], Tensor]:
+    """Mirror the last position along the difference of the two classes' means: what said "one" now says "many"."""
+    means = torch.stack([x[many == 0].mean(0), x[many == 1].mean(0)])
+    unit, middle = (means[1] - means[0]) / (means[1] - means[0]).norm(), means.mean(0)
 
     def edit(value: Tensor, hook: Hook) -> Tensor:
         value = value.clone()
-        along = value[:, -1] @ direction
-        value[:, -1] += (2 * (middle - along))[:, None] * direction
+        value[:, -1] -= 2 * ((value[:, -1] - middle) @ unit)[:, None] * unit
         return value
 
     return edit
 
 
-def used_or_not(model: HookedModel, depth: int | None = None) -> list[Check]:
-    """At the verb, both nouns' numbers can be read; mirroring the noun's turns the verb, the nearer noun's does not."""
+def used_or_not(model: HookedModel) -> list[Check]:
+    """At the verb, both nouns' numbers can be read; mirroring the noun's turns the verb, the nearer noun's does not.
+
+    The depth is the one at which mirroring the noun's own number turns most verbs, on texts of the training split.
+    """
     fitted, read = _verbs("train", FITTED, 22), _verbs("held_out", READ, 23)
     states = [torch.stack([r[:, -1] for r in residuals(model, [v[0] for v in group])], 1) for group in (fitted, read)]
-    best_share, best = -1.0, 0
-    for at in range(1, model.cfg.n_layers):
-        labels = [torch.tensor([v[2] for v in group]) for group in (fitted, read)]
-        share = (Probe(states[0][at], labels[0], 2)(states[1][at]) == labels[1]).float().mean().item()
-        if share > best_share:
-            best_share, best = share, at
-    best = depth or best
-    turned, right = {}, {}
-    for which, name in ((1, "noun"), (2, "nearer noun")):
-        labels = [torch.tensor([v[which] for v in group]) for group in (fitted, read)]
-        x = states[0][best]
-        right[name] = (Probe(x, labels[0], 2)(states[1][best]) == labels[1]).tolist()
-        probe = Probe(x, labels[0], 2)
-        direction = (probe.weights[:, 1] - probe.weights[:, 0]).float()
-        direction = direction / direction.norm()
-        along = x @ direction
-        middle = (along[labels[0] == 1].mean() + along[labels[0] == 0].mean()).item() / 2
-        turned[name] = _turned(model, read, best, _swap(direction, middle))
-    control = float(np.mean(turned["noun"]))
+    own, nearer = (torch.tensor([v[which] for v in fitted]) for which in (1, 2))
+    depths = range(1, model.cfg.n_layers)
+    shares = [np.mean(_turned(model, fitted[:80], depth, _mirror(states[0][depth], own))) for depth in depths]
+    depth = depths[int(np.argmax(shares))]
+    x = states[0][depth]
+    right = Probe(x, nearer, 2)(states[1][depth]) == torch.tensor([v[2] for v in read])
+    turned_own = _turned(model, read, depth, _mirror(x, own))
+    turned_nearer = _turned(model, read, depth, _mirror(x, nearer))
+    where = f"at the verb (depth {depth})"
     return [
         mean_check(
             "unused_decodable",
-            f"the nearer noun's number, read by a linear probe at the verb (depth {best})",
-            right["nearer noun"],
+            f"the nearer noun's number, read by a linear probe {where}",
+            right.tolist(),
             0.95,
             True,
-            0.5,
-            "guessing one of two",
+            max(float(np.mean([v[2] for v in read])), 1 - float(np.mean([v[2] for v in read]))),
+            "always guessing the commoner number",
         ),
         mean_check(
             "unused_unchanged",
-            "share of verbs that change between one and many when the nearer noun's number is mirrored there",
-            turned["nearer noun"],
+            f"share of verbs that change between one and many when the nearer noun's number is mirrored {where}",
+            turned_nearer,
             0.05,
             False,
-            control,
+            float(np.mean(turned_own)),
             "the noun's own number mirrored at the same place",
+        ),
+        mean_check(
+            "used_changed",
+            f"share of verbs that change when the noun's own number is mirrored {where}",
+            turned_own,
+            0.9,
+            True,
+            float(np.mean(turned_nearer)),
+            "the nearer noun's number mirrored at the same place",
         ),
     ]
 
@@ -221,13 +224,13 @@ def used_or_not(model: HookedModel, depth: int | None = None) -> list[Check]:
 def _turned(
     model: HookedModel, read: list[tuple[list[str], int, int, str]], depth: int, edit: Callable[[Tensor, Hook], Tensor]
 ) -> list[bool]:
-    """Whether the edit changes which form of the verb is likelier."""
+    """Whether the edit changes which form of the verb is likelier. (One text at a time: the edit is at its end.)"""
     changed = []
-    for words, _, _, verb in read[:300]:
-        one, many = ("is", "are") if verb in ("is", "are") else ("was", "were")
+    for words, _, _, verb in read[:200]:
+        one, many = (token(be) for be in (("is", "are") if verb in ("is", "are") else ("was", "were")))
         before = logits_of(model, [words])[0][-1]
         after = logits_of(model, [words], [(("resid_pre", depth), edit)])[0][-1]
-        changed.append(bool((before[token(one)] > before[token(many)]) != (after[token(one)] > after[token(many)])))
+        changed.append(bool((before[one] > before[many]) != (after[one] > after[many])))
     return changed
 
 
