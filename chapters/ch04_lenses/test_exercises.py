@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import mi_lib
+from mi_lib import lens
 from mi_lib.course.grading import expect, expect_close, expect_equal, grades
 from mi_lib.models import HookedModel, Transformer, TransformerConfig
+from mi_lib.recipes import pico_reading as reading
 
 # layers, heads, d_head, neurons, a bias of the unembedding, sequences, positions, seed
 SHAPES = ((2, 3, 4, 12, True, 3, 6, 0), (3, 2, 5, 9, False, 2, 4, 1), (1, 4, 3, 7, True, 4, 5, 2))
@@ -1471,3 +1473,30 @@ def test_the_answer_is_swapped(answer):
                     ),
                 },
             )
+
+
+@functools.cache
+def pico_pairs() -> tuple[HookedModel, tuple[reading.Pair, ...]]:
+    """Pico, and pairs of sentences about two residents of Littletown."""
+    return mi_lib.load("pico"), tuple(reading.pairs(8, sentence=reading.SENTENCES[1], seed=4))
+
+
+@grades("04.12", weight=2)
+def test_where_pico_recalls_a_town(answer):
+    """Pico itself: the head that brings the name, and what Pico says when that head brings another one."""
+    model, pairs = pico_pairs()
+    ratios = torch.stack(
+        [lens.head_patching(model, p.clean, p.corrupt, lens.logit_difference(p.right, p.wrong)) for p in pairs]
+    )
+    layer, head = divmod(int(ratios.mean(0).argmax()), model.cfg.n_heads)
+    got = answer.find_recall(model, [tuple(pair) for pair in pairs])
+    expect(isinstance(got, tuple | list) and len(got) == 2, "Return a pair: (layer, head).")
+    expect_equal([int(n) for n in got], [layer, head], "the head that brings the name in Pico")
+    for pair in pairs[:4]:
+        expect_close(
+            answer.swap_answer(model, pair.clean, pair.corrupt, layer, head),
+            with_z(model, pair.clean, pair.corrupt, layer, head, -1),
+            f"Pico's logits with head {layer}.{head} swapped",
+            axes="d_vocab",
+            atol=1e-3,
+        )
