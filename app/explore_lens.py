@@ -339,6 +339,15 @@ def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None
     st.caption("Blocks and heads are counted from 0, as in code: the first block is block 0.")
 
 
+PARTS = {
+    "embed": "embedding of the word",
+    "pos_embed": "its position",
+    "lens bias": "bias of the tuned lens",
+    "norm bias": "bias of the final norm",
+    "b_U": "bias of the logits",
+}
+
+
 def contributions(
     model: HookedModel,
     tokens: Int[Tensor, "1 pos"],
@@ -348,31 +357,16 @@ def contributions(
     tuned: TunedLens | None = None,
     heads: bool = False,
 ) -> dict[str, float]:
-    """What each part adds to the token's logit above the mean logit, read by a lens at this depth and position.
-
-    As `lens.direct_logit_attribution`, with the parts that have written before this depth and the final norm held at
-    the scale of their sum. A tuned lens is linear but for its bias, so it moves every part by itself.
-    """
-    with torch.no_grad():
-        names, found = lens.decompose(model, tokens, position, heads)
-        kept = [i for i, name in enumerate(names) if _layer(name) < depth]
-        names, parts = [names[i] if heads else _plainly(names[i]) for i in kept], found[kept, 0]
-        if tuned is not None and depth < model.cfg.n_layers:
-            parts = torch.cat([parts + parts @ tuned.A[depth].mT, tuned.b[depth][None]])
-            names.append("bias of the tuned lens")
-        norm = lens.frozen_norm(model, parts.sum(0))
-        direction, bias = lens.logit_direction(model, token)
-        values = dict(zip(names, (norm.linear(parts) @ direction).tolist(), strict=True))
-        values["bias of the final norm"] = (norm.bias @ direction).item()
-        return values | ({"bias of the logits": bias.item()} if model.b_U is not None else {})
-
-
-def _layer(name: str) -> int:
-    """ "attn 3", "head 3.1", "b_O 3", "mlp 3" → 3; embeddings come before every layer."""
-    return int(name.split()[1].split(".")[0]) if " " in name else -1
+    """What each part adds to the token's logit (`lens.lens_attribution`), with names for people unless for `heads`."""
+    found = lens.lens_attribution(model, tokens, token, depth, position=position, tuned=tuned, heads=heads)
+    values = dict(zip(found.names, found.values[:, 0].tolist(), strict=True))
+    if model.b_U is None:
+        del values["b_U"]
+    return {name if name.startswith(("head", "b_O")) else _plainly(name): value for name, value in values.items()}
 
 
 def _plainly(name: str) -> str:
     kind, _, layer = name.partition(" ")
-    said = {"embed": "embedding of the word", "pos_embed": "its position", "attn": "attention", "mlp": "MLP"}[kind]
-    return f"{said}, block {int(layer)}" if layer else said
+    if kind in ("attn", "mlp"):
+        return f"{'attention' if kind == 'attn' else 'MLP'}, block {layer}"
+    return PARTS[name]

@@ -350,6 +350,41 @@ def direct_logit_attribution(
         return Contributions([*names, "norm bias", "b_U"], values)
 
 
+def lens_attribution(
+    model: HookedModel,
+    tokens: Input,
+    token: int,
+    depth: int,
+    *,
+    position: int = -1,
+    tuned: TunedLens | None = None,
+    heads: bool = False,
+) -> Contributions:
+    """The logit of `token` above the mean logit, as a lens reads it at this depth, as a sum over its writers.
+
+    As `direct_logit_attribution`, with the parts that have written before this depth, and the final norm held at the
+    scale of their sum. A tuned lens is linear but for its bias ("lens bias"), so it translates every part by itself.
+    """
+    with torch.no_grad():
+        names, found = decompose(model, tokens, position, heads)
+        kept = [i for i, name in enumerate(names) if _layer_of(name) < depth]
+        names, parts = [names[i] for i in kept], found[kept]
+        if tuned is not None and depth < model.cfg.n_layers:
+            parts = torch.cat([parts + parts @ tuned.A[depth].mT, tuned.b[depth].expand_as(parts[:1])])
+            names.append("lens bias")
+        direction, bias = logit_direction(model, token)
+        norm = frozen_norm(model, parts.sum(0))
+        values = (norm.linear(parts) * direction).sum(-1)
+        constants = [(norm.bias * direction).sum(-1), bias]
+        values = torch.cat([values, *(c.expand_as(values[0])[None] for c in constants)])
+        return Contributions([*names, "norm bias", "b_U"], values)
+
+
+def _layer_of(name: str) -> int:
+    """ "attn 3", "head 3.1", "b_O 3", "mlp 3" → 3; embeddings come before every layer."""
+    return int(name.split()[1].split(".")[0]) if " " in name else -1
+
+
 def neuron_attribution(
     model: HookedModel, tokens: Input, layer: int, right: Token, wrong: Token | None = None, *, position: int = -1
 ) -> Contributions:
