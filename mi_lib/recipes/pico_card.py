@@ -126,6 +126,7 @@ def sizes(model: GPT2LMHeadModel) -> dict[str, Any]:
 def write_card(stage: Stage, seed: int, checks: list[Check], facts: dict[str, Any]) -> None:
     run = json.loads((pico.run_folder(stage, seed) / "run.json").read_text())
     passed = sum(check.passed for check in checks)
+    short = [check.name for check in checks if not check.passed]
     cards.write(
         zoo.HERE / stage.name,
         title=stage.name,
@@ -135,8 +136,9 @@ def write_card(stage: Stage, seed: int, checks: list[Check], facts: dict[str, An
         recipe={**run["recipe"], "steps": run["steps"]},
         by_seed=[{"seed": seed, "seconds": run["seconds"], "checks": checks}],
         curves=curves(seed, stage),
-        facts={"seeds_wanted": 1, "documents": run["documents"], **facts},
-        words=f"{passed} of {len(checks)} checks hold, measured on combinations that training left out.",
+        facts={"seeds_wanted": 1, "documents": run["documents"], "falls_short": short, **facts},
+        words=f"{passed} of {len(checks)} checks hold, measured on combinations that training left out. "
+        + (f"What falls short: {', '.join(short)}." if short else ""),
     )
 
 
