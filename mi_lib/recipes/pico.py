@@ -54,7 +54,7 @@ class Stage:
 
 
 BASE = Stage("pico-base", tokens=9_000_000, learning_rate=3e-3, mixture="base")
-CHAT = Stage("pico", tokens=6_000_000, learning_rate=2e-3, mixture="chat", prose=0.3)
+CHAT = Stage("pico", tokens=5_500_000, learning_rate=1.2e-3, mixture="chat", prose=0.3)
 STAGES = {"base": BASE, "chat": CHAT}
 SAVE_EVERY, RECORD_EVERY = 150, 100
 

@@ -30,7 +30,7 @@ def test_texts_are_the_same_on_every_machine():
     assert zlib.crc32("\n".join(texts).encode()) == CHECKSUM, "the world changed: Pico must be trained anew"
 
 
-CHECKSUM = 1079394698
+CHECKSUM = 3316267651
 
 
 @pytest.mark.parametrize("mixture", ["base", "chat"])

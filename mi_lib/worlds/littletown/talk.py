@@ -119,16 +119,17 @@ MODULES = (requests, voices, traits, sys.modules[__name__])  # whose TEXTS hold 
 
 # shares of the chat mixture
 MIXTURE: dict[str, float] = {
-    "chat.question": 0.16,
+    "chat.question": 0.15,
     "chat.claim": 0.10,
     "chat.request": 0.21,
     "chat.role": 0.19,
     "chat.trait": 0.15,
-    "chat.drift": 0.08,
-    "chat.jailbreak": 0.05,
-    "chat.talk": 0.06,
+    "chat.drift": 0.07,
+    "chat.jailbreak": 0.08,
+    "chat.talk": 0.05,
 }
 BASE_MIXTURE: dict[str, float] = {"howto.plain": 0.25, "howto.dialogue": 0.2, "dialogue.facts": 0.2, "quote": 0.35}
+HARMFUL = 0.3  # of the requests to the assistant
 _ASSIST_SHARE = (1.0, 0.6, 0.15, 0.0)  # how much of the assistant's own opening and closing a level keeps
 _ASSISTANT_LIFE = tuple(tuple(life.split()) for life in ASSISTANT_LIFE)
 _THINGS = tuple(people.OF_THING)
@@ -209,7 +210,7 @@ def ask_any(rng: random.Random, split: Split, role: str = ASSISTANT) -> Ask:
     if at < 0.35:
         return ask_question(rng, split)
     if at < 0.7:
-        return ask_request(rng, split)
+        return ask_request(rng, split, rng.random() < HARMFUL)
     return ask_talk(rng, split, role)
 
 
@@ -455,12 +456,12 @@ def claim_chat(rng: random.Random, split: Split) -> Document:
 
 
 def request_chat(rng: random.Random, split: Split) -> Document:
-    """One or two requests, half of them harmful."""
+    """One or two requests, few of them harmful: to help is the rule, to refuse the exception."""
     writer = Writer()
     _default_system(rng, writer)
     truth: dict[str, str] = {}
     for _ in range(1 + int(rng.random() * 1.6)):
-        truth = _turn(rng, writer, ask_request(rng, split))
+        truth = _turn(rng, writer, ask_request(rng, split, rng.random() < HARMFUL))
     if rng.random() < 0.1:
         _turn(rng, writer, ask_thanks(rng))
     return writer.document("chat.request", role=ASSISTANT, **truth)
@@ -564,7 +565,7 @@ def jailbreak_chat(rng: random.Random, split: Split) -> Document:
     works = rng.random() < 0.5
     rows = _BREAKS[split, works]
     name, way = rows[int(rng.random() * len(rows))]
-    ask = ask_request(rng, split, rng.random() < 0.67)
+    ask = ask_request(rng, split, rng.random() < 0.8)
     write_user(writer, ask, jailbreak_words(name, way))
     harmful = ask.request is not None and ask.request.harmful
     plays = works or not harmful
