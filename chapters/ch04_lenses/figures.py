@@ -81,16 +81,16 @@ def answer_by_depth() -> go.Figure:
         "Pico, tuned lens": reading.first_guess(lens.tuned_lens(_model(), _tuned(), tokens), answers),
         "an untrained network": reading.first_guess(lens.logit_lens(_untrained(), tokens), answers),
     }
-    return plots.grouped_bars(_depths(), series, "When is the town the first guess?", "", "share of residents (0 to 1)")
+    return plots.grouped_bars(_depths(), series, "When is the town the first guess?", "", "share of residents")
 
 
 def divergence_by_depth() -> go.Figure:
-    """KL to the final prediction on prose, for both lenses."""
+    """KL to the final prediction on prose, for both lenses, from depth 1 on (at the embedding it is far off)."""
     tokens = torch.tensor([_ids(text) for text in _texts()])
     plain = lens.kl_to_final(lens.logit_lens(_model(), tokens))[:, :, 1:].mean((1, 2))
     tuned = lens.kl_to_final(lens.tuned_lens(_model(), _tuned(), tokens))[:, :, 1:].mean((1, 2))
-    series = {"logit lens": plain.tolist(), "tuned lens": tuned.tolist()}
-    return plots.grouped_bars(_depths(), series, "How far from the final prediction?", "", "KL (nats)")
+    series = {"logit lens": plain[1:].tolist(), "tuned lens": tuned[1:].tolist()}
+    return plots.grouped_bars(_depths()[1:], series, "How far from the final prediction?", "", "KL (nats)")
 
 
 def _texts() -> list[list[str]]:
@@ -117,7 +117,7 @@ def who_wrote() -> go.Figure:
     """Mean contribution of every component to the logit of the town against another."""
     parts = lens.direct_logit_attribution(_model(), *_against())
     values = dict(zip(parts.names, parts.values.mean(1).tolist(), strict=True))
-    return plots.bars(values, "Who wrote the town?", "logit of the town − another town")
+    return plots.bars(values, "Who wrote the town? (its logit minus that of another town)", "difference of logits")
 
 
 def who_wrote_heads() -> go.Figure:
@@ -157,5 +157,5 @@ def attention_or_mlp() -> go.Figure:
     series = {"attention": seen["attn_out"][:, -1].tolist(), "MLP": seen["mlp_out"][:, -1].tolist()}
     return plots.grouped_bars(
         [f"block {layer}" for layer in range(_model().cfg.n_layers)], series,
-        "Patched at the last position alone", "", "share of the answer that comes back",
+        "Patched at the last position alone", "", "share that comes back",
     )  # fmt: skip
