@@ -19,7 +19,10 @@ from mi_lib.models import HookedModel
 # %% [04.1] A guess after every layer
 
 
-def residual_stream(model: HookedModel, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "depth batch pos d_model"]:
+def residual_stream(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+) -> Float[Tensor, "depth batch pos d_model"]:
     """The residual stream at every depth: before each block, and after the last one.
 
     That is n_layers + 1 depths. The sites are ("resid_pre", LAYER) and, for the last
@@ -28,7 +31,10 @@ def residual_stream(model: HookedModel, tokens: Int[Tensor, "batch pos"]) -> Flo
     raise NotImplementedError("Exercise 04.1 is waiting for your answer.")
 
 
-def logit_lens(model: HookedModel, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "depth batch pos d_vocab"]:
+def logit_lens(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+) -> Float[Tensor, "depth batch pos d_vocab"]:
     """The logits that the model would give if it stopped at each depth.
 
     What the model does after its last block is done at every depth: the final norm,
@@ -41,7 +47,9 @@ def logit_lens(model: HookedModel, tokens: Int[Tensor, "batch pos"]) -> Float[Te
 
 
 def is_normalised(
-    x: Float[Tensor, "batch pos d_model"], weight: Float[Tensor, "d_model"], bias: Float[Tensor, "d_model"]
+    x: Float[Tensor, "batch pos d_model"],
+    weight: Float[Tensor, "d_model"],
+    bias: Float[Tensor, "d_model"],
 ) -> bool:
     """Whether x can have left a LayerNorm with this weight (gain) and bias.
 
@@ -53,7 +61,8 @@ def is_normalised(
 
 
 def lens_of_hidden_states(
-    model: HookedModel, hidden_states: list[Float[Tensor, "batch pos d_model"]]
+    model: HookedModel,
+    hidden_states: list[Float[Tensor, "batch pos d_model"]],
 ) -> Float[Tensor, "depth batch pos d_vocab"]:
     """The logit lens of hidden states that somebody else has collected.
 
@@ -71,7 +80,9 @@ def lens_of_hidden_states(
 # %% [04.3] How far from the answer?
 
 
-def kl_to_final(lens: Float[Tensor, "depth batch pos d_vocab"]) -> Float[Tensor, "depth batch pos"]:
+def kl_to_final(
+    lens: Float[Tensor, "depth batch pos d_vocab"],
+) -> Float[Tensor, "depth batch pos"]:
     """KL(final ‖ lens) = Σ p log(p / q) in nats, at every depth.
 
     p is the final prediction (the last depth), q the lens's. It says what it costs to
@@ -90,7 +101,8 @@ def entropy(logits: Float[Tensor, "... d_vocab"]) -> Float[Tensor, "..."]:
 
 
 def answer_rank(
-    lens: Float[Tensor, "depth batch pos d_vocab"], answer: Int[Tensor, "batch"]
+    lens: Float[Tensor, "depth batch pos d_vocab"],
+    answer: Int[Tensor, "batch"],
 ) -> Int[Tensor, "depth batch"]:
     """How many tokens have a larger logit than the answer, at the last position.
 
@@ -134,7 +146,11 @@ def lens_loss(lens: Float[Tensor, "depth batch pos d_vocab"]) -> Float[Tensor, "
 
 
 def train_tuned_lens(
-    model: HookedModel, tokens: Int[Tensor, "batch pos"], steps: int, lr: float, bias_only: bool = False
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    steps: int,
+    lr: float,
+    bias_only: bool = False,
 ) -> tuple[Float[Tensor, "layer d_model d_model"], Float[Tensor, "layer d_model"]]:
     """Train the translators of all layers at once, and return (A, b).
 
@@ -194,7 +210,10 @@ def to_logits(
 
 
 def layer_contributions(
-    model: HookedModel, tokens: Int[Tensor, "batch pos"], right: Int[Tensor, "batch"], wrong: Int[Tensor, "batch"]
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    right: Int[Tensor, "batch"],
+    wrong: Int[Tensor, "batch"],
 ) -> dict[str, Float[Tensor, "batch"]]:
     """logit[right] − logit[wrong] at the last position, as a sum over all that wrote to
     it.
@@ -214,7 +233,10 @@ def layer_contributions(
 
 
 def head_contributions(
-    model: HookedModel, tokens: Int[Tensor, "batch pos"], right: Int[Tensor, "batch"], wrong: Int[Tensor, "batch"]
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    right: Int[Tensor, "batch"],
+    wrong: Int[Tensor, "batch"],
 ) -> tuple[Float[Tensor, "batch layer head"], Float[Tensor, "batch layer"]]:
     """What each head adds to logit[right] − logit[wrong] at the last position, and what
     the biases b_O add.
@@ -271,7 +293,11 @@ def source_contributions(
 
 
 def patch_residual(
-    model: HookedModel, clean: Int[Tensor, "1 pos"], corrupt: Int[Tensor, "1 pos"], right: int, wrong: int
+    model: HookedModel,
+    clean: Int[Tensor, "1 pos"],
+    corrupt: Int[Tensor, "1 pos"],
+    right: int,
+    wrong: int,
 ) -> Float[Tensor, "layer pos"]:
     """Where the answer is, layer by layer and position by position.
 
@@ -306,7 +332,11 @@ def find_recall(
 
 
 def swap_answer(
-    model: HookedModel, tokens: Int[Tensor, "1 pos"], other: Int[Tensor, "1 pos"], layer: int, head: int
+    model: HookedModel,
+    tokens: Int[Tensor, "1 pos"],
+    other: Int[Tensor, "1 pos"],
+    layer: int,
+    head: int,
 ) -> Float[Tensor, "d_vocab"]:
     """The logits at the last position of `tokens`, if one head brings there what it
     would bring in the prompt `other`: its z at the last position is that of `other`.

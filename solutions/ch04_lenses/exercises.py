@@ -19,7 +19,10 @@ from mi_lib.models import HookedModel
 # %% [04.1] A guess after every layer
 
 
-def residual_stream(model: HookedModel, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "depth batch pos d_model"]:
+def residual_stream(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+) -> Float[Tensor, "depth batch pos d_model"]:
     """The residual stream at every depth: before each block, and after the last one.
 
     That is n_layers + 1 depths. The sites are ("resid_pre", LAYER) and, for the last
@@ -33,7 +36,10 @@ def residual_stream(model: HookedModel, tokens: Int[Tensor, "batch pos"]) -> Flo
     ### END SOLUTION
 
 
-def logit_lens(model: HookedModel, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "depth batch pos d_vocab"]:
+def logit_lens(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+) -> Float[Tensor, "depth batch pos d_vocab"]:
     """The logits that the model would give if it stopped at each depth.
 
     What the model does after its last block is done at every depth: the final norm,
@@ -48,7 +54,9 @@ def logit_lens(model: HookedModel, tokens: Int[Tensor, "batch pos"]) -> Float[Te
 
 
 def is_normalised(
-    x: Float[Tensor, "batch pos d_model"], weight: Float[Tensor, "d_model"], bias: Float[Tensor, "d_model"]
+    x: Float[Tensor, "batch pos d_model"],
+    weight: Float[Tensor, "d_model"],
+    bias: Float[Tensor, "d_model"],
 ) -> bool:
     """Whether x can have left a LayerNorm with this weight (gain) and bias.
 
@@ -64,7 +72,8 @@ def is_normalised(
 
 
 def lens_of_hidden_states(
-    model: HookedModel, hidden_states: list[Float[Tensor, "batch pos d_model"]]
+    model: HookedModel,
+    hidden_states: list[Float[Tensor, "batch pos d_model"]],
 ) -> Float[Tensor, "depth batch pos d_vocab"]:
     """The logit lens of hidden states that somebody else has collected.
 
@@ -88,7 +97,9 @@ def lens_of_hidden_states(
 # %% [04.3] How far from the answer?
 
 
-def kl_to_final(lens: Float[Tensor, "depth batch pos d_vocab"]) -> Float[Tensor, "depth batch pos"]:
+def kl_to_final(
+    lens: Float[Tensor, "depth batch pos d_vocab"],
+) -> Float[Tensor, "depth batch pos"]:
     """KL(final ‖ lens) = Σ p log(p / q) in nats, at every depth.
 
     p is the final prediction (the last depth), q the lens's. It says what it costs to
@@ -114,7 +125,8 @@ def entropy(logits: Float[Tensor, "... d_vocab"]) -> Float[Tensor, "..."]:
 
 
 def answer_rank(
-    lens: Float[Tensor, "depth batch pos d_vocab"], answer: Int[Tensor, "batch"]
+    lens: Float[Tensor, "depth batch pos d_vocab"],
+    answer: Int[Tensor, "batch"],
 ) -> Int[Tensor, "depth batch"]:
     """How many tokens have a larger logit than the answer, at the last position.
 
@@ -168,7 +180,11 @@ def lens_loss(lens: Float[Tensor, "depth batch pos d_vocab"]) -> Float[Tensor, "
 
 
 def train_tuned_lens(
-    model: HookedModel, tokens: Int[Tensor, "batch pos"], steps: int, lr: float, bias_only: bool = False
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    steps: int,
+    lr: float,
+    bias_only: bool = False,
 ) -> tuple[Float[Tensor, "layer d_model d_model"], Float[Tensor, "layer d_model"]]:
     """Train the translators of all layers at once, and return (A, b).
 
@@ -251,7 +267,10 @@ def to_logits(
 
 
 def layer_contributions(
-    model: HookedModel, tokens: Int[Tensor, "batch pos"], right: Int[Tensor, "batch"], wrong: Int[Tensor, "batch"]
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    right: Int[Tensor, "batch"],
+    wrong: Int[Tensor, "batch"],
 ) -> dict[str, Float[Tensor, "batch"]]:
     """logit[right] − logit[wrong] at the last position, as a sum over all that wrote to
     it.
@@ -284,7 +303,10 @@ def layer_contributions(
 
 
 def head_contributions(
-    model: HookedModel, tokens: Int[Tensor, "batch pos"], right: Int[Tensor, "batch"], wrong: Int[Tensor, "batch"]
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    right: Int[Tensor, "batch"],
+    wrong: Int[Tensor, "batch"],
 ) -> tuple[Float[Tensor, "batch layer head"], Float[Tensor, "batch layer"]]:
     """What each head adds to logit[right] − logit[wrong] at the last position, and what
     the biases b_O add.
@@ -369,7 +391,11 @@ def source_contributions(
 
 
 def patch_residual(
-    model: HookedModel, clean: Int[Tensor, "1 pos"], corrupt: Int[Tensor, "1 pos"], right: int, wrong: int
+    model: HookedModel,
+    clean: Int[Tensor, "1 pos"],
+    corrupt: Int[Tensor, "1 pos"],
+    right: int,
+    wrong: int,
 ) -> Float[Tensor, "layer pos"]:
     """Where the answer is, layer by layer and position by position.
 
@@ -441,7 +467,11 @@ def find_recall(
 
 
 def swap_answer(
-    model: HookedModel, tokens: Int[Tensor, "1 pos"], other: Int[Tensor, "1 pos"], layer: int, head: int
+    model: HookedModel,
+    tokens: Int[Tensor, "1 pos"],
+    other: Int[Tensor, "1 pos"],
+    layer: int,
+    head: int,
 ) -> Float[Tensor, "d_vocab"]:
     """The logits at the last position of `tokens`, if one head brings there what it
     would bring in the prompt `other`: its z at the last position is that of `other`.

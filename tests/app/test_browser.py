@@ -54,7 +54,7 @@ def test_a_learner_is_told_what_is_wrong_corrects_it_passes_and_finds_it_again(p
 
 
 def test_nothing_is_asked_of_any_other_machine(page):
-    for address in ("/", "/?chapter=02&exercise=1", "/explore", "/explore-grokking"):
+    for address in ("/", "/?chapter=02&exercise=1", "/explore", "/explore-grokking", "/explore-lens", "/chat"):
         page.goto(address)
         page.get_by_role("heading").first.wait_for()
         page.wait_for_timeout(1500)
@@ -201,7 +201,7 @@ def test_a_long_line_scrolls_with_its_colours(browser, server):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_is_wider_than_a_phone(browser, server, scheme):
     page = browser.new_page(base_url=server, viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    for address in ("/", "/?chapter=02&exercise=2", "/explore", "/explore-grokking"):
+    for address in ("/", "/?chapter=02&exercise=2", "/explore", "/explore-grokking", "/explore-lens", "/chat"):
         page.goto(address)
         page.get_by_role("heading").first.wait_for()
         page.wait_for_timeout(1500)

@@ -3,6 +3,7 @@
 import random
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -155,6 +156,11 @@ def test_the_command_shows_texts_with_their_labels():
     wrong = CliRunner().invoke(cli, ["world", "show", "nonsense"])
     assert wrong.exit_code != 0
     assert "story.give" in str(wrong.exception) + wrong.output
+
+
+def test_the_page_about_littletown_names_every_kind_of_text():
+    page = (Path(littletown.__file__).parents[3] / "docs" / "littletown.md").read_text()
+    assert [kind for kind in littletown.kinds() if f"`{kind}`" not in page] == []
 
 
 def test_unknown_words_are_found():
