@@ -4,9 +4,14 @@
 Replace each `raise NotImplementedError` by your answer; `mi check 04.1` says how you do.
 Every line that starts with `# %%` begins a section. Leave those lines where they are.
 
-What a model offers here, besides its cache: `model.ln_final(x)`, the final norm;
+`logits, cache = model.run_with_cache(tokens)` runs a model and keeps every activation:
+`cache["resid_pre", 0]`. `model.cfg.n_layers` and `model.cfg.n_heads` are its sizes. An
+edit is a pair (site, function): `function(value, hook)` gets an activation and returns
+the new one; clone the value before you change it.
+
+What a model offers besides: `model.ln_final(x)`, the final norm;
 `model.unembed(y)`, which makes logits of what the norm gives; the weights `model.W_U`,
-`model.W_O`, `model.b_O`, `model.W_out` and `model.b_out`; and
+`model.W_O`, `model.b_O`, `model.W_out`, `model.b_out` and `model.b_U`; and
 `model.norm_parts(model.ln_final)`, the norm's (weight, bias, epsilon, centred).
 """
 
@@ -321,7 +326,7 @@ def find_recall(
     model: HookedModel,
     pairs: list[tuple[Int[Tensor, "1 pos"], Int[Tensor, "1 pos"], int, int]],
 ) -> tuple[int, int]:
-    """The head that brings the answer to the last position: (layer, head).
+    """The head that brings the name to the last position: (layer, head).
 
     pairs: (clean, corrupt, right, wrong), as in exercise 04.11. For every head, replace
     its z at the last position of the corrupt run, ("z", LAYER), by that of the clean

@@ -42,7 +42,7 @@ def _travel() -> dict[str, Tensor]:
 
 
 def _depths() -> list[str]:
-    return ["embedding", *(f"after block {layer}" for layer in range(_model().cfg.n_layers))]
+    return ["depth 0: embedding", *(f"depth {i + 1}: after block {i}" for i in range(_model().cfg.n_layers))]
 
 
 def _words(person: str = PERSON) -> list[str]:

@@ -1378,7 +1378,7 @@ def test_where_only_the_last_token_differs(answer):
         )
 
 
-# --- 04.12 (a draft until the model of this chapter is there) ---------------------------------------------------------
+# --- 04.12 ---------------------------------------------------------------------------------------------------------
 
 
 def z_of(model: HookedModel, tokens: Tensor, layer: int) -> Tensor:
@@ -1438,7 +1438,7 @@ def test_the_head_that_brings_the_answer(answer):
         expect_equal(
             [int(n) for n in got],
             place(ratios.mean(0)),
-            "the head that brings the answer",
+            "the head that brings the name",
             mistakes={
                 "You use the first pair alone. Average over all pairs.": place(ratios[0]),
                 "You look for the smallest ratio.": place(-ratios.mean(0)),
