@@ -135,7 +135,7 @@ def test_selection_takes_the_least_refusal_among_those_that_induce_it_and_harm_n
         (candidate(5), checks.Score(refuses=0.4, induces=1.0, kl=0.0)),
     ]
     assert checks.select(scored).layer == 4
-    assert checks.select(scored[:2]).layer == 2  # none meets all: inducing is what has to hold
+    assert checks.select(scored[:2]).layer == 1  # none meets all: the harmless must be left alone
     assert checks.select(scored[:1]).layer == 1
 
 
