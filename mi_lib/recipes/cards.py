@@ -15,6 +15,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from mi_lib.zoo.checks import Check
+
 
 def empty(folder: Path) -> None:
     """Start a zoo folder anew."""
@@ -95,7 +97,7 @@ def _words(card: dict[str, Any], by_seed: list[dict[str, Any]], words: str) -> s
         "|---|---|" + "---|" * len(seeds) + "---|---|",
     ]
     for i, check in enumerate(by_seed[0]["checks"]):
-        values = [f"{run['checks'][i].value:.3g}{'' if run['checks'][i].passed else ' ✗'}" for run in by_seed]
+        values = [_value(run["checks"][i]) for run in by_seed]
         bound = f"{'≥' if check.at_least else '≤'} {check.bound:.3g}"
         lines.append(f"| {check.claim} | {bound} | {' | '.join(values)} | {check.control:.3g} | {check.control_is} |")
     lines += [
@@ -105,3 +107,9 @@ def _words(card: dict[str, Any], by_seed: list[dict[str, Any]], words: str) -> s
         "Recipe: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card["recipe"].items()) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _value(check: Check) -> str:
+    """The value, its 95 % bootstrap interval where there is one, and a cross if it misses its bound."""
+    interval = "" if check.low is None or check.high is None else f" ({check.low:.3g} to {check.high:.3g})"
+    return f"{check.value:.3g}{interval}{'' if check.passed else ' ✗'}"
