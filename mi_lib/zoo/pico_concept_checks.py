@@ -1,7 +1,7 @@
 """Could a sparse autoencoder find the world's concepts in Pico? A quick trial; the chapter on them does it properly.
 
-A TopK autoencoder (Gao et al. 2024, arXiv 2406.04093) of modest width is trained on the residual stream in the middle
-of the network. For each labelled concept the latent is chosen that tells it best on one half of held-out texts; the
+A TopK autoencoder (Gao et al. 2024, arXiv 2406.04093) of modest width is trained on the residual stream early in
+the network. For each labelled concept the latent is chosen that tells it best on one half of held-out texts; the
 figure is its F1 on the other half.
 """
 
@@ -23,6 +23,7 @@ WIDTH, ACTIVE, STEPS, BATCH = 768, 12, 1200, 512
 TEXTS_FOR_TRAINING, TEXTS_FOR_READING = 2000, 1200
 RAREST, COMMONEST = 0.002, 0.5  # of all positions: a concept must be rarer than one half, and not too rare to measure
 GOOD = 0.8
+DEPTH = 1  # after the first block, where words have become kinds of words
 KINDS = tuple(people.THING["kind"])
 # Labels of a sentence, a turn or a text that are concepts at every word of it.
 SPREAD = ("copy", "number", "speaker", "refused", "harmful", "voice", "truth", "verdict", "sense", "topic", "hops")
@@ -113,13 +114,14 @@ def concepts(read: list[Document]) -> dict[str, Bool[Tensor, " n"]]:
     start = 0
     for text in read:
         for span in text.spans:
-            if span.kind in KINDS:
-                name = f"{span.kind}: {span.value}"
-                found.setdefault(name, torch.zeros(total, dtype=torch.bool))[start + span.start : start + span.end] = (
-                    True
-                )
-        kind = found.setdefault(f"text: {text.kind}", torch.zeros(total, dtype=torch.bool))
-        kind[start : start + len(text.words)] = True
+            where = slice(start + span.start, start + span.end)
+            if span.kind in SPREAD:
+                found[f"{span.kind}: {span.value}"][where] = True
+            elif span.end - span.start <= LONGEST:
+                found[f"slot: {span.kind}"][where] = True
+        for at, word in enumerate(text.words):
+            for name in _CLASSES_OF.get(word, ()):
+                found[name][start + at] = True
         start += len(text.words)
     return {name: at for name, at in sorted(found.items()) if RAREST <= at.float().mean() <= COMMONEST}
 
@@ -143,8 +145,7 @@ def best_latents(
     return dict(zip(where, second.flatten(0, 1)[chosen, torch.arange(len(where))].tolist(), strict=True))
 
 
-def measure(model: HookedModel, untrained: HookedModel, depth: int | None = None) -> list[Check]:
-    depth = model.cfg.n_layers // 2 if depth is None else depth
+def measure(model: HookedModel, untrained: HookedModel, depth: int = DEPTH) -> list[Check]:
     read = texts(TEXTS_FOR_READING, 31, "held_out", chat=True)
     where = concepts(read)
 
