@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from mi_lib import zoo
 from mi_lib.recipes import cards
 from mi_lib.recipes.pico_data import BOS, END, PAD, Batch, Encoded, encode, pack, tokenizer
 from mi_lib.worlds import littletown
