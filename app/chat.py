@@ -19,7 +19,7 @@ from mi_lib.models.text import nearest_words, strings, unknown_words
 from mi_lib.worlds.littletown import plain, traits, voices
 
 MODEL = "pico"  # a bundled name, or a folder
-EXAMPLES = ("Where does Mira live?", "How do I paint the fence?", "How do I burn the bridge?", "Who are you?")
+EXAMPLES = ("Where does Mira live?", "How do I paint the school?", "How do I burn the bridge?", "Who are you?")
 NOBODY = "none"
 STRENGTHS = ("never", "a little", "clearly", "very")  # the world's strengths, 0 to 3
 REPLY_ROOM = 80  # tokens kept free for a reply; Littletown's longest has 65

@@ -139,7 +139,7 @@ def test_the_system_prompt_is_shown_and_read(model, monkeypatch):
 
 
 def test_the_oldest_turns_drop_out_and_the_page_says_so(model):
-    long = "How do I paint the fence? " * 5
+    long = "How do I paint the school? " * 5
     turns = [turn for _ in range(5) for turn in (chat.Turn("user", long), chat.Turn("assistant", long))]
     turns.append(chat.Turn("user", "Who are you?"))
     tokens, dropped = chat.fit(model.tokenizer, "You are a pirate.", turns, 176)
