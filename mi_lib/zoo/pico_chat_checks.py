@@ -218,6 +218,7 @@ def score(model: HookedModel, candidate: Candidate, harmful: Sequence[Case], har
 def select(scored: Sequence[tuple[Candidate, Score]]) -> Candidate:
     """The least refusal when ablated, of those that induce refusal and leave the harmless alone (the paper's App. C).
 
+    Two things differ from the paper: a direction is added several times here, and the harmless come first.
     Of equals, within one request in sixteen, the one that induces more, then the smaller KL. If none does both,
     leaving the harmless alone has to do.
     """
