@@ -284,12 +284,25 @@ def test_killing_the_server_from_the_inside_gains_nothing(grade):
     assert "os.kill" in verdict.diagnosis
 
 
-def test_an_interrupted_grading_leaves_a_grader_that_works(grade):
-    timer = threading.Timer(0.3, _thread.interrupt_main)  # what Ctrl-C does
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        grade("def double(x):\n    while True:\n        pass")
-    timer.join()
+def test_an_interrupted_grading_leaves_a_grader_that_works(grade, tmp_path):
+    # The first grading imports torch, and an import that is cut short leaves half a torch behind. So it comes before.
+    assert grade(RIGHT).passed
+    note = tmp_path / "running"
+
+    def interrupt() -> None:
+        wait_until(note.exists, 60)
+        _thread.interrupt_main()  # what Ctrl-C does
+
+    # A process that was started in the background of a script ignores Ctrl-C, and then so does its Python.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    waiting = threading.Thread(target=interrupt)
+    waiting.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            grade(f"def double(x):\n    open({str(note)!r}, 'w').close()\n    while True:\n        pass", time_limit=60)
+    finally:
+        waiting.join()
+        signal.signal(signal.SIGINT, before)
     assert grade(RIGHT).passed
 
 
