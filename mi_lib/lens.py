@@ -7,9 +7,9 @@ stream can be read with the model's own last step at any depth, and split into w
     measures       KL divergence to the final prediction, entropy, rank, top tokens, agreement
     tuned lens     W_U · LN_f(h + A h + b), with A and b trained for each layer (Belrose et al. 2023, arXiv 2303.08112,
                    section 3)
-    attribution    a logit difference (the measure of Wang et al. 2022, arXiv 2211.00593) as a sum over what wrote to the
-                   stream: layers, heads, neurons or source tokens (Elhage et al. 2021, "A Mathematical Framework for
-                   Transformer Circuits"), with the final norm held at the scale of the run
+    attribution    a logit difference (the measure of Wang et al. 2022, arXiv 2211.00593) as a sum over all that wrote
+                   to the stream: layers, heads, neurons or source tokens (Elhage et al. 2021, "A Mathematical
+                   Framework for Transformer Circuits"), with the final norm held at the scale of the run
     patching       layer by layer, position by position: what carries an answer from one run into another (Meng et al.
                    2022, arXiv 2202.05262, section 2)
 
