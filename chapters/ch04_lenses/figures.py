@@ -103,6 +103,16 @@ def answer_by_depth() -> go.Figure:
     return _by_depth(series, "Logit lens: when is the town the first guess?", "share of residents")
 
 
+def bias_alone() -> go.Figure:
+    """How far each lens is from the final prediction, at two depths, for the question about the town: from the card."""
+    facts = zoo.card(NAME)["reading"]
+    found = {"depth 1": facts["kl_at_1"], f"depth {facts['middle']}": facts["kl_in_the_middle"]}
+    names = {"logit": "logit lens", "bias": "a bias alone", "tuned": "tuned lens"}
+    series = {name: [at_depth[key] for at_depth in found.values()] for key, name in names.items()}
+    figure = plots.grouped_bars(list(found), series, "How far from the final prediction?", "", "KL (nats)")
+    return figure.update_traces(texttemplate="%{y:.2f}", textposition="outside", cliponaxis=False)
+
+
 def answer_by_lens() -> go.Figure:
     """The same for both lenses."""
     tokens, answers = reading.questions(SENTENCE)
