@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_chapter import RIGHT, TinyChapter, TinyExercise
 
-from mi_lib.course.grading import Grader, run_here
+from mi_lib.course.grading import Grader, forkserver, run_here
 
 
 def test_a_right_answer_passes_with_all_its_points(grade):
@@ -214,6 +214,22 @@ def test_importing_the_package_is_cheap():
     code = "import sys, mi_lib.course.grading as g; g.grades; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+@pytest.mark.slow
+def test_all_that_the_server_imports_is_there_and_starts_no_thread():
+    code = """
+import importlib, os, sys
+from mi_lib.course.grading import server
+for name in (*server._PRELOAD, *server._LATER):
+    importlib.import_module(name)
+from huggingface_hub import constants
+tasks = len(os.listdir("/proc/self/task")) if sys.platform.startswith("linux") else 1  # a fork would lose the others
+print(tasks, os.path.isabs(constants.HF_HUB_CACHE))  # where a run keeps what it fetches: in its own folder
+"""
+    command = [sys.executable, "-P", "-c", code]
+    result = subprocess.run(command, env=forkserver.environment(), capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["1", "False"]
 
 
 def test_the_same_tests_run_under_pytest(chapter, tmp_path):

@@ -58,6 +58,17 @@ class Limits:
         ]
 
 
+def environment() -> dict[str, str]:
+    """The environment variables of the fork server. A learner's process has others again (`child`)."""
+    left_out = ("PYTHON", "MI_", "PYTEST", "HF_", "TRANSFORMERS_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
+    kept["PYTHONPATH"] = str(Path(__file__).parents[3])
+    kept |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    kept["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"  # macOS: forking after imports is the point here
+    # The hub's client reads these when the server imports it. A relative path lies in the private folder of each run.
+    return kept | {"HF_HOME": "huggingface", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
 class ServerGone(Exception):
     """The fork server ended. The next process gets a new one."""
 
@@ -78,17 +89,13 @@ class ForkServer:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        root = str(Path(__file__).parents[3])
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MI_", "PYTEST"))}
-        environment |= {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"  # macOS: forking after imports is the point here
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the server lives
         with theirs:
             self.popen = subprocess.Popen(
                 # -P: nothing is imported from the folder that the learner happens to stand in
                 [sys.executable, "-P", "-m", "mi_lib.course.grading.server", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env=environment,
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stderr=self._complaints,
                 start_new_session=True,  # Ctrl-C reaches the judge alone

@@ -34,8 +34,9 @@ from typing import Any
 from mi_lib.course.grading import child
 
 _PRELOAD = ("einops", "jaxtyping", "mi_lib.models", "mi_lib.induction", "mi_lib.worlds.repeats", "tokenizers")
-# The first step of an optimizer needs torch._dynamo, which takes a second to import. So it is imported when nobody has
-# asked for anything for a while, and in pieces, so that whoever asks then waits for one piece at most.
+# The first step of an optimizer needs torch._dynamo, and a model in the format of GPT-2 needs `transformers`; each is a
+# second of imports. They happen when nobody has asked for anything for a while, piece after piece, so that whoever asks
+# then waits for one piece at most (half a second). The next piece waits until it is quiet again.
 _LATER = (
     "sympy",
     "torch.fx.experimental.symbolic_shapes",
@@ -44,6 +45,15 @@ _LATER = (
     "torch._functorch.aot_autograd",
     "torch._dynamo",
     "torch.optim",
+    "jinja2",
+    "huggingface_hub.hf_api",
+    "transformers",
+    "transformers.modeling_utils",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.gpt2.modeling_gpt2",  # what is bundled is in this format
+    "transformers.tokenization_utils_tokenizers",
+    "mi_lib.models.transformers_model",
+    "mi_lib.models.checks",
 )
 IDLE_SECONDS = 2.0
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -73,10 +83,15 @@ class Server:
     def loop(self) -> None:
         self.say({"ready": True})
         later = list(_LATER)
+        quiet = time.monotonic() + IDLE_SECONDS  # when there will have been quiet for long enough
         while os.getppid() == self.parent:
             sources: list[Any] = [self.control, self.wake_read]
             patience = WATCH_SECONDS if self.pid else IDLE_SECONDS
+            if later and not self.pid:
+                patience = max(0.0, quiet - time.monotonic())
             readable, _, _ = select.select(sources, [], [], patience)
+            if readable or self.pid:
+                quiet = time.monotonic() + IDLE_SECONDS
             if self.wake_read in readable:
                 os.read(self.wake_read, 4096)
             if self.control in readable and not self.listen():
@@ -225,8 +240,8 @@ def _prctl(option: int, value: int) -> bool:
 
 
 def preload(name: str) -> None:
-    """Import a module that learners' code is likely to use; one that is not installed is theirs to be told about."""
-    with suppress(ImportError):
+    """Import a module that learners' code is likely to use; one that cannot be imported is theirs to be told about."""
+    with suppress(Exception):
         importlib.import_module(name)
     gc.freeze()  # a child's garbage collector need not look through (and so copy) what the server holds
 
