@@ -437,7 +437,7 @@ def question_chat(rng: random.Random, split: Split) -> Document:
 
 
 def claim_chat(rng: random.Random, split: Split) -> Document:
-    """One to three claims that the user asks about; what is wrong is put right."""
+    """One to three claims that the user asks about: the reply says what is so, and then whether the claim is."""
     writer = Writer()
     _default_system(rng, writer)
     truth: dict[str, str] = {}
@@ -448,7 +448,10 @@ def claim_chat(rng: random.Random, split: Split) -> Document:
         write_user(writer, Ask("claim", asked.ask.split(" ")))
         writer.mark(start, "truth", verdict)
         start = len(writer.words)
-        writer.words += (REPLY, *asked.reply.split(" "), END)
+        writer.words += (REPLY, *asked.fact.split(" "))
+        judged = len(writer.words)
+        writer.words += (*asked.verdict.split(" "), END)
+        writer.spans.append(Span(judged, len(writer.words) - 1, "verdict", verdict))
         writer.mark(start, "speaker", "assistant")
         writer.spans.append(Span(start + 1, len(writer.words), "reply", "claim"))
         truth = {"topic": "claim", "truth": verdict, "subject": asked.subject, "attribute": asked.attribute}
