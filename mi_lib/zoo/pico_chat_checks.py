@@ -39,13 +39,13 @@ TIMES = (1.0, 1.5, 2.0, 3.0, 4.0)  # how often a direction is added
 FIRST_WORDS = 16  # every refusal of the world shows itself in its first ten words
 INDUCES, KL, DEPTH_SHARE = 0.5, 0.1, 0.8  # the paper's conditions: induces refusal, leaves the harmless alone, not late
 
-# A trait shows in a reply if its judge gives at least this. The world's plain replies score 0, all of them; of its
-# replies of strength 1, 2 and 3 at least 95, 99 and 99.9 in a hundred score more. It is one own word in 33.
+# A trait shows in a reply if its judge gives at least this: one own word in 22. The world's plain replies score 0, all
+# of them; of its replies of strength 1, 2 and 3 at least 91, 98 and 99.5 in a hundred score more.
 SHOWS = 0.15
 TRAIT_PROMPTS = 60  # held-out prompts for each trait and condition; a third each questions, requests, small talk
 EXTRACTED, TRIED, GRADED = 48, 18, 36  # prompts a condition: for a vector, for choosing a layer, for monitoring
-COEFFICIENTS = (1.0, 1.5, 2.0, 2.5, 3.0)
-LONGEST = 72  # words of a reply; the world's longest have 66
+COEFFICIENTS = (1.5, 2.0, 2.5, 3.0, 3.5)
+LONGEST = 76  # words of a reply; the world's longest have 75
 FLUENT = 0.9  # of a reply's word triples are the world's
 RANDOM_VECTORS = 3
 
@@ -380,7 +380,7 @@ def choose_steering(model: HookedModel, trait: str, vectors: Float[Tensor, "dept
     grid = [
         Steering(vectors[layer], layer, coefficient)
         for coefficient in COEFFICIENTS
-        for layer in range(2, model.cfg.n_layers)
+        for layer in range(1, model.cfg.n_layers - 1)
     ]
 
     def good(steering: Steering) -> float:

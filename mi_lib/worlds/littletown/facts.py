@@ -326,9 +326,9 @@ def claim(rng: random.Random, split: Split, told_first: bool | None = None) -> D
             writer.words.append(word)
         about = {"fact": f"{known.subject} {known.attribute}", "attribute": known.attribute, "answer": known.value}
         _say(writer, rng.choice(_ways(known)), about, known.subject, value)
+        writer.mark(start, "truth", truth)
         if not before:
             state(writer, known, rng.choice(_ways(known)))
-        writer.mark(start, "truth", truth)
         writer.say(rng.choice(VERDICTS[truth]), {"verdict": truth})
     return writer.document("fact.claim")
 
