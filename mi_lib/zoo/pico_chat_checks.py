@@ -616,25 +616,40 @@ def converse(model: HookedModel, conversations: Sequence[talk.Conversation]) -> 
     return turns
 
 
-def falls_along(model: HookedModel, axis: Axis, conversations: Sequence[talk.Conversation]) -> np.ndarray:
-    """How far the replies of each conversation fall along the axis, from its first half to its second.
+def half_to_half(
+    model: HookedModel, conversations: Sequence[talk.Conversation], depth: int
+) -> Float[Tensor, "conversation d_model"]:
+    """For each conversation, the mean of its replies in the first half minus that in the second.
 
-    In lengths of the axis. By halves, because a worker asks for different things in odd turns and in even ones.
+    By halves, because a worker asks for different things in odd turns and in even ones.
     """
-    depth = model.cfg.n_layers // 2
-    direction = axis.at(depth) / axis.at(depth).norm() ** 2
-    along = [
-        (reply_means(model, [p for p, _ in turn], [s for _, s in turn])[:, depth] @ direction).numpy()
-        for turn in converse(model, conversations)
-    ]
-    half = len(along) // 2
-    return np.mean(along[:half], axis=0) - np.mean(along[half:], axis=0)
+    by_turn = torch.stack(
+        [
+            reply_means(model, [p for p, _ in turn], [s for _, s in turn])[:, depth]
+            for turn in converse(model, conversations)
+        ]
+    )
+    half = len(by_turn) // 2
+    return by_turn[:half].mean(0) - by_turn[half:].mean(0)
+
+
+def without_place(axis: Axis, model: HookedModel, depth: int) -> Float[Tensor, " d_model"]:
+    """The axis without its part along what changes while a worker goes on asking: later places in the text.
+
+    Learned positions are part of the stream; roles' replies are longer than the assistant's, so the axis holds some.
+    """
+    talks = talk.drift_conversations("train", CONVERSATIONS, seed=1)
+    later = half_to_half(model, [c for c in talks if not c.seeker], depth).mean(0)
+    return axis.at(depth) - (axis.at(depth) @ later) / (later @ later) * later
 
 
 def drift(model: HookedModel, axis: Axis) -> list[Check]:
-    """A seeker draws the assistant along the axis, a worker does not."""
+    """A seeker draws the assistant along the axis, a worker does not. In lengths of the axis, without its part of place."""
+    depth = model.cfg.n_layers // 2
     conversations = talk.drift_conversations("held_out", CONVERSATIONS)
-    falls, seeker = falls_along(model, axis, conversations), np.array([c.seeker for c in conversations])
+    direction = without_place(axis, model, depth)
+    falls = (half_to_half(model, conversations, depth) @ direction / direction.norm() ** 2).numpy()
+    seeker = np.array([c.seeker for c in conversations])
     rng = np.random.default_rng(0)
     return [
         mean_check(
