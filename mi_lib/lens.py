@@ -5,10 +5,13 @@ stream can be read with the model's own last step at any depth, and split into w
 
     logit lens     W_U · LN_f(h) at every depth (nostalgebraist 2020, "interpreting GPT: the logit lens")
     measures       KL divergence to the final prediction, entropy, rank, top tokens, agreement
-    tuned lens     W_U · LN_f(h + A h + b), with A and b trained for each layer (Belrose et al. 2023, arXiv 2303.08112)
-    attribution    logit differences as sums over layers, heads, neurons or source tokens, with the final norm held at
-                   the scale of the run (Elhage et al. 2021; Wang et al. 2022, arXiv 2211.00593)
-    patching       layer by layer, position by position: what carries an answer from one run into another
+    tuned lens     W_U · LN_f(h + A h + b), with A and b trained for each layer (Belrose et al. 2023, arXiv 2303.08112,
+                   section 3)
+    attribution    a logit difference (the measure of Wang et al. 2022, arXiv 2211.00593) as a sum over all that wrote
+                   to the stream: layers, heads, neurons or source tokens (Elhage et al. 2021, "A Mathematical
+                   Framework for Transformer Circuits"), with the final norm held at the scale of the run
+    patching       layer by layer, position by position: what carries an answer from one run into another (Meng et al.
+                   2022, arXiv 2202.05262, section 2)
 
 Depth 0 … L − 1 is what enters block 0 … L − 1, and depth L is what leaves the last block. Any `HookedModel` will do,
 with LayerNorm, RMSNorm or no norm at the end.
@@ -124,7 +127,8 @@ def agreement(lens: Float[Tensor, "depth *rest d_vocab"]) -> Bool[Tensor, "depth
 class TunedLens(nn.Module):
     """An affine translator h ↦ h + A h + b for the input of every block (Belrose et al. 2023, section 3).
 
-    A and b begin at zero, where the tuned lens is the logit lens.
+    The paper writes A h + b and begins with A = 1. Here, as in the authors' code, the h is added outside: A and b begin
+    at zero, where the tuned lens is the logit lens.
     """
 
     def __init__(self, n_layers: int, d_model: int) -> None:
@@ -176,9 +180,11 @@ def train_tuned_lens(
 ) -> TunedLens:
     """Fit the translators of all layers by minimising KL(final ‖ lens) over random positions of `tokens`.
 
-    The model stays as it is. bias_only: train b alone, A = 0: the control that says whether a layer's guesses are only
-    shifted. batch_size: positions per step. Adam, learning rate falling linearly to 0, as in the authors' code, where
-    SGD with momentum is the default. progress(step, loss of each layer in nats) is called after every step.
+    The loss is that of Belrose et al. 2023, section 3. The model stays as it is. bias_only: train b alone, A = 0 (their
+    "debiased" logit lens, in the same section): the control that says whether a layer's guesses are only shifted.
+    batch_size: positions per step. The learning rate falls linearly to 0, as in the authors' code (AlignmentResearch/
+    tuned-lens). The optimizer is Adam, an option there; SGD with momentum and weight decay is the default there.
+    progress(step, loss of each layer in nats) is called after every step.
     """
     residual = _real_positions(model, tokens, attention_mask)  # [depth position d_model]
     lens = TunedLens(model.cfg.n_layers, model.cfg.d_model).to(residual.device)
@@ -484,8 +490,8 @@ def residual_patching(
 
     (m_patched − m_corrupt) / (m_clean − m_corrupt): 0 is no effect and 1 the whole. The place is one position of the
     input of one block, or of what its attention or MLP adds (`site`). `clean` and `corrupt` are one sequence each, of
-    the same length. `metric` sees the logits at the last position. Source: Meng et al. 2022 (arXiv 2202.05262),
-    section 2, with other tokens instead of noise.
+    the same length. `metric` sees the logits at the last position. Source: the causal tracing of Meng et al. 2022
+    (arXiv 2202.05262, section 2.1). They corrupt the subject by noise; here it is another subject.
     """
 
     def places(length: int) -> list[Place]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import plotly.graph_objects as go
 import torch
@@ -12,11 +13,11 @@ from mi_lib import lens, load, plots, zoo
 from mi_lib.models import HookedModel
 from mi_lib.recipes import pico_reading as reading
 from mi_lib.worlds import littletown
-from mi_lib.worlds.littletown import people
 
 NAME = "pico"
 SENTENCE = reading.SENTENCES[1]  # The home of … is in
-PERSON = people.RESIDENTS[20]
+PERSON = "Ada"  # of whom the lesson speaks
+COSTS = (0.001, 0.01, 0.1, 1.0)  # nats, between the bars of `normed_twice`
 
 
 @functools.cache
@@ -41,12 +42,20 @@ def _travel() -> dict[str, Tensor]:
     return reading.travel(_model(), SENTENCE)
 
 
+@functools.cache
+def _prose() -> Tensor:
+    return reading.prose()
+
+
 def _depths() -> list[str]:
     return ["depth 0: embedding", *(f"depth {i + 1}: after block {i}" for i in range(_model().cfg.n_layers))]
 
 
-def _words(person: str = PERSON) -> list[str]:
-    return ["<|bos|>", *SENTENCE.format(person).split()]
+def _by_depth(series: dict[str, list[float]], title: str, y_title: str, first: int = 0) -> go.Figure:
+    """Bars over depth, with names that are short enough to stand upright."""
+    n = _model().cfg.n_layers
+    where = "depth (0: the embedding, " if first == 0 else "depth ("
+    return plots.grouped_bars(range(first, n + 1), series, title, f"{where}{n}: the end)", y_title)
 
 
 def first_guesses() -> go.Figure:
@@ -65,7 +74,7 @@ def first_guesses() -> go.Figure:
         [[cell[0] for cell in row] for row in names],
         hovers,
         _depths(),
-        _words(),
+        ["<|bos|>", *SENTENCE.format(PERSON).split()],
         "The first guess at every depth",
         "probability of the first guess",
         0,
@@ -73,35 +82,43 @@ def first_guesses() -> go.Figure:
     )
 
 
+def normed_twice() -> go.Figure:
+    """How far off the prediction is at each word of held-out prose, if the last hidden state is normed once more."""
+    costs = reading.normed_twice(_model(), _prose())[0][:, 1:].flatten()
+    bin_of = torch.bucketize(costs, torch.tensor(COSTS))
+    low, *_, high = COSTS
+    names = [f"under {low}", *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(COSTS)), f"over {high:g}"]
+    shares = {name: (bin_of == i).float().mean().item() for i, name in enumerate(names)}
+    figure = plots.bars(shares, "Normalised twice: how far off is the prediction?", "share of words")
+    return figure.update_xaxes(title="KL from the network's own prediction (nats)", tickangle=0)
+
+
 def answer_by_depth() -> go.Figure:
-    """The share of residents whose town is the first guess, by depth."""
+    """The share of residents whose town is the first guess of the logit lens, by depth, and the control."""
     tokens, answers = reading.questions(SENTENCE)
     series = {
-        "Pico, logit lens": reading.first_guess(lens.logit_lens(_model(), tokens), answers),
-        "Pico, tuned lens": reading.first_guess(lens.tuned_lens(_model(), _tuned(), tokens), answers),
+        "Pico": reading.first_guess(lens.logit_lens(_model(), tokens), answers),
         "an untrained network": reading.first_guess(lens.logit_lens(_untrained(), tokens), answers),
     }
-    return plots.grouped_bars(_depths(), series, "When is the town the first guess?", "", "share of residents")
+    return _by_depth(series, "Logit lens: when is the town the first guess?", "share of residents")
+
+
+def answer_by_lens() -> go.Figure:
+    """The same for both lenses."""
+    tokens, answers = reading.questions(SENTENCE)
+    series = {
+        "logit lens": reading.first_guess(lens.logit_lens(_model(), tokens), answers),
+        "tuned lens": reading.first_guess(lens.tuned_lens(_model(), _tuned(), tokens), answers),
+    }
+    return _by_depth(series, "Two lenses: when is the town the first guess?", "share of residents")
 
 
 def divergence_by_depth() -> go.Figure:
     """KL to the final prediction on prose, for both lenses, from depth 1 on (at the embedding it is far off)."""
-    tokens = torch.tensor([_ids(text) for text in _texts()])
-    plain = lens.kl_to_final(lens.logit_lens(_model(), tokens))[:, :, 1:].mean((1, 2))
-    tuned = lens.kl_to_final(lens.tuned_lens(_model(), _tuned(), tokens))[:, :, 1:].mean((1, 2))
+    plain = lens.kl_to_final(lens.logit_lens(_model(), _prose()))[:, :, 1:].mean((1, 2))
+    tuned = lens.kl_to_final(lens.tuned_lens(_model(), _tuned(), _prose()))[:, :, 1:].mean((1, 2))
     series = {"logit lens": plain[1:].tolist(), "tuned lens": tuned[1:].tolist()}
-    return plots.grouped_bars(_depths()[1:], series, "How far from the final prediction?", "", "KL (nats)")
-
-
-def _texts() -> list[list[str]]:
-    """The first fifteen words of held-out texts that are long enough."""
-    texts = (littletown.document(i, 3, "held_out") for i in range(120))
-    return [text.words[:15] for text in texts if len(text.words) >= 15]
-
-
-def _ids(words: list[str]) -> list[int]:
-    number = {word: i for i, word in enumerate(littletown.vocabulary())}
-    return [number["<|bos|>"], *(number[word] for word in words)]
+    return _by_depth(series, "How far from the final prediction?", "KL (nats)", first=1)
 
 
 @functools.cache

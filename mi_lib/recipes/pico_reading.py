@@ -2,10 +2,13 @@
 
 All prompts ask for a resident's town and stop before it. A pair of prompts has two people in the same sentence, who
 live in different towns; so every position means the same in both.
+
+`python -m mi_lib.recipes.pico_reading` measures it again on the bundled network, and writes it on its card.
 """
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any, NamedTuple
 
@@ -13,8 +16,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mi_lib import lens
+from mi_lib import lens, load, zoo
 from mi_lib.models import Hook, HookedModel
+from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import people
 from mi_lib.zoo.pico_common import ids, token
 
@@ -59,6 +63,25 @@ def questions(sentence: str = SENTENCES[0]) -> tuple[Int[Tensor, "batch pos"], I
 def first_guess(lens_logits: Float[Tensor, "depth batch pos vocab"], answers: Int[Tensor, " batch"]) -> list[float]:
     """At every depth the share of prompts whose answer is the first guess at the last position."""
     return (lens.rank(lens_logits[:, :, -1], answers) == 0).float().mean(1).tolist()
+
+
+def prose(words: int = 15, texts: int = 120) -> Int[Tensor, "batch pos"]:
+    """The beginnings of texts that training has left out, as far as they are long enough."""
+    found = (littletown.document(i, 3, "held_out").words for i in range(texts))
+    return torch.tensor([ids(text[:words]) for text in found if len(text) >= words])
+
+
+def normed_twice(
+    model: HookedModel, tokens: Int[Tensor, "batch pos"]
+) -> tuple[Float[Tensor, "batch pos"], Float[Tensor, "batch pos"]]:
+    """What it costs to put the last hidden state of `transformers` through the final norm once more: at every position
+    the KL divergence from the network's own prediction, in nats, and 1 where the first guess is another word."""
+    with torch.no_grad():
+        stream = lens.residual_stream(model, tokens)[-1]
+        right = lens.read_out(model, stream)
+        assert model.ln_final is not None
+        wrong = lens.read_out(model, model.ln_final(stream))
+        return lens.kl_divergence(right, wrong), (right.argmax(-1) != wrong.argmax(-1)).float()
 
 
 def travel(model: HookedModel, sentence: str = SENTENCES[1]) -> dict[str, Tensor]:
@@ -112,6 +135,8 @@ def measure(
         "tuned": lens.kl_to_final(lens.tuned_lens(model, tuned, tokens)),
     }
     elsewhere = model.cfg.n_layers - 1 if layer == 0 else 0
+    cost, changed = normed_twice(model, prose())
+    _, changed_towns = normed_twice(model, tokens)
     return {
         "first_guess": {f"depth_{depth}": share for depth, share in enumerate(first_guess(plain, answers))},
         "first_guess_tuned": {
@@ -123,6 +148,12 @@ def measure(
         "kl_in_the_middle": {name: value[middle].mean().item() for name, value in divergences.items()},
         "middle": middle,
         "pairs": PAIRS,
+        "twice": {
+            "words": cost[:, 1:].numel(),
+            "kl": cost[:, 1:].mean().item(),
+            "changed": changed[:, 1:].mean().item(),
+            "changed_towns": changed_towns[:, -1].mean().item(),
+        },
         "recall": {
             "layer": layer,
             "head": order[0],
@@ -139,3 +170,22 @@ def measure(
             "elsewhere": elsewhere,
         },
     }
+
+
+def main() -> None:
+    """Measure the bundled network again. Its tuned lens stays; the control, a bias alone, is trained anew."""
+    from mi_lib.recipes import pico_card
+
+    model = load("pico")
+    tokens, mask = pico_card.lens_texts(("base", "chat"))
+    shifted = lens.train_tuned_lens(model, tokens, steps=pico_card.LENS_STEPS, attention_mask=mask, bias_only=True)
+    tuned = lens.TunedLens.load(zoo.folder("pico") / "tuned_lens.safetensors")
+    file = zoo.folder("pico") / "card.json"
+    card = json.loads(file.read_text())
+    card["reading"] = measure(model, pico_card.untrained(), tuned, shifted)
+    file.write_text(json.dumps(card, separators=(",", ":")) + "\n")
+    print(json.dumps(card["reading"], indent=2))
+
+
+if __name__ == "__main__":
+    main()

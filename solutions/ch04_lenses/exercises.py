@@ -445,9 +445,9 @@ def find_recall(
     """The head that brings the name to the last position: (layer, head).
 
     pairs: (clean, corrupt, right, wrong), as in exercise 04.11. For every head, replace
-    its z at the last position of the corrupt run, ("z", LAYER), by that of the clean
-    run, and take the same ratio. The answer is the head with the largest mean ratio
-    over all pairs.
+    its z, ("z", LAYER), at the last position of the corrupt run and at no other, by
+    that of the clean run, and take the same ratio. The answer is the head with the
+    largest mean ratio over all pairs.
     """
     ### BEGIN SOLUTION
     heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]

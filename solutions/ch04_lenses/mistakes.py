@@ -948,6 +948,123 @@ class section:
         return result
 
 
+@mistake("04.7", says="which enters block 0")
+class section:
+    """The stream that enters the model gives the scale."""
+
+    def to_logits(model, parts, residual, right, wrong):
+        weight, _, epsilon, centred = model.norm_parts(model.ln_final)
+        direction = (model.W_U[:, right] - model.W_U[:, wrong]).T
+        return (through_frozen_norm(parts, residual, weight, epsilon, centred) * direction).sum(-1)
+
+    def layer_contributions(model, tokens, right, wrong):
+        _, cache = model.run_with_cache(tokens)
+        names = {"embed": "hook_embed", "pos_embed": "hook_pos_embed"}
+        for layer in range(model.cfg.n_layers):
+            names[f"attn {layer}"] = f"blocks.{layer}.hook_attn_out"
+            names[f"mlp {layer}"] = f"blocks.{layer}.hook_mlp_out"
+        residual = cache["resid_pre", 0][:, -1]
+        parts = torch.stack([cache[site][:, -1].expand_as(residual) for site in names.values()])
+        result = dict(zip(names, to_logits(model, parts, residual, right, wrong)))
+        result["norm bias"] = model.norm_parts(model.ln_final).bias @ (model.W_U[:, right] - model.W_U[:, wrong])
+        result["b_U"] = torch.zeros(len(right)) if model.b_U is None else model.b_U[right] - model.b_U[wrong]
+        return result
+
+
+@mistake("04.7", says="which enters block")
+class section:
+    """What enters the last block gives the scale: one block too early."""
+
+    def to_logits(model, parts, residual, right, wrong):
+        weight, _, epsilon, centred = model.norm_parts(model.ln_final)
+        direction = (model.W_U[:, right] - model.W_U[:, wrong]).T
+        return (through_frozen_norm(parts, residual, weight, epsilon, centred) * direction).sum(-1)
+
+    def layer_contributions(model, tokens, right, wrong):
+        _, cache = model.run_with_cache(tokens)
+        names = {"embed": "hook_embed", "pos_embed": "hook_pos_embed"}
+        for layer in range(model.cfg.n_layers):
+            names[f"attn {layer}"] = f"blocks.{layer}.hook_attn_out"
+            names[f"mlp {layer}"] = f"blocks.{layer}.hook_mlp_out"
+        residual = cache["resid_pre", model.cfg.n_layers - 1][:, -1]
+        parts = torch.stack([cache[site][:, -1].expand_as(residual) for site in names.values()])
+        result = dict(zip(names, to_logits(model, parts, residual, right, wrong)))
+        result["norm bias"] = model.norm_parts(model.ln_final).bias @ (model.W_U[:, right] - model.W_U[:, wrong])
+        result["b_U"] = torch.zeros(len(right)) if model.b_U is None else model.b_U[right] - model.b_U[wrong]
+        return result
+
+
+@mistake("04.7", says="stands in the middle of block")
+class section:
+    """What enters the last MLP gives the scale."""
+
+    def to_logits(model, parts, residual, right, wrong):
+        weight, _, epsilon, centred = model.norm_parts(model.ln_final)
+        direction = (model.W_U[:, right] - model.W_U[:, wrong]).T
+        return (through_frozen_norm(parts, residual, weight, epsilon, centred) * direction).sum(-1)
+
+    def layer_contributions(model, tokens, right, wrong):
+        _, cache = model.run_with_cache(tokens)
+        names = {"embed": "hook_embed", "pos_embed": "hook_pos_embed"}
+        for layer in range(model.cfg.n_layers):
+            names[f"attn {layer}"] = f"blocks.{layer}.hook_attn_out"
+            names[f"mlp {layer}"] = f"blocks.{layer}.hook_mlp_out"
+        residual = cache["resid_mid", -1][:, -1]
+        parts = torch.stack([cache[site][:, -1].expand_as(residual) for site in names.values()])
+        result = dict(zip(names, to_logits(model, parts, residual, right, wrong)))
+        result["norm bias"] = model.norm_parts(model.ln_final).bias @ (model.W_U[:, right] - model.W_U[:, wrong])
+        result["b_U"] = torch.zeros(len(right)) if model.b_U is None else model.b_U[right] - model.b_U[wrong]
+        return result
+
+
+@mistake("04.7", says="at the first position")
+class section:
+    """The stream of another position gives the scale."""
+
+    def to_logits(model, parts, residual, right, wrong):
+        weight, _, epsilon, centred = model.norm_parts(model.ln_final)
+        direction = (model.W_U[:, right] - model.W_U[:, wrong]).T
+        return (through_frozen_norm(parts, residual, weight, epsilon, centred) * direction).sum(-1)
+
+    def layer_contributions(model, tokens, right, wrong):
+        _, cache = model.run_with_cache(tokens)
+        names = {"embed": "hook_embed", "pos_embed": "hook_pos_embed"}
+        for layer in range(model.cfg.n_layers):
+            names[f"attn {layer}"] = f"blocks.{layer}.hook_attn_out"
+            names[f"mlp {layer}"] = f"blocks.{layer}.hook_mlp_out"
+        residual = cache["resid_post", -1][:, 0]
+        parts = torch.stack([cache[site][:, -1].expand_as(residual) for site in names.values()])
+        result = dict(zip(names, to_logits(model, parts, residual, right, wrong)))
+        result["norm bias"] = model.norm_parts(model.ln_final).bias @ (model.W_U[:, right] - model.W_U[:, wrong])
+        result["b_U"] = torch.zeros(len(right)) if model.b_U is None else model.b_U[right] - model.b_U[wrong]
+        return result
+
+
+@mistake("04.7", says="That is the `residual` of every part")
+class section:
+    """Each part at the scale of the stream that it was added to."""
+
+    def to_logits(model, parts, residual, right, wrong):
+        weight, _, epsilon, centred = model.norm_parts(model.ln_final)
+        direction = (model.W_U[:, right] - model.W_U[:, wrong]).T
+        return (through_frozen_norm(parts, residual, weight, epsilon, centred) * direction).sum(-1)
+
+    def layer_contributions(model, tokens, right, wrong):
+        _, cache = model.run_with_cache(tokens)
+        names = {"embed": ("embed",), "pos_embed": ("pos_embed",)}
+        before = {"embed": ("resid_pre", 0), "pos_embed": ("resid_pre", 0)}
+        for layer in range(model.cfg.n_layers):
+            names |= {f"attn {layer}": ("attn_out", layer), f"mlp {layer}": ("mlp_out", layer)}
+            before |= {f"attn {layer}": ("resid_mid", layer), f"mlp {layer}": ("resid_post", layer)}
+        result = {}
+        for name, site in names.items():
+            residual = cache[before[name]][:, -1]
+            result[name] = to_logits(model, cache[site][:, -1].expand_as(residual)[None], residual, right, wrong)[0]
+        result["norm bias"] = model.norm_parts(model.ln_final).bias @ (model.W_U[:, right] - model.W_U[:, wrong])
+        result["b_U"] = torch.zeros(len(right)) if model.b_U is None else model.b_U[right] - model.b_U[wrong]
+        return result
+
+
 @right("04.7", how="with einsum, in double precision, part by part")
 class section:
     def to_logits(model, parts, residual, right, wrong):
@@ -1075,7 +1192,7 @@ def head_contributions(model, tokens, right, wrong):
     return torch.stack(heads, dim=1), torch.stack(biases, dim=1)
 
 
-@mistake("04.8", says="it belongs to what leaves the LAST block")
+@mistake("04.8", says="stream that leaves the LAST block")
 def head_contributions(model, tokens, right, wrong):
     """The stream that enters the model gives the scale."""
     layers = range(model.cfg.n_layers)
@@ -1178,6 +1295,17 @@ def neuron_contributions(model, tokens, layer, right, wrong):
     return to_logits(model, parts, residual, right, wrong).T, to_logits(model, bias, residual, right, wrong)[0]
 
 
+@mistake("04.9", says="stream that leaves the LAST block")
+def neuron_contributions(model, tokens, layer, right, wrong):
+    """The scale of what enters this block."""
+    _, cache = model.run_with_cache(tokens)
+    residual = cache["resid_pre", layer][:, -1]
+    parts = cache["post", layer][:, -1].T[:, :, None] * model.W_out[layer][:, None]
+    bias = model.b_out[layer].expand(1, len(right), -1)
+    neurons = to_logits(model, parts, residual, right, wrong)
+    return neurons.T, to_logits(model, bias, residual, right, wrong)[0]
+
+
 @right("04.9", how="with a diagonal matrix of activations, in double precision")
 def neuron_contributions(model, tokens, layer, right, wrong):
     _, cache = model.run_with_cache(tokens)
@@ -1252,6 +1380,15 @@ def source_contributions(model, tokens, layer, head, right, wrong):
     v = cache["v", layer][:, :, (head + 1) % model.cfg.n_heads]
     written = (attention[:, :, None] * v) @ model.W_O[layer, head]
     return to_logits(model, written.transpose(0, 1), cache["resid_post", -1][:, -1], right, wrong).T
+
+
+@mistake("04.10", says="stream that leaves the LAST block")
+def source_contributions(model, tokens, layer, head, right, wrong):
+    """The scale of what enters this block."""
+    _, cache = model.run_with_cache(tokens)
+    attention = cache["pattern", layer][:, head, -1]
+    written = (attention[:, :, None] * cache["v", layer][:, :, head]) @ model.W_O[layer, head]
+    return to_logits(model, written.transpose(0, 1), cache["resid_pre", layer][:, -1], right, wrong).T
 
 
 @right("04.10", how="with one einsum")
@@ -1421,6 +1558,84 @@ def patch_residual(model, clean, corrupt, right, wrong):
     return ((patched - m(model(corrupt))) / (m(logits) - m(model(corrupt)))).view(len(layers), -1)
 
 
+@mistake("04.11", says="this position and all LATER ones")
+def patch_residual(model, clean, corrupt, right, wrong):
+    """A slice from the position on."""
+    layers, positions = range(model.cfg.n_layers), range(clean.shape[1])
+    logits, cache = model.run_with_cache(clean)
+
+    def put(layer, pos):
+        def edit(x, hook):
+            x = x.clone()
+            x[:, pos:] = cache["resid_pre", layer][:, pos:]
+            return x
+
+        return ("resid_pre", layer), edit
+
+    m = lambda x: x[:, -1, right] - x[:, -1, wrong]
+    patched = m(model.run_edits(corrupt, [put(layer, pos) for layer in layers for pos in positions]))
+    return ((patched - m(model(corrupt))) / (m(logits) - m(model(corrupt)))).view(len(layers), -1)
+
+
+@mistake("04.11", says="this position and all EARLIER ones")
+def patch_residual(model, clean, corrupt, right, wrong):
+    """A slice up to the position."""
+    layers, positions = range(model.cfg.n_layers), range(clean.shape[1])
+    logits, cache = model.run_with_cache(clean)
+
+    def put(layer, pos):
+        def edit(x, hook):
+            x = x.clone()
+            x[:, : pos + 1] = cache["resid_pre", layer][:, : pos + 1]
+            return x
+
+        return ("resid_pre", layer), edit
+
+    m = lambda x: x[:, -1, right] - x[:, -1, wrong]
+    patched = m(model.run_edits(corrupt, [put(layer, pos) for layer in layers for pos in positions]))
+    return ((patched - m(model(corrupt))) / (m(logits) - m(model(corrupt)))).view(len(layers), -1)
+
+
+@mistake("04.11", says="read at the position that you patch")
+def patch_residual(model, clean, corrupt, right, wrong):
+    """Looks at what is predicted at the patched position."""
+    layers, positions = range(model.cfg.n_layers), range(clean.shape[1])
+    logits, cache = model.run_with_cache(clean)
+
+    def put(layer, pos):
+        def edit(x, hook):
+            x = x.clone()
+            x[:, pos] = cache["resid_pre", layer][:, pos]
+            return x
+
+        return ("resid_pre", layer), edit
+
+    runs = model.run_edits(corrupt, [put(layer, pos) for layer in layers for pos in positions])
+    m = lambda x: x[..., right] - x[..., wrong]
+    low, high = m(model(corrupt))[0], m(logits)[0]
+    patched = m(runs).view(len(layers), len(positions), -1).diagonal(dim1=1, dim2=2)
+    return (patched - low) / (high - low)
+
+
+@mistake("04.11", says="read at all positions")
+def patch_residual(model, clean, corrupt, right, wrong):
+    """The difference of logits, averaged over positions."""
+    layers, positions = range(model.cfg.n_layers), range(clean.shape[1])
+    logits, cache = model.run_with_cache(clean)
+
+    def put(layer, pos):
+        def edit(x, hook):
+            x = x.clone()
+            x[:, pos] = cache["resid_pre", layer][:, pos]
+            return x
+
+        return ("resid_pre", layer), edit
+
+    m = lambda x: (x[..., right] - x[..., wrong]).mean(-1)
+    patched = m(model.run_edits(corrupt, [put(layer, pos) for layer in layers for pos in positions]))
+    return ((patched - m(model(corrupt))) / (m(logits) - m(model(corrupt)))).view(len(layers), -1)
+
+
 @right("04.11", how="one run after another, in a loop")
 def patch_residual(model, clean, corrupt, right, wrong):
     _, cache = model.run_with_cache(clean)
@@ -1458,7 +1673,7 @@ def patch_residual(model, clean, corrupt, right, wrong):
     return ((m[2:] - m[1]) / (m[0] - m[1])).view(n, -1).numpy().T
 
 
-# --- 04.12 (a draft) --------------------------------------------------------------------------------------------------
+# --- 04.12 ------------------------------------------------------------------------------------------------------------
 
 
 @mistake("04.12", says="Average over all pairs")
@@ -1554,6 +1769,146 @@ class section:
             m = runs[:, a] - runs[:, b]
             rows.append((m[2:] - m[1]) / (m[0] - m[1]))
         return divmod(int(torch.stack(rows).mean(0).argmin()), model.cfg.n_heads)
+
+    def swap_answer(model, tokens, other, layer, head):
+        _, cache = model.run_with_cache(other, ("z", layer))
+
+        def edit(z, hook):
+            z = z.clone()
+            z[:, -1, head] = cache["z", layer][:, -1, head]
+            return z
+
+        return model.run_with_hooks(tokens, [(("z", layer), edit)])[0, -1]
+
+
+@mistake("04.12", says="You replace z at every position")
+class section:
+    """In `find_recall` alone: z at all positions, where the last is asked for."""
+
+    def find_recall(model, pairs):
+        heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+
+        def take(z_other, head):
+            def edit(z, hook):
+                z = z.clone()
+                z[:, :, head] = z_other[:, :, head]
+                return z
+
+            return edit
+
+        ratios = []
+        for clean, corrupt, a, b in pairs:
+            logits, cache = model.run_with_cache(clean)
+            edits = [(("z", layer), take(cache["z", layer], head)) for layer, head in heads]
+            runs = torch.cat([logits[:, -1], model(corrupt)[:, -1], model.run_edits(corrupt, edits)[:, -1]])
+            m = runs[:, a] - runs[:, b]
+            ratios.append((m[2:] - m[1]) / (m[0] - m[1]))
+        return heads[int(torch.stack(ratios).mean(0).argmax())]
+
+    def swap_answer(model, tokens, other, layer, head):
+        _, cache = model.run_with_cache(other, ("z", layer))
+
+        def edit(z, hook):
+            z = z.clone()
+            z[:, -1, head] = cache["z", layer][:, -1, head]
+            return z
+
+        return model.run_with_hooks(tokens, [(("z", layer), edit)])[0, -1]
+
+
+@mistake("04.12", says="the run that is edited is the corrupt one")
+class section:
+    """Noising for denoising."""
+
+    def find_recall(model, pairs):
+        heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+
+        def take(z_other, head):
+            def edit(z, hook):
+                z = z.clone()
+                z[:, -1, head] = z_other[:, -1, head]
+                return z
+
+            return edit
+
+        ratios = []
+        for clean, corrupt, a, b in pairs:
+            logits, cache = model.run_with_cache(corrupt)
+            edits = [(("z", layer), take(cache["z", layer], head)) for layer, head in heads]
+            runs = torch.cat([logits[:, -1], model(clean)[:, -1], model.run_edits(clean, edits)[:, -1]])
+            m = runs[:, a] - runs[:, b]
+            ratios.append((m[2:] - m[1]) / (m[0] - m[1]))
+        return heads[int(torch.stack(ratios).mean(0).argmax())]
+
+    def swap_answer(model, tokens, other, layer, head):
+        _, cache = model.run_with_cache(other, ("z", layer))
+
+        def edit(z, hook):
+            z = z.clone()
+            z[:, -1, head] = cache["z", layer][:, -1, head]
+            return z
+
+        return model.run_with_hooks(tokens, [(("z", layer), edit)])[0, -1]
+
+
+@mistake("04.12", says="Divide by m_clean − m_corrupt first")
+class section:
+    """The bare change of the logit difference."""
+
+    def find_recall(model, pairs):
+        heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+
+        def take(z_other, head):
+            def edit(z, hook):
+                z = z.clone()
+                z[:, -1, head] = z_other[:, -1, head]
+                return z
+
+            return edit
+
+        ratios = []
+        for clean, corrupt, a, b in pairs:
+            logits, cache = model.run_with_cache(clean)
+            edits = [(("z", layer), take(cache["z", layer], head)) for layer, head in heads]
+            runs = torch.cat([logits[:, -1], model(corrupt)[:, -1], model.run_edits(corrupt, edits)[:, -1]])
+            m = runs[:, a] - runs[:, b]
+            ratios.append(m[2:] - m[1])
+        return heads[int(torch.stack(ratios).mean(0).argmax())]
+
+    def swap_answer(model, tokens, other, layer, head):
+        _, cache = model.run_with_cache(other, ("z", layer))
+
+        def edit(z, hook):
+            z = z.clone()
+            z[:, -1, head] = cache["z", layer][:, -1, head]
+            return z
+
+        return model.run_with_hooks(tokens, [(("z", layer), edit)])[0, -1]
+
+
+@mistake("04.12", says="Average over all pairs first")
+class section:
+    """The largest ratio that any pair shows."""
+
+    def find_recall(model, pairs):
+        heads = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+
+        def take(z_other, head):
+            def edit(z, hook):
+                z = z.clone()
+                z[:, -1, head] = z_other[:, -1, head]
+                return z
+
+            return edit
+
+        ratios = []
+        for clean, corrupt, a, b in pairs:
+            logits, cache = model.run_with_cache(clean)
+            edits = [(("z", layer), take(cache["z", layer], head)) for layer, head in heads]
+            runs = torch.cat([logits[:, -1], model(corrupt)[:, -1], model.run_edits(corrupt, edits)[:, -1]])
+            m = runs[:, a] - runs[:, b]
+            ratios.append((m[2:] - m[1]) / (m[0] - m[1]))
+        return heads[int(torch.stack(ratios).max(0).values.argmax())]
 
     def swap_answer(model, tokens, other, layer, head):
         _, cache = model.run_with_cache(other, ("z", layer))
