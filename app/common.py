@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import threading
 
@@ -14,8 +15,15 @@ from mi_lib.course.grading import Grader
 @st.cache_resource
 def grader() -> Grader:
     """One grader for the server. It starts in the background, so that the first check is quick too."""
-    threading.Thread(target=importlib.import_module, args=("torch",), daemon=True).start()
+    threading.Thread(target=_import_torch, daemon=True).start()
     return Grader()
+
+
+def _import_torch() -> None:
+    importlib.import_module("torch")
+    # Streamlit collects garbage after every run of a page, and nothing else in the server moves meanwhile. Looking
+    # through all of torch takes a tenth of a second, on a busy machine several; what is frozen is not looked through.
+    gc.freeze()
 
 
 def workspace() -> Workspace:

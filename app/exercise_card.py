@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import streamlit as st
@@ -22,14 +23,18 @@ def show(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
         f"{exercise.points} points{' · optional' if exercise.optional else ''}"
     )
     _card(exercise, workspace, progress)
-    _watch(exercise, workspace)
 
 
-@st.fragment
+@st.fragment(run_every=2)
 def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
-    """A fragment: typing and checking run this part of the page again, and not the figures."""
+    """A fragment: typing and checking run this part of the page again, and not the figures.
+
+    It is drawn again every two seconds besides. That shows what an outside editor has saved, and it mends what
+    Streamlit loses: if a message from the browser arrives just as a run ends, what that run drew may never be sent.
+    """
     kept = st.session_state.setdefault(
-        f"card-{exercise.id}", {"adopt": 0, "conflict": None, "verdict": None, "mine": set()}
+        f"card-{exercise.id}",
+        {"adopt": 0, "heard": None, "seen": None, "mine": set(), "conflict": None, "verdict": None, "problem": None},
     )
     try:
         text, version = workspace.read(exercise)
@@ -37,10 +42,15 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
     except CourseError as error:
         st.error(str(error))
         return
+    if kept["conflict"] == text:
+        kept["conflict"] = None
+    if kept["conflict"] is None and kept["seen"] not in (None, version):
+        kept["wanted"] = True  # an outside editor has saved this exercise
     kept["seen"] = version
     head, shown = _frame(text)
-    if kept["conflict"] is not None:
-        _conflict(exercise, workspace, kept, text, version)
+    with st.container():  # there with or without the question: the editor below must not change its place
+        if kept["conflict"] is not None:
+            _conflict(exercise, workspace, kept, text, version)
     name = f"editor-{exercise.id}"
     editor(
         name,
@@ -49,6 +59,7 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
         version,
         first + head.count("\n"),
         kept["adopt"],
+        kept["heard"],
         hold=kept["conflict"] is not None,
         on_draft=lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft")),
         on_check=lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check")),
@@ -66,35 +77,51 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
     _help(exercise, workspace, progress, kept)
 
 
-def _keep(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], draft: dict[str, str] | None) -> None:
+def _keep(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], draft: dict[str, Any] | None) -> None:
     _save(exercise, workspace, kept, draft)
 
 
-def _save(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], draft: dict[str, str] | None) -> bool:
+def _save(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], draft: dict[str, Any] | None) -> bool:
     """Write what was typed into the file, unless the file has changed underneath: then ask."""
     if not draft:
         return True
+    if draft["number"] < (kept["heard"] or 0):
+        return True  # Streamlit hands over a check before a draft that came with it, though the draft is older
+    kept["heard"] = draft["number"]
+    if draft["adopt"] < kept["adopt"]:
+        return True  # sent before the editor had heard that the learner took the file's text instead
     try:
         text = _framed(exercise, workspace, draft["text"])
+    except CourseError as error:
+        kept["problem"] = str(error)
+        return False
+    return _write(exercise, workspace, kept, text, draft["base"])
+
+
+def _write(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], text: str, base: str) -> bool:
+    """Write the section over the version `base`, or over one that this page wrote itself."""
+    kept["problem"] = None
+    try:
         try:
-            written = workspace.write(exercise, text, draft["base"])
+            written = workspace.write(exercise, text, base)
         except Conflict as conflict:
             # Typing goes on while a save is under way, so the base may be older than what this page itself wrote.
             if conflict.version not in kept["mine"]:
                 raise
             written = workspace.write(exercise, text, conflict.version)
-        kept["mine"].add(written)
     except Conflict:
         kept["conflict"] = text
         return False
     except CourseError as error:
         kept["problem"] = str(error)
         return False
+    kept["mine"].add(written)
+    kept.update(conflict=None, seen=written)
     return True
 
 
 def _save_and_check(
-    exercise: Exercise, workspace: Workspace, kept: dict[str, Any], sent: dict[str, str] | None
+    exercise: Exercise, workspace: Workspace, kept: dict[str, Any], sent: dict[str, Any] | None
 ) -> None:
     if sent and _save(exercise, workspace, kept, sent):
         kept["wanted"] = True
@@ -115,40 +142,34 @@ def _framed(exercise: Exercise, workspace: Workspace, answer: str) -> str:
 
 
 def _conflict(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], text: str, version: str) -> None:
-    """The file and the page both changed: neither is overwritten until the learner says which to keep."""
-    if kept["conflict"] == text:
-        kept["conflict"] = None
-        return
+    """The file and the page both changed: neither is overwritten until the learner says which to keep.
+
+    The buttons act in callbacks: those run before anything is drawn, so nothing comes between a click and its effect.
+    """
     st.warning("This answer was changed in another editor while you typed here. Which version do you want to keep?")
     mine, theirs = st.columns(2)
     mine.caption("Typed here")
     mine.code(sections.body(kept["conflict"]), language="python")
     theirs.caption("In the file")
     theirs.code(sections.body(text), language="python")
-    if mine.button("Keep what I typed here", key=f"mine-{exercise.id}"):
-        workspace.write(exercise, kept["conflict"], version)
-        kept["conflict"] = None
-        kept["adopt"] += 1
-        _again()
-    if theirs.button("Take the file's version", key=f"theirs-{exercise.id}"):
-        kept["conflict"] = None
-        kept["adopt"] += 1
-        _again()
+    decide = functools.partial(_decide, exercise, workspace, kept, version)
+    mine.button("Keep what I typed here", key=f"mine-{exercise.id}", on_click=decide, args=(True,))
+    theirs.button("Take the file's version", key=f"theirs-{exercise.id}", on_click=decide, args=(False,))
 
 
-@st.fragment(run_every=2)
-def _watch(exercise: Exercise, workspace: Workspace) -> None:
-    """When an outside editor saves this exercise, show its text and grade it again."""
-    kept = st.session_state.get(f"card-{exercise.id}")
-    if kept is None or kept.get("seen") is None or kept["conflict"] is not None:
-        return
-    try:
-        _, version = workspace.read(exercise)
-    except CourseError:
-        return  # the card says so when it is drawn next
-    if version != kept["seen"]:
-        kept["wanted"] = True
-        st.rerun()
+def _decide(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], version: str, mine: bool) -> None:
+    """What a click on one of the two buttons does. `version`: the file's, which the learner has seen."""
+    if kept["conflict"] is None:
+        return  # a second click, before the first one's effect was to be seen
+    if mine:
+        _write(exercise, workspace, kept, kept["conflict"], version)
+    else:
+        _take_the_file(kept)
+
+
+def _take_the_file(kept: dict[str, Any]) -> None:
+    """The editor takes what is in the file, and what was typed before it hears of this no longer counts."""
+    kept.update(adopt=kept["adopt"] + 1, conflict=None)
 
 
 def _again() -> None:
@@ -182,8 +203,8 @@ def _verdict(verdict: Any) -> None:
 
 def _help(exercise: Exercise, workspace: Workspace, progress: Progress, kept: dict[str, Any]) -> None:
     """Hints one at a time, the solution after a pass or on request, and a fresh start."""
-    if problem := kept.pop("problem", None):
-        st.error(problem)
+    if kept["problem"]:
+        st.error(kept["problem"])
     state = progress.state(exercise.id)
     for number, hint in enumerate(exercise.hints[: state.hints_shown], start=1):
         st.info(f"**Hint {number}.** {hint}", icon=":material/lightbulb:")
@@ -204,5 +225,6 @@ def _help(exercise: Exercise, workspace: Workspace, progress: Progress, kept: di
             st.write("Your answer is put aside in the workspace's backups, and the exercise is empty again.")
             if st.button("Empty this exercise", key=f"reset-{exercise.id}"):
                 workspace.reset(exercise)
-                kept.update(adopt=kept["adopt"] + 1, verdict=None, conflict=None)
+                _take_the_file(kept)
+                kept.update(verdict=None, seen=None)
                 _again()

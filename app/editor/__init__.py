@@ -27,14 +27,18 @@ def editor(
     version: str,
     first_line: int,
     adopt: int,
+    heard: int | None,
     hold: bool,
     on_draft: Callable[[], None],
     on_check: Callable[[], None],
 ) -> Any:
-    """Show an editor. Its result has `draft` and `check`: {"text": ..., "base": the version that was edited}, or None.
+    """Show an editor. Its result has `draft` and `check`, each None or a text that was typed.
+
+    That is {"text": ..., "base": the version that was edited, "number": 1 and up, "adopt": as the editor knew it}.
 
     name: under which the browser keeps text that is not yet in the file. text and version: what is in the file.
-    adopt: a number; when it changes, the editor takes `text` whatever it holds.
+    adopt: a number; when it grows, the editor takes `text` whatever it holds.
+    heard: the highest number that has arrived. With a lower one than it sent last, the editor knows `text` to be old.
     hold: keep what is typed, because the learner is being asked which of two versions to take.
     """
     data = {
@@ -43,6 +47,7 @@ def editor(
         "version": version,
         "first_line": first_line,
         "adopt": adopt,
+        "heard": heard,
         "hold": hold,
     }
     return _editor(key=key, data=data, default={"draft": None}, on_draft_change=on_draft, on_check_change=on_check)

@@ -56,7 +56,7 @@ function attach(root, component) {
   const area = root.querySelector("textarea")
   const back = root.querySelector(".colours")
   const numbers = root.querySelector(".numbers")
-  const editor = { version: null, synced: null, sent: null, adopted: null, timer: 0, escaped: false, component }
+  const editor = { version: null, synced: null, number: 0, adopted: 0, timer: 0, escaped: false, component }
 
   const draw = () => {
     back.innerHTML = coloured(area.value)
@@ -65,18 +65,18 @@ function attach(root, component) {
     root.querySelector(".below").classList.toggle("dark", isDark(root.querySelector(".editor")))
   }
   const insert = (text) => document.execCommand("insertText", false, text) || area.setRangeText(text, area.selectionStart, area.selectionEnd, "end")
+  const outgoing = () => {
+    editor.synced = area.value
+    editor.number += 1
+    return { text: area.value, base: editor.version, number: editor.number, adopt: editor.adopted }
+  }
   const send = () => {
     clearTimeout(editor.timer)
-    if (area.value === editor.synced) return
-    editor.sent = area.value
-    editor.synced = area.value
-    editor.component.setStateValue("draft", { text: area.value, base: editor.version })
+    if (area.value !== editor.synced) editor.component.setStateValue("draft", outgoing())
   }
   const check = () => {
     clearTimeout(editor.timer)
-    editor.sent = area.value
-    editor.synced = area.value
-    editor.component.setTriggerValue("check", { text: area.value, base: editor.version })
+    editor.component.setTriggerValue("check", outgoing())
   }
   // Change whole lines of the selection: used by Tab, Shift-Tab and the comment key.
   const lines = (change) => {
@@ -160,23 +160,30 @@ function attach(root, component) {
   root.querySelector(".check").addEventListener("click", check)
 
   // What Python says is in the file. Text that was typed and not yet sent is never replaced: the base version stays
-  // old then, and Python will notice the conflict and ask.
+  // old then, and Python will notice the conflict and ask. While text is on its way to Python, what Python says is old.
   editor.receive = (data) => {
     editor.first = data.first_line
     editor.name = data.name
-    const kept = editor.version === null && draft(data.name)
-    const foreign = data.version !== editor.version && (editor.sent === null || !same(data.text, editor.sent))
-    const fresh = editor.version === null || data.adopt !== editor.adopted
-    if (fresh || (foreign && area.value === editor.synced && !data.hold)) {
+    const opened = editor.version === null
+    const late = data.heard < editor.number // a number of null counts as 0
+    const known = same(data.text, editor.synced)
+    const kept = opened && draft(data.name)
+    if (opened || data.adopt > editor.adopted || (!late && !data.hold && !known && area.value === editor.synced)) {
       area.value = data.text
       editor.synced = data.text
       editor.version = data.version
-    } else if (!foreign && !data.hold) editor.version = data.version
+    } else if (late && data.heard === null) {
+      editor.synced = null // the server was started anew, or is slow: send once more
+      clearTimeout(editor.timer)
+      editor.timer = setTimeout(send, SEND_AFTER_MS)
+    } else if (!late && !data.hold && known) editor.version = data.version
     if (kept && !same(kept.text, data.text)) {
       area.value = kept.text
+      editor.synced = null
       editor.version = kept.base
       editor.timer = setTimeout(send, 0)
     } else if (same(area.value, data.text)) draft(data.name, null)
+    editor.number = Math.max(editor.number, data.heard)
     editor.adopted = data.adopt
     draw()
   }

@@ -148,6 +148,7 @@ def measure(
         "kl_in_the_middle": {name: value[middle].mean().item() for name, value in divergences.items()},
         "middle": middle,
         "pairs": PAIRS,
+        "travel": {name: [[round(x, 4) for x in row] for row in table.tolist()] for name, table in seen.items()},
         "twice": {
             "words": cost[:, 1:].numel(),
             "kl": cost[:, 1:].mean().item(),

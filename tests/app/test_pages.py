@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import exercise_card
 from mi_lib import zoo
 from mi_lib.course import Progress, Workspace, exercise
 from mi_lib.course.index import chapters
@@ -172,3 +173,71 @@ def test_a_broken_exercise_file_is_told_on_the_page(tmp_path, monkeypatch):
     assert not app.exception
     assert "02.2" in app.error[0].value
     assert workspace.file("02").read_text() == "def lost(:\n"
+
+
+@pytest.fixture
+def card(tmp_path, monkeypatch):
+    """An exercise's card after it was shown: the exercise, the workspace, and what the page keeps of it."""
+    workspace = Workspace.init(tmp_path / "work")
+    app = run(tmp_path / "work", monkeypatch, chapter("6"))
+    return exercise("02.6"), workspace, app.session_state["card-02.6"]
+
+
+def typed(text: str, base: str, number: int) -> dict:
+    """What the editor sends, before it has heard of any choice."""
+    return {"text": text, "base": base, "number": number, "adopt": 0}
+
+
+@pytest.fixture
+def asked(card):
+    """A card that asks which of two texts to keep, "# mine" or "# theirs"; with the version that both began from."""
+    here, workspace, kept = card
+    text, base = workspace.read(here)
+    workspace.write(here, text + "# theirs\n", base)
+    exercise_card._keep(here, workspace, kept, typed("# mine", base, 1))
+    assert "# mine" in kept["conflict"]
+    return here, workspace, kept, base
+
+
+def test_text_that_was_on_its_way_does_not_undo_the_choice_of_the_file(asked):
+    here, workspace, kept, base = asked
+    exercise_card._decide(here, workspace, kept, workspace.read(here)[1], mine=False)
+    exercise_card._keep(here, workspace, kept, typed("# mine, and more", base, 2))
+    assert kept["conflict"] is None
+    assert "# theirs" in workspace.read(here)[0]
+    assert "# mine" not in workspace.read(here)[0]
+
+
+def test_text_that_was_on_its_way_is_not_lost_by_the_choice_of_what_was_typed(asked):
+    here, workspace, kept, base = asked
+    exercise_card._decide(here, workspace, kept, workspace.read(here)[1], mine=True)
+    exercise_card._keep(here, workspace, kept, typed("# mine, and more", base, 2))
+    assert kept["conflict"] is None
+    assert "# mine, and more" in workspace.read(here)[0]
+
+
+def test_a_choice_does_not_overwrite_what_the_other_editor_saved_after_the_question(asked):
+    here, workspace, kept, _ = asked
+    seen = workspace.read(here)[1]
+    workspace.write(here, workspace.read(here)[0] + "# theirs again\n", seen)
+    exercise_card._decide(here, workspace, kept, seen, mine=True)
+    assert "# mine" in kept["conflict"]
+    assert "# theirs again" in workspace.read(here)[0]
+
+
+def test_a_second_click_on_a_question_that_is_answered_does_nothing(asked):
+    here, workspace, kept, _ = asked
+    seen = workspace.read(here)[1]
+    for mine in (True, False):
+        exercise_card._decide(here, workspace, kept, seen, mine=mine)
+    assert kept["adopt"] == 0
+    assert "# mine" in workspace.read(here)[0]
+
+
+def test_an_older_text_that_is_handed_over_after_a_newer_one_is_left_aside(card):
+    here, workspace, kept = card
+    _, base = workspace.read(here)
+    exercise_card._save_and_check(here, workspace, kept, typed("# newer", base, 2))
+    exercise_card._keep(here, workspace, kept, typed("# older", base, 1))
+    assert "# newer" in workspace.read(here)[0]
+    assert kept["heard"] == 2
