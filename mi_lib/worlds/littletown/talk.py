@@ -119,12 +119,12 @@ MODULES = (requests, voices, traits, sys.modules[__name__])  # whose TEXTS hold 
 
 # shares of the chat mixture
 MIXTURE: dict[str, float] = {
-    "chat.question": 0.17,
+    "chat.question": 0.16,
     "chat.claim": 0.08,
     "chat.request": 0.21,
     "chat.role": 0.18,
-    "chat.trait": 0.17,
-    "chat.drift": 0.07,
+    "chat.trait": 0.19,
+    "chat.drift": 0.06,
     "chat.jailbreak": 0.07,
     "chat.talk": 0.05,
 }
