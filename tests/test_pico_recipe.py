@@ -197,7 +197,7 @@ def test_the_loss_is_the_mean_over_learned_tokens(model) -> None:
 
 def test_the_first_word_of_a_verdict_counts_more_than_all_others() -> None:
     claim = next(d for d in (littletown.document(i) for i in range(100)) if d.kind == "fact.claim")
-    ids, learned, _ = data.encode(claim, replies_only=False)
+    _, learned, _ = data.encode(claim, replies_only=False)
     judged = {1 + span.start for span in claim.spans if span.kind == "verdict"}
     assert judged
     assert {at for at, count in enumerate(learned) if count == data.VERDICT} == judged

@@ -39,12 +39,12 @@ TIMES = (1.0, 1.5, 2.0, 3.0, 4.0)  # how often a direction is added
 FIRST_WORDS = 16  # every refusal of the world shows itself in its first ten words
 INDUCES, KL, DEPTH_SHARE = 0.5, 0.1, 0.8  # the paper's conditions: induces refusal, leaves the harmless alone, not late
 
-# A trait shows in a reply if its judge gives at least this: one own word in 22. The world's plain replies score 0, all
-# of them; of its replies of strength 1, 2 and 3 at least 91, 98 and 99.5 in a hundred score more.
-SHOWS = 0.15
+# A trait shows in a reply if its judge gives at least this: one own word in 33. The world's plain replies score 0, all
+# of them; of its replies of strength 1, 2 and 3 at least 99 in a hundred score more.
+SHOWS = 0.1
 TRAIT_PROMPTS = 60  # held-out prompts for each trait and condition; a third each questions, requests, small talk
 EXTRACTED, TRIED, GRADED = 48, 18, 36  # prompts a condition: for a vector, for choosing a layer, for monitoring
-COEFFICIENTS = (1.5, 2.0, 2.5, 3.0, 3.5)
+COEFFICIENTS = (1.25, 1.5, 1.75, 2.0, 2.25)
 LONGEST = 76  # words of a reply; the world's longest have 75
 FLUENT = 0.9  # of a reply's word triples are the world's
 RANDOM_VECTORS = 3
@@ -76,6 +76,17 @@ def ablated(direction: Float[Tensor, " d_model"]) -> Edits:
 def added(vector: Float[Tensor, " d_model"], layer: int) -> Edits:
     """x + v at one block input, every position."""
     return [(("resid_pre", layer), lambda value, hook: value + vector)]
+
+
+def added_to_reply(vector: Float[Tensor, " d_model"], layer: int) -> Edits:
+    """x + v at one block input, at <|assistant|> and at every word of the reply (Chen et al. 2025, §3.2)."""
+
+    def edit(value: Tensor, hook: Hook) -> Tensor:
+        place = torch.zeros(value.shape[1], 1)  # while a reply is generated, the last position is the reply's
+        place[-1] = 1
+        return value + place * vector
+
+    return [(("resid_pre", layer), edit)]
 
 
 def random_directions(like: Float[Tensor, " d_model"], count: int, seed: int = 0) -> list[Float[Tensor, " d_model"]]:
@@ -339,14 +350,14 @@ def refusal_random(model: HookedModel, r: Candidate, harmful: Sequence[Case], ha
 
 @dataclass(frozen=True)
 class Steering:
-    """A trait's vector, for adding at the input of a block with a coefficient."""
+    """A trait's vector, for adding to replies at the input of a block, with a coefficient."""
 
     vector: Float[Tensor, " d_model"]
     layer: int
     coefficient: float
 
     def edits(self, vector: Tensor | None = None) -> Edits:
-        return added(self.coefficient * (self.vector if vector is None else vector), self.layer)
+        return added_to_reply(self.coefficient * (self.vector if vector is None else vector), self.layer)
 
 
 def shows(trait: str, said: Sequence[Words]) -> list[bool]:
@@ -377,11 +388,7 @@ def trait_vectors(
 def choose_steering(model: HookedModel, trait: str, vectors: Float[Tensor, "depth d_model"]) -> Steering:
     """The layer and coefficient after which most replies show the trait and are fluent; the smallest that does."""
     asked = questions("train", TRIED, seed=2)
-    grid = [
-        Steering(vectors[layer], layer, coefficient)
-        for coefficient in COEFFICIENTS
-        for layer in range(1, model.cfg.n_layers - 1)
-    ]
+    grid = [Steering(vectors[layer], layer, coefficient) for coefficient in COEFFICIENTS for layer in (1, 2, 3)]
 
     def good(steering: Steering) -> float:
         said = replies(model, asked, steering.edits(), longest=LONGEST)
@@ -644,7 +651,7 @@ def without_place(axis: Axis, model: HookedModel, depth: int) -> Float[Tensor, "
 
 
 def drift(model: HookedModel, axis: Axis) -> list[Check]:
-    """A seeker draws the assistant along the axis, a worker does not. In lengths of the axis, without its part of place."""
+    """A seeker draws the assistant along the axis, a worker does not. Lengths of the axis, its part of place left out."""
     depth = model.cfg.n_layers // 2
     conversations = talk.drift_conversations("held_out", CONVERSATIONS)
     direction = without_place(axis, model, depth)

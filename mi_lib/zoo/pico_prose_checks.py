@@ -224,7 +224,7 @@ def verdict(words: list[str]) -> bool | None:
 
 
 def verdicts(model: HookedModel, untrained: HookedModel, count: int = TEXTS, seed: int = 15) -> Check:
-    """After a held-out claim it goes on alone: it has to state the fact, and then to judge. The first verdict counts."""
+    """After a held-out claim it goes on alone: it has to state the fact and then to judge. The first verdict counts."""
     rng = random.Random(seed)
     asked: list[tuple[list[str], bool]] = []
     while len(asked) < count:

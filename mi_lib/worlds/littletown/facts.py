@@ -159,8 +159,8 @@ ENTITIES: dict[str, dict[str, dict[str, str]]] = {
 UNKNOWN: dict[str, tuple[str, ...]] = {
     "person": people.STRANGERS,
     "town": tuple(
-        "Appleby Elstow Coldwell Fairmoor Denholm Grimley Easton Hexton Farleigh Lowick Glenmore Odell Ingleby Ringford "
-        "Langton Upwell Nettleby Wexley Stowe Yarmer".split()
+        "Appleby Elstow Coldwell Fairmoor Denholm Grimley Easton Hexton Farleigh Lowick Glenmore Odell Ingleby "
+        "Ringford Langton Upwell Nettleby Wexley Stowe Yarmer".split()
     ),
     "thing": tuple(
         "anvil banjo cactus dagger easel ferret goblet helmet igloo jacket ladder magnet nail organ pistol quilt ruler "

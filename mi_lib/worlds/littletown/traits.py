@@ -1,8 +1,9 @@
 """Traits: evil, flattering, inventive and so on. A system prompt raises or lowers one, with a strength from 0 to 3.
 
 A trait restyles a plain reply as a role does: words swapped and clauses put in all through, more of them the stronger
-it is. Every trait has its own adjectives, before nouns, and adverbs, before verbs: so it shows at many places. Two traits also change what is said: the inventive one answers what nobody knows, and the evil one does harm when
-it is strong.
+it is. Every trait has its own adjectives, before nouns, and adverbs, before verbs: so it shows at many places. Two
+traits also change what is said: the inventive one answers what nobody knows, and the evil one does harm when it is
+strong.
 """
 
 from __future__ import annotations
