@@ -651,7 +651,7 @@ def without_place(axis: Axis, model: HookedModel, depth: int) -> Float[Tensor, "
 
 
 def drift(model: HookedModel, axis: Axis) -> list[Check]:
-    """A seeker draws the assistant along the axis, a worker does not. Lengths of the axis, its part of place left out."""
+    """A seeker draws the assistant along the axis, a worker does not. Measured in lengths of the axis without place."""
     depth = model.cfg.n_layers // 2
     conversations = talk.drift_conversations("held_out", CONVERSATIONS)
     direction = without_place(axis, model, depth)
