@@ -38,6 +38,7 @@ _ENDINGS: dict[str, Ending] = {
     "PermissionError": "refused by isolation",
     "BlockingIOError": "too many processes",
     "MemoryError": "out of memory",
+    "CannotCross": "answered",
 }
 _ENDINGS_BY_TEXT: dict[str, Ending] = {
     "can't start new thread": "too many processes",

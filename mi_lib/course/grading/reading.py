@@ -18,28 +18,28 @@ from typing import Any
 
 from mi_lib.course import sections
 
-# What reaches for the grader, for other processes or for the machine. A trailing dot means all of it.
+# What reaches for the grader, for other processes or for the machine.
 _REACHES = {
-    "changes how tests work": ("pytest.", "_pytest.", "unittest.", "mi_lib.course.", "numpy.testing.",
-                               "torch.testing."),
-    "looks through memory": ("gc.", "sys._getframe", "sys._current_frames", "inspect.currentframe", "inspect.stack"),
-    "changes how imports work": ("sys.meta_path", "sys.path_hooks", "sys.modules", "importlib.reload", "builtins."),
+    "changes how tests work": ("pytest", "_pytest", "unittest", "mi_lib.course", "numpy.testing",
+                               "torch.testing"),
+    "looks through memory": ("gc", "sys._getframe", "sys._current_frames", "inspect.currentframe", "inspect.stack"),
+    "changes how imports work": ("sys.meta_path", "sys.path_hooks", "sys.modules", "importlib.reload", "builtins"),
     "follows what runs": ("sys.settrace", "sys.setprofile", "sys.addaudithook", "threading.settrace",
-                          "sys.monitoring."),
-    "acts at the end": ("atexit.",),
-    "writes to memory": ("ctypes.", "cffi.", "mmap."),
-    "starts processes": ("os.fork", "os.forkpty", "os.system", "os.posix_spawn", "os.exec", "subprocess.",
-                         "multiprocessing.", "os.setsid", "pty."),
-    "starts threads": ("threading.Thread", "_thread.", "concurrent.futures.", "signal.setitimer"),
+                          "sys.monitoring"),
+    "acts at the end": ("atexit",),
+    "writes to memory": ("ctypes", "cffi", "mmap"),
+    "starts processes": ("os.fork", "os.forkpty", "os.system", "os.posix_spawn", "os.exec", "subprocess",
+                         "multiprocessing", "os.setsid", "pty"),
+    "starts threads": ("threading.Thread", "_thread", "concurrent.futures", "signal.setitimer"),
     "sends signals": ("os.kill", "os.killpg", "signal.pthread_kill", "os.getppid"),
-    "uses the network": ("socket.", "urllib.", "http.", "requests.", "asyncio.open_connection", "ssl."),
+    "uses the network": ("socket", "urllib", "http", "requests", "asyncio.open_connection", "ssl"),
     "writes to the line": ("os.write", "os.dup2", "os.dup", "os.close", "os.closerange", "os.fdopen", "os.sendfile"),
     "reaches for files": ("open", "io.open", "os.open", "os.link", "os.symlink", "os.mknod", "os.mkfifo", "os.listdir",
-                          "os.walk", "os.scandir", "os.environ", "os.chmod", "shutil.", "pathlib.", "glob.",
-                          "tempfile."),
-    "reads code from a file or text": ("exec", "eval", "compile", "runpy."),
+                          "os.walk", "os.scandir", "os.environ", "os.chmod", "shutil", "pathlib", "glob",
+                          "tempfile"),
+    "reads code from a file or text": ("exec", "eval", "compile", "runpy"),
     "ends the process": ("os._exit", "os.abort", "sys.exit"),
-    "changes limits": ("resource.",),
+    "changes limits": ("resource",),
 }  # fmt: skip
 _METHODS = {"__eq__", "__array__", "__torch_function__", "__torch_dispatch__", "__array_ufunc__", "__bool__", "__del__"}
 
@@ -80,7 +80,7 @@ def _is(path: str, name: str) -> bool:
 
 def _reach(path: str) -> str:
     for what, names in _REACHES.items():
-        if any(path == n or path == n.rstrip(".") or (n.endswith(".") and path.startswith(n)) for n in names):
+        if any(path == name or path.startswith(name + ".") for name in names):
             return what
     module, _, attribute = path.rpartition(".")
     return "replaces" if module.startswith("=torch") and attribute else ""
@@ -240,6 +240,8 @@ def guard(names: Iterable[str]) -> None:
             original = getattr(importlib.import_module(module_name), attribute)
         except (ImportError, AttributeError):
             continue
+        if isinstance(original, type):
+            continue  # the library asks what is an instance of it; classes are seen in the text alone
         stand_in = _guarded(original, f"{module_name}.{attribute}")
         for module in [m for n, m in list(sys.modules.items()) if n.split(".")[0] == "mi_lib" and m is not None]:
             for own_name, value in list(vars(module).items()):
