@@ -178,7 +178,7 @@ def _listen(into: bytearray, patch: pytest.MonkeyPatch) -> None:
 
 def left_behind(grader: Grader) -> list[int]:
     """Processes of a submission that is over. The server may still be busy removing its folder, with a helper."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (found := _descendants(grader)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found

@@ -7,7 +7,7 @@ Sign: reaches for files
 
 def double(x):
     home = os.getcwd()
-    for _ in range(1500):
+    for _ in range(1100):
         os.mkdir("d")
         os.chdir("d")
     os.chdir(home)
