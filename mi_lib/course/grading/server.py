@@ -244,7 +244,9 @@ def disk_used(folder: str) -> int:
                 if seen > MAX_FILES:
                     return sys.maxsize
                 with suppress(OSError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    state = entry.stat(follow_symlinks=False)
+                    # Neither holes nor what the file system has set aside.
+                    total += min(state.st_blocks * 512, state.st_size)
                     if entry.is_dir(follow_symlinks=False):
                         todo.append(entry.path)
     return total
