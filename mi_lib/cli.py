@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from mi_lib.course.grading.isolation import LEVELS, Level
 from mi_lib.course.index import Chapter, CourseError, Exercise
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ _EXIT_CODES = """\b
 Exit codes: 0 everything asked for passed or was done; 1 something did not pass; 2 the request could not be carried out
 (the sentence on stderr says what to do); 130 interrupted."""
 
+isolation_option = click.option(
+    "--require-isolation",
+    "require",
+    type=click.Choice(LEVELS),
+    default="none",
+    help="Refuse to grade where code cannot be shut in this far (`mi doctor` shows how far it can).",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
@@ -137,9 +145,12 @@ def list_(workspace: str | None, chapter: str | None, as_json: bool) -> None:
     "--file", "file", metavar="FILE", help="Grade this .py or .ipynb instead of the workspace; record nothing."
 )
 @click.option("--debug", is_flag=True, help="Run in this process, so that breakpoint() works; record no grade.")
+@isolation_option
 @json_option
 @click.pass_obj
-def check(workspace: str | None, what: str | None, file: str | None, debug: bool, as_json: bool) -> None:
+def check(
+    workspace: str | None, what: str | None, file: str | None, debug: bool, require: Level, as_json: bool
+) -> None:
     """Check an exercise, a chapter, or the next exercise.
 
     \b
@@ -153,12 +164,18 @@ def check(workspace: str | None, what: str | None, file: str | None, debug: bool
     """
     from mi_lib.course import checking, index
 
+    if debug and require != "none":
+        raise CourseError(
+            "`--debug` runs the code in this process, so it cannot be isolated. Leave one of the two out."
+        )
     if file:
         chapter, exercises = _named(what if what else _chapter_in(file))
         text = _submission(file, chapter)
         if debug:
             _debug(exercises, text if file.endswith(".ipynb") else Path(file))
-        _finish_check(chapter, exercises, as_json, lambda grader, exercise: checking.grade(grader, exercise, text))
+        _finish_check(
+            chapter, exercises, as_json, require, lambda grader, exercise: checking.grade(grader, exercise, text)
+        )
         return
     opened = _open(workspace)
     progress = _progress(opened)
@@ -175,9 +192,11 @@ def check(workspace: str | None, what: str | None, file: str | None, debug: bool
     _say_notices(opened.notices)
     if debug:
         _debug(exercises, opened.file(chapter))
-    _finish_check(
-        chapter, exercises, as_json, lambda grader, exercise: checking.check_text(grader, progress, exercise, text)
-    )
+
+    def grade(grader: Any, exercise: Exercise) -> Any:
+        return checking.check_text(grader, progress, exercise, text)
+
+    _finish_check(chapter, exercises, as_json, require, grade)
 
 
 @cli.command()
@@ -644,7 +663,7 @@ def _same_chapter(file: str, chapter: Chapter) -> None:
         raise CourseError(f"{file} is a notebook of chapter {found.number}, not of {chapter.number}.")
 
 
-def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, grade: Any) -> NoReturn:
+def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, require: Level, grade: Any) -> NoReturn:
     """Grade, show, and exit with 0 or 1."""
     from mi_lib.course import show
     from mi_lib.course.grading import Grader
@@ -652,6 +671,8 @@ def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, gr
     verdicts = []
     console = _console()
     with Grader() as grader:
+        if require != "none":
+            grader.isolation().require(require)
         for number, exercise in enumerate(exercises, start=1):
             if sys.stderr.isatty():
                 click.echo(f"\rChecking {exercise.id} ({number} of {len(exercises)}) …", nl=False, err=True)
@@ -675,7 +696,8 @@ def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, gr
     elif not passed and verdicts[0].status != "not started":
         console.print(f"`mi hint {exercises[0].id}` shows a hint.")
     if not as_json and verdicts[-1].isolation:
-        console.print(f"[dim]In force: {'; '.join(verdicts[-1].isolation)}.[/dim]")
+        level = f"Isolation {verdicts[-1].isolation_level}"
+        console.print(f"[dim]{level}, in force: {'; '.join(verdicts[-1].isolation)}.[/dim]")
     sys.exit(0 if passed == len(counted) else 1)
 
 
