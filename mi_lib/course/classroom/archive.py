@@ -38,7 +38,7 @@ class Entry:
 
 
 def read(data: bytes | io.BufferedIOBase, wanted: tuple[str, ...]) -> Iterator[Entry]:
-    """The files of a zip whose names end in `wanted`. Raises `Refused` before anything of a bad archive is handed out."""
+    """The files of a zip whose names end in `wanted`. Raises `Refused` before any of a bad archive is given out."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -66,7 +66,9 @@ def grade() -> None:
 @click.option("-o", "--output", "out", required=True, metavar="OUT", help="Where gradebook and reports go.")
 @click.option("--jobs", type=click.IntRange(1, 1024), default=None, help="How many at once. Default: one per core.")
 @config_option
-@click.option("--require-isolation", "level", metavar="LEVEL", default="", help="Grade only if learners' code is held so.")
+@click.option(
+    "--require-isolation", "level", metavar="LEVEL", default="", help="Grade only if learners' code is held so."
+)
 @click.option("--policy", type=click.Choice(["flag", "refuse"]), help="When the library's own answer is used.")
 @click.option("--chapter", "chapters", metavar="NN", multiple=True, help="Only this chapter (may be repeated).")
 @click.option("--dask", "address", metavar="ADDRESS", help="Grade on a Dask cluster, for example tcp://host:8786.")
@@ -259,7 +261,7 @@ def similar(book: str, chapter: str | None, number: int, as_json: bool) -> None:
 @click.option("--gradescope", metavar="NN", help="Write an autograder for Gradescope for this chapter instead.")
 @click.option("--github-classroom", metavar="NN", help="Write a template repository for GitHub Classroom instead.")
 def release(out: str, chapters: tuple[str, ...], gradescope: str | None, github_classroom: str | None) -> None:
-    """Write one zip with all that learners get: lessons, stubs, notebooks, library, models; no solutions, no hidden tests.
+    """Write one zip with all that learners get: lessons, stubs, notebooks, library, models. No solutions, hidden tests.
 
     \b
     mi release course.zip
@@ -267,7 +269,8 @@ def release(out: str, chapters: tuple[str, ...], gradescope: str | None, github_
     mi release autograder.zip --gradescope 02          holds the hidden tests: for Gradescope, not for learners
     mi release template.zip --github-classroom 02
     """
-    from mi_lib.course.classroom import release as releasing, services
+    from mi_lib.course.classroom import release as releasing
+    from mi_lib.course.classroom import services
 
     if sum(map(bool, (chapters, gradescope, github_classroom))) > 1:
         raise CourseError("Take one of --chapter, --gradescope and --github-classroom.")

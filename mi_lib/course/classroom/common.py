@@ -1,4 +1,4 @@
-"""Which known mistakes a class made: what learners were told, matched against what `mistakes.py` says they must be told.
+"""Which known mistakes a class made: what learners were told, matched against what `mistakes.py` has them told.
 
 Done whenever a report is made, from the stored sentences, so a mistake that is described later is found in old grades.
 """

@@ -1,29 +1,29 @@
 """The instructor's settings: one small TOML file, every part of which may be left out.
 
-    policy = "flag"              # or "refuse": what happens to an exercise that the library was made to answer
-    chapters = ["02"]            # grade these alone
+policy = "flag"              # or "refuse": what happens to an exercise that the library was made to answer
+chapters = ["02"]            # grade these alone
 
-    [attempts]
-    limit = 3                    # later ones are not graded
-    counts = "best"              # or "last"
+[attempts]
+limit = 3                    # later ones are not graded
+counts = "best"              # or "last"
 
-    [deadlines]
-    "02" = 2026-11-30T23:59:00
+[deadlines]
+"02" = 2026-11-30T23:59:00
 
-    [late]
-    grace_minutes = 15
-    percent_per_day = 10         # of the exercise's points, for each day that has begun
-    most_percent = 50
-    days = 7                     # later than that: nothing
+[late]
+grace_minutes = 15
+percent_per_day = 10         # of the exercise's points, for each day that has begun
+most_percent = 50
+days = 7                     # later than that: nothing
 
-    [extensions."Ada Lovelace_4711"]
-    "02" = 2026-12-07T23:59:00
+[extensions."Ada Lovelace_4711"]
+"02" = 2026-12-07T23:59:00
 
-    [received."Ada Lovelace_4711"]
-    "02" = 2026-11-30T20:00:00   # instead of the date of the file
+[received."Ada Lovelace_4711"]
+"02" = 2026-11-30T20:00:00   # instead of the date of the file
 
-    [students]
-    "Ada Lovelace_4711" = "ada"  # what the export calls her = what the gradebook calls her
+[students]
+"Ada Lovelace_4711" = "ada"  # what the export calls her = what the gradebook calls her
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The gradebook: one SQLite file with every attempt, every verdict, every manual adjustment, and why.
 
 Each verdict is one row under (student, exercise, key), where the key is a hash of all that it depends on. A row is
-written in one transaction, so a grader that is killed leaves whole verdicts or none; and it can be written only once, so
-whatever is graded twice is stored once. Grades are not stored at all: `points` works them out from these rows.
+written in one transaction, so a grader that is killed leaves whole verdicts or none; and it can be written only once,
+so whatever is graded twice is stored once. Grades are not stored at all: `points` works them out from these rows.
 """
 
 from __future__ import annotations
@@ -220,7 +220,9 @@ class Gradebook:
             "SELECT a.student, a.chapter, a.hash, a.exercise, v.report FROM applies a JOIN verdict v "
             "ON v.student=a.student AND v.exercise=a.exercise AND v.key=a.key"
         )
-        return {(student, chapter, text, exercise): json.loads(report) for student, chapter, text, exercise, report in rows}
+        return {
+            (student, chapter, text, exercise): json.loads(report) for student, chapter, text, exercise, report in rows
+        }
 
     def given_up(self) -> dict[tuple[str, str], str]:
         """(student, chapter) → why it could not be graded."""

@@ -34,7 +34,7 @@ class Summary:
     version: str
 
     def in_words(self) -> str:
-        """"Graded 12 exercises of 3 students; 400 had not changed since they were graded. …" """
+        """ "Graded 12 exercises of 3 students; 400 had not changed since they were graded. …" """
         parts = [f"{self.students} students"]
         parts.append(f"{_many(self.exercises, 'exercise')} graded" if self.exercises else "nothing to grade")
         if self.unchanged:
@@ -113,7 +113,7 @@ def _counted(book: Gradebook, config: Config) -> list[Attempt]:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Only one run may grade into a folder. Raises `CourseError` if another does; a killed one leaves nothing behind."""
+    """Only one run may grade into a folder. Raises `CourseError` if another does; a killed one holds nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:

@@ -1,8 +1,8 @@
 """What the verdicts come to: attempts, lateness, library use and manual adjustments turned into grades.
 
 For each exercise the points of the verdict, times what lateness leaves of them; 0 if the policy refuses an answer that
-the library gave; and if somebody set the points by hand, those and nothing else. Of several attempts the last counts, or
-the best, exercise by exercise.
+the library gave; and if somebody set the points by hand, those and nothing else. Of several attempts the last counts,
+or the best, exercise by exercise.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def grades(book: Gradebook, config: Config) -> list[Student]:
             if reason := given_up.get((name, chapter.number)):
                 student.problems.append(f"Chapter {chapter.number}: {reason}")
             for exercise in chapter.exercises:
-                mine = [(a, verdicts.get((name, chapter.number, a.hash, exercise.id))) for a in counted(attempts, config)]
+                mine = [
+                    (a, verdicts.get((name, chapter.number, a.hash, exercise.id))) for a in counted(attempts, config)
+                ]
                 student.grades[exercise.id] = _grade(exercise, mine, config, adjustments.get((name, exercise.id)))
         found.append(student)
     return found
@@ -134,6 +136,4 @@ def _after_policies(attempt: Attempt, verdict: dict[str, Any], config: Config) -
 def _too_many(attempts: list[Attempt], chapter: Chapter, config: Config) -> list[str]:
     if not config.attempt_limit or len(attempts) <= config.attempt_limit:
         return []
-    return [
-        f"Chapter {chapter.number}: {len(attempts)} attempts, of which the first {config.attempt_limit} count."
-    ]
+    return [f"Chapter {chapter.number}: {len(attempts)} attempts, of which the first {config.attempt_limit} count."]

@@ -1,4 +1,4 @@
-"""Grades written out: for spreadsheets (csv, json), for build servers (junit, ctrf), for Gradescope, for people (html)."""
+"""Grades written out: for spreadsheets (csv, json), build servers (junit, ctrf), Gradescope, and people (html)."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ def of_class(students: list[Student], names: dict[str, str]) -> str:
         parts.append(
             f"<tr><td>{escape(glance.exercise.id)} {escape(glance.exercise.title)}<td class=n>{glance.handed_in}"
             f"<td>{_bar(glance.pass_rate)} {glance.pass_rate:.0%}"
-            f"<td class=n>{glance.points:g} of {glance.exercise.points}<td class=n>{glance.seconds:.1f} s<td>{said}</tr>"
+            f"<td class=n>{glance.points:g} of {glance.exercise.points}<td class=n>{glance.seconds:.1f} s"
+            f"<td>{said}</tr>"
         )
     parts.append("</table><h2>By student</h2><table><tr><th>student<th class=n>points<th>passed<th>remarks</tr>")
     for student in students:
@@ -112,5 +113,5 @@ def _bar(share: float) -> str:
 
 
 def _page(title: str, parts: list[str]) -> str:
-    head = f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
+    head = '<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
     return f"{head}<title>{escape(title)}</title><style>{_STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n"

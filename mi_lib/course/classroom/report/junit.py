@@ -1,4 +1,4 @@
-"""JUnit XML: a suite per student, a case per test. It keeps to the strict schema (attributes and their order included)."""
+"""JUnit XML: a suite per student, a case per test. It keeps to the strict schema, order of elements included."""
 
 from __future__ import annotations
 

@@ -19,10 +19,15 @@ def as_csv(students: list[Student]) -> str:
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(["student", "total", "possible", *exercises, "remarks"])
     for student in students:
-        points = [f"{student.grades[e].points:g}" if student.grades[e].verdict or student.grades[e].adjustment else "" for e in exercises]
+        points = [
+            f"{student.grades[e].points:g}" if student.grades[e].verdict or student.grades[e].adjustment else ""
+            for e in exercises
+        ]
         remarks = [*student.problems, *student.notes]
         remarks += [f"{e}: {why}" for e, grade in student.grades.items() for why in grade.why]
-        rows.writerow([_safe(student.name), f"{student.total:g}", f"{student.most:g}", *points, _safe(" | ".join(remarks))])
+        rows.writerow(
+            [_safe(student.name), f"{student.total:g}", f"{student.most:g}", *points, _safe(" | ".join(remarks))]
+        )
     return out.getvalue()
 
 
