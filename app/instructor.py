@@ -47,7 +47,7 @@ def show() -> None:
         _student(students)
     with similar:
         st.caption(
-            "A list to look at, not a verdict: how much of the shorter text, of what was not handed out, is in the other."
+            "A list to look at, not a verdict: how much of what the shorter text adds to the stub is in the other."
         )
         pairs = similarity.of_class(attempts)[:50]
         rows = [
