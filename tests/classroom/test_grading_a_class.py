@@ -1,4 +1,4 @@
-"""From a folder of submissions to verdicts in the gradebook: what is graded, what is not graded again, what goes wrong."""
+"""From a folder of submissions to verdicts in the gradebook: what is graded, what is not again, what goes wrong."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from mi_lib.course.mistakes import variants
 
 @dataclass
 class Glance:
-    """One exercise over the class. mistakes: sentence → how many students were told it, known ones first in count."""
+    """One exercise over the class. mistakes: what learners were told of a known mistake → how many were told it."""
 
     exercise: Exercise
     handed_in: int = 0
@@ -37,6 +37,7 @@ class Glance:
 def at_a_glance(students: Iterable[Student]) -> list[Glance]:
     """Every exercise of the class: how many pass, how long grading takes, which mistakes are common."""
     found: dict[str, Glance] = {}
+    sentences: dict[tuple[str, str], str] = {}  # (exercise, words of a mistake) → how the first learner was told it
     times: dict[str, list[float]] = {}
     for student in students:
         for exercise_id, grade in student.grades.items():
@@ -49,7 +50,9 @@ def at_a_glance(students: Iterable[Student]) -> list[Glance]:
             times.setdefault(exercise_id, []).append(grade.verdict["seconds"])
             if not grade.passed:
                 known = recognised(grade.exercise, grade.verdict)
-                glance.mistakes.update(known)
+                glance.mistakes.update(
+                    sentences.setdefault((exercise_id, words), said) for words, said in known.items()
+                )
                 glance.others += not known
     for exercise_id, glance in found.items():
         glance.points = round(glance.points / glance.handed_in, 2) if glance.handed_in else 0.0
@@ -57,16 +60,14 @@ def at_a_glance(students: Iterable[Student]) -> list[Glance]:
     return list(found.values())
 
 
-def recognised(exercise: Exercise, verdict: dict[str, Any]) -> list[str]:
-    """The sentences of a verdict that describe a known mistake, each once."""
+def recognised(exercise: Exercise, verdict: dict[str, Any]) -> dict[str, str]:
+    """The known mistakes in a verdict: the words by which each is known → the whole sentence."""
     phrases = _phrases(exercise.chapter).get(exercise.id, ())
-    told = [verdict["diagnosis"], *(test["message"] for test in verdict["tests"])]
-    found: dict[str, str] = {}  # phrase → the first sentence with it
-    for sentence in told:
-        for phrase in phrases:
-            if phrase in _plain(sentence):
-                found.setdefault(phrase, sentence)
-    return list(dict.fromkeys(found.values()))
+    found: dict[str, str] = {}
+    for sentence in (verdict["diagnosis"], *(test["message"] for test in verdict["tests"])):
+        if fitting := [phrase for phrase in phrases if phrase in _plain(sentence)]:
+            found.setdefault(max(fitting, key=len), sentence)  # the most telling one
+    return found
 
 
 @functools.cache

@@ -208,7 +208,10 @@ class Gradebook:
         rows = self._db.execute(
             "SELECT student, chapter, hash, number, text, received, seen FROM attempt ORDER BY student, chapter, number"
         )
-        return [Attempt(*row[:5], datetime.fromisoformat(row[5]) if row[5] else None, row[6]) for row in rows]
+        return [
+            Attempt(student, chapter, text_hash, number, text, datetime.fromisoformat(came) if came else None, seen)
+            for student, chapter, text_hash, number, text, came, seen in rows
+        ]
 
     def graded(self) -> set[tuple[str, str, str]]:
         """(student, exercise, key) of every verdict that stands."""

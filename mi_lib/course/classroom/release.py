@@ -62,13 +62,13 @@ def course(chapters: list[Chapter]) -> Iterator[tuple[str, bytes]]:
     wanted = models(chapters)
     for folder in _FOLDERS:
         for path in sorted((library / folder).rglob("*")):
-            name = path.relative_to(library)
-            apart = set(name.parts) & set(_SKIPPED) or name.as_posix() in _INSTRUCTORS
+            place = path.relative_to(library)
+            apart = set(place.parts) & set(_SKIPPED) or place.as_posix() in _INSTRUCTORS
             if apart or path.is_symlink() or not path.is_file():
                 continue
-            in_model = name.parts[:2] == ("mi_lib", "zoo") and len(name.parts) > 3
-            if not in_model or name.parts[2] in wanted:
-                yield name.as_posix(), path.read_bytes()
+            in_model = place.parts[:2] == ("mi_lib", "zoo") and len(place.parts) > 3
+            if not in_model or place.parts[2] in wanted:
+                yield place.as_posix(), path.read_bytes()
     if (root / "chapters" / "conftest.py").is_file():
         yield "chapters/conftest.py", (root / "chapters" / "conftest.py").read_bytes()
     for chapter in chapters:
