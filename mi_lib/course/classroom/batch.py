@@ -24,6 +24,7 @@ from mi_lib.course.classroom.work import Task, grade
 from mi_lib.course.index import CourseError
 
 MAX_BREAKS = 2
+SECONDS = 10  # to wait for a cluster
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def dask(address: str) -> Workers:
             'Dask is not installed. Get it with `pip install -c constraints.txt -e ".[cluster]"`.'
         ) from error
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        client = Client(address, timeout=SECONDS, set_as_default=False)
         at_once = max(1, sum(client.nthreads().values()))
         client.close()
     except (OSError, TimeoutError, ValueError) as error:
@@ -89,7 +90,7 @@ def dask(address: str) -> Workers:
 
     @contextmanager
     def opened() -> Iterator[Executor]:
-        with Client(address, timeout="10s", set_as_default=False) as client:
+        with Client(address, timeout=SECONDS, set_as_default=False) as client:
             yield client.get_executor(pure=False, retries=MAX_BREAKS)
 
     return Workers(opened, at_once)
