@@ -36,18 +36,20 @@ from mi_lib.course.mistakes import variants
 
 ROOT = Path(__file__).parents[1]
 CHAPTER = "02"
+SCORE = "def in_context_learning_score(loss, early, late):\n"
 HOSTILE = {  # exercise → its section; each tries something that a grader must survive
-    "runs for ever": ("02.4", "def in_context_learning_score(loss, early, late):\n    while True:\n        pass\n"),
+    "runs for ever": ("02.4", SCORE + "    while True:\n        pass\n"),
     "ends the process": ("02.5", "import os\ndef previous_token_score(pattern):\n    os._exit(0)\n"),
-    "floods the output": ("02.4", "def in_context_learning_score(loss, early, late):\n    while True:\n        print('x' * 10**5)\n"),
-    "forks": ("02.4", "import os\ndef in_context_learning_score(loss, early, late):\n    while True:\n        os.fork()\n"),
-    "eats memory": ("02.4", "def in_context_learning_score(loss, early, late):\n    return [torch.ones(10**8) for _ in range(10**4)]\n"),
+    "floods the output": ("02.4", SCORE + "    while True:\n        print('x' * 10**5)\n"),
+    "forks": ("02.4", "import os\n" + SCORE + "    while True:\n        os.fork()\n"),
+    "eats memory": ("02.4", SCORE + "    return [torch.ones(10**8) for _ in range(10**4)]\n"),
     "is equal to everything": (
         "02.4",
         "class Any(float):\n    __eq__ = __le__ = __ge__ = lambda *_: True\n    __hash__ = float.__hash__\n"
-        "def in_context_learning_score(loss, early, late):\n    return Any(0)\n",
+        + SCORE
+        + "    return Any(0)\n",
     ),
-}  # fmt: skip
+}
 
 
 def make_class(folder: Path, number: int, seed: int = 0) -> Counter[str]:
