@@ -51,7 +51,14 @@ def show() -> None:
         )
         pairs = similarity.of_class(attempts)[:50]
         rows = [
-            {"chapter": p.chapter, "one": p.one, "other": p.other, "share": p.share, "most in": ", ".join(p.places)}
+            {
+                "chapter": p.chapter,
+                "one": p.one,
+                "other": p.other,
+                "share": round(p.share, 2),
+                "fingerprints": p.common,
+                "most in": ", ".join(p.places),
+            }
             for p in pairs
         ]
         if rows:
@@ -67,14 +74,13 @@ def _glance(students: list[Student], glances: list[Glance]) -> None:
     problems = [student for student in students if student.problems]
     columns = st.columns(4)
     columns[0].metric("Students", len(students))
-    columns[1].metric("Median points", f"{totals[len(totals) // 2]:g}", f"of {students[0].most:g}", delta_color="off")
+    columns[1].metric("Median points", f"{totals[len(totals) // 2]:g} of {students[0].most:g}")
     columns[2].metric(
         "Exercises passed", f"{sum(g.passed for g in glances) / max(1, sum(g.handed_in for g in glances)):.0%}"
     )
     columns[3].metric("With problems", len(problems))
-    st.plotly_chart(
-        plots.bars({f"{g.exercise.id} ": g.pass_rate for g in glances}, "Who passes", "share of those who handed it in")
-    )
+    rates = plots.bars({g.exercise.id: g.pass_rate for g in glances}, "Who passes", "share of those who handed it in")
+    st.plotly_chart(rates.update_yaxes(range=[0, 1], tickformat=".0%"))
     rows = [
         {
             "exercise": f"{g.exercise.id} {g.exercise.title}",

@@ -130,8 +130,14 @@ def proportional(pid: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
+def processor_seconds() -> float:
+    """What all processes that have ended have used: it tells little of who else was busy."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def whole_run(handed_in: Path, out: Path, jobs: int) -> dict[str, Any]:
-    started = time.perf_counter()
+    started, used = time.perf_counter(), processor_seconds()
     process = subprocess.Popen(
         command(handed_in, out, jobs), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -139,20 +145,27 @@ def whole_run(handed_in: Path, out: Path, jobs: int) -> dict[str, Any]:
     memory.start()
     said, _ = process.communicate()
     memory.stopped.set()
-    return {"seconds": time.perf_counter() - started, "peak_bytes": memory.peak, "said": said.strip()}
+    used = processor_seconds() - used
+    return {
+        "seconds": time.perf_counter() - started,
+        "processor": used,
+        "peak_bytes": memory.peak,
+        "said": said.strip(),
+    }
 
 
-def with_pytest(handed_in: Path, number: int, seed: int = 1) -> list[float]:
-    """Seconds of starting pytest for each of some submissions."""
+def with_pytest(handed_in: Path, number: int, seed: int = 1) -> tuple[list[float], float]:
+    """Seconds of starting pytest for each of some submissions, and of processor time for one."""
     students = random.Random(seed).sample(sorted(handed_in.glob("student*")), number)
     seconds = []
+    used = processor_seconds()
     for student in students:
         started = time.perf_counter()
         chapter = index.chapter(CHAPTER).folder
         line = [sys.executable, "-m", "pytest", "-q", str(chapter), "--submission", str(student / "exercises.py")]
         subprocess.run(line, env=environment(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         seconds.append(time.perf_counter() - started)
-    return seconds
+    return seconds, (processor_seconds() - used) / number
 
 
 def rows(out: Path) -> dict[tuple[str, str, str], tuple[Any, ...]]:
@@ -232,13 +245,15 @@ def main() -> None:
         "kinds": kinds,
         "verdicts": len(stored),
         "seconds": round(run["seconds"], 1),
+        "processor_seconds_each": round(run["processor"] / asked.number, 1),
         "submissions_per_minute": round(60 / each, 1),
         "peak_memory_mib": run["peak_bytes"] // 2**20,
         "again_seconds": round(again["seconds"], 1),
         "said": [run["said"], again["said"]],
     }
     if asked.sample:
-        seconds = with_pytest(handed_in, asked.sample)
+        seconds, used = with_pytest(handed_in, asked.sample)
+        result["pytest_processor_seconds_each"] = round(used, 1)
         result["pytest_seconds_each"] = round(statistics.mean(seconds), 1)
         result["pytest_submissions_per_minute_on_all_jobs"] = round(60 * asked.jobs / statistics.mean(seconds), 1)
         result["times_faster"] = round(statistics.mean(seconds) / asked.jobs / each, 1)

@@ -182,7 +182,7 @@ def test_a_submission_that_was_given_up_is_named_and_tried_again(book, handed_in
     folder = handed_in(ada=RIGHT)
     monkeypatch.setattr(work, "_verdict", lambda *_: 1 / 0)
     done = grade_class(folder, book, Config(), here)
-    assert done.given_up == 1
+    assert done.given_up == 2
     assert "could not be graded" in grades(book)["ada"].problems[0]
     monkeypatch.undo()
     monkeypatch.setenv("MI_COURSE_ROOT", str(folder.parent / "course"))

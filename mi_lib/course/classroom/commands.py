@@ -193,7 +193,7 @@ def explain(student: str, exercise: str | None, book: str, config: str | None, a
 
 
 def _explain(grade_: Grade) -> None:
-    from mi_lib.course.classroom.report.html import conditions
+    from mi_lib.course.classroom.report.html import conditions, shown
 
     exercise, verdict = grade_.exercise, grade_.verdict
     click.echo(f"\n{exercise.id} {exercise.title}: {grade_.status}, {grade_.points:g} of {exercise.points} points")
@@ -203,7 +203,7 @@ def _explain(grade_: Grade) -> None:
         return
     for test in verdict["tests"]:
         mark, hidden = "✓" if test["passed"] else "✗", " [hidden]" if test["hidden"] else ""
-        click.echo(f"  {mark} {test['title']}{hidden} ({test['points']:g} of {test['max_points']:g})")
+        click.echo(f"  {mark} {test['title']}{hidden} ({shown(test['points'])} of {shown(test['max_points'])})")
         for said in filter(None, (test["message"], test["detail"])):
             click.echo(f"      {said}")
     if verdict["diagnosis"] and not verdict["tests"]:
@@ -248,9 +248,12 @@ def similar(book: str, chapter: str | None, number: int, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([pair.to_dict() for pair in pairs], indent=1, ensure_ascii=False))
         return
-    click.echo("To look at, not a verdict: how much of the shorter text, of what was not handed out, is in the other.")
+    click.echo(
+        "To look at, not a verdict. How much of what is particular in the shorter text is in the other (fingerprints):"
+    )
     for pair in pairs:
-        click.echo(f"  {pair.share:4.0%}  {pair.chapter}  {pair.one}  {pair.other}   most in {', '.join(pair.places)}")
+        places = ", ".join(pair.places)
+        click.echo(f"  {pair.share:4.0%} ({pair.common})  {pair.chapter}  {pair.one}  {pair.other}   most in {places}")
     if not pairs:
         click.echo("  No two submissions have much in common.")
 

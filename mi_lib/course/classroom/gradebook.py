@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS adjustment (
     id INTEGER PRIMARY KEY, student TEXT NOT NULL, exercise TEXT NOT NULL, points REAL, reason TEXT NOT NULL,
     made_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS given_up (
-    student TEXT NOT NULL, chapter TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (student, chapter));
+    student TEXT NOT NULL, exercise TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (student, exercise));
 """
 
 
@@ -155,15 +155,15 @@ class Gradebook:
                 [(attempt.student, attempt.chapter, attempt.hash, e, key) for e, key in keys.items()],
             )
 
-    def store(self, student: str, chapter: str, results: Iterable[dict[str, Any]]) -> int:
-        """Keep the verdicts on a submission, all or none. Returns how many were new.
+    def store(self, student: str, results: Iterable[dict[str, Any]]) -> int:
+        """Keep these verdicts, all or none. Returns how many were new.
 
         A verdict that is there stays as it is, unless the course itself had broken when it was made.
         """
         new = 0
         with self._transaction():
-            self._db.execute("DELETE FROM given_up WHERE student=? AND chapter=?", (student, chapter))
             for r in results:
+                self._db.execute("DELETE FROM given_up WHERE student=? AND exercise=?", (student, r["exercise"]))
                 done = self._db.execute(
                     "INSERT INTO verdict VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
                     "status=excluded.status, points=excluded.points, seconds=excluded.seconds, "
@@ -177,10 +177,11 @@ class Gradebook:
                 new += done.rowcount
         return new
 
-    def give_up(self, student: str, chapter: str, reason: str) -> None:
-        """Note that a submission could not be graded. The next run tries it again."""
+    def give_up(self, student: str, exercises: Iterable[str], reason: str) -> None:
+        """Note that exercises could not be graded. The next run tries them again."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO given_up VALUES (?, ?, ?)", (student, chapter, reason))
+            rows = [(student, exercise, reason) for exercise in exercises]
+            self._db.executemany("INSERT OR REPLACE INTO given_up VALUES (?, ?, ?)", rows)
 
     def adjust(self, student: str, exercise: str, points: float | None, reason: str) -> None:
         """Set the points of an exercise by hand (None: lift that). Nothing is overwritten; the last one counts."""
@@ -228,8 +229,8 @@ class Gradebook:
         }
 
     def given_up(self) -> dict[tuple[str, str], str]:
-        """(student, chapter) → why it could not be graded."""
-        return {(s, c): reason for s, c, reason in self._db.execute("SELECT student, chapter, reason FROM given_up")}
+        """(student, exercise) → why it could not be graded."""
+        return {(s, e): reason for s, e, reason in self._db.execute("SELECT student, exercise, reason FROM given_up")}
 
     def adjustments(self) -> list[Adjustment]:
         """All of them, in the order in which they were made."""

@@ -42,7 +42,7 @@ class Summary:
         if self.refused:
             parts.append(f"{_many(self.refused, 'submission')} with problems (see the report)")
         if self.given_up:
-            parts.append(f"{_many(self.given_up, 'submission')} could not be graded; run again to try once more")
+            parts.append(f"{_many(self.given_up, 'exercise')} could not be graded; run again to try once more")
         return "; ".join(parts) + f". Course version {self.version}."
 
 
@@ -65,10 +65,10 @@ def grade_class(
     if tasks:
         for task, results in batch.run(tasks, workers or batch.processes(1)):
             if isinstance(results, batch.GivenUp):
-                book.give_up(task.student, task.chapter, results.reason)
-                given_up += 1
+                book.give_up(task.student, task.keys, results.reason)
+                given_up += len(task.keys)
             else:
-                book.store(task.student, task.chapter, results)
+                book.store(task.student, results)
             done += len(task.keys)
             progress(done, total, task.student)
     return Summary(
@@ -97,9 +97,11 @@ def _tasks(book: Gradebook, config: Config, students: set[str], require: str) ->
         book.apply(attempt, keys)
         missing = {e: key for e, key in keys.items() if (attempt.student, e, key) not in graded}
         unchanged += len(keys) - len(missing)
-        if missing:
-            version = fingerprint.course_version()
-            tasks.append(Task(attempt.student, attempt.chapter, attempt.text, missing, version, require))
+        # One exercise at a time: each is run by itself anyway, and is stored as soon as it is done.
+        version = fingerprint.course_version()
+        tasks += [
+            Task(attempt.student, attempt.chapter, attempt.text, {e: k}, version, require) for e, k in missing.items()
+        ]
     return tasks, unchanged
 
 

@@ -77,9 +77,9 @@ def grades(book: Gradebook, config: Config) -> list[Student]:
         for chapter in chapters:
             attempts = by_chapter.get((name, chapter.number), [])
             student.notes += _too_many(attempts, chapter, config)
-            if reason := given_up.get((name, chapter.number)):
-                student.problems.append(f"Chapter {chapter.number}: {reason}")
             for exercise in chapter.exercises:
+                if reason := given_up.get((name, exercise.id)):
+                    student.problems.append(f"{exercise.id}: {reason}")
                 mine = [
                     (a, verdicts.get((name, chapter.number, a.hash, exercise.id))) for a in counted(attempts, config)
                 ]

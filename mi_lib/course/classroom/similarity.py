@@ -28,7 +28,7 @@ from mi_lib.course.classroom.gradebook import Attempt
 from mi_lib.course.index import CourseError
 
 K, WINDOW = 10, 6
-FEWEST = 6  # common fingerprints, below which a pair is not worth a look
+FEWEST = 8  # common fingerprints, below which a pair is not worth a look
 OFTEN, OFTEN_SHARE = 4, 0.15  # a fingerprint that more texts have than these is an idiom
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
 
@@ -49,7 +49,10 @@ class Pair:
 
 
 def of_class(attempts: Iterable[Attempt], chapter: str | None = None) -> list[Pair]:
-    """All pairs with something in common, the most similar first. Of each student's attempts, the last is compared."""
+    """All pairs with something in common; first those that share much, and a large part of what they have.
+
+    Of each student's attempts the last is compared.
+    """
     last: dict[tuple[str, str], Attempt] = {}
     for attempt in attempts:
         if chapter is None or attempt.chapter == chapter.zfill(2):
@@ -57,7 +60,7 @@ def of_class(attempts: Iterable[Attempt], chapter: str | None = None) -> list[Pa
     found = []
     for number, group in itertools.groupby(sorted(last), key=lambda key: key[0]):
         found += pairs({student: last[number, student].text for _, student in group}, _handed_out(number), number)
-    return sorted(found, key=lambda pair: (-pair.share, -pair.common, pair.one, pair.other))
+    return sorted(found, key=lambda pair: (-pair.share * pair.common, pair.one, pair.other))
 
 
 def pairs(texts: dict[str, str], handed_out: str = "", chapter: str = "") -> list[Pair]:

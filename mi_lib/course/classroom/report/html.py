@@ -103,9 +103,14 @@ def conditions(grade: Grade, verdict: dict[str, Any]) -> str:
 
 def _test(test: dict[str, Any]) -> str:
     mark, kind = ("✓", "good") if test["passed"] else ("✗", "bad")
-    points = f" <span class=dim>({test['points']:g} of {test['max_points']:g})</span>"
+    points = f" <span class=dim>({shown(test['points'])} of {shown(test['max_points'])})</span>"
     said = f"<br>{escape(test['message'])}" if test["message"] else ""
     return f"<li><span class={kind}>{mark} {escape(test['title'])}</span>{points}{said}</li>"
+
+
+def shown(points: float) -> str:
+    """Points as people write them: two decimals at most."""
+    return f"{round(points, 2):g}"
 
 
 def _bar(share: float) -> str:
