@@ -149,9 +149,11 @@ def _exercise(grade: Grade) -> None:
             # `text`, not `markdown`: what a learner's code raised is shown as it is.
             hidden = " (hidden test)" if test["hidden"] else ""
             st.text(f"{'✓' if test['passed'] else '✗'} {test['title']}{hidden}")
-            for said in filter(None, (test["message"], test["detail"])):
-                st.caption("What the learner reads:" if said == test["message"] else "What the hidden test found:")
-                st.text(said)
+            if test["message"]:
+                st.text(test["message"])
+            if test["detail"]:
+                st.caption("That is what the learner reads. What the hidden test found, for you alone:")
+                st.text(test["detail"])
         for title in ("traceback", "printed"):
             if grade.verdict[title]:
                 st.caption(title.capitalize())
