@@ -160,11 +160,16 @@ def with_pytest(handed_in: Path, number: int, seed: int = 1) -> tuple[list[float
     seconds = []
     used = processor_seconds()
     for student in students:
+        # pytest would load the conftest.py that lies beside a submission, so the file is taken out of its folder.
+        alone = handed_in.parent / "alone" / student.name / "exercises.py"
+        alone.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(student / "exercises.py", alone)
         started = time.perf_counter()
         chapter = index.chapter(CHAPTER).folder
-        line = [sys.executable, "-m", "pytest", "-q", str(chapter), "--submission", str(student / "exercises.py")]
-        subprocess.run(line, env=environment(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        line = [sys.executable, "-m", "pytest", "-q", str(chapter), "--submission", str(alone)]
+        done = subprocess.run(line, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, text=True)
         seconds.append(time.perf_counter() - started)
+        assert done.returncode in (0, 1), done.stdout  # 0: all passed, 1: some failed; else no test was run
     return seconds, (processor_seconds() - used) / number
 
 
@@ -205,9 +210,12 @@ def killed_runs(handed_in: Path, folder: Path, jobs: int, kills: int, whole: flo
             doubled += sum(key in after and after[key] != value for key, value in before.items())
             before = after
             moments.append(len(after))
-        else:  # it was done first: start over
-            finished += rows(out).keys() != want.keys()
-            out, before = folder / f"killed-{len(moments)}", {}
+            if len(after) < 0.9 * len(want) or len(moments) == kills:
+                continue
+            subprocess.run(command(handed_in, out, jobs), env=environment(), capture_output=True)  # little is left
+        finished += rows(out).keys() != want.keys()
+        lost += len(before.keys() - rows(out).keys())
+        out, before = folder / f"killed-{len(moments)}", {}  # it was done: start over
     subprocess.run(command(handed_in, out, jobs), env=environment(), capture_output=True)
     last = rows(out)
     lost += len(want.keys() - last.keys())
