@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from mi_lib.course.classroom import commands
 from mi_lib.course.grading.isolation import LEVELS, Level
 from mi_lib.course.index import Chapter, CourseError, Exercise
 
@@ -569,6 +570,11 @@ def dev_check(what: str | None, static: bool, as_json: bool) -> None:
             click.echo(problem)
         click.echo(f"{len(found)} problems." if found else "Everything is in order.", err=bool(found))
     sys.exit(1 if found else 0)
+
+
+cli.add_command(commands.grade)
+cli.add_command(commands.release)
+cli.add_command(commands.instructor)
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------
