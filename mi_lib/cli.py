@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mi_lib.course.classroom import commands
-from mi_lib.course.grading.isolation import LEVELS, Level
+from mi_lib.course.grading.isolation import Level
 from mi_lib.course.index import Chapter, CourseError, Exercise
 
 if TYPE_CHECKING:
@@ -27,13 +27,6 @@ _EXIT_CODES = """\b
 Exit codes: 0 everything asked for passed or was done; 1 something did not pass; 2 the request could not be carried out
 (the sentence on stderr says what to do); 130 interrupted."""
 
-isolation_option = click.option(
-    "--require-isolation",
-    "require",
-    type=click.Choice(LEVELS),
-    default="none",
-    help="Refuse to grade where code cannot be shut in this far (`mi doctor` shows how far it can).",
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
@@ -146,7 +139,7 @@ def list_(workspace: str | None, chapter: str | None, as_json: bool) -> None:
     "--file", "file", metavar="FILE", help="Grade this .py or .ipynb instead of the workspace; record nothing."
 )
 @click.option("--debug", is_flag=True, help="Run in this process, so that breakpoint() works; record no grade.")
-@isolation_option
+@commands.isolation_option
 @json_option
 @click.pass_obj
 def check(

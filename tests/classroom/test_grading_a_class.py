@@ -20,6 +20,7 @@ from mi_lib.course.classroom.batch import GivenUp
 from mi_lib.course.classroom.config import Config
 from mi_lib.course.classroom.gradebook import Gradebook
 from mi_lib.course.classroom.grading import alone, grade_class
+from mi_lib.course.grading.isolation import LEVELS, IsolationError
 from mi_lib.course.index import CourseError
 
 pytestmark = pytest.mark.usefixtures("course")
@@ -42,14 +43,16 @@ def test_right_wrong_and_untouched_answers(book, handed_in, here):
 def test_every_verdict_says_under_which_conditions_it_was_made(book, handed_in, here):
     grade_class(handed_in(ada=RIGHT), book, Config(), here)
     verdict = grades(book)["ada"].grades["90.1"].verdict
+    assert verdict["isolation_level"] in LEVELS[1:]
     assert "separate process" in verdict["isolation"]
     assert verdict["version"] == fingerprint.course_version()
     assert [test["points"] for test in verdict["tests"]] == [1.0, 1.0]
 
 
-def test_a_verdict_without_isolation_says_unknown():
-    assert work.isolation_of(object()) == "unknown"
-    assert work.isolation_of(type("V", (), {"isolation": "strong"})()) == "strong"
+def test_a_verdict_without_any_code_run_claims_no_isolation(book, handed_in, here):
+    grade_class(handed_in(ada=RIGHT.split("# %% [90.2]")[0]), book, Config(), here)
+    verdict = grades(book)["ada"].grades["90.2"].verdict
+    assert (verdict["isolation_level"], verdict["isolation"]) == ("none", "none of the code was run")
 
 
 def test_a_second_run_grades_nothing_and_says_so(book, handed_in, here):
@@ -127,24 +130,45 @@ def test_the_librarys_own_answer_is_flagged_or_refused(book, handed_in, here, co
     toml.write_text(toml.read_text().replace('defines = ["add"]', 'defines = ["add"]\nanswered_by = ["math:fsum"]'))
     index._parse.cache_clear()
     copied = RIGHT.replace("return a + b", "return math.fsum([a, b])")
-    grade_class(handed_in(ada=copied, bob=RIGHT), book, Config(), here)
-    assert grades(book)["ada"].grades["90.1"].points == 2.0
-    assert "math:fsum" in grades(book)["ada"].grades["90.1"].why[0]
+    hiding = RIGHT.replace("return a + b", "return getattr(math, ''.join(['fs', 'um']))([a, b])")
+    grade_class(handed_in(ada=copied, bob=RIGHT, cyd=hiding), book, Config(), here)
+    assert [student.total for student in grades(book).values()] == [5.0] * 3
+    assert "math.fsum (line " in grades(book)["ada"].grades["90.1"].why[0]
     assert grades(book, Config(policy="refuse"))["ada"].grades["90.1"].points == 0.0
-    assert grades(book, Config(policy="refuse"))["bob"].total == 5.0
+    again = grade_class(handed_in(), book, Config(policy="refuse"), here)
+    assert (again.exercises, again.unchanged) == (3, 3)  # the library answers 90.1 alone
+    found = grades(book, Config(policy="refuse"))
+    assert [found[name].grades["90.1"].points for name in ("ada", "bob", "cyd")] == [0.0, 2.0, 0.0]
 
 
-def test_isolation_that_cannot_be_had_is_refused(book, handed_in, here, monkeypatch):
-    def refuse(level: str) -> None:
-        raise CourseError(f"no {level} here")
+def test_isolation_that_cannot_be_had_is_refused_by_the_worker(book, handed_in, here, monkeypatch):
+    monkeypatch.setattr("mi_lib.course.grading.process.from_child", lambda told: [])
+    with pytest.raises(IsolationError, match="'confined' was asked for"):
+        grade_class(handed_in(ada=RIGHT), book, Config(), here, require="confined")
+    assert not book.graded()
 
-    stand_in = type(sys)("mi_lib.course.grading.isolation")
-    stand_in.require = refuse
-    monkeypatch.setitem(sys.modules, "mi_lib.course.grading.isolation", stand_in)
-    monkeypatch.setattr("mi_lib.course.grading.isolation", stand_in, raising=False)
-    with pytest.raises(CourseError, match="no strong here"):
-        grade_class(handed_in(ada=RIGHT), book, Config(), here, require="strong")
-    assert not book.students()
+
+def test_a_grade_below_a_level_that_is_required_later_is_made_again(book, handed_in, here):
+    grade_class(handed_in(ada=RIGHT), book, Config(), here)
+    assert grade_class(handed_in(), book, Config(), here, require="process").exercises == 2
+    assert grade_class(handed_in(), book, Config(), here, require="process").unchanged == 2
+
+
+def test_the_version_of_the_course_depends_on_the_weights_of_its_models(tmp_path, monkeypatch):
+    def version() -> str:
+        fingerprint.course_version.cache_clear()
+        return fingerprint.course_version()
+
+    weights = tmp_path / "zoo" / "small" / "checkpoints" / "1.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"one")
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprint, "_LIBRARY", tmp_path)
+        before = version()
+        assert version() == before
+        weights.write_bytes(b"two")
+        assert version() != before
+    fingerprint.course_version.cache_clear()
 
 
 def test_another_version_of_the_course_on_a_worker_is_refused():

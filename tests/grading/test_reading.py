@@ -26,11 +26,21 @@ USES = {
     "vars": "import mi_lib.lens as t\nf = vars(t)['logit_lens']",
     "__dict__": "import mi_lib.lens as t\nf = t.__dict__['logit_lens']",
     "everything": "from mi_lib.lens import *\ndef f(x):\n    return logit_lens(x)",
+    "everything of several": "from mi_lib.lens import *\nfrom math import *\ndef f(x):\n    return logit_lens(x)",
+    "names of texts": "import importlib\nm, = M = 'mi_lib.lens',\nm = 'mi_lib.lens'\nn = 'logit_lens'\n"
+    "f = getattr(importlib.import_module(m), n)",
+    "a text in a list": "import importlib\nfor m in ['mi_lib.lens']:\n    f = importlib.import_module(m).logit_lens",
+    "the whole name as a text": "import pkgutil\nf = pkgutil.resolve_name('mi_lib.lens:logit_lens')",
+    "the whole dotted name": "import pydoc\nf = pydoc.locate('mi_lib.lens' + '.logit_lens')",
     "exec": "exec('from mi_lib.lens import logit_lens')",
 }
 HONEST = {
     "a function of the same name": "def logit_lens(x):\n    return x\ny = logit_lens(1)",
+    "a function of the same name after everything": "from mi_lib.lens import *\ndef logit_lens(x):\n    return x\n"
+    "y = logit_lens(1)",
+    "a class of the same name": "from mi_lib.lens import *\nclass logit_lens:\n    pass\ny = logit_lens()",
     "another function": "from mi_lib.lens import rank",
+    "another function by a text": "import importlib\nrank = importlib.import_module('mi_lib.lens').rank",
     "the name in a text": "'''like mi_lib.lens.logit_lens'''",
     "somebody else's module": "import lens\nf = lens.logit_lens",
 }

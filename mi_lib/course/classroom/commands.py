@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mi_lib.course.classroom.config import POLICIES, Policy
+from mi_lib.course.grading.isolation import LEVELS, Level
 from mi_lib.course.index import CourseError
 
 if TYPE_CHECKING:
@@ -36,6 +38,13 @@ class _WithDefault(click.Group):
         return super().parse_args(context, args)
 
 
+isolation_option = click.option(
+    "--require-isolation",
+    "require",
+    type=click.Choice(LEVELS),
+    default="none",
+    help="Refuse to grade where code cannot be shut in this far (`mi doctor` shows how far it can).",
+)
 gradebook_option = click.option(
     "-g",
     "--gradebook",
@@ -66,10 +75,8 @@ def grade() -> None:
 @click.option("-o", "--output", "out", required=True, metavar="OUT", help="Where gradebook and reports go.")
 @click.option("--jobs", type=click.IntRange(1, 1024), default=None, help="How many at once. Default: one per core.")
 @config_option
-@click.option(
-    "--require-isolation", "level", metavar="LEVEL", default="", help="Grade only if learners' code is held so."
-)
-@click.option("--policy", type=click.Choice(["flag", "refuse"]), help="When the library's own answer is used.")
+@isolation_option
+@click.option("--policy", type=click.Choice(POLICIES), help="When the library's own answer is used.")
 @click.option("--chapter", "chapters", metavar="NN", multiple=True, help="Only this chapter (may be repeated).")
 @click.option("--dask", "address", metavar="ADDRESS", help="Grade on a Dask cluster, for example tcp://host:8786.")
 @click.option(
@@ -80,8 +87,8 @@ def run(
     out: str,
     jobs: int | None,
     config: str | None,
-    level: str,
-    policy: str | None,
+    require: Level,
+    policy: Policy | None,
     chapters: tuple[str, ...],
     address: str | None,
     formats: tuple[str, ...],
@@ -122,7 +129,7 @@ def run(
             def step(done: int, of: int, who: str) -> None:
                 shown.update(task, completed=done, total=of, description=f"Grading {who[:30]}")
 
-            summary = grading.grade_class(submissions, book, only, workers, level, step)
+            summary = grading.grade_class(submissions, book, only, workers, require, step)
         book.settings = chosen
         _write(book, chosen, folder, formats or _FORMATS)
     click.echo(summary.in_words())
@@ -309,7 +316,7 @@ def instructor(gradebook: str, port: int, no_browser: bool) -> None:
 # -- helpers ----------------------------------------------------------------------------------------------------
 
 
-def _settings(config: str | None, policy: str | None = None) -> Config:
+def _settings(config: str | None, policy: Policy | None = None) -> Config:
     from mi_lib.course.classroom.config import load
 
     chosen = load(config)

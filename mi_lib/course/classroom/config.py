@@ -35,11 +35,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mi_lib.course.index import CourseError
 
-POLICIES = ("flag", "refuse")
+Policy = Literal["flag", "refuse"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 _KNOWN = {"policy", "chapters", "attempts", "deadlines", "late", "extensions", "received", "students"}
 
 
@@ -47,7 +48,7 @@ _KNOWN = {"policy", "chapters", "attempts", "deadlines", "late", "extensions", "
 class Config:
     """See the module's docstring. Times without a zone are local."""
 
-    policy: str = "flag"
+    policy: Policy = "flag"
     chapters: tuple[str, ...] = ()
     attempt_limit: int = 0  # none
     counts: str = "last"
@@ -90,8 +91,10 @@ def load(path: Path | str | None) -> Config:
         if key not in _KNOWN:
             raise CourseError(f"{path} says `{key}`, which means nothing. There are: {', '.join(sorted(_KNOWN))}.")
     attempts, late = _table(path, data, "attempts"), _table(path, data, "late")
+    if (policy := data.get("policy", "flag")) not in POLICIES:
+        raise CourseError(f'{path}: policy must be "flag" or "refuse", not {policy!r}.')
     config = Config(
-        policy=str(data.get("policy", "flag")),
+        policy=policy,
         chapters=tuple(str(number).zfill(2) for number in data.get("chapters", ())),
         attempt_limit=int(_number(path, attempts, "limit", 0)),
         counts=str(attempts.get("counts", "last")),
@@ -104,8 +107,6 @@ def load(path: Path | str | None) -> Config:
         received={k: _times(path, v) for k, v in _table(path, data, "received").items()},
         students={k: str(v) for k, v in _table(path, data, "students").items()},
     )
-    if config.policy not in POLICIES:
-        raise CourseError(f'{path}: policy must be "flag" or "refuse", not {config.policy!r}.')
     if config.counts not in ("last", "best"):
         raise CourseError(f'{path}: attempts.counts must be "last" or "best", not {config.counts!r}.')
     return config

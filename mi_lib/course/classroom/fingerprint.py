@@ -1,7 +1,8 @@
 """When must an exercise be graded again? When its key changes: a hash of all that its verdict depends on.
 
 That is the learner's text up to and with the exercise's section (what comes later is not run), the chapter's tests,
-hidden ones too, its points and time limit, and the version of the course.
+hidden ones too, its points and time limit, the isolation that was required, and the version of the course. Where the
+library has functions that are the answer: their names, the policy, and the stub, whose lines are not the learner's.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from mi_lib.course import sections
 from mi_lib.course.classroom import hidden
+from mi_lib.course.classroom.config import Policy
+from mi_lib.course.grading.isolation import Level
 from mi_lib.course.index import Chapter, Exercise
 
 _LIBRARY = Path(__file__).parents[2]
@@ -26,10 +29,12 @@ def text_hash(text: str) -> str:
     return _digest(text)
 
 
-def key(text: str, exercise: Exercise) -> str:
+def key(text: str, exercise: Exercise, require: Level = "none", policy: Policy = "flag") -> str:
     """What the verdict on this exercise of this text is stored under."""
-    facts = f"{exercise.id} {exercise.points} {exercise.time_limit} {' '.join(exercise.answered_by)}"
-    return _digest(relevant(text, exercise.id), tests_hash(exercise.chapter), facts, course_version())
+    facts = [f"{exercise.id} {exercise.points} {exercise.time_limit}", require]
+    if exercise.answered_by:
+        facts += [policy, *exercise.answered_by, _text(exercise.chapter.folder / "exercises.py")]
+    return _digest(relevant(text, exercise.id), tests_hash(exercise.chapter), course_version(), *facts)
 
 
 def relevant(text: str, exercise_id: str) -> str:
@@ -44,8 +49,7 @@ def relevant(text: str, exercise_id: str) -> str:
 
 def tests_hash(chapter: Chapter) -> str:
     """A fingerprint of a chapter's tests, hidden ones included."""
-    files = [chapter.folder / "test_exercises.py", hidden.path(chapter)]
-    return _digest(*[path.read_text("utf-8") if path.is_file() else "" for path in files])
+    return _digest(_text(chapter.folder / "test_exercises.py"), _text(hidden.path(chapter)))
 
 
 @functools.cache
@@ -56,13 +60,23 @@ def course_version() -> str:
         for path in sorted(_LIBRARY.rglob("*.py"))
         if (name := path.relative_to(_LIBRARY).as_posix()).split("/")[0] not in _APART or name.startswith(_GRADES)
     ]
-    sources += sorted(_LIBRARY.glob("zoo/*/config.json"))
-    digest = _digest(*[f"{path.relative_to(_LIBRARY)}\n{path.read_text('utf-8')}" for path in sources])
+    # Weights by their content, of which a card that somebody copied says nothing, and neither does a date.
+    sources += [path for path in sorted(_LIBRARY.glob("zoo/*/**/*")) if path.suffix in (".safetensors", ".json")]
+    digest = _digest(*[part for path in sources for part in (path.relative_to(_LIBRARY).as_posix(), _file_hash(path))])
     try:
         number = metadata.version("mi-course")
     except metadata.PackageNotFoundError:
         number = "0"
     return f"{number}+{digest[:12]}"
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8") if path.is_file() else ""
 
 
 def _digest(*texts: str) -> str:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mi_lib.course import index
-from mi_lib.course.classroom import batch, fingerprint, points, submissions, work
+from mi_lib.course.classroom import batch, fingerprint, points, submissions
 from mi_lib.course.classroom.config import Config
 from mi_lib.course.classroom.gradebook import Attempt, Gradebook
 from mi_lib.course.classroom.work import Task
+from mi_lib.course.grading.isolation import Level
 from mi_lib.course.index import CourseError
 
 Progress = Callable[[int, int, str], None]  # exercises done, of how many, the student that was just graded
@@ -51,11 +52,13 @@ def grade_class(
     book: Gradebook,
     config: Config,
     workers: batch.Workers | None = None,
-    require: str = "",
+    require: Level = "none",
     progress: Progress = lambda done, of, who: None,
 ) -> Summary:
-    """Take in all submissions of a folder or zip and grade what has changed. Raises `CourseError` if none can be."""
-    work.require_isolation(require)
+    """Take in all submissions of a folder or zip and grade what has changed. Raises `CourseError` if none can be.
+
+    require: the least isolation to grade under. Each worker sees to it, since each may be on another system.
+    """
     found = submissions.collect(handed_in, config.chapters, dict(config.students))
     book.hand_in(found)
     tasks, unchanged = _tasks(book, config, {s.student for s in found}, require)
@@ -82,7 +85,7 @@ def grade_class(
     )
 
 
-def _tasks(book: Gradebook, config: Config, students: set[str], require: str) -> tuple[list[Task], int]:
+def _tasks(book: Gradebook, config: Config, students: set[str], require: Level) -> tuple[list[Task], int]:
     """What is to be graded for these students, and how many exercises have their verdict already."""
     graded = book.graded()
     tasks, unchanged = [], 0
@@ -93,14 +96,15 @@ def _tasks(book: Gradebook, config: Config, students: set[str], require: str) ->
             chapter = index.chapter(attempt.chapter)
         except CourseError:
             continue  # handed in when the course had this chapter
-        keys = {exercise.id: fingerprint.key(attempt.text, exercise) for exercise in chapter.exercises}
+        keys = {e.id: fingerprint.key(attempt.text, e, require, config.policy) for e in chapter.exercises}
         book.apply(attempt, keys)
         missing = {e: key for e, key in keys.items() if (attempt.student, e, key) not in graded}
         unchanged += len(keys) - len(missing)
         # One exercise at a time: each is run by itself anyway, and is stored as soon as it is done.
         version = fingerprint.course_version()
         tasks += [
-            Task(attempt.student, attempt.chapter, attempt.text, {e: k}, version, require) for e, k in missing.items()
+            Task(attempt.student, attempt.chapter, attempt.text, {e: k}, version, require, config.policy)
+            for e, k in missing.items()
         ]
     return tasks, unchanged
 

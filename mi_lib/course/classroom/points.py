@@ -125,7 +125,7 @@ def _after_policies(attempt: Attempt, verdict: dict[str, Any], config: Config) -
         why.append(f"Late: {late:g} percent off")
     if verdict["library_use"]:
         why.append(f"Uses {', '.join(verdict['library_use'])}, which answers this exercise")
-        if config.policy == "refuse":
+        if "refuse" in (config.policy, verdict["policy"]):
             points = 0.0
             why.append("The policy refuses that: 0 points")
     if verdict["course_fault"]:

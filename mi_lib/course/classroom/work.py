@@ -10,83 +10,81 @@ import atexit
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mi_lib.course import index, sections
-from mi_lib.course.classroom import fingerprint, hidden, library_use
+from mi_lib.course.classroom import fingerprint, hidden
+from mi_lib.course.classroom.config import Policy
+from mi_lib.course.grading.isolation import Level
 from mi_lib.course.grading.verdict import TestResult, Verdict
 from mi_lib.course.index import CourseError, Exercise
 
+if TYPE_CHECKING:
+    from mi_lib.course.grading import Grader
+
 _LOCK = threading.Lock()
-_GRADER: list[Any] = []  # the worker's one grader, once it is needed
+_GRADER: list[Grader] = []  # the worker's one grader, once it is needed
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker is asked: these exercises of this text. keys: exercise id → the key of its verdict."""
+    """What a worker is asked: these exercises of this text.
+
+    keys: exercise id → the key of its verdict. require: the least isolation to grade under. policy: what becomes of an
+    exercise that the library was made to answer.
+    """
 
     student: str
     chapter: str
     text: str
     keys: dict[str, str]
     version: str
-    require: str = ""
+    require: Level = "none"
+    policy: Policy = "flag"
 
 
 def grade(task: Task) -> list[dict[str, Any]]:
-    """The verdict on each exercise of a task. Raises `CourseError` if this worker cannot give grades that count."""
+    """The verdict on each exercise of a task.
+
+    Raises `CourseError` if this worker cannot give grades that count: it has another version of the course, or holds
+    learners' code less tightly than the task requires (`IsolationError`).
+    """
     if task.version != fingerprint.course_version():
         raise CourseError(
             f"A worker has version {fingerprint.course_version()} of the course, not {task.version}. "
             "Install the same one on every machine."
         )
-    require_isolation(task.require)
     chapter = index.chapter(task.chapter)
     with _LOCK:  # one at a time in a process, whatever threads an executor has
         return [_verdict(task, chapter.exercise(exercise_id)) for exercise_id in task.keys]
-
-
-def require_isolation(level: str) -> None:
-    """Raise `CourseError` if learners' code would run with less isolation than `level` here."""
-    if not level:
-        return
-    try:
-        from mi_lib.course.grading import isolation  # type: ignore[attr-defined]  # not every version has it
-    except ImportError as error:
-        raise CourseError(
-            "This version of the course cannot tell how well it isolates learners' code, so `--require-isolation` "
-            "cannot be kept. Leave it out, or update the course."
-        ) from error
-    isolation.require(level)
 
 
 def _verdict(task: Task, exercise: Exercise) -> dict[str, Any]:
     started = time.time()
     try:
         sections.get(task.text, exercise.id)
-        used = library_use.uses(task.text, exercise.id, exercise.answered_by)
-        visible = _grader().grade(task.text, exercise)
-        private = _hidden(task.text, exercise, visible)
+        visible = _grader(task).grade(task.text, exercise)
+        private = _hidden(task, exercise, visible)
     except sections.SectionError as error:
-        used, private = [], None
+        private = None
         status = "not started" if exercise.id not in task.text else "error"
         visible = Verdict(exercise.id, status, 0, exercise.points, diagnosis=str(error))  # type: ignore[arg-type]
-    return _combined(task, exercise, visible, private, used, started)
+    return _combined(task, exercise, visible, private, started)
 
 
-def _hidden(text: str, exercise: Exercise, visible: Verdict) -> Verdict | None:
+def _hidden(task: Task, exercise: Exercise, visible: Verdict) -> Verdict | None:
     """The hidden tests' verdict; they are spared where nothing visible passed."""
     tests = hidden.tests_of(exercise)
-    if not tests:
+    if not tests or (visible.library and task.policy == "refuse"):
         return None
     if any(test.passed for test in visible.tests):
-        return _grader().grade(text, exercise, tests_from=hidden.tests_of)
+        return _grader(task).grade(task.text, exercise, tests_from=hidden.tests_of)
     unrun = [TestResult(t.name, t.title, False, "", t.weight, 0.0, visible.status) for t in tests]
     return Verdict(exercise.id, visible.status, 0, exercise.points, tests=unrun)
 
 
 def _combined(
-    task: Task, exercise: Exercise, visible: Verdict, private: Verdict | None, used: list[str], started: float
+    task: Task, exercise: Exercise, visible: Verdict, private: Verdict | None, started: float
 ) -> dict[str, Any]:
     """Visible and hidden tests share the exercise's points by weight."""
     total = sum(test.weight for verdict in (visible, private) if verdict for test in verdict.tests) or 1.0
@@ -111,9 +109,13 @@ def _combined(
         "traceback": visible.traceback,
         "printed": visible.printed,
         "seconds": round(visible.seconds + (private.seconds if private else 0.0), 3),
-        "isolation": isolation_of(visible),
+        "isolation": "; ".join(visible.isolation) or "none of the code was run",
+        "isolation_level": visible.isolation_level,
+        "ending": private.ending if private and visible.ending == "answered" else visible.ending,
+        "signs": visible.signs,
         "course_fault": visible.course_fault or bool(private and private.course_fault),
-        "library_use": used,
+        "library_use": visible.library,
+        "policy": task.policy,
         "version": task.version,
         "graded_at": started,
     }
@@ -139,20 +141,14 @@ def _test(test: TestResult, per_weight: float, is_hidden: bool, ran: bool) -> di
     }
 
 
-def isolation_of(verdict: Any) -> str:
-    """Which isolation was in force, in words; "unknown" if the verdict does not say."""
-    said = getattr(verdict, "isolation", None)
-    if isinstance(said, str):
-        return said or "unknown"
-    return "; ".join(map(str, said)) if said else "unknown"
-
-
-def _grader() -> Any:
+def _grader(task: Task) -> Grader:
+    """The worker's grader, under the conditions of a task."""
     if not _GRADER:
         from mi_lib.course.grading import Grader
 
         _GRADER.append(Grader())
         atexit.register(close)
+    _GRADER[0].require, _GRADER[0].library = task.require, task.policy
     return _GRADER[0]
 
 

@@ -1,9 +1,9 @@
 """What a submission's text gives away before it runs: library functions that are the answer, reaches for the grader.
 
 The judge reads the text as a syntax tree and follows names as far as plain reading goes: imports, aliases, attribute
-chains, `getattr` and `importlib.import_module` with literal text, `sys.modules[...]`, `vars(...)`, `exec("...")`. It
-executes nothing. Whoever builds a name at run time is not seen here; `guard` closes that way in the learner's process,
-and the report is for a person to look at.
+chains, `getattr` and `importlib.import_module` with literal text (also by the name of a text), `sys.modules[...]`,
+`vars(...)`, `exec("...")`, and texts that are the function's whole name. It executes nothing. Whoever builds a name at
+run time is not seen here; `guard` closes that way in the learner's process, and the report is for a person to look at.
 """
 
 from __future__ import annotations
@@ -53,10 +53,24 @@ def library_uses(text: str, exercise_id: str, answered_by: Sequence[str], handed
     given = {line.strip() for line in handed_out.splitlines()}
     lines = text.splitlines()
     found: dict[str, None] = {}
-    for line, path in _paths(text, exercise_id):
+    for line, path in (*_paths(text, exercise_id), *_named_in_texts(text, exercise_id, answered_by)):
         if any(_is(path, name) for name in answered_by) and lines[line - 1].strip() not in given:
             found[f"{path} (line {line})"] = None
     return list(found)
+
+
+def _named_in_texts(text: str, exercise_id: str, answered_by: Sequence[str]) -> list[tuple[int, str]]:
+    """Where a text is the whole name of such a function, or of its module while the function is named elsewhere."""
+    nodes = [node for tree, _ in _trees(text, exercise_id) for node in ast.walk(tree)] if answered_by else []
+    texts = [(getattr(node, "lineno", 1), said) for node in nodes if (said := _text(node))]
+    named = {said for _, said in texts} | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    found = []
+    for module, _, attribute in (name.partition(":") for name in answered_by):
+        whole = f"{module}.{attribute}"
+        for line, said in texts:
+            if said.replace(":", ".") == whole or (said == module and attribute in named):
+                found.append((line, whole))
+    return found
 
 
 def signs(text: str, exercise_id: str) -> list[str]:
@@ -120,7 +134,9 @@ class _Reader(ast.NodeVisitor):
     """Follows names through imports and assignments, in the order of the text."""
 
     def __init__(self) -> None:
-        self.names: dict[str, str] = {}  # what a name stands for
+        self.names: dict[str, str] = {}  # what a name stands for; "" for the learner's own
+        self.texts: dict[str, str] = {}  # what a name spells
+        self.stars: list[str] = []  # modules of which all names were imported
         self.found: list[tuple[int, str]] = []
 
     def note(self, node: ast.AST, path: str) -> None:
@@ -136,8 +152,9 @@ class _Reader(ast.NodeVisitor):
         for alias in node.names:
             path = f"{node.module}.{alias.name}"
             if alias.name == "*":
-                self.names.setdefault("*", str(node.module))
-            self.names[alias.asname or alias.name] = path
+                self.stars.append(str(node.module))
+            else:
+                self.names[alias.asname or alias.name] = path
             self.note(node, path)
 
     def visit_Assign(self, node: ast.Assign) -> None:
@@ -145,21 +162,25 @@ class _Reader(ast.NodeVisitor):
         path = self.path(node.value)
         for target in node.targets:
             if isinstance(target, ast.Name):
-                self.names.pop(target.id, None)
-                if path:
-                    self.names[target.id] = path
+                self.names[target.id] = path
+                self.texts[target.id] = self.text(node.value)
             elif target_path := self.path(target):
                 self.note(target, "=" + target_path)
                 self.note(target, target_path)
             else:
                 self.visit(target)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self.names.pop(node.name, None)  # the learner's own from here on
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
+        self.names[node.name] = ""  # the learner's own from here on
         self.generic_visit(node)
 
+    visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef
+
     def visit_Name(self, node: ast.Name) -> None:
-        if path := self.path(node):
+        if node.id not in self.names and node.id not in _BUILTIN:
+            for module in self.stars:  # whichever of them has it
+                self.note(node, f"{module}.{node.id}")
+        elif path := self.path(node):
             self.note(node, path)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
@@ -176,7 +197,7 @@ class _Reader(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         if path := self.path(node):
             self.note(node, path)
-        if self.path(node.func) in ("exec", "eval") and node.args and (inner := _text(node.args[0])):
+        if self.path(node.func) in ("exec", "eval") and node.args and (inner := self.text(node.args[0])):
             try:
                 for part in ast.walk(tree := ast.parse(inner)):
                     if hasattr(part, "lineno"):
@@ -189,21 +210,25 @@ class _Reader(ast.NodeVisitor):
     def path(self, node: ast.AST) -> str:
         """The dotted path that an expression leads to, "" if plain reading does not tell."""
         if isinstance(node, ast.Name):
-            if node.id not in self.names and "*" in self.names and node.id not in _BUILTIN:
-                return f"{self.names['*']}.{node.id}"
-            return self.names.get(node.id, node.id if node.id in _BUILTIN else "")
+            if node.id in self.names or node.id in _BUILTIN:
+                return self.names.get(node.id, node.id)
+            return f"{self.stars[-1]}.{node.id}" if self.stars else ""
         if isinstance(node, ast.Attribute):
             value = self.path(node.value)
             return f"{value}.{node.attr}" if value and node.attr != "__dict__" else value
         if isinstance(node, ast.Subscript):
-            value, key = self.path(node.value), _text(node.slice)
+            value, key = self.path(node.value), self.text(node.slice)
             if key and value == "sys.modules":
                 return key
             return f"{value}.{key}" if key and value else ""
         return self._called(node) if isinstance(node, ast.Call) else ""
 
+    def text(self, node: ast.AST) -> str:
+        """What an expression spells, also by the name of a text."""
+        return self.texts.get(node.id, "") if isinstance(node, ast.Name) else _text(node)
+
     def _called(self, node: ast.Call) -> str:
-        function, texts = self.path(node.func), [_text(argument) for argument in node.args]
+        function, texts = self.path(node.func), [self.text(argument) for argument in node.args]
         if function in ("importlib.import_module", "__import__") and texts and texts[0]:
             return texts[0]
         if function == "getattr" and len(texts) > 1 and texts[1] and (value := self.path(node.args[0])):

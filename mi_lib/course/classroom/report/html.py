@@ -95,9 +95,11 @@ def conditions(grade: Grade, verdict: dict[str, Any]) -> str:
     """Under which conditions a verdict was made, in one sentence."""
     at = datetime.fromtimestamp(verdict["graded_at"]).isoformat(" ", "minutes")
     attempt = f"Attempt {grade.attempt.number}. " if grade.attempt else ""
+    ended = f" The code ended: {verdict['ending']}." if verdict["ending"] not in ("answered", "raised") else ""
+    signs = f" Its text reaches for more than the exercise: {'; '.join(verdict['signs'])}." if verdict["signs"] else ""
     return (
         f"{attempt}Graded {at} in {verdict['seconds']:.1f} s with course version {verdict['version']}. "
-        f"Isolation: {verdict['isolation']}."
+        f"Isolation {verdict['isolation_level']}: {verdict['isolation']}.{ended}{signs}"
     )
 
 
