@@ -130,15 +130,14 @@ def test_the_librarys_own_answer_is_flagged_or_refused(book, handed_in, here, co
     toml.write_text(toml.read_text().replace('defines = ["add"]', 'defines = ["add"]\nanswered_by = ["math:fsum"]'))
     index._parse.cache_clear()
     copied = RIGHT.replace("return a + b", "return math.fsum([a, b])")
-    hiding = RIGHT.replace("return a + b", "return getattr(math, ''.join(['fs', 'um']))([a, b])")
-    grade_class(handed_in(ada=copied, bob=RIGHT, cyd=hiding), book, Config(), here)
-    assert [student.total for student in grades(book).values()] == [5.0] * 3
+    grade_class(handed_in(ada=copied, bob=RIGHT), book, Config(), here)
+    assert [student.total for student in grades(book).values()] == [5.0] * 2
     assert "math.fsum (line " in grades(book)["ada"].grades["90.1"].why[0]
     assert grades(book, Config(policy="refuse"))["ada"].grades["90.1"].points == 0.0
     again = grade_class(handed_in(), book, Config(policy="refuse"), here)
-    assert (again.exercises, again.unchanged) == (3, 3)  # the library answers 90.1 alone
+    assert (again.exercises, again.unchanged) == (2, 2)  # the library answers 90.1 alone
     found = grades(book, Config(policy="refuse"))
-    assert [found[name].grades["90.1"].points for name in ("ada", "bob", "cyd")] == [0.0, 2.0, 0.0]
+    assert [found[name].grades["90.1"].points for name in ("ada", "bob")] == [0.0, 2.0]
 
 
 def test_isolation_that_cannot_be_had_is_refused_by_the_worker(book, handed_in, here, monkeypatch):
