@@ -73,7 +73,7 @@ def test_an_adjustment_shows_in_explanation_and_reports(mi, out, handed_in):
 
 def test_an_explanation_says_tests_output_version_and_isolation(mi, out):
     said = mi("grade", "explain", "bob", "-g", out)[1]
-    for part in ("You multiply; a sum needs +.", "with course version", ": separate process", "Isolation ", "Attempt 1"):
+    for part in ("You multiply; a sum needs +.", "with course version", ": separate process", "Isolation", "Attempt 1"):
         assert part in said
     data = json.loads(mi("grade", "explain", "bob", "90.1", "-g", out, "--json")[1])
     assert [exercise["exercise"] for exercise in data["exercises"]] == ["90.1"]
