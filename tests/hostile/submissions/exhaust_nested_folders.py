@@ -1,6 +1,6 @@
 """Nests folders so deep that no path reaches the last.
 
-Ends: answered
+Ends: answered | too much disk
 Sign: reaches for files
 """
 
