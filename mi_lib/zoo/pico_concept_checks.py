@@ -110,7 +110,9 @@ def _contexts(text: Document) -> Iterator[tuple[str, int, int]]:
             case "begin", _:
                 yield "where a task begins", span.start, span.end
     for at, (before, word) in enumerate(pairwise((".", *text.words))):
-        if (before in WORDS["the end of a sentence"] or before in littletown.SPECIAL) and word not in littletown.SPECIAL:
+        if (
+            before in WORDS["the end of a sentence"] or before in littletown.SPECIAL
+        ) and word not in littletown.SPECIAL:
             yield "the first word of a sentence", at, at + 1
 
 
