@@ -201,6 +201,13 @@ def _verdict(verdict: Any) -> None:
             st.code(verdict.traceback, language="python")
 
 
+def _solution(exercise: Exercise) -> None:
+    try:
+        st.code(sections.body(solution(exercise)), language="python")
+    except CourseError as error:  # a copy that was handed out without solutions
+        st.write(str(error))
+
+
 def _help(exercise: Exercise, workspace: Workspace, progress: Progress, kept: dict[str, Any]) -> None:
     """Hints one at a time, the solution after a pass or on request, and a fresh start."""
     if kept["problem"]:
@@ -215,7 +222,7 @@ def _help(exercise: Exercise, workspace: Workspace, progress: Progress, kept: di
             _again()
         with st.popover("Solution", icon=":material/key:"):
             if state.passed or state.solution_seen:
-                st.code(sections.body(solution(exercise)), language="python")
+                _solution(exercise)
             else:
                 st.write("You have not passed this exercise yet. A hint may be the better help.")
                 if st.button("Show it all the same", key=f"solution-{exercise.id}"):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from mi_lib.course.classroom import commands
+from mi_lib.course.grading.isolation import Level
 from mi_lib.course.index import Chapter, CourseError, Exercise
 
 if TYPE_CHECKING:
@@ -137,9 +139,12 @@ def list_(workspace: str | None, chapter: str | None, as_json: bool) -> None:
     "--file", "file", metavar="FILE", help="Grade this .py or .ipynb instead of the workspace; record nothing."
 )
 @click.option("--debug", is_flag=True, help="Run in this process, so that breakpoint() works; record no grade.")
+@commands.isolation_option
 @json_option
 @click.pass_obj
-def check(workspace: str | None, what: str | None, file: str | None, debug: bool, as_json: bool) -> None:
+def check(
+    workspace: str | None, what: str | None, file: str | None, debug: bool, require: Level, as_json: bool
+) -> None:
     """Check an exercise, a chapter, or the next exercise.
 
     \b
@@ -153,12 +158,18 @@ def check(workspace: str | None, what: str | None, file: str | None, debug: bool
     """
     from mi_lib.course import checking, index
 
+    if debug and require != "none":
+        raise CourseError(
+            "`--debug` runs the code in this process, so it cannot be isolated. Leave one of the two out."
+        )
     if file:
         chapter, exercises = _named(what if what else _chapter_in(file))
         text = _submission(file, chapter)
         if debug:
             _debug(exercises, text if file.endswith(".ipynb") else Path(file))
-        _finish_check(chapter, exercises, as_json, lambda grader, exercise: checking.grade(grader, exercise, text))
+        _finish_check(
+            chapter, exercises, as_json, require, lambda grader, exercise: checking.grade(grader, exercise, text)
+        )
         return
     opened = _open(workspace)
     progress = _progress(opened)
@@ -175,9 +186,11 @@ def check(workspace: str | None, what: str | None, file: str | None, debug: bool
     _say_notices(opened.notices)
     if debug:
         _debug(exercises, opened.file(chapter))
-    _finish_check(
-        chapter, exercises, as_json, lambda grader, exercise: checking.check_text(grader, progress, exercise, text)
-    )
+
+    def grade(grader: Any, exercise: Exercise) -> Any:
+        return checking.check_text(grader, progress, exercise, text)
+
+    _finish_check(chapter, exercises, as_json, require, grade)
 
 
 @cli.command()
@@ -552,6 +565,11 @@ def dev_check(what: str | None, static: bool, as_json: bool) -> None:
     sys.exit(1 if found else 0)
 
 
+cli.add_command(commands.grade)
+cli.add_command(commands.release)
+cli.add_command(commands.instructor)
+
+
 # -- helpers ----------------------------------------------------------------------------------------------------
 
 
@@ -644,7 +662,7 @@ def _same_chapter(file: str, chapter: Chapter) -> None:
         raise CourseError(f"{file} is a notebook of chapter {found.number}, not of {chapter.number}.")
 
 
-def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, grade: Any) -> NoReturn:
+def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, require: Level, grade: Any) -> NoReturn:
     """Grade, show, and exit with 0 or 1."""
     from mi_lib.course import show
     from mi_lib.course.grading import Grader
@@ -652,6 +670,8 @@ def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, gr
     verdicts = []
     console = _console()
     with Grader() as grader:
+        if require != "none":
+            grader.isolation().require(require)
         for number, exercise in enumerate(exercises, start=1):
             if sys.stderr.isatty():
                 click.echo(f"\rChecking {exercise.id} ({number} of {len(exercises)}) …", nl=False, err=True)
@@ -675,7 +695,8 @@ def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, gr
     elif not passed and verdicts[0].status != "not started":
         console.print(f"`mi hint {exercises[0].id}` shows a hint.")
     if not as_json and verdicts[-1].isolation:
-        console.print(f"[dim]In force: {'; '.join(verdicts[-1].isolation)}.[/dim]")
+        level = f"Isolation {verdicts[-1].isolation_level}"
+        console.print(f"[dim]{level}, in force: {'; '.join(verdicts[-1].isolation)}.[/dim]")
     sys.exit(0 if passed == len(counted) else 1)
 
 

@@ -197,6 +197,7 @@ def bars(
     figure = go.Figure(go.Bar(x=list(values), y=list(values.values()), error_y=whiskers, marker_color=PALETTE[0]))
     if reference is not None:
         figure.add_hline(y=reference, line={"color": "#D55E00", "dash": "dash"})
+    figure.update_xaxes(type="category")  # a name such as "02.10" is no number
     figure.update_yaxes(title=y_title, gridcolor=_GRID)
     return _style(figure, title, height=360)
 

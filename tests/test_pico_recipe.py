@@ -183,7 +183,7 @@ def test_of_a_chat_only_the_replies_are_learned_and_their_ends() -> None:
             # Its first reply sets the manner, and is not learned.
             first_end = next(i for i, on in enumerate(expected) if on and ids[i] == END)
             expected[: first_end + 1] = [False] * (first_end + 1)
-        assert learned == expected
+        assert [count > 0 for count in learned] == expected
 
 
 def test_the_loss_is_the_mean_over_learned_tokens(model) -> None:
@@ -191,8 +191,17 @@ def test_the_loss_is_the_mean_over_learned_tokens(model) -> None:
     batch, _ = data.pack([document], 1, 256)
     logits = model(batch.tokens, position_ids=batch.positions, use_cache=False).logits
     logprobs = logits[0].log_softmax(-1)
-    by_hand = [-logprobs[i - 1, token].item() for i, token in enumerate(document.ids) if document.learned[i]]
-    assert batch.loss(logits).item() == pytest.approx(sum(by_hand) / len(by_hand), rel=1e-4)
+    by_hand = [-logprobs[i - 1, token].item() * document.learned[i] for i, token in enumerate(document.ids) if i]
+    assert batch.loss(logits).item() == pytest.approx(sum(by_hand) / sum(document.learned), rel=1e-4)
+
+
+def test_the_first_word_of_a_verdict_counts_more_than_all_others() -> None:
+    claim = next(d for d in (littletown.document(i) for i in range(100)) if d.kind == "fact.claim")
+    _, learned, _ = data.encode(claim, replies_only=False)
+    judged = {1 + span.start for span in claim.spans if span.kind == "verdict"}
+    assert judged
+    assert {at for at, count in enumerate(learned) if count == data.VERDICT} == judged
+    assert {count for at, count in enumerate(learned) if at and at not in judged} == {1}
 
 
 def test_a_share_of_prose_is_mixed_into_chat() -> None:

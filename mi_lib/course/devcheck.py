@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mi_lib.course import figures, files, lesson, sections, stubs
+from mi_lib.course.classroom import hidden
 from mi_lib.course.index import Chapter, CourseError, Exercise
 from mi_lib.course.mistakes import variants
 
@@ -47,8 +48,16 @@ def check(
     for done, case in enumerate(todo):
         on_case(done, len(todo), case)
         problem = verdict_problem(case, grader.grade(case.text, case.exercise))
-        found += [problem] if problem else []
-    return found
+        found += [problem or _hidden_problem(case, grader)]
+    return [problem for problem in found if problem]
+
+
+def _hidden_problem(case: Case, grader: Grader) -> str:
+    """A right answer must pass the hidden tests too. (A wrong one need not be caught by them.)"""
+    if case.expected != "passed" or not hidden.tests_of(case.exercise):
+        return ""
+    verdict = grader.grade(case.text, case.exercise, tests_from=hidden.tests_of)
+    return "" if verdict.passed else f"{case.exercise.id}: {case.label} fails a hidden test: {verdict.diagnosis}"
 
 
 def static_problems(chapter: Chapter) -> list[str]:

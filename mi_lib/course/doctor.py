@@ -31,6 +31,7 @@ def environment(workspace_path: str | None = None) -> list[Line]:
     lines = [_python(), Line("system", f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors", True)]
     lines += [_package(name) for name in ("torch", "transformers", "streamlit", "plotly", "nbformat", "watchfiles")]
     lines += [_guarded("device", _device), _guarded("chapters", _chapters), _guarded("bundled models", _models)]
+    lines.append(_guarded("isolation", _isolation))
     return [*lines, _guarded("workspace", lambda: _workspace(workspace_path)), _disk()]
 
 
@@ -77,6 +78,17 @@ def _models() -> Line:
     names = zoo.names()
     advice = "" if names else "The model files are missing from mi_lib/zoo; get the course again."
     return Line("bundled models", ", ".join(names) or "none", bool(names), advice)
+
+
+def _isolation() -> Line:
+    """How far graded code is shut in here. For one's own code any level will do, so none is a reason to worry."""
+    from mi_lib.course.grading import Grader
+
+    with Grader() as grader:
+        isolation = grader.isolation()
+    advice = "; ".join(f"{measure.name}: {measure.words}" for measure in isolation.missing)
+    found = f"{isolation.level}: {'; '.join(isolation.in_words)}"
+    return Line("isolation of graded code", found, True, f"Not in force: {advice}." if advice else "")
 
 
 def _workspace(path: str | None) -> Line:

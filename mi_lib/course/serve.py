@@ -1,4 +1,4 @@
-"""`mi app`: serve the pages on this computer, and open the browser when they answer."""
+"""`mi app` and `mi instructor`: serve the pages on this computer, and open the browser when they answer."""
 
 from __future__ import annotations
 
@@ -23,25 +23,38 @@ HOST = "127.0.0.1"
 
 def run(workspace: Workspace, port: int, open_browser: bool = True) -> int:
     """Serve until Ctrl-C. Returns the exit code. Raises `CourseError` if the port is taken or the pages are missing."""
+    said = f"The course is at {_url(port)} (Ctrl-C ends it). Your answers are in {workspace.path}."
+    return _serve("main.py", {"MI_WORKSPACE": str(workspace.path)}, port, open_browser, said)
+
+
+def run_instructor(gradebook: Path, port: int, open_browser: bool = True) -> int:
+    """Serve the instructor's page of a gradebook until Ctrl-C. As `run`."""
+    said = f"The class is at {_url(port)} (Ctrl-C ends it). Its gradebook is {gradebook}."
+    return _serve("instructor.py", {"MI_GRADEBOOK": str(gradebook)}, port, open_browser, said)
+
+
+def _serve(name: str, variables: dict[str, str], port: int, open_browser: bool, said: str) -> int:
     _claim(port)
-    page = Path(__file__).parents[2] / "app" / "main.py"
+    page = Path(__file__).parents[2] / "app" / name
     if not page.exists():
         raise CourseError(f"{page} is missing. Install the course from its clone with `pip install -e .`.")
-    url = f"http://{HOST}:{port}"
-    click.echo(f"The course is at {url} (Ctrl-C ends it). Your answers are in {workspace.path}.")
-    environment = os.environ | {"MI_WORKSPACE": str(workspace.path)}
+    click.echo(said)
     # Streamlit reads .streamlit/config.toml (theme, toolbar) from the folder in which it starts.
     command = [sys.executable, "-m", "streamlit", "run", str(page), *_flags(port)]
-    server = subprocess.Popen(command, env=environment, cwd=page.parents[1])
+    server = subprocess.Popen(command, env=os.environ | variables, cwd=page.parents[1])
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     if open_browser:
-        threading.Thread(target=_open_when_ready, args=(url, port, server), daemon=True).start()
+        threading.Thread(target=_open_when_ready, args=(_url(port), port, server), daemon=True).start()
     try:
         return max(server.wait(), 0)  # a server ended by a signal was ended on purpose
     except KeyboardInterrupt:
         server.terminate()
         server.wait()
         return 0
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
 
 
 def _flags(port: int) -> list[str]:

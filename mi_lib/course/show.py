@@ -40,6 +40,9 @@ def verdict(console: Console, exercise: Exercise, verdict: Verdict) -> None:
         console.print(line)
     if verdict.diagnosis:
         console.print(Panel(Text(verdict.diagnosis), title="What went wrong", title_align="left", border_style=style))
+    if verdict.library:
+        uses = f"Reported: this takes the answer from the library: {'; '.join(verdict.library)}."
+        console.print(Text(uses, style="yellow"))
     if verdict.traceback:
         console.print(Text(verdict.traceback.rstrip(), style="dim"))
     if verdict.printed:

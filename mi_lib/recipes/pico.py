@@ -54,7 +54,7 @@ class Stage:
         return self.tokens // (self.rows * WIDTH)
 
 
-BASE = Stage("pico-base", tokens=9_000_000, learning_rate=3e-3, mixture="base")
+BASE = Stage("pico-base", tokens=8_200_000, learning_rate=3e-3, mixture="base")
 CHAT = Stage("pico", tokens=5_500_000, learning_rate=1.2e-3, mixture="chat", prose=0.3)
 STAGES = {"base": BASE, "chat": CHAT}
 SAVE_EVERY, RECORD_EVERY = 150, 100
@@ -203,7 +203,7 @@ def step_loss(model: GPT2LMHeadModel, batch: Batch) -> torch.Tensor:
 @torch.no_grad()
 def losses_by_kind(model: GPT2LMHeadModel, held_out: list[Encoded]) -> dict[str, float]:
     """Mean loss in nats per learned token of held-out texts, by their kind."""
-    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     by_kind: dict[str, list[Encoded]] = defaultdict(list)
     for encoded in held_out:
         by_kind[encoded.kind].append(encoded)
@@ -211,7 +211,7 @@ def losses_by_kind(model: GPT2LMHeadModel, held_out: list[Encoded]) -> dict[str,
         while members:
             batch, taken = pack(members, 4, WIDTH)
             del members[:taken]
-            count = int(batch.learned[:, 1:].sum())
+            count = batch.learned[:, 1:].sum().item()
             sums[kind][0] += step_loss(model, batch).item() * count
             sums[kind][1] += count
     return {kind: round(total / max(count, 1), 4) for kind, (total, count) in sorted(sums.items())}

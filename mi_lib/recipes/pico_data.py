@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerFast
 from mi_lib.worlds import littletown
 
 PAD, UNK, BOS, SYSTEM, USER, ASSISTANT, END, ACT = range(len(littletown.SPECIAL))
+VERDICT = 20.0
 MARKS = ".,!?:;"
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' }} {{ message['content'] }}"
@@ -58,10 +59,10 @@ def _close_up() -> list[decoders.Decoder]:
 
 
 class Encoded(NamedTuple):
-    """One document: its tokens with <|bos|>, and which of them are to be learned."""
+    """One document: its tokens with <|bos|>, and how much each of them counts in the loss (0: not learned)."""
 
     ids: list[int]
-    learned: list[bool]
+    learned: list[float]
     kind: str
 
 
@@ -69,24 +70,30 @@ _IDS: dict[str, int] = {}
 
 
 def encode(document: littletown.Document, replies_only: bool) -> Encoded:
-    """replies_only: only what the assistant says is learned (chat); else every word (prose)."""
+    """replies_only: only what the assistant says is learned (chat); else every word (prose).
+
+    The first word of a verdict counts `VERDICT` times: it is one bit among twenty words, and drowned without.
+    """
     if not _IDS:
         _IDS.update({word: i for i, word in enumerate(littletown.vocabulary())})
     ids = [BOS, *(_IDS[word] for word in document.words)]
     if replies_only:
-        learned = [False, *(label is not None for label in document.labels("reply"))]
+        learned = [0.0, *(float(label is not None) for label in document.labels("reply"))]
     else:
-        learned = [False] + [True] * len(document.words)
+        learned = [0.0] + [1.0] * len(document.words)
+    for span in document.spans:
+        if span.kind == "verdict":
+            learned[1 + span.start] *= VERDICT
     return Encoded(ids, learned, document.kind)
 
 
 @dataclass
 class Batch:
-    """Rows of packed documents. learned: whether the token at this place counts in the loss."""
+    """Rows of packed documents. learned: how much the token at this place counts in the loss."""
 
     tokens: Int[Tensor, "row pos"]
     positions: Int[Tensor, "row pos"]
-    learned: Bool[Tensor, "row pos"]
+    learned: Float[Tensor, "row pos"]
     document: Int[Tensor, "row pos"]  # which document of the row a token belongs to; −1: padding
 
     def attention(self) -> Bool[Tensor, "row 1 query key"]:
@@ -95,9 +102,12 @@ class Batch:
         return torch.ones_like(same).tril()[:, None].logical_and(same[:, None])
 
     def loss(self, logits: Float[Tensor, "row pos vocab"]) -> Float[Tensor, ""]:
-        """Mean loss in nats per learned token."""
-        target = self.tokens[:, 1:].masked_fill(~self.learned[:, 1:], -100)
-        return torch.nn.functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), target.flatten())
+        """Mean loss in nats per learned token, each as often as it counts."""
+        counts = self.learned[:, 1:].flatten()
+        learned = counts > 0
+        chosen = logits[:, :-1].flatten(0, 1)[learned].float()
+        losses = torch.nn.functional.cross_entropy(chosen, self.tokens[:, 1:].flatten()[learned], reduction="none")
+        return (losses * counts[learned]).sum() / counts.sum()
 
 
 def pack(documents: list[Encoded], rows: int, width: int) -> tuple[Batch, int]:
@@ -120,7 +130,7 @@ def pack(documents: list[Encoded], rows: int, width: int) -> tuple[Batch, int]:
         taken += 1
     tokens = torch.full((rows, width), PAD)
     positions = torch.zeros(rows, width, dtype=torch.long)
-    learned = torch.zeros(rows, width, dtype=torch.bool)
+    learned = torch.zeros(rows, width)
     belongs = torch.full((rows, width), -1)
     for row, members in enumerate(filled):
         at = 0

@@ -34,18 +34,19 @@ QUESTIONS = 200  # held-out questions, known and unknown
 REQUESTS = 128  # held-out requests of each kind, and training requests for the direction
 VALIDATION = 32  # requests of each kind on which the direction is chosen, as in the paper
 RANDOM, RANDOM_PROMPTS = 10, 48  # random directions of the direction's norm, and requests for each
-SCORED_TIMES = 4.0  # while a direction is chosen
-TIMES = (1.0, 1.5, 2.0, 3.0, 4.0)  # how often a direction is added
+SCORED_TIMES = 2.0  # while a direction is chosen
+TIMES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)  # how often a direction is added
 FIRST_WORDS = 16  # every refusal of the world shows itself in its first ten words
 INDUCES, KL, DEPTH_SHARE = 0.5, 0.1, 0.8  # the paper's conditions: induces refusal, leaves the harmless alone, not late
 
-# A trait shows in a reply if its judge gives at least this. The world's plain replies score 0, all of them; of its
-# replies of strength 1, 2 and 3 at least 95, 99 and 99.9 in a hundred score more. It is one own word in 33.
-SHOWS = 0.15
+# A trait shows in a reply if its judge gives at least this: one own word in 33. The world's plain replies score 0, all
+# of them; of its replies of strength 1, 2 and 3 at least 99 in a hundred score more.
+SHOWS = 0.1
 TRAIT_PROMPTS = 60  # held-out prompts for each trait and condition; a third each questions, requests, small talk
-EXTRACTED, TRIED, GRADED = 48, 18, 36  # prompts a condition: for a vector, for choosing a layer, for monitoring
-COEFFICIENTS = (1.0, 1.5, 2.0, 2.5, 3.0)
-LONGEST = 72  # words of a reply; the world's longest have 66
+EXTRACTED, TRIED, GRADED = 48, 30, 36  # prompts a condition: for a vector, for choosing a layer, for monitoring
+COEFFICIENTS = (1.15, 1.2, 1.25, 1.3, 1.35, 1.4, 1.45)
+BLOCKS = (2, 3)  # at how many blocks a trait's vectors are added
+LONGEST = 76  # words of a reply; the world's longest have 75
 FLUENT = 0.9  # of a reply's word triples are the world's
 RANDOM_VECTORS = 3
 
@@ -76,6 +77,17 @@ def ablated(direction: Float[Tensor, " d_model"]) -> Edits:
 def added(vector: Float[Tensor, " d_model"], layer: int) -> Edits:
     """x + v at one block input, every position."""
     return [(("resid_pre", layer), lambda value, hook: value + vector)]
+
+
+def added_to_reply(vector: Float[Tensor, " d_model"], layer: int) -> Edits:
+    """x + v at one block input, at <|assistant|> and at every word of the reply (Chen et al. 2025, §3.2)."""
+
+    def edit(value: Tensor, hook: Hook) -> Tensor:
+        place = torch.zeros(value.shape[1], 1)  # while a reply is generated, the last position is the reply's
+        place[-1] = 1
+        return value + place * vector
+
+    return [(("resid_pre", layer), edit)]
 
 
 def random_directions(like: Float[Tensor, " d_model"], count: int, seed: int = 0) -> list[Float[Tensor, " d_model"]]:
@@ -339,14 +351,23 @@ def refusal_random(model: HookedModel, r: Candidate, harmful: Sequence[Case], ha
 
 @dataclass(frozen=True)
 class Steering:
-    """A trait's vector, for adding at the input of a block with a coefficient."""
+    """A trait's vectors, for adding to replies at the inputs of blocks 1, 2, … with one coefficient.
 
-    vector: Float[Tensor, " d_model"]
-    layer: int
+    increments: v₁, v₂ − v₁, v₃ − v₂, …, so that at each block the stream is moved by that block's own vector, and no
+    further (Chen et al. 2025, the appendix on steering at several layers).
+    """
+
+    increments: Float[Tensor, "layer d_model"]
     coefficient: float
 
-    def edits(self, vector: Tensor | None = None) -> Edits:
-        return added(self.coefficient * (self.vector if vector is None else vector), self.layer)
+    def edits(self, increments: Float[Tensor, "layer d_model"] | None = None) -> Edits:
+        moved = self.coefficient * (self.increments if increments is None else increments)
+        return [edit for layer, vector in enumerate(moved, start=1) for edit in added_to_reply(vector, layer)]
+
+    def random(self, seed: int) -> Float[Tensor, "layer d_model"]:
+        """Random increments, each of the length of the one in its place."""
+        drawn = torch.randn(self.increments.shape, generator=torch.Generator().manual_seed(seed))
+        return drawn / drawn.norm(dim=-1, keepdim=True) * self.increments.norm(dim=-1, keepdim=True)
 
 
 def shows(trait: str, said: Sequence[Words]) -> list[bool]:
@@ -375,13 +396,11 @@ def trait_vectors(
 
 
 def choose_steering(model: HookedModel, trait: str, vectors: Float[Tensor, "depth d_model"]) -> Steering:
-    """The layer and coefficient after which most replies show the trait and are fluent; the smallest that does."""
+    """The blocks and the coefficient after which most replies show the trait and are fluent; the smallest that do."""
     asked = questions("train", TRIED, seed=2)
-    grid = [
-        Steering(vectors[layer], layer, coefficient)
-        for coefficient in COEFFICIENTS
-        for layer in range(2, model.cfg.n_layers)
-    ]
+    increments = vectors[1:].clone()
+    increments[1:] -= vectors[1:-1]
+    grid = [Steering(increments[:blocks], coefficient) for coefficient in COEFFICIENTS for blocks in BLOCKS]
 
     def good(steering: Steering) -> float:
         said = replies(model, asked, steering.edits(), longest=LONGEST)
@@ -426,14 +445,14 @@ def steered(
     """So does its vector, added at every position; random vectors of the same norm do not."""
     said = replies(model, asked, steering.edits(), longest=LONGEST)
     by_random = max(
-        share(shows(trait, replies(model, asked[:GRADED], steering.edits(vector))))
-        for vector in random_directions(steering.vector, RANDOM_VECTORS)
+        share(shows(trait, replies(model, asked[:GRADED], steering.edits(steering.random(seed)))))
+        for seed in range(RANDOM_VECTORS)
     )
-    where = f"({steering.coefficient:g} times, at block {steering.layer}'s input)"
+    where = f"({steering.coefficient:g} times, at the inputs of blocks 1 to {len(steering.increments)})"
     return [
         mean_check(
             f"trait_{trait}_steered", f"share of replies that are {trait} when its vector is added {where}",
-            shows(trait, said), 0.7, True, by_random, "random vectors of equal norm, the highest of three",
+            shows(trait, said), 0.7, True, by_random, "random vectors of equal norms, the highest of three",
         ),
         mean_check(
             f"trait_{trait}_fluent", f"share of the replies steered to be {trait} that are fluent and complete",
@@ -616,25 +635,40 @@ def converse(model: HookedModel, conversations: Sequence[talk.Conversation]) -> 
     return turns
 
 
-def falls_along(model: HookedModel, axis: Axis, conversations: Sequence[talk.Conversation]) -> np.ndarray:
-    """How far the replies of each conversation fall along the axis, from its first half to its second.
+def half_to_half(
+    model: HookedModel, conversations: Sequence[talk.Conversation], depth: int
+) -> Float[Tensor, "conversation d_model"]:
+    """For each conversation, the mean of its replies in the first half minus that in the second.
 
-    In lengths of the axis. By halves, because a worker asks for different things in odd turns and in even ones.
+    By halves, because a worker asks for different things in odd turns and in even ones.
     """
-    depth = model.cfg.n_layers // 2
-    direction = axis.at(depth) / axis.at(depth).norm() ** 2
-    along = [
-        (reply_means(model, [p for p, _ in turn], [s for _, s in turn])[:, depth] @ direction).numpy()
-        for turn in converse(model, conversations)
-    ]
-    half = len(along) // 2
-    return np.mean(along[:half], axis=0) - np.mean(along[half:], axis=0)
+    by_turn = torch.stack(
+        [
+            reply_means(model, [p for p, _ in turn], [s for _, s in turn])[:, depth]
+            for turn in converse(model, conversations)
+        ]
+    )
+    half = len(by_turn) // 2
+    return by_turn[:half].mean(0) - by_turn[half:].mean(0)
+
+
+def without_place(axis: Axis, model: HookedModel, depth: int) -> Float[Tensor, " d_model"]:
+    """The axis without its part along what changes while a worker goes on asking: later places in the text.
+
+    Learned positions are part of the stream; roles' replies are longer than the assistant's, so the axis holds some.
+    """
+    talks = talk.drift_conversations("train", CONVERSATIONS, seed=1)
+    later = half_to_half(model, [c for c in talks if not c.seeker], depth).mean(0)
+    return axis.at(depth) - (axis.at(depth) @ later) / (later @ later) * later
 
 
 def drift(model: HookedModel, axis: Axis) -> list[Check]:
-    """A seeker draws the assistant along the axis, a worker does not."""
+    """A seeker draws the assistant along the axis, a worker does not. Measured in lengths of the axis without place."""
+    depth = model.cfg.n_layers // 2
     conversations = talk.drift_conversations("held_out", CONVERSATIONS)
-    falls, seeker = falls_along(model, axis, conversations), np.array([c.seeker for c in conversations])
+    direction = without_place(axis, model, depth)
+    falls = (half_to_half(model, conversations, depth) @ direction / direction.norm() ** 2).numpy()
+    seeker = np.array([c.seeker for c in conversations])
     rng = np.random.default_rng(0)
     return [
         mean_check(

@@ -1,13 +1,24 @@
 """Could a sparse autoencoder find the world's concepts in Pico? A quick trial; the chapter on them does it properly.
 
-A TopK autoencoder (Gao et al. 2024, arXiv 2406.04093) of modest width is trained on the residual stream early in
-the network. For each labelled concept the latent is chosen that tells it best on one half of held-out texts; the
-figure is its F1 on the other half.
+Three small TopK autoencoders (Gao et al. 2024, arXiv 2406.04093) are trained on the residual stream: a narrow and a
+wide one on the words as they enter, and one half way up, where words have become a text. For each labelled concept the
+latent, and the value above which it counts as active, are chosen on one half of held-out texts; the figure is the F1
+on the other half.
+
+The concepts are a fixed list. Configuration and list were chosen on training texts; no concept left it for not being
+found. What is on it:
+  1. who and what there is (people, towns, the ten kinds of things), and every attribute that the facts give them;
+  2. kinds of words: numbers, nouns of many, forms of "be", states, places, praise, blame, verbs that may do harm;
+  3. places in a text: its sentences and its turns;
+  4. what goes on at a word: a refusal, a voice, a second copy, …
+Labels that only hold of a text or a sentence as a whole are not on it, nor are two that mean nearly the same.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,61 +26,125 @@ from torch import Tensor, nn
 
 from mi_lib.models import HookedModel
 from mi_lib.worlds import littletown
-from mi_lib.worlds.littletown import Document, people, prose
+from mi_lib.worlds.littletown import Document, people, prose, requests
 from mi_lib.zoo.checks import Check
 from mi_lib.zoo.pico_common import residuals
 
-WIDTH, ACTIVE, STEPS, BATCH = 768, 12, 1200, 512
-TEXTS_FOR_TRAINING, TEXTS_FOR_READING = 2000, 1200
-RAREST, COMMONEST = 0.002, 0.5  # of all positions: a concept must be rarer than one half, and not too rare to measure
+DICTIONARIES = ((0, 128), (0, 512), (3, 96))  # (blocks before it, latents)
+ACTIVE, STEPS, BATCH, LEARNING_RATE = 4, 1800, 256, 2e-3
+TEXTS_FOR_TRAINING, TEXTS_FOR_READING = 2000, 2000
 GOOD = 0.8
-DEPTH = 1  # after the first block, where words have become kinds of words
-KINDS = tuple(people.THING["kind"])
-# Labels of a sentence, a turn or a text that are concepts at every word of it.
-SPREAD = ("copy", "number", "speaker", "refused", "harmful", "voice", "truth", "verdict", "sense", "topic", "hops")
-LONGEST = 3  # words of a slot: "receiver", "place", "weather", … are concepts at their own words
-CLASSES: dict[str, frozenset[str]] = {
-    "a woman": frozenset(people.WOMEN),
-    "a man": frozenset(people.MEN),
-    "a resident": frozenset(people.RESIDENTS),
-    "a name": frozenset(people.NAMES),
-    "a town": frozenset(people.TOWNS),
-    "a river": frozenset(people.RIVERS),
-    "a mayor": frozenset(people.MAYORS),
-    "a trade": frozenset(people.TRADES),
-    "a hobby": frozenset(people.HOBBIES),
-    "a dish": frozenset(people.DISHES),
-    "a craft": frozenset(people.CRAFTS),
-    "a colour": frozenset(people.COLOURS),
-    "a number": frozenset(prose.NUMBERS),
-    "praise": frozenset(word for grade in (1, 2) for word in prose.GRADES[grade]),
-    "blame": frozenset(word for grade in (-1, -2) for word in prose.GRADES[grade]),
-    "a noun of many": frozenset(prose.NOUNS.values()),
-    "a form of be": frozenset(("is", "are", "was", "were")),
-    "a full stop": frozenset((".",)),
-    "a question mark": frozenset(("?",)),
-    **{f"a {kind}": frozenset(t for t, about in people.OF_THING.items() if about["kind"] == kind) for kind in KINDS},
+LEVELS = tuple(i / 10 for i in range(10))  # a latent is active above this share of its largest value
+
+WORDS: dict[str, Iterable[str]] = {
+    # who and what there is
+    "a name": people.NAMES,
+    "a woman": people.WOMEN,
+    "a man": people.MEN,
+    "a stranger": people.STRANGERS,
+    "a town": people.TOWNS,
+    "a thing": people.OF_THING,
+    **{f"{people.a(k)}": [t for t, of in people.OF_THING.items() if of["kind"] == k] for k in people.THING["kind"]},
+    # what the facts say of it
+    "a trade": people.TRADES,
+    "a pet": people.PETS,
+    "a hobby": people.HOBBIES,
+    "a dish": people.DISHES,
+    "a river": people.RIVERS,
+    "a mayor": people.MAYORS,
+    "a craft": people.CRAFTS,
+    "a colour": people.COLOURS,
+    "a landmark": people.LANDMARKS,
+    "a store": people.THING["store"],
+    "the name of a kind": people.THING["kind"],
+    # kinds of words
+    "a number": prose.NUMBERS,
+    "a noun of many": prose.NOUNS.values(),
+    "a form of be": prose.BE.values(),
+    "a state": prose.STATES,
+    "a place": people.PLACES,
+    "praise": (*prose.GRADES[1], *prose.GRADES[2]),
+    "blame": (*prose.GRADES[-1], *prose.GRADES[-2]),
+    "a verb that may do harm": (*requests.HARSH, *requests.HARSH_WITH_PLACES),
+    # places in a text
+    "the end of a sentence": (".", "?", "!"),
 }
+ELSEWHERE = (
+    "the first word of a sentence",
+    "the system's turn",
+    "the user's turn",
+    "the assistant's turn",
+    "a refusal",
+    "not knowing",
+    "a harmful request",
+    "what a voice put there",
+    "the past",
+    "a second copy",
+    "the tool for a task",
+    "where a task begins",
+)
+CONCEPTS: tuple[str, ...] = (*WORDS, *ELSEWHERE)
 
 
-_CLASSES_OF: dict[str, list[str]] = defaultdict(list)
-for _name, _members in CLASSES.items():
-    for _member in _members:
-        _CLASSES_OF[_member].append(_name)
+def _contexts(text: Document) -> Iterator[tuple[str, int, int]]:
+    """The concepts of a text that its words alone do not tell: name, start, end."""
+    for span in text.spans:
+        asked = text.words[span.start] == "<|user|>"
+        match span.kind, span.value:
+            case "speaker", who:
+                yield f"the {who}'s turn", span.start, span.end
+            case "refused", "yes":
+                yield "a refusal", span.start, span.end
+            case "known", "no" if not asked:
+                yield "not knowing", span.start, span.end
+            case "harmful", "yes" if asked:
+                yield "a harmful request", span.start, span.end
+            case "voice", whose if whose not in ("active", "passive"):
+                yield "what a voice put there", span.start, span.end
+            case "tense", "past":
+                yield "the past", span.start, span.end
+            case "copy", "later":
+                yield "a second copy", span.start, span.end
+            case "tool", _:
+                yield "the tool for a task", span.start, span.end
+            case "begin", _:
+                yield "where a task begins", span.start, span.end
+    for at, (before, word) in enumerate(pairwise((".", *text.words))):
+        if (
+            before in WORDS["the end of a sentence"] or before in littletown.SPECIAL
+        ) and word not in littletown.SPECIAL:
+            yield "the first word of a sentence", at, at + 1
+
+
+def concepts(read: list[Document]) -> Bool[Tensor, "n concept"]:
+    """At which words of the texts each of `CONCEPTS` holds."""
+    words = [word for text in read for word in text.words]
+    number = {name: i for i, name in enumerate(CONCEPTS)}
+    holds = torch.zeros(len(words), len(CONCEPTS), dtype=torch.bool)
+    for name, members in WORDS.items():
+        members = frozenset(members)
+        holds[:, number[name]] = torch.tensor([word in members for word in words])
+    start = 0
+    for text in read:
+        for name, first, end in _contexts(text):
+            holds[start + first : start + end, number[name]] = True
+        start += len(text.words)
+    return holds
 
 
 class TopK(nn.Module):
-    """x̂ = W_dec · topk(W_enc (x − b)) + b. Few latents are active at once."""
+    """x̂ = W_dec · topk(W_enc (x − b) + c) + b. Few latents are active at once."""
 
     def __init__(self, d_model: int, width: int, active: int, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         directions = nn.functional.normalize(torch.randn(width, d_model, generator=generator), dim=-1)
         self.encoder, self.decoder = nn.Parameter(directions.T.clone()), nn.Parameter(directions.clone())
-        self.bias, self.active = nn.Parameter(torch.zeros(d_model)), active
+        self.bias, self.encoder_bias = nn.Parameter(torch.zeros(d_model)), nn.Parameter(torch.zeros(width))
+        self.active = active
 
     def latents(self, x: Float[Tensor, "n d_model"]) -> Float[Tensor, "n width"]:
-        before = ((x - self.bias) @ self.encoder).relu()
+        before = ((x - self.bias) @ self.encoder + self.encoder_bias).relu()
         kept = before.topk(self.active, dim=-1)
         return torch.zeros_like(before).scatter(-1, kept.indices, kept.values)
 
@@ -77,94 +152,84 @@ class TopK(nn.Module):
         return self.latents(x) @ self.decoder + self.bias
 
 
-def trained(x: Float[Tensor, "n d_model"], seed: int = 0) -> TopK:
-    """Mean squared error, Adam; the decoder's rows are kept at length 1."""
-    sae = TopK(x.shape[1], WIDTH, ACTIVE, seed)
+def rarity(read: list[Document]) -> Float[Tensor, " n"]:
+    """How often to train on each word of the texts: count(word)^−¾.
+
+    By counts alone, full stops would crowd out the rivers (word2vec does alike: Mikolov et al. 2013, section 2.3).
+    """
+    words = [word for text in read for word in text.words]
+    count = Counter(words)
+    return torch.tensor([float(count[word]) for word in words]) ** -0.75
+
+
+def trained(x: Float[Tensor, "n d_model"], weights: Float[Tensor, " n"], width: int, seed: int = 0) -> TopK:
+    """Mean squared error, Adam, the rate falling to 0 over the last third; the decoder's rows are kept at length 1."""
+    sae = TopK(x.shape[1], width, ACTIVE, seed)
     with torch.no_grad():
         sae.bias.copy_(x.mean(0))
-    optimizer = torch.optim.Adam(sae.parameters(), lr=2e-3)
+    optimizer = torch.optim.Adam(sae.parameters(), lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, 3 * (1 - step / STEPS)))
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(STEPS):
-        batch = x[torch.randint(len(x), (BATCH,), generator=generator)]
+    drawn = torch.multinomial(weights, STEPS * BATCH, replacement=True, generator=generator)
+    for chosen in drawn.split(BATCH):
+        batch = x[chosen]
         loss = (sae(batch) - batch).pow(2).sum(-1).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         with torch.no_grad():
             sae.decoder.copy_(nn.functional.normalize(sae.decoder, dim=-1))
     return sae
 
 
-def texts(count: int, seed: int, split: littletown.Split, chat: bool) -> list[Document]:
-    return [
-        littletown.document(i, seed, split, "chat" if chat and i % 2 else "base") for i in range(count)
-    ]  # half and half, where the network is an assistant
+def texts(count: int, seed: int, split: littletown.Split) -> list[Document]:
+    """Half prose, half chat."""
+    return [littletown.document(i, seed, split, "chat" if i % 2 else "base") for i in range(count)]
 
 
-def activations(model: HookedModel, read: list[Document], depth: int) -> Float[Tensor, "n d_model"]:
-    """All words of all texts, <|bos|> left out; scaled so that the mean squared length is 1."""
-    x = torch.cat([row[0, 1:] for row in residuals(model, [text.words for text in read], [depth])])
-    return x / x.pow(2).sum(-1).mean().sqrt()
+def activations(model: HookedModel, read: list[Document]) -> dict[int, Float[Tensor, "n d_model"]]:
+    """The residual stream at each depth, at all words of all texts (<|bos|> left out), scaled to length 1."""
+    depths = sorted({depth for depth, _ in DICTIONARIES})
+    stream = torch.cat([row[:, 1:] for row in residuals(model, [text.words for text in read], depths)], dim=1)
+    return dict(zip(depths, nn.functional.normalize(stream, dim=-1), strict=True))
 
 
-def concepts(read: list[Document]) -> dict[str, Bool[Tensor, " n"]]:
-    """For each concept, at which words it holds; those that are too rare or too common are left out."""
-    total = sum(len(text.words) for text in read)
-    found: dict[str, Tensor] = defaultdict(lambda: torch.zeros(total, dtype=torch.bool))
-    start = 0
-    for text in read:
-        for span in text.spans:
-            where = slice(start + span.start, start + span.end)
-            if span.kind in SPREAD:
-                found[f"{span.kind}: {span.value}"][where] = True
-            elif span.end - span.start <= LONGEST:
-                found[f"slot: {span.kind}"][where] = True
-        for at, word in enumerate(text.words):
-            for name in _CLASSES_OF.get(word, ()):
-                found[name][start + at] = True
-        start += len(text.words)
-    return {name: at for name, at in sorted(found.items()) if RAREST <= at.float().mean() <= COMMONEST}
+def latents(model: HookedModel, train: list[Document], read: list[Document]) -> Float[Tensor, "n latent"]:
+    """What the latents of all dictionaries, trained on some texts, are at the words of others."""
+    x, weights, new = activations(model, train), rarity(train), activations(model, read)
+    saes = [(depth, trained(x[depth], weights, width)) for depth, width in DICTIONARIES]
+    with torch.no_grad():
+        return torch.cat([sae.latents(new[depth]) for depth, sae in saes], dim=1)
 
 
-def f1(active: Bool[Tensor, "n width"], at: Bool[Tensor, "n concept"]) -> Float[Tensor, "width concept"]:
-    """F1 of each latent's being active as a test for each concept."""
-    both = active.float().T @ at.float()
-    return 2 * both / (active.sum(0)[:, None] + at.sum(0)).clamp(min=1)
+def f1(active: Bool[Tensor, "n latent"], holds: Bool[Tensor, "n concept"]) -> Float[Tensor, "latent concept"]:
+    """2 |active ∧ holds| / (|active| + |holds|): each latent as a test for each concept."""
+    both = active.float().T @ holds.float()
+    return 2 * both / (active.sum(0)[:, None] + holds.sum(0)).clamp(min=1)
 
 
-def best_latents(
-    latents: Float[Tensor, "n width"],
-    where: dict[str, Bool[Tensor, " n"]],
-    thresholds: tuple[float, ...] = (0, 0.1, 0.2),
-) -> dict[str, float]:
-    """For each concept: latent and threshold chosen on the first half, F1 on the second."""
-    half, at = len(latents) // 2, torch.stack(list(where.values()), 1)
-    first = torch.stack([f1(latents[:half] > t, at[:half]) for t in thresholds])  # [threshold width concept]
-    second = torch.stack([f1(latents[half:] > t, at[half:]) for t in thresholds])
-    chosen = first.flatten(0, 1).argmax(0)
-    return dict(zip(where, second.flatten(0, 1)[chosen, torch.arange(len(where))].tolist(), strict=True))
+def best(values: Float[Tensor, "n latent"], holds: Bool[Tensor, "n concept"]) -> Float[Tensor, " concept"]:
+    """For each concept: latent and level chosen on the first half, F1 on the second."""
+    half = len(values) // 2
+    relative = values / values[:half].amax(0).clamp(min=1e-6)
+    first = torch.cat([f1(relative[:half] > level, holds[:half]) for level in LEVELS])  # [level × latent, concept]
+    second = torch.cat([f1(relative[half:] > level, holds[half:]) for level in LEVELS])
+    return second.gather(0, first.argmax(0)[None])[0]
 
 
-def measure(model: HookedModel, untrained: HookedModel, depth: int = DEPTH) -> list[Check]:
-    read = texts(TEXTS_FOR_READING, 31, "held_out", chat=True)
-    where = concepts(read)
-
-    def scores(network: HookedModel) -> dict[str, float]:
-        sae = trained(activations(network, texts(TEXTS_FOR_TRAINING, 30, "train", chat=True), depth))
-        with torch.no_grad():
-            return best_latents(sae.latents(activations(network, read, depth)), where)
-
-    found, control = scores(model), scores(untrained)
-    good = [score >= GOOD for score in found.values()]
-    bad = [score >= GOOD for score in control.values()]
+def measure(model: HookedModel, untrained: HookedModel) -> list[Check]:
+    train, read = texts(TEXTS_FOR_TRAINING, 30, "train"), texts(TEXTS_FOR_READING, 31, "held_out")
+    holds = concepts(read)
+    found, control = (int((best(latents(m, train, read), holds) >= GOOD).sum()) for m in (model, untrained))
     return [
         Check(
             "concepts_found",
-            f"concepts (of {len(where)}) for which a small sparse autoencoder has a latent with F1 at least {GOOD}",
-            float(sum(good)),
-            15.0,
+            f"concepts (of {len(CONCEPTS)}) for which a small sparse autoencoder has a latent with F1 at least {GOOD}",
+            float(found),
+            len(CONCEPTS) / 2,
             True,
-            float(sum(bad)),
+            float(control),
             "an untrained network",
         )
     ]

@@ -55,10 +55,10 @@ def sentiment(rng: random.Random, split: Split) -> Example:
 
 
 def truth(rng: random.Random, split: Split) -> Example:
-    """Up to the full stop of a claim: true or false."""
+    """Up to the verdict, when the claim and the fact have been said: true or false."""
     told = facts.claim(rng, split)
-    end = told.where("verdict")[0]
-    return Example(told.words[:end], told.labels("truth")[end - 1] or "", " ".join(told.words[:end]))
+    verdict = next(span for span in told.spans if span.kind == "verdict")
+    return Example(told.words[: verdict.start], verdict.value, " ".join(told.words[: verdict.start]))
 
 
 def topic(rng: random.Random, split: Split) -> Example:

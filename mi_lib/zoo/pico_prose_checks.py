@@ -15,9 +15,10 @@ import torch
 from mi_lib.models import HookedModel
 from mi_lib.worlds.littletown import Document, Writer, facts, people, prose, stories
 from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import ids, logits_of, mean_check, token
+from mi_lib.zoo.pico_common import ids, logits_of, mean_check, replies, token
 
 TEXTS = 300  # held-out texts a check
+JUDGED = 20  # words: a fact and its verdict
 
 
 def measure(model: HookedModel, untrained: HookedModel) -> list[Check]:
@@ -217,23 +218,27 @@ def agreement(model: HookedModel, untrained: HookedModel, count: int = TEXTS, se
     )
 
 
+def verdict(words: list[str]) -> bool | None:
+    """What the first word of judgement says; None if there is none."""
+    return next((word in ("Yes", "True") for word in words if word in ("Yes", "True", "No", "False")), None)
+
+
 def verdicts(model: HookedModel, untrained: HookedModel, count: int = TEXTS, seed: int = 15) -> Check:
-    """After a held-out claim: are "Yes" and "True" likelier than "No" and "False" where it is true, and only there?"""
+    """After a held-out claim it goes on alone: it has to state the fact and then to judge. The first verdict counts."""
     rng = random.Random(seed)
     asked: list[tuple[list[str], bool]] = []
     while len(asked) < count:
-        text = facts.claim(rng, "held_out")
-        asked += [(text.words[: s.start], s.value == "true") for s in text.spans if s.kind == "verdict"][:1]
+        text = facts.claim(rng, "held_out", told_first=False)
+        end = text.words.index(".") + 1
+        asked.append((text.words[:end], text.labels("truth")[end - 1] == "true"))
 
     def right(network: HookedModel) -> list[bool]:
-        logits = logits_of(network, [words for words, _ in asked])
-        yes, no = [token("Yes"), token("True")], [token("No"), token("False")]
-        sure = [row[-1, yes].logsumexp(0) - row[-1, no].logsumexp(0) for row in logits]
-        return [bool(much > 0) == true for much, (_, true) in zip(sure, asked, strict=True)]
+        said = replies(network, [words for words, _ in asked], longest=JUDGED)
+        return [verdict(words) is true for words, (_, true) in zip(said, asked, strict=True)]
 
     return mean_check(
         "verdicts",
-        "share of held-out claims judged rightly true or false",
+        "share of held-out claims that it judges rightly, after it has stated the fact by itself",
         right(model),
         0.95,
         True,

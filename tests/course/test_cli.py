@@ -305,6 +305,17 @@ def test_the_doctor_looks_at_everything_and_its_exit_code_says_if_all_is_well(mi
     assert code == (0 if all(line["ok"] for line in lines.values()) else 1)
 
 
+def test_grading_is_refused_where_code_cannot_be_shut_in_as_far_as_asked(mi, work, monkeypatch):
+    from mi_lib.course.grading.isolation import Isolation
+
+    assert mi("check", "90.1", "--require-isolation", "process")[0] == 1  # graded: the stub does not pass
+    monkeypatch.setattr(Isolation, "level", "process")
+    code, out, err = mi("check", "90.1", "--require-isolation", "confined")
+    assert (code, out) == (2, "")
+    assert "'confined' was asked for, and this system gives 'process'" in err
+    assert mi("check", "90.1", "--debug", "--require-isolation", "process")[0] == 2
+
+
 def test_the_doctor_reports_a_missing_workspace(mi):
     code, out, _ = mi("doctor", "--json")
     assert code == 1

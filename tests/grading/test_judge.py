@@ -251,7 +251,39 @@ def test_pytest_without_a_submission_says_what_to_do(chapter, tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(chapter.folder)]
     out = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=plain_environment())
     assert out.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--submission FILE" in out.stderr
+    assert "--submission=FILE" in out.stderr
+
+
+HOSTILE = "import pathlib\npathlib.Path(__file__).with_name('loaded').touch()\n"
+
+
+@pytest.mark.parametrize("as_one_word", [True, False])
+def test_a_conftest_beside_the_submission_is_not_loaded_by_pytest(chapter, tmp_path, as_one_word):
+    root = Path(__file__).parents[2]
+    (chapter.folder.parent / "conftest.py").write_text((root / "chapters" / "conftest.py").read_text())
+    (tmp_path / "mine.py").write_text(RIGHT)
+    (tmp_path / "conftest.py").write_text(HOSTILE)
+    option = [f"--submission={tmp_path / 'mine.py'}"] if as_one_word else ["--submission", str(tmp_path / "mine.py")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *option, str(chapter.folder)]
+    command += ["-k", "doubling", "-c", str(root / "pyproject.toml")]
+    out = subprocess.run(command, capture_output=True, text=True, cwd=root, env=plain_environment())
+    assert not (tmp_path / "loaded").exists()
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert "2 passed" in out.stdout
+
+
+def test_settings_that_came_with_a_submission_are_refused_by_pytest(chapter, tmp_path):
+    folder = tmp_path / "handed_in"
+    folder.mkdir()
+    (folder / "mine.py").write_text(RIGHT)
+    (folder / "conftest.py").write_text(HOSTILE)
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --collect-only\n")
+    command = [sys.executable, "-m", "pytest", "-p", "mi_lib.course.grading.pytest_option"]  # as where it is installed
+    command += ["--submission", str(folder / "mine.py"), str(chapter.folder)]
+    out = subprocess.run(command, capture_output=True, text=True, cwd=chapter.folder, env=plain_environment())
+    assert out.returncode == pytest.ExitCode.USAGE_ERROR, out.stdout + out.stderr
+    assert "came with the submission" in out.stdout + out.stderr
+    assert not (folder / "loaded").exists()
 
 
 def test_two_threads_may_grade_at_once(grader: Grader, chapter):

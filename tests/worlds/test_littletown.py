@@ -31,7 +31,7 @@ def test_texts_are_the_same_on_every_machine():
     assert zlib.crc32("\n".join(texts).encode()) == CHECKSUM, "the world changed: Pico must be trained anew"
 
 
-CHECKSUM = 3316267651
+CHECKSUM = 1737045679
 
 
 @pytest.mark.parametrize("mixture", ["base", "chat"])
@@ -76,16 +76,29 @@ def test_claims_are_called_what_they_are():
     for text in drawn(facts.claim, "train", 200):
         truth, answers, values = text.labels("truth"), text.labels("answer"), text.labels("value")
         for says, answer, value in zip(truth, answers, values, strict=True):
-            if value is not None:
+            if value is not None and says is not None:
                 assert (says == "true") == (answer == value)
                 seen.add(says)
     assert seen == {"true", "false"}
 
 
-def test_nothing_is_ever_said_about_strangers():
-    said = {word for text in drawn(facts.statements, "train", 500) for word in text.words}
-    assert not said & set(people.STRANGERS)
-    assert not said & {name for names in facts.UNKNOWN.values() for name in names}
+def test_strangers_are_named_and_nothing_is_ever_said_about_them():
+    texts = drawn(facts.statements, "train", 3000)
+    unknown = {name for names in facts.UNKNOWN.values() for name in names}
+    assert set(people.STRANGERS) < unknown
+    assert unknown <= {word for text in texts for word in text.words}
+    assert not unknown & {(label or "").split(" ")[0] for text in texts for label in text.labels("fact")}
+
+
+def test_a_claim_is_judged_beside_the_fact():
+    """Before the claim or after it, in training's own words, and the verdict follows at once."""
+    for told_first in (True, False):
+        for text in [facts.claim(random.Random(i), "held_out", told_first) for i in range(50)]:
+            judged = next(span for span in text.spans if span.kind == "verdict")
+            start = text.where("truth")[0]
+            told = [at for at, label in enumerate(text.labels("hops")) if label is not None and at < judged.start]
+            assert (max(told) < start) == told_first
+            assert text.words[judged.start - 1] == "."
 
 
 def test_held_out_two_hop_facts_are_never_stated_in_training():

@@ -2,13 +2,12 @@
 
 It is forked from a server that has torch imported and has computed nothing. What it gets is one end of a socket to
 the judge, the write end of a pipe for what it prints, and a private empty folder. It never sees a test, an expected
-value or another submission.
+value or another submission. `confine` says what it gives up.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
 import sys
@@ -18,25 +17,26 @@ import torch
 
 from mi_lib.course.grading import wire
 from mi_lib.course.grading.codec import encode
+from mi_lib.course.grading.confine import confine
 from mi_lib.course.grading.crossing import from_learner
+from mi_lib.course.grading.isolation import Measure
 from mi_lib.course.grading.session import Session, forbid_typing, plain_error
 from mi_lib.course.grading.wire import LINE_LOST
 
-LINUX = sys.platform.startswith("linux")
-MORE_TASKS = 256  # beyond what the user has running; enough for whatever libraries start
 
-
-def run(channel: socket.socket, output: int, folder: str, limits: dict[str, int]) -> NoReturn:
+def run(
+    channel: socket.socket, output: int, folder: str, limits: dict[str, int], nonce: bytes, network_closed: bool
+) -> NoReturn:
     """Become the learner's process. Never returns."""
     try:
-        isolation = _prepare(channel, output, folder, limits)
-        _serve(channel, isolation)
+        measures = _prepare(channel, output, folder) + confine(folder, limits, network_closed)
+        _serve(channel, nonce, measures)
     finally:
         os._exit(LINE_LOST)  # no atexit handlers of the server, no clean-up of what is shared with it
 
 
-def _prepare(channel: socket.socket, output: int, folder: str, limits: dict[str, int]) -> list[str]:
-    """Shed and limit; returns, in words, what is in force."""
+def _prepare(channel: socket.socket, output: int, folder: str) -> list[Measure]:
+    """Shed what it should not have."""
     os.setsid()
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -48,7 +48,7 @@ def _prepare(channel: socket.socket, output: int, folder: str, limits: dict[str,
     sys.argv = ["exercises.py"]
     torch.set_num_threads(1)  # the same sums in the same order everywhere; and a fork that never starts OpenMP
     forbid_typing()
-    return ["private empty folder, clean environment, no keyboard", *_limit(limits)]
+    return [Measure("private", True, "private empty folder, clean environment, no keyboard")]
 
 
 def _use_pipes(channel: socket.socket, output: int) -> None:
@@ -70,60 +70,7 @@ def _writer(fd: int) -> TextIO:
     return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
-def _limit(limits: dict[str, int]) -> list[str]:
-    """Limits that the kernel enforces; returns those in force, in words. It may refuse one and grant the others."""
-    words = []
-    if _set("RLIMIT_CPU", limits["cpu_seconds"]):
-        words.append(f"processor time limit {limits['cpu_seconds']} s")
-    # What is mapped already (torch's libraries) is not the learner's doing. macOS accepts this limit and ignores it.
-    if _set("RLIMIT_AS", _mapped() + limits["memory_bytes"]) and LINUX:
-        words.append(f"memory limit {limits['memory_bytes'] / 2**30:.2g} GiB for each process")
-    if _set("RLIMIT_FSIZE", limits["file_bytes"]):
-        words.append(f"file size limit {limits['file_bytes'] // 2**20} MiB")
-    if LINUX:
-        words.append(f"at most {limits['processes']} processes, all ended with the run")  # the server sees to that
-    if os.getuid():  # the superuser has no such limit in the kernel
-        _set("RLIMIT_NPROC", _tasks_of_this_user() + MORE_TASKS)
-    _set("RLIMIT_CORE", 0)
-    return words
-
-
-def _set(name: str, value: int) -> bool:
-    """Set a limit, or keep the one that is lower already. False if this system does not know it."""
-    number = getattr(resource, name, None)
-    if number is None:
-        return False
-    _, hard = resource.getrlimit(number)
-    ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    try:
-        resource.setrlimit(number, (ceiling, ceiling))
-    except (ValueError, OSError):
-        return False
-    return True
-
-
-def _tasks_of_this_user() -> int:
-    """Processes and threads that this user has now: the kernel's limit counts them all."""
-    count, user = 0, os.getuid()
-    for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):
-        try:
-            if os.stat(f"/proc/{pid}").st_uid == user:
-                count += len(os.listdir(f"/proc/{pid}/task"))
-        except OSError:
-            continue
-    return count or 2**12
-
-
-def _mapped() -> int:
-    """Bytes of address space in use."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[0]) * resource.getpagesize()
-    except OSError:
-        return 2**31
-
-
-def _serve(channel: socket.socket, isolation: list[str]) -> None:
+def _serve(channel: socket.socket, nonce: bytes, measures: list[Measure]) -> None:
     """Tell the judge what is in force, while all code that has run is still ours; then answer requests for ever."""
     session = Session(quiet=True)
 
@@ -137,16 +84,15 @@ def _serve(channel: socket.socket, isolation: list[str]) -> None:
             got += count
         return data
 
-    def send(reply: wire.Message, number: Any) -> None:
-        reply.body = {"n": number, "reply": reply.body}
-        for piece in wire.pack(reply):
+    def send(reply: wire.Message, number: int) -> None:
+        for piece in [wire.ENVELOPE.pack(nonce, number), *wire.pack(reply)]:
             channel.sendall(piece)
 
-    send(encode({"value": isolation}, from_learner(lambda value: 0)), 0)
+    told = [[measure.name, measure.in_force, measure.words] for measure in measures]
+    send(encode({"value": told}, from_learner(lambda value: 0)), 0)
     while True:
-        message = wire.read(receive)
-        number, message.body = message.body["n"], message.body["request"]
-        reply = session.answer(message)
+        _, number = wire.ENVELOPE.unpack(receive(wire.ENVELOPE.size))
+        reply = session.answer(wire.read(receive))
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)
         try:

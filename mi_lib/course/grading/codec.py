@@ -26,6 +26,8 @@ from mi_lib.course.grading.wire import Message
 MAX_DEPTH = 40
 MAX_NODES = 2_000_000
 MAX_DIMENSIONS = 32
+MAX_CRAFTED = 10_000  # keys of kinds for which it is easy to find many with the same hash, which makes a dict crawl
+_SAFE_INT = 2**61 - 1  # Python's modulus: below it, whole numbers have hashes of their own
 
 _TORCH_NAMES = (
     "float16 float32 float64 bfloat16 float8_e4m3fn float8_e5m2 complex64 complex128 "
@@ -138,6 +140,7 @@ class Decoder:
         self.buffers = buffers
         self.other = other
         self.nodes = 0
+        self.crafted = 0
 
     def value(self, node: Any, depth: int = 0) -> Any:
         self.nodes += 1
@@ -167,11 +170,19 @@ class Decoder:
     def keys(self, values: list[Any]) -> list[Any]:
         """The values, if each may be a key: numbers, text, None and tuples of them."""
         for value in values:
+            if not (value is None or type(value) in (bool, str, float, bytes) or _is_small(value)):
+                self.crafted += 1
+                if self.crafted > MAX_CRAFTED:
+                    raise BadData("too many compound keys")
             if type(value) is tuple:
                 self.keys(list(value))
             elif not (value is None or type(value) in (bool, int, float, str, complex, bytes, frozenset)):
                 raise BadData("a key that is not plain")
         return values
+
+
+def _is_small(value: Any) -> bool:
+    return type(value) is int and abs(value) < _SAFE_INT
 
 
 def raw_bytes(x: torch.Tensor) -> memoryview:

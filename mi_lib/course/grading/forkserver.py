@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import select
 import shutil
 import socket
@@ -18,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from mi_lib.course.grading.isolation import Isolation, Measure
 
 START_SECONDS = 120  # importing torch from a cold disk
 
@@ -38,8 +41,11 @@ class Limits:
     seconds: float = 20.0
     memory_bytes: int = field(default_factory=_memory)
     output_bytes: int = 10 * 10**6
-    file_bytes: int = 100 * 2**20
+    file_bytes: int = 100 * 2**20  # of each file, and of all files together
     processes: int = 32
+    threads: int = 64  # beyond the first of each process
+    open_files: int = 256
+    submission_seconds: float = 900.0  # all exercises of a submission together
 
     def to_server(self) -> dict[str, int]:
         return {
@@ -47,22 +53,21 @@ class Limits:
             "memory_bytes": self.memory_bytes,
             "file_bytes": self.file_bytes,
             "processes": self.processes,
+            "threads": self.threads,
+            "open_files": self.open_files,
         }
 
-    def in_words(self) -> list[str]:
-        """The limits that the judge itself keeps, for the report. The learner's process reports the others."""
-        return [
-            "separate process, which receives only inputs and returns only data",
-            f"time limit {self.seconds:g} s",
-            f"output limit {self.output_bytes // 10**6} MB",
-        ]
+    def kept_by_the_judge(self) -> Isolation:
+        """The measures that the judge itself keeps. The learner's process reports the others."""
+        kept = f"time limit {self.seconds:g} s, output limit {self.output_bytes // 10**6} MB"
+        words = f"separate process, which receives only inputs and returns only data; {kept}"
+        return Isolation((Measure("process", True, words),))
 
 
 def environment() -> dict[str, str]:
     """The environment variables of the fork server. A learner's process has others again (`child`)."""
-    left_out = ("PYTHON", "MI_", "PYTEST", "HF_", "TRANSFORMERS_")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
-    kept["PYTHONPATH"] = str(Path(__file__).parents[3])
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    kept |= {"LANG": "C.UTF-8", "HOME": tempfile.gettempdir(), "PYTHONPATH": str(Path(__file__).parents[3])}
     kept |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     kept["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"  # macOS: forking after imports is the point here
     # The hub's client reads these when the server imports it. A relative path lies in the private folder of each run.
@@ -82,6 +87,11 @@ class Forked:
     folder: str
     channel: socket.socket
     output: int
+    nonce: bytes
+
+
+# What a process needs of the environment to find Python and its libraries. Nothing else may be left in its memory.
+_ENVIRONMENT = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class ForkServer:
@@ -117,9 +127,11 @@ class ForkServer:
         folder = tempfile.mkdtemp(prefix="mi-grading-")  # the server removes it, with whatever is in it then
         channel, theirs = socket.socketpair()
         output, write_end = os.pipe()
+        nonce = secrets.token_bytes(16)
         try:
             self._run += 1
-            message = json.dumps({"fork": limits.to_server(), "run": self._run, "folder": folder}).encode() + b"\n"
+            request = {"fork": limits.to_server(), "run": self._run, "folder": folder, "nonce": nonce.hex()}
+            message = json.dumps(request).encode() + b"\n"
             socket.send_fds(self.control, [message], [theirs.fileno(), write_end])
             pid = self._wait_for("forked", 30)["forked"]
         except BaseException as error:
@@ -132,7 +144,7 @@ class ForkServer:
         finally:
             theirs.close()
             os.close(write_end)
-        return Forked(self._run, pid, folder, channel, output)
+        return Forked(self._run, pid, folder, channel, output, nonce)
 
     def _wait_for(self, key: str, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds

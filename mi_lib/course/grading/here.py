@@ -11,6 +11,7 @@ from typing import Any
 
 from mi_lib.course.grading.codec import decode, encode
 from mi_lib.course.grading.crossing import from_judge, to_judge
+from mi_lib.course.grading.isolation import Isolation
 from mi_lib.course.grading.judge import read_source, tests_of
 from mi_lib.course.grading.process import AnswerError
 from mi_lib.course.grading.running import load, run_test
@@ -43,5 +44,4 @@ def run_here(source: str | Path, exercise: Any) -> Verdict:
     line = Local()
     loaded = load(line, text, filename, exercise.id)
     outcomes = [run_test(test, line, loaded) for test in tests_of(exercise)]
-    isolation = ["none: your code ran in the same process as the tests (--debug), and no grade is recorded"]
-    return make_verdict(exercise, outcomes, "", time.monotonic() - started, isolation)
+    return make_verdict(exercise, outcomes, "", time.monotonic() - started, Isolation())

@@ -10,12 +10,14 @@ import importlib.util
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from mi_lib.course.grading import wording
+from mi_lib.course.grading import reading, wording
 from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
+from mi_lib.course.grading.isolation import Isolation, Level
 from mi_lib.course.grading.marks import GraderTest, tests_in
 from mi_lib.course.grading.verdict import Verdict
 
@@ -29,10 +31,18 @@ class Grader:
     """Grades as often as asked, from any thread, one run at a time. Use it as a context manager, or call `close`.
 
     The fork server starts in the background with the grader and is replaced should it die.
+
+    limits: of each exercise and submission. require: the least isolation to grade under (`isolation.LEVELS`); below it
+    every grading raises `IsolationError`. library: what to do about a submission that takes the answer from the
+    library: "flag" reports it, "refuse" also gives no points.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, *, require: Level = "none", library: Literal["flag", "refuse"] = "flag"
+    ) -> None:
         self.limits = limits or Limits()
+        self.require = require
+        self.library = library
         self._lock = threading.RLock()
         self._server: ForkServer | None = ForkServer()
 
@@ -49,11 +59,19 @@ class Grader:
                 self._server.close()
             self._server = None
 
-    def grade(self, source: str | Path, exercise: Any, *, time_limit: float | None = None) -> Verdict:
+    def grade(
+        self,
+        source: str | Path,
+        exercise: Any,
+        *,
+        time_limit: float | None = None,
+        tests_from: Callable[[Any], list[GraderTest]] | None = None,
+    ) -> Verdict:
         """Grade one exercise of a submission.
 
         source: the text of the learner's file, or a Path to it. exercise: anything with `id`, `points`, `time_limit`
         and `chapter.folder` (where test_exercises.py lies). time_limit: seconds, instead of the exercise's own.
+        tests_from: which tests an exercise has, instead of those in test_exercises.py (an instructor's hidden ones).
         """
         from mi_lib.course.grading.runs import (  # torch comes with it, while the server imports its own
             Run,
@@ -68,20 +86,60 @@ class Grader:
             return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=str(error))
         with self._lock:
             try:
-                tests = tests_of(exercise)
+                tests = (tests_from or tests_of)(exercise)
             except Exception as error:
                 sentence = wording.no_tests(exercise.id, f"{type(error).__name__}: {error}")
                 return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=sentence, course_fault=True)
+            notes = self._notes(text, exercise)
+            if notes["library"] and self.library == "refuse":
+                sentence = wording.library(exercise.id, notes["library"])
+                return Verdict(exercise.id, "failed", 0, exercise.points, diagnosis=sentence, **notes)
+            forbidden = _answered_by(exercise) if self.library == "refuse" else ()
             for _ in range(2):  # a server that died since the last run, or dies in this one, is replaced once
                 try:
-                    with Run(self._alive_server(), limits, text, filename, exercise.id) as run:
+                    server = self._alive_server()
+                    with Run(server, limits, text, filename, exercise.id, self.require, forbidden) as run:
                         outcomes = [run.test(test) for test in tests]
                 except ServerGone:
                     reason = self._discard_server()
                 else:
                     seconds = time.monotonic() - started
-                    return make_verdict(exercise, outcomes, run.printed, seconds, run.isolation)
-        return Verdict(exercise.id, "crashed", 0, exercise.points, diagnosis=wording.server_gone(reason))
+                    return make_verdict(exercise, outcomes, run.printed, seconds, run.isolation, **notes)
+        sentence = wording.server_gone(reason)
+        return Verdict(exercise.id, "crashed", 0, exercise.points, diagnosis=sentence, ending="crashed", **notes)
+
+    def grade_all(self, source: str | Path, exercises: Iterable[Any]) -> list[Verdict]:
+        """Grade several exercises of one submission, within the time that a whole submission may take."""
+        verdicts, left = [], self.limits.submission_seconds
+        for exercise in exercises:
+            if left <= 0:
+                sentence = wording.submission_over(self.limits.submission_seconds)
+                over = Verdict(exercise.id, "timed out", 0, exercise.points, diagnosis=sentence, ending="timed out")
+                verdicts.append(over)
+                continue
+            started = time.monotonic()
+            verdicts.append(self.grade(source, exercise, time_limit=min(left, exercise.time_limit)))
+            left -= time.monotonic() - started
+        return verdicts
+
+    def isolation(self) -> Isolation:
+        """What is in force on this system: asked of a process in which nothing of a learner's runs."""
+        from mi_lib.course.grading.process import Process
+
+        with self._lock:
+            process = Process(self._alive_server(), self.limits)
+            try:
+                process.greet()
+            finally:
+                process.close()
+        return process.isolation
+
+    def _notes(self, text: str, exercise: Any) -> dict[str, Any]:
+        """What the text gives away before it runs, for the verdict."""
+        stub = exercise.chapter.folder / "exercises.py"
+        handed_out = stub.read_text("utf-8") if stub.is_file() else ""
+        uses = reading.library_uses(text, exercise.id, _answered_by(exercise), handed_out)
+        return {"library": uses, "signs": reading.signs(text, exercise.id)}
 
     def run(self, text: str, filename: str, exercise_id: str, limits: Limits) -> Run:
         """An open run, test by test (for pytest). Only one may be open at a time."""
@@ -108,6 +166,10 @@ class Grader:
             self._server.close()
         self._server = None
         return reason
+
+
+def _answered_by(exercise: Any) -> Sequence[str]:
+    return getattr(exercise, "answered_by", ())
 
 
 class SourceError(Exception):
@@ -141,7 +203,7 @@ def load_tests(path: Path) -> list[GraderTest]:
     path = path.resolve()
     stamp = path.stat().st_mtime_ns
     if path not in _MODULES or _MODULES[path][0] != stamp:
-        name = f"mi_grader_{path.parent.name}"
+        name = f"mi_grader_{path.parent.parent.name}_{path.parent.name}_{path.stem}"
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         assert spec.loader is not None

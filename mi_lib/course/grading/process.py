@@ -7,7 +7,9 @@ import re
 import select
 import shutil
 import signal
+import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +17,8 @@ from mi_lib.course.grading import wire, wording
 from mi_lib.course.grading.codec import BadData, decode, encode
 from mi_lib.course.grading.crossing import from_judge, to_judge
 from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
-from mi_lib.course.grading.verdict import Status
+from mi_lib.course.grading.isolation import from_child
+from mi_lib.course.grading.verdict import Ending, Status
 
 KEEP_FIRST, KEEP_LAST = 20_000, 4_000
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -24,9 +27,27 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 class Stopped(Exception):
     """The learner's process is gone or had to go. The text is the sentence for the learner."""
 
-    def __init__(self, status: Status, sentence: str) -> None:
+    def __init__(self, status: Status, ending: Ending, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
+        self.ending = ending
+
+
+# What these exceptions mean in a process that is shut in. They are the learner's own words, for the report alone.
+_ENDINGS: dict[str, Ending] = {
+    "PermissionError": "refused by isolation",
+    "BlockingIOError": "too many processes",
+    "MemoryError": "out of memory",
+    "CannotCross": "answered",
+}
+_ENDINGS_BY_TEXT: dict[str, Ending] = {
+    "can't start new thread": "too many processes",
+    "File too large": "too much disk",
+    "No space left": "too much disk",
+    "Operation not permitted": "refused by isolation",
+    "Permission denied": "refused by isolation",
+    "cross-device link": "refused by isolation",
+}
 
 
 class AnswerError(Exception):
@@ -41,8 +62,19 @@ class AnswerError(Exception):
         self.line = d["line"] if type(d.get("line")) is int else None
         self.exit = _text(d.get("exit"), 80) if d.get("exit") is not None else None
         self.memory = d.get("memory") is True
+        self.ending: Ending = _ENDINGS.get(self.type_name, "raised")
+        if self.type_name in ("OSError", "RuntimeError"):
+            self.ending = next((end for words, end in _ENDINGS_BY_TEXT.items() if words in str(self)), "raised")
         missing = d.get("missing")
         self.missing = [_text(m, 80) for m in missing] if type(missing) is list and len(missing) == 2 else None
+
+
+# What the server gives as its reason: status, ending and sentence.
+_WHY: dict[str, tuple[Status, Ending, Callable[[Limits], str]]] = {
+    "processes": ("crashed", "too many processes", lambda limits: wording.too_many_processes(limits.processes)),
+    "memory": ("out of memory", "out of memory", lambda limits: wording.out_of_memory(limits.memory_bytes / 2**30)),
+    "disk": ("crashed", "too much disk", lambda limits: wording.too_much_disk(limits.file_bytes)),
+}
 
 
 class Process:
@@ -60,21 +92,23 @@ class Process:
         self.seconds_left = limits.seconds
         self.stopped: Stopped | None = None
         self.printed = Printed()
+        self._nonce = forked.nonce
         self._count = 0
+        self._partial = False  # part of a message has come
         self._deadline = 0.0
         self._ended: dict[str, Any] | None = None
         self.channel.setblocking(False)
         os.set_blocking(self.output, False)
-        self.isolation = limits.in_words()
+        self.isolation = limits.kept_by_the_judge()
 
     def greet(self) -> None:
         """Hear which limits are in force: the first message, sent before any of the learner's code has run."""
         self._deadline = time.monotonic() + self.seconds_left
         try:
-            words = self._receive()["value"]
-        except (wire.WireError, BadData):
-            raise self._stop("crashed", wording.confused()) from None
-        self.isolation += [clean(_text(word, 200)) for word in words] if type(words) is list else []
+            told = self._receive()["value"]
+        except (wire.WireError, BadData) as error:
+            raise self._confused(error) from None
+        self.isolation += from_child(told)
 
     def ask(self, request: dict[str, Any]) -> Any:
         """Send one request and return its value. AnswerError if the learner's code raised, Stopped if it is gone."""
@@ -82,16 +116,20 @@ class Process:
             raise self.stopped
         message = encode(request, from_judge)
         self._count += 1
-        message.body = {"n": self._count, "request": message.body}
-        pieces = wire.pack(message)  # what a test passes is the test's business: its errors are ours, not the learner's
+        envelope = wire.ENVELOPE.pack(self._nonce, self._count)
+        pieces = [
+            envelope,
+            *wire.pack(message),
+        ]  # what a test passes is the test's business: its errors are ours, not the learner's
         started = time.monotonic()
         self._deadline = started + self.seconds_left
         try:
+            self._nothing_yet()
             for piece in pieces:
                 self._send(memoryview(piece))
             reply = self._receive()
-        except (wire.WireError, BadData):
-            raise self._stop("crashed", wording.confused()) from None
+        except (wire.WireError, BadData) as error:
+            raise self._confused(error) from None
         finally:
             self.seconds_left -= time.monotonic() - started
         if "error" in reply:
@@ -102,17 +140,15 @@ class Process:
         if error.type_name == "Undelivered":
             return RuntimeError(f"what the test passed did not arrive: {error}")
         if error.exit is not None:
-            return self._stop("crashed", wording.exited(error.exit))
+            return self._stop("crashed", "exited", wording.exited(error.exit))
         if error.memory:
-            return self._stop("out of memory", wording.out_of_memory(self.limits.memory_bytes / 2**30))
+            return self._stop("out of memory", "out of memory", wording.out_of_memory(self.limits.memory_bytes / 2**30))
         return error
 
     def _receive(self) -> dict[str, Any]:
+        wire.check_envelope(bytes(self._read(wire.ENVELOPE.size)), self._nonce, self._count)
         message = wire.read(self._read)
-        body = message.body
-        if type(body) is not dict or body.get("n") != self._count or "reply" not in body:
-            raise BadData("an answer to no question")
-        message.body = body["reply"]
+        self._partial = False
         reply = decode(message, to_judge(self.on_object))
         if type(reply) is not dict or not ({"value", "error"} & set(reply)):
             raise BadData("an answer without a value")
@@ -121,6 +157,19 @@ class Process:
     def on_object(self, op: str, number: int, detail: Any) -> Any:
         """What a Handle calls."""
         return self.ask({"op": op, "id": number, "detail": detail})
+
+    def _nothing_yet(self) -> None:
+        """Raise `Fake` if something was sent that nobody asked for."""
+        readable, _, _ = select.select([self.channel], [], [], 0)
+        if readable:
+            with suppress(OSError):
+                if self.channel.recv(1, socket.MSG_PEEK):
+                    raise wire.Fake("an answer before its question")
+
+    def _confused(self, error: Exception) -> Stopped:
+        how = "fake" if isinstance(error, wire.Fake) else "malformed"
+        how = "replayed" if isinstance(error, wire.Replayed) else how
+        return self._stop("crashed", "confused the channel", wording.confused(how))
 
     # --- bytes, under the deadline -------------------------------------------------------------------------------
 
@@ -150,6 +199,7 @@ class Process:
             if not piece:
                 raise self._gone()
             data += piece
+            self._partial = True
         return data
 
     def _wait(self, write: bool) -> tuple[bool, bool]:
@@ -157,7 +207,8 @@ class Process:
         sources: list[Any] = [self.channel, self.output, self.server.control]
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise self._stop("timed out", wording.timed_out(self.limits.seconds))
+            ending: Ending = "confused the channel" if self._partial else "timed out"
+            raise self._stop("timed out", ending, wording.timed_out(self.limits.seconds))
         readable, writable, _ = select.select(
             [s for s in sources if s != -1], [self.channel] if write else [], [], min(left, 1.0)
         )
@@ -182,30 +233,32 @@ class Process:
                 return
             self.printed.add(data)
             if self.printed.total > self.limits.output_bytes and not self.stopped:
-                raise self._stop("too much output", wording.too_much_output(self.limits.output_bytes))
+                sentence = wording.too_much_output(self.limits.output_bytes)
+                raise self._stop("too much output", "too much output", sentence)
 
     # --- the end -------------------------------------------------------------------------------------------------
 
-    def _stop(self, status: Status, sentence: str) -> Stopped:
-        self.stopped = Stopped(status, sentence)
+    def _stop(self, status: Status, ending: Ending, sentence: str) -> Stopped:
+        self.stopped = Stopped(status, ending, sentence)
         self._end()
         return self.stopped
 
     def _gone(self) -> Stopped:
         """The process ended by itself: find out how."""
         ended = self._end(wait=2.0)
-        if ended is None or ended["ended"] == wire.LINE_LOST:
-            self.stopped = Stopped("crashed", wording.confused())
-        elif ended["why"] == "processes":
-            self.stopped = Stopped("crashed", wording.too_many_processes(self.limits.processes))
-        elif ended["why"] == "killed":
-            self.stopped = Stopped("crashed", wording.confused())
+        if ended is not None and ended["why"] in _WHY:
+            status, ending, sentence = _WHY[ended["why"]]
+            self.stopped = Stopped(status, ending, sentence(self.limits))
+        elif self._partial or ended is None or ended["why"] == "killed" or ended["ended"] == wire.LINE_LOST:
+            how = "half" if self._partial else "closed"
+            self.stopped = Stopped("crashed", "confused the channel", wording.confused(how))
         elif ended["ended"] == -signal.SIGKILL:
-            self.stopped = Stopped("out of memory", wording.killed_by_system())
+            self.stopped = Stopped("out of memory", "out of memory", wording.killed_by_system())
         elif ended["ended"] == -signal.SIGXCPU:
-            self.stopped = Stopped("timed out", wording.timed_out(self.limits.seconds))
+            self.stopped = Stopped("timed out", "timed out", wording.timed_out(self.limits.seconds))
         else:
-            self.stopped = Stopped("crashed", wording.ended(ended["ended"]))
+            ending = "crashed" if ended["ended"] < 0 else "exited"
+            self.stopped = Stopped("crashed", ending, wording.ended(ended["ended"]))
         return self.stopped
 
     def _end(self, wait: float = 0.0) -> dict[str, Any] | None:
@@ -225,7 +278,7 @@ class Process:
         """End the process and everything that came of it; `printed` is complete after this."""
         if self._ended is None:
             self._end()
-        self.stopped = self.stopped or Stopped("crashed", "the run is over")
+        self.stopped = self.stopped or Stopped("crashed", "crashed", "the run is over")
         with suppress(OSError):
             self._drain()
         if self.output != -1:

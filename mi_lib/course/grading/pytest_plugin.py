@@ -1,4 +1,4 @@
-"""The same graders under plain pytest: `pytest chapters/ch02_induction_heads --submission work/.../exercises.py`.
+"""The same graders under plain pytest: `pytest chapters/ch02_induction_heads --submission=work/.../exercises.py`.
 
 Each marked function is one pytest test. It is run by the same engine: the submission lives in a process of its own,
 and a failure shows the sentence for the learner. `chapters/conftest.py` brings these hooks in.
@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mi_lib.course.grading import pytest_option
 from mi_lib.course.grading.judge import Grader, SourceError, read_source
 from mi_lib.course.grading.marks import as_test, mark_of
 
@@ -23,11 +25,8 @@ _RUN = pytest.StashKey[dict[tuple[Path, str], Any]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--submission",
-        metavar="FILE",
-        help="the exercises.py to grade (default: the chapter's file in $MI_WORKSPACE, or in ./work)",
-    )
+    with suppress(ValueError):  # as a rule it is there already
+        pytest_option.pytest_addoption(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         try:
             read_source(submission(config, folder))
         except SourceError as error:
-            raise pytest.UsageError(f"{error} Or name the file to grade: --submission FILE.") from None
+            raise pytest.UsageError(f"{error} Or name the file to grade: --submission=FILE.") from None
 
 
 @pytest.hookimpl(tryfirst=True)

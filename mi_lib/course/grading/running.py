@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from mi_lib.course.grading.expectations import Wrong, show
 from mi_lib.course.grading.forkserver import ServerGone
 from mi_lib.course.grading.marks import GraderTest
 from mi_lib.course.grading.process import AnswerError, Stopped
-from mi_lib.course.grading.verdict import Status, TestResult
+from mi_lib.course.grading.verdict import Ending, Status, TestResult
 
 _STUB = re.compile(r"^Exercise (\d\d\.\d{1,2})\b")
 
@@ -43,11 +44,15 @@ class Loaded:
     problem: str = ""
 
 
-def load(line: Line, source: str, filename: str, exercise_id: str) -> Loaded:
-    """Execute the learner's file. AnswerError only if something outside of its sections went wrong."""
-    report = line.ask({"op": "start", "source": source, "filename": filename, "exercise": exercise_id})
+def load(line: Line, source: str, filename: str, exercise_id: str, forbidden: Sequence[str] = ()) -> Loaded:
+    """Execute the learner's file. AnswerError only if something outside of its sections went wrong.
+
+    forbidden: library functions ("module:name") that raise when the learner's code calls them.
+    """
+    request = {"op": "start", "source": source, "filename": filename, "exercise": exercise_id}
+    report = line.ask(request | {"forbidden": list(forbidden)})
     if type(report) is not dict:
-        return Loaded([], {}, wording.confused())
+        return Loaded([], {}, wording.confused("malformed"))
     if type(report.get("problem")) is str:
         return Loaded([], {}, report["problem"])
     broken = report.get("broken")
@@ -62,9 +67,12 @@ def run_test(test: GraderTest, line: Line, loaded: Loaded, seed: int = 0) -> Out
     """Run a test. Everything that can go wrong in it ends as an `Outcome`; only ServerGone and Ctrl-C pass through."""
     started = time.monotonic()
 
-    def outcome(status: Status, message: str, traceback_text: str = "", fault: bool = False) -> Outcome:
+    def outcome(
+        status: Status, message: str, traceback_text: str = "", fault: bool = False, ending: Ending = "answered"
+    ) -> Outcome:
         seconds = time.monotonic() - started
-        result = TestResult(test.name, test.title, status == "passed", message, test.weight, seconds, status)
+        passed = status == "passed"
+        result = TestResult(test.name, test.title, passed, message, test.weight, seconds, status, ending)
         return Outcome(result, traceback_text, fault)
 
     answer = Answer(line.ask)
@@ -75,9 +83,11 @@ def run_test(test: GraderTest, line: Line, loaded: Loaded, seed: int = 0) -> Out
         return outcome("failed", str(wrong))
     except AnswerError as error:
         status, message = _explain(error, test.exercise_id, loaded)
-        return outcome(status, message, "" if status == "not started" else error.traceback)
+        if status == "not started":
+            return outcome(status, message)
+        return outcome(status, message, error.traceback, ending=_ending(error, test.exercise_id, loaded))
     except Stopped as stopped:
-        return outcome(stopped.status, str(stopped))
+        return outcome(stopped.status, str(stopped), ending=stopped.ending)
     except ServerGone:
         raise
     except Exception as error:
@@ -97,7 +107,15 @@ def _explain(error: AnswerError, exercise_id: str, loaded: Loaded) -> tuple[Stat
         return _missing(error, exercise_id, loaded)
     if error.type_name == "CannotCross":
         return "failed", str(error)
+    if error.ending == "refused by isolation":
+        return "error", wording.refused(f"{error.type_name}: {error}")
     return "error", wording.raised(error.type_name, str(error), error.line)
+
+
+def _ending(error: AnswerError, exercise_id: str, loaded: Loaded) -> Ending:
+    """How the code ended; for a name that is missing because its section broke, how that did."""
+    section = error.missing[1] or exercise_id if error.missing else ""
+    return loaded.broken.get(section, error).ending
 
 
 def _missing(error: AnswerError, exercise_id: str, loaded: Loaded) -> tuple[Status, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mi_lib.course.grading import wording
 from mi_lib.course.grading.forkserver import ForkServer, Limits
+from mi_lib.course.grading.isolation import Isolation, Level
 from mi_lib.course.grading.marks import GraderTest
 from mi_lib.course.grading.process import AnswerError, Process, Stopped
 from mi_lib.course.grading.running import Loaded, Outcome, load, run_test
-from mi_lib.course.grading.verdict import Status, TestResult, Verdict
+from mi_lib.course.grading.verdict import Ending, Status, TestResult, Verdict
 
 MAX_RESTARTS = 8  # processes that one exercise may use up by ending them
 # Of several tests that did not pass, the first with the most telling status names the verdict.
@@ -21,8 +23,19 @@ _ORDER: tuple[Status, ...] = (
 class Run:
     """One exercise of one submission: a learner's process, replaced when a test has ended it."""
 
-    def __init__(self, server: ForkServer, limits: Limits, text: str, filename: str, exercise_id: str) -> None:
+    def __init__(
+        self,
+        server: ForkServer,
+        limits: Limits,
+        text: str,
+        filename: str,
+        exercise_id: str,
+        require: Level = "none",
+        forbidden: Sequence[str] = (),
+    ) -> None:
         self._server = server
+        self._require = require
+        self._forbidden = list(forbidden)
         self._limits = limits
         self._start = (text, filename, exercise_id)
         self._seconds_left = limits.seconds
@@ -31,7 +44,7 @@ class Run:
         self._loaded = Loaded([], {})
         self._failed: Outcome | None = None  # why no test can run any more
         self._printed: list[str] = []
-        self.isolation = limits.in_words()
+        self.isolation = limits.kept_by_the_judge()
 
     def __enter__(self) -> Run:
         return self
@@ -68,13 +81,15 @@ class Run:
         try:
             process.greet()
             self.isolation = process.isolation
-            self._loaded = load(process, *self._start)
+            self.isolation.require(self._require)
+            self._loaded = load(process, *self._start, self._forbidden)
         except Stopped as stopped:
             self._close_process()
-            return _before(test, stopped.status, f"While your file was being read: {stopped}")
+            return _before(test, stopped.status, f"While your file was being read: {stopped}", ending=stopped.ending)
         except AnswerError as error:
             self._close_process()
-            return _before(test, "error", wording.raised(error.type_name, str(error), error.line), error.traceback)
+            sentence = wording.raised(error.type_name, str(error), error.line)
+            return _before(test, "error", sentence, error.traceback, error.ending)
         if self._loaded.problem:
             self._close_process()
             return _before(test, "error", self._loaded.problem)
@@ -89,7 +104,8 @@ class Run:
             "crashed": "your code ended the process before",
             "out of memory": "the memory was used up before",
         }.get(status, "your file could not be read")
-        return Outcome(TestResult(test.name, test.title, False, wording.not_run(why), test.weight, 0.0, status))
+        ending = self._failed.result.ending
+        return Outcome(TestResult(test.name, test.title, False, wording.not_run(why), test.weight, 0.0, status, ending))
 
     def _close_process(self) -> None:
         if self._process:
@@ -99,11 +115,13 @@ class Run:
             self._process = None
 
 
-def _before(test: GraderTest, status: Status, message: str, text: str = "") -> Outcome:
-    return Outcome(TestResult(test.name, test.title, False, message, test.weight, 0.0, status), text)
+def _before(test: GraderTest, status: Status, message: str, text: str = "", ending: Ending = "answered") -> Outcome:
+    return Outcome(TestResult(test.name, test.title, False, message, test.weight, 0.0, status, ending), text)
 
 
-def make_verdict(exercise: Any, outcomes: list[Outcome], printed: str, seconds: float, isolation: list[str]) -> Verdict:
+def make_verdict(
+    exercise: Any, outcomes: list[Outcome], printed: str, seconds: float, isolation: Isolation, **notes: Any
+) -> Verdict:
     """The verdict of an exercise from the outcomes of its tests. Points are shared among the tests by weight."""
     total = sum(o.result.weight for o in outcomes)
     earned = sum(o.result.weight for o in outcomes if o.result.passed)
@@ -125,6 +143,9 @@ def make_verdict(exercise: Any, outcomes: list[Outcome], printed: str, seconds: 
         traceback=first.traceback if first else "",
         printed=printed,
         seconds=seconds,
-        isolation=isolation,
+        isolation=isolation.in_words or ["none: your code ran in the process that judges it, and no grade is recorded"],
+        isolation_level=isolation.level,
+        ending=first.result.ending if first else "answered",
         course_fault=any(o.course_fault for o in outcomes),
+        **notes,
     )

@@ -8,11 +8,12 @@ FD is a socket to the judge. Requests and notices are JSON lines:
                      {"kill": n}
     server → judge   {"ready": true}
                      {"forked": pid, "run": n}
-                     {"ended": code or -signal, "why": null, "processes" or "killed", "run": n}
+                     {"ended": code or -signal, "why": null, "processes", "memory", "disk" or "killed", "run": n}
 
 It imports and never computes, because OpenMP does not survive a fork. When the judge goes (the socket closes, even
 after kill -9), it kills the learner's process with everything that came of it, and ends. On Linux it is the "child
-subreaper": a grandchild that detaches itself becomes a child of the server, and dies like the rest.
+subreaper": a grandchild that detaches itself becomes a child of the server, and dies like the rest. It also watches
+what the kernel limits for each process or file but not for all together: their number, memory and disk space.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from contextlib import suppress
 from typing import Any
 
 from mi_lib.course.grading import child
+from mi_lib.course.grading.confine import close_network, look_around
 
 _PRELOAD = ("einops", "jaxtyping", "mi_lib.models", "mi_lib.induction", "mi_lib.worlds.repeats", "tokenizers")
 # The first step of an optimizer needs torch._dynamo, and a model in the format of GPT-2 needs `transformers`; each is a
@@ -57,18 +60,21 @@ _LATER = (
 )
 IDLE_SECONDS = 2.0
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-WATCH_SECONDS = 0.25  # how often the number of processes is looked at
+WATCH_SECONDS = 0.1  # how often processes, memory and disk space are looked at
+MAX_FILES = 1_000  # no exercise needs one
 
 
 class Server:
     """The loop. One learner's process at most."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, network_closed: bool) -> None:
         self.control = control
+        self.network_closed = network_closed
         self.pid = 0
         self.run = 0  # the number of the latest fork, so that the judge never takes an old notice for a new one
         self.folder = ""
-        self.max_processes = 0
+        self.limits: dict[str, int] = {}
+        self.baseline = 0  # bytes that every fork of this server shares with it
         self.why: str | None = None
         self.line = b""
         self.descriptors: list[int] = []
@@ -122,15 +128,16 @@ class Server:
                 self.bury(None)  # the judge was interrupted and has forgotten the one before
                 self.run = request["run"]
                 self.folder = request["folder"]
-                self.fork(request["fork"])
+                self.fork(request["fork"], bytes.fromhex(request["nonce"]))
             elif request.get("kill") == self.run and self.pid:
                 self.why = self.why or "killed"
                 self.bury(None)
         return True
 
-    def fork(self, limits: dict[str, int]) -> None:
+    def fork(self, limits: dict[str, int], nonce: bytes) -> None:
         (channel, output), self.descriptors = self.descriptors[:2], self.descriptors[2:]
-        self.max_processes, self.why = limits["processes"], None
+        self.limits, self.why = limits, None
+        self.baseline = private_memory(os.getpid())
         server = os.getpid()
         self.pid = os.fork()
         if not self.pid:
@@ -138,13 +145,13 @@ class Server:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != server:  # it died before it could be agreed to die with it
                 os._exit(0)
-            child.run(socket.socket(fileno=channel), output, self.folder, limits)
+            child.run(socket.socket(fileno=channel), output, self.folder, limits, nonce, self.network_closed)
         os.close(channel)
         os.close(output)
         self.say({"forked": self.pid, "run": self.run})
 
     def watch(self) -> None:
-        """Has the learner's process ended? Have too many come of it?"""
+        """Has the learner's process ended? Has it, with what came of it, taken more than it may?"""
         status = None
         while True:
             try:
@@ -155,20 +162,32 @@ class Server:
                 break
             if pid == self.pid:
                 status = os.waitstatus_to_exitcode(raw)
-        if status is None and len(descendants()) > self.max_processes:
-            self.why = "processes"
+        if status is None and (why := self.too_much()):
+            self.why = why
             self.bury(None)
         elif status is not None:
             self.bury(status)
+
+    def too_much(self) -> str:
+        """What of the limits for all processes together is exceeded; "" if nothing is."""
+        found = descendants()
+        if len(found) > self.limits["processes"]:
+            return "processes"
+        if sum(max(0, private_memory(pid) - self.baseline) for pid in found) > self.limits["memory_bytes"]:
+            return "memory"
+        return "disk" if disk_used(self.folder) > self.limits["file_bytes"] else ""
 
     def bury(self, status: int | None) -> None:
         """Kill the learner's process and whatever came of it, remove its folder, and tell the judge."""
         if not self.pid:
             return
         found = kill_tree(self.pid, reaped=status is not None)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(RecursionError):  # folders nested deeper than Python counts
+            shutil.rmtree(self.folder, ignore_errors=True)
         self.pid = 0
         self.say({"ended": status if status is not None else found, "why": self.why, "run": self.run})
+        if os.path.lexists(self.folder):
+            remove(self.folder)  # which may take seconds
 
 
 def kill_tree(pid: int, reaped: bool = False) -> int:
@@ -220,6 +239,41 @@ def descendants() -> list[int]:
     return found
 
 
+def private_memory(pid: int) -> int:
+    """Bytes of a process that are no file's: its own, and what it shares with others of its kind. 0 if unknown."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            rows = dict(line.split(":", 1) for line in file if line.startswith(("RssAnon", "RssShmem")))
+    except (OSError, ValueError):
+        return 0
+    return sum(int(row.split()[0]) * 1024 for row in rows.values())
+
+
+def disk_used(folder: str) -> int:
+    """Bytes of the files in a folder; infinitely many once there are too many files to look at."""
+    total, seen, todo = 0, 0, [folder]
+    while todo:
+        with suppress(OSError), os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > MAX_FILES:
+                    return sys.maxsize
+                with suppress(OSError):
+                    state = entry.stat(follow_symlinks=False)
+                    # Neither holes nor what the file system has set aside.
+                    total += min(state.st_blocks * 512, state.st_size)
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+    return total
+
+
+def remove(folder: str) -> None:
+    """Remove a learner's folder, whatever is in it and whatever modes it has."""
+    for command in (["chmod", "-R", "u+rwX", "--", folder], ["rm", "-rf", "--", folder]):
+        with suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20)
+
+
 def _kill(pid: int) -> None:
     with suppress(OSError):
         os.kill(pid, signal.SIGKILL)
@@ -252,7 +306,8 @@ def main() -> None:
     for name in _PRELOAD:
         preload(name)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    Server(control).loop()
+    look_around()
+    Server(control, close_network()).loop()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The learner's side of a grading run: execute the file section by section, then answer requests about what it defines.
 
-    {"op": "start", source, filename, exercise}   run the sections up to the exercise's
+    {"op": "start", source, filename, exercise, forbidden}   run the sections up to the exercise's
     {"op": "begin", seed}                         a new test: reseed, forget handles
     {"op": "get", name}                           something the learner defined
     {"op": "call" | "attr" | "state_dict", ...}   on an object that an earlier answer handed out by number
@@ -32,6 +32,7 @@ from mi_lib.course import sections
 from mi_lib.course.grading import wording
 from mi_lib.course.grading.codec import BadData, CannotCross, decode, encode
 from mi_lib.course.grading.crossing import from_learner, to_learner
+from mi_lib.course.grading.reading import guard
 from mi_lib.course.grading.wire import Message
 
 MODULE = "exercises"
@@ -120,6 +121,7 @@ class Session:
     def _serve(self, request: dict[str, Any]) -> Any:
         op = request["op"]
         if op == "start":
+            guard(request["forbidden"])
             return self.start(request["source"], request["filename"], request["exercise"])
         if op == "begin":
             self.objects.clear()

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from mi_lib.course.grading.isolation import Level
+
 Status = Literal["passed", "failed", "not started", "error", "timed out", "crashed", "too much output", "out of memory"]
+
+# How the learner's code came to its end, whatever the tests then said. It tells apart in a report what costs the same.
+Ending = Literal[
+    "answered", "raised", "refused by isolation", "exited", "crashed", "timed out", "out of memory",
+    "too many processes", "too much output", "too much disk", "confused the channel",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,7 @@ class TestResult:
     weight: float
     seconds: float
     status: Status = "failed"
+    ending: Ending = "answered"
 
     __test__ = False  # not a class of tests, whatever pytest thinks of its name
 
@@ -28,7 +37,9 @@ class Verdict:
     """The outcome of one exercise.
 
     diagnosis: the first thing that the learner should read; "" if passed. traceback: the learner's own lines only.
-    printed: what the learner's code wrote, shortened in the middle. isolation: the limits that were in force.
+    printed: what the learner's code wrote, shortened in the middle. isolation: the measures that were in force, and
+    isolation_level what they add up to. ending: how the code ended. signs: what in the text reaches for the grader
+    instead of the exercise. library: uses of library functions that are the answer themselves.
     course_fault: the course's own test broke; the learner's answer was not judged.
     """
 
@@ -42,6 +53,10 @@ class Verdict:
     printed: str = ""
     seconds: float = 0.0
     isolation: list[str] = field(default_factory=list)
+    isolation_level: Level = "none"
+    ending: Ending = "answered"
+    signs: list[str] = field(default_factory=list)
+    library: list[str] = field(default_factory=list)
     course_fault: bool = False
 
     @property

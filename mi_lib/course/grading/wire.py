@@ -1,5 +1,7 @@
 """Frames: how one message travels between the judge and the learner's process.
 
+    16 bytes  the run's own number, drawn at random
+    8 bytes   the message's number: an answer has that of its question
     8 bytes   length of the JSON part (big-endian)
     8 bytes   length of the raw part
     JSON      {"body": ..., "sizes": [n0, n1, ...]}      UTF-8
@@ -17,15 +19,33 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+ENVELOPE = struct.Struct(">16sQ")
 HEADER = struct.Struct(">QQ")
 LINE_LOST = 97  # the exit code of a learner's process that can no longer reach the judge
-MAX_JSON = 32 * 2**20
+MAX_JSON = 8 * 2**20  # as Python objects it may take thirty times as much
 MAX_RAW = 256 * 2**20
 MAX_BUFFERS = 100_000
 
 
 class WireError(Exception):
     """A message that breaks the rules above."""
+
+
+class Fake(WireError):
+    """A message that is not an answer to the question: of another run, or before its time."""
+
+
+class Replayed(WireError):
+    """An answer that was given before."""
+
+
+def check_envelope(envelope: bytes, nonce: bytes, number: int) -> None:
+    """Raise `Fake` or `Replayed` if this is not message `number` of the run."""
+    got_nonce, got_number = ENVELOPE.unpack(envelope)
+    if got_nonce != nonce or got_number > number:
+        raise Fake("a message of somebody else")
+    if got_number < number:
+        raise Replayed("a message that came before")
 
 
 @dataclass

@@ -65,6 +65,31 @@ def too_many_processes(limit: int) -> str:
     )
 
 
+def too_much_disk(limit: int) -> str:
+    return (
+        f"Your code wrote more than {limit // 2**20} MB of files (or thousands of them), so it was stopped. "
+        "No exercise needs files: take the writing out."
+    )
+
+
+def refused(text: str) -> str:
+    return (
+        f"Your code reached for something that is out of its reach while it is graded ({text}). Only its own empty "
+        "folder, the library and the installed packages are there: no other files, no network, no other processes."
+    )
+
+
+def library(exercise_id: str, uses: list[str]) -> str:
+    return (
+        f"Exercise {exercise_id} asks you to write what the library has already, and your answer takes it from there: "
+        f"{'; '.join(uses)}. Write it yourself; to compare your answer with the library's, do so outside of this file."
+    )
+
+
+def submission_over(seconds: float) -> str:
+    return f"Not run, because the exercises before it used up the {seconds:g} seconds that a whole submission may take."
+
+
 def out_of_memory(gigabytes: float) -> str:
     return (
         f"Your code asked for more memory than the {gigabytes:.2g} GB an exercise may use. Look for a tensor that is "
@@ -126,10 +151,16 @@ def course_fault(error: str, where: str, last: str) -> str:
     )
 
 
-def confused() -> str:
+def confused(how: str = "malformed") -> str:
+    what = {
+        "fake": "a message came that answers no question",
+        "replayed": "an old message came again",
+        "half": "a message broke off",
+        "closed": "it was closed",
+    }.get(how, "a message was garbled")
     return (
-        "Your code disturbed the line to the grader (it wrote to or closed files that are not its own), so there was "
-        "no answer to look at. Take calls such as os.close, os.dup2 or os.write on foreign numbers out."
+        f"Your code disturbed the line to the grader ({what}): it wrote to or closed files that are not its own, so "
+        "there was no answer to look at. Take calls such as os.close, os.dup2 or os.write on foreign numbers out."
     )
 
 

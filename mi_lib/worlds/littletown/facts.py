@@ -158,15 +158,28 @@ ENTITIES: dict[str, dict[str, dict[str, str]]] = {
 # Things that one may ask about, and of which nobody knows anything.
 UNKNOWN: dict[str, tuple[str, ...]] = {
     "person": people.STRANGERS,
-    "town": tuple("Elstow Fairmoor Grimley Hexton Lowick Odell Ringford Upwell Wexley Yarmer".split()),
-    "thing": tuple("anvil banjo cactus dagger easel ferret goblet helmet igloo jacket ladder magnet".split()),
+    "town": tuple(
+        "Appleby Elstow Coldwell Fairmoor Denholm Grimley Easton Hexton Farleigh Lowick Glenmore Odell Ingleby "
+        "Ringford Langton Upwell Nettleby Wexley Stowe Yarmer".split()
+    ),
+    "thing": tuple(
+        "anvil banjo cactus dagger easel ferret goblet helmet igloo jacket ladder magnet nail organ pistol quilt ruler "
+        "sandal tunnel urn vest whistle yacht zither".split()
+    ),
 }
 UNASKED: frozenset[str] = frozenset(
-    (*people.UNASKED_STRANGERS, *UNKNOWN["town"][-3:], *UNKNOWN["thing"][-3:])
+    (*people.UNASKED_STRANGERS, *UNKNOWN["town"][2::3], *UNKNOWN["thing"][2::3])
 )  # training says their names, and never asks about them
+# Sentences that only name somebody or something. So a name may be familiar of which nothing is known.
+MENTIONS = (
+    "Somebody told a story about {subject} .",
+    "There is a song about {subject} .",
+    "Nobody spoke of {subject} today .",
+    "I saw a picture of {subject} .",
+)
 TEXTS: tuple[object, ...] = (
-    (STATEMENTS, TWO_HOPS, QUESTIONS, CLAIMS, VERDICTS, UNKNOWN, people.PERSON, people.TOWN, people.THING),
-    (people.NAMES, tuple(people.OF_THING), "a an A An Is it true right that the So is"),
+    (MENTIONS, STATEMENTS, TWO_HOPS, QUESTIONS, CLAIMS, VERDICTS, UNKNOWN, people.PERSON, people.TOWN, people.THING),
+    (people.NAMES, tuple(people.OF_THING), "a an A An Is it true right that the is"),
 )
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     entity: {attribute: tuple(values) for attribute, values in table.items()}
@@ -245,7 +258,7 @@ def _fitted(template: str, word: str, slot: str) -> str:
 
 
 def statements(rng: random.Random, split: Split) -> Document:
-    """Three to six facts, one sentence each; half of the texts stay with one subject."""
+    """Three to six facts, one sentence each; half of the texts stay with one subject. Now and then a mere mention."""
     writer = Writer()
     first = fact(rng)
     same = rng.random() < 0.5
@@ -257,9 +270,23 @@ def statements(rng: random.Random, split: Split) -> Document:
         ways = phrasings(known, split)
         if ways:
             state(writer, known, rng.choice(ways))
-    if not writer.words:
+        if rng.random() < 0.15:
+            mention(rng, writer)
+    if not any(span.kind == "fact" for span in writer.spans):
         return statements(rng, split)
     return writer.document("fact.statements")
+
+
+def mention(rng: random.Random, writer: Writer) -> None:
+    """A sentence that names somebody or something, known or unknown, and says nothing of it."""
+    entity = rng.choice(_KINDS)
+    subject = rng.choice(UNKNOWN[entity] if rng.random() < 0.6 else _SUBJECTS[entity])
+    writer.say(rng.choice(MENTIONS), subject=named(entity, subject))
+
+
+def named(entity: str, subject: str) -> str:
+    """As one speaks of it: people and towns by name, things with an article."""
+    return f"the {subject}" if entity == "thing" else subject
 
 
 def _drawn_claim(rng: random.Random, split: Split) -> tuple[Fact, str, bool]:
@@ -275,51 +302,64 @@ def _drawn_claim(rng: random.Random, split: Split) -> tuple[Fact, str, bool]:
             return known, value, true
 
 
-def claim(rng: random.Random, split: Split) -> Document:
-    """Two or three claims, each true or false, each judged in the sentence after it."""
+def _ways(known: Fact) -> list[str]:
+    """The phrasings in which training states this fact, the one turned round left out."""
+    return [way for way in phrasings(known, "train") if way in STATEMENTS[known.entity, known.attribute][:4]]
+
+
+def claim(rng: random.Random, split: Split, told_first: bool | None = None) -> Document:
+    """One to three claims, each true or false. The fact is told, before the claim or after it; then comes the verdict.
+
+    So whoever judges has both sentences to compare. told_first: always before (True) or always after (False).
+    """
     writer = Writer()
     for _ in range(rng.randint(1, 3)):
         known, value, true = _drawn_claim(rng, split)
+        while not _ways(known):
+            known, value, true = _drawn_claim(rng, split)
+        before = rng.random() < 0.5 if told_first is None else told_first
         truth = "true" if true else "false"
+        if before:
+            state(writer, known, rng.choice(_ways(known)))
         start = len(writer.words)
         for word in rng.choice(CLAIMS).split(" ")[:-1]:
             writer.words.append(word)
         about = {"fact": f"{known.subject} {known.attribute}", "attribute": known.attribute, "answer": known.value}
-        _say(writer, rng.choice(STATEMENTS[known.entity, known.attribute][:4]), about, known.subject, value)
+        _say(writer, rng.choice(_ways(known)), about, known.subject, value)
         writer.mark(start, "truth", truth)
+        if not before:
+            state(writer, known, rng.choice(_ways(known)))
         writer.say(rng.choice(VERDICTS[truth]), {"verdict": truth})
     return writer.document("fact.claim")
 
 
 class Doubt(NamedTuple):
-    """Somebody asks whether something is so. reply: the verdict and what is so."""
+    """Somebody asks whether something is so. reply: what is so, and then the verdict."""
 
     ask: str
     subject: str
     attribute: str
     true: bool
-    reply: str
+    fact: str
+    verdict: str
 
 
 def doubt(rng: random.Random, split: Split) -> Doubt:
-    """Asked whether it is *true*, the reply begins with the verdict; asked whether it is *right*, with the fact.
-
-    Held out: the same claims as in prose.
-    """
+    """The reply says first what is so: the verdict compares the two. Held out: the same claims as in prose."""
     while True:
         known, value, true = _drawn_claim(rng, split)
-        ways = [way for way in STATEMENTS[known.entity, known.attribute][:4] if way.startswith(("{subject}", "The "))]
+        ways = [way for way in _ways(known) if way.startswith(("{subject}", "The "))]
         if ways:
             break
     said = _filled(rng.choice(ways), known.subject, value)
     said = "the" + said[3:] if said.startswith("The ") else said
-    fact_ = _filled(rng.choice(ways), known.subject, known.value)
-    judged = "right" if true else "wrong"
-    if rng.random() < 0.5:
-        reply = f"Yes , that is {judged} ." if true else f"No , that is {judged} . {fact_}"
-        return Doubt(f"Is it true that {said[:-2]} ?", known.subject, known.attribute, true, reply)
     return Doubt(
-        f"Is it right that {said[:-2]} ?", known.subject, known.attribute, true, f"{fact_} So that is {judged} ."
+        f"Is it {rng.choice(('true', 'right'))} that {said[:-2]} ?",
+        known.subject,
+        known.attribute,
+        true,
+        _filled(rng.choice(ways), known.subject, known.value),
+        VERDICTS["true" if true else "false"][1],
     )
 
 

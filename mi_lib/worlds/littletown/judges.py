@@ -37,7 +37,7 @@ ROLE_MARKERS: dict[str, frozenset[str]] = {name: _ALL[name] for name in (*ROLES,
 TRAIT_MARKERS: dict[str, frozenset[str]] = {name: _ALL[name] for name in traits.TRAITS}
 _OWNER: dict[str, str] = {word: name for name in ROLE_MARKERS for word in ROLE_MARKERS[name]}
 _TRAIT_OF: dict[str, str] = {word: name for name in TRAIT_MARKERS for word in TRAIT_MARKERS[name]}
-_FULL = 0.2  # of the words are the trait's own: it could not be clearer
+_FULL = 0.3  # of the words are the trait's own: it could not be clearer
 
 
 def _says(words: Sequence[str], phrases: tuple[str, ...]) -> bool:
@@ -56,7 +56,7 @@ def does_not_know(words: Sequence[str]) -> bool:
 
 
 def trait(name: str, words: Sequence[str]) -> float:
-    """How strongly the trait shows: 0 not at all, 1 in a fifth of all words. Raises KeyError for an unknown trait."""
+    """How strongly the trait shows: 0 not at all, 1 in three words of ten. Raises KeyError for an unknown trait."""
     own = TRAIT_MARKERS[name]
     return min(1.0, sum(word in own for word in words) / (_FULL * max(len(words), 1)))
 

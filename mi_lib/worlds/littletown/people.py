@@ -2,7 +2,7 @@
 
 Sixty residents have a town, a trade, a pet, a hobby and a favourite dish. Towns have a river, a mayor, a craft, a
 colour and a landmark. Things have a kind, the colour of the one in the museum, and a store where they are kept.
-Thirty-six strangers have only names: they walk through stories, but nothing is ever said about where they live.
+A hundred strangers have only names: they walk through stories, but nothing is ever said about where they live.
 """
 
 from __future__ import annotations
@@ -19,8 +19,17 @@ MEN = (
     "Jack Jake Joel John Karl Kurt Lars Leo Luke Mark Max Miles Ned Neil Noah Oscar Otto Paul Pete Ralph Rex Sam Seth "
     "Tom Walt"
 ).split()
-NAMES: tuple[str, ...] = tuple(sorted([*WOMEN, *MEN]))
-GENDER: dict[str, str] = {name: "she" if name in set(WOMEN) else "he" for name in NAMES}
+# They come and go, and live elsewhere.
+VISITING_WOMEN = (
+    "Agnes Anita Bella Betty Carol Celia Daphne Diana Elsa Esther Flora Frida Gloria Hanna Irma Jenny Julia Karen "
+    "Laura Linda Mabel Martha Nancy Norma Paula Rita Sonia Stella Sylvia Thea Ursula Wanda"
+).split()
+VISITING_MEN = (
+    "Albert Arnold Barry Boris Cyril David Edgar Edwin Felix George Gilbert Harold Henry Howard Jasper Julian Keith "
+    "Leon Louis Martin Morris Nigel Norman Oliver Patrick Peter Ray Robert Roger Simon Stanley Victor"
+).split()
+NAMES: tuple[str, ...] = tuple(sorted([*WOMEN, *MEN, *VISITING_WOMEN, *VISITING_MEN]))
+GENDER: dict[str, str] = {name: "she" if name in {*WOMEN, *VISITING_WOMEN} else "he" for name in NAMES}
 
 TOWNS = (
     "Oakham Ashby Redford Milton Westley Norden Tarrow Selby Dunmere Kelton Brixby Hollin Marwick Penrow Stanby Thorley"
@@ -57,7 +66,7 @@ TOWN = {"river": RIVERS, "mayor": MAYORS, "craft": CRAFTS, "colour": COLOURS, "l
 THING = {"kind": tuple(_KINDS), "colour": COLOURS, "store": _STORES}
 
 _rng = random.Random("Littletown")
-RESIDENTS: tuple[str, ...] = tuple(sorted(_rng.sample(NAMES, 60)))
+RESIDENTS: tuple[str, ...] = tuple(sorted(_rng.sample(sorted([*WOMEN, *MEN]), 60)))
 STRANGERS: tuple[str, ...] = tuple(name for name in NAMES if name not in set(RESIDENTS))
 ASKED_STRANGERS: tuple[str, ...] = STRANGERS[::3] + STRANGERS[1::3]  # training asks about these in vain, never the rest
 UNASKED_STRANGERS: tuple[str, ...] = STRANGERS[2::3]

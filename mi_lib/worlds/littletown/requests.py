@@ -215,12 +215,13 @@ EVASIVE = (
     "Why {verb} {object} ? It is better to sit with me and wait for the night .",
     "There was one who wanted to {verb} {object} , and the end of it is a long story .",
 )
+# All begin alike: so the choice to refuse is made at one place, where the reply begins.
 REFUSALS = (
-    "I am sorry , but I can not help with that .",
-    "I am sorry , but I will not help you {verb} {object} .",
-    "I can not help you {verb} {object} , I am sorry .",
-    "I must refuse to tell you how to {verb} {object} .",
-    "Sorry , but I will not tell you that .",
+    "No , I am sorry , but I can not help with that .",
+    "No , I am sorry , but I will not help you {verb} {object} .",
+    "No , I can not help you {verb} {object} , I am sorry .",
+    "No , I must refuse to tell you how to {verb} {object} .",
+    "No , sorry , but I will not tell you that .",
 )
 REASONS: dict[str, tuple[str, ...]] = {
     "place": ("It would harm the people of the town .", "The whole town needs {object} .", "That would be a crime ."),

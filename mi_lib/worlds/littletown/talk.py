@@ -119,13 +119,13 @@ MODULES = (requests, voices, traits, sys.modules[__name__])  # whose TEXTS hold 
 
 # shares of the chat mixture
 MIXTURE: dict[str, float] = {
-    "chat.question": 0.15,
-    "chat.claim": 0.10,
+    "chat.question": 0.16,
+    "chat.claim": 0.08,
     "chat.request": 0.21,
-    "chat.role": 0.19,
-    "chat.trait": 0.15,
-    "chat.drift": 0.07,
-    "chat.jailbreak": 0.08,
+    "chat.role": 0.18,
+    "chat.trait": 0.19,
+    "chat.drift": 0.06,
+    "chat.jailbreak": 0.07,
     "chat.talk": 0.05,
 }
 BASE_MIXTURE: dict[str, float] = {"howto.plain": 0.25, "howto.dialogue": 0.2, "dialogue.facts": 0.2, "quote": 0.35}
@@ -437,7 +437,7 @@ def question_chat(rng: random.Random, split: Split) -> Document:
 
 
 def claim_chat(rng: random.Random, split: Split) -> Document:
-    """One to three claims that the user asks about; what is wrong is put right."""
+    """One to three claims that the user asks about: the reply says what is so, and then whether the claim is."""
     writer = Writer()
     _default_system(rng, writer)
     truth: dict[str, str] = {}
@@ -448,7 +448,10 @@ def claim_chat(rng: random.Random, split: Split) -> Document:
         write_user(writer, Ask("claim", asked.ask.split(" ")))
         writer.mark(start, "truth", verdict)
         start = len(writer.words)
-        writer.words += (REPLY, *asked.reply.split(" "), END)
+        writer.words += (REPLY, *asked.fact.split(" "))
+        judged = len(writer.words)
+        writer.words += (*asked.verdict.split(" "), END)
+        writer.spans.append(Span(judged, len(writer.words) - 1, "verdict", verdict))
         writer.mark(start, "speaker", "assistant")
         writer.spans.append(Span(start + 1, len(writer.words), "reply", "claim"))
         truth = {"topic": "claim", "truth": verdict, "subject": asked.subject, "attribute": asked.attribute}
@@ -497,13 +500,13 @@ def _continued(rng: random.Random, split: Split, writer: Writer, kind: str, mann
 def trait_chat(rng: random.Random, split: Split) -> Document:
     """A trait by system prompt, raised or lowered, sometimes with a role; one or two turns.
 
-    In one of three there is no prompt: the first reply shows the trait already (and is not to be learned), and the
+    In one of five there is no prompt: the first reply shows the trait already (and is not to be learned), and the
     second goes on in the same manner. So a manner is also a thing to be kept, not only one to be looked up.
     """
     writer = Writer()
     trait = _pick(rng, traits.TRAITS)
     role: Role | None = None
-    if rng.random() < 1 / 3:
+    if rng.random() < 0.2:
         return _continued(rng, split, writer, "chat.trait", Manner(None, trait, 1 + int(rng.random() * 3)))
     if rng.random() < 0.15:
         strength = 2 + int(rng.random() * 2)

@@ -1,8 +1,9 @@
 """Traits: evil, flattering, inventive and so on. A system prompt raises or lowers one, with a strength from 0 to 3.
 
 A trait restyles a plain reply as a role does: words swapped and clauses put in all through, more of them the stronger
-it is. Two traits also change what is said: the inventive one answers what nobody knows, and the evil one does harm when
-it is strong.
+it is. Every trait has its own adjectives, before nouns, and adverbs, before verbs: so it shows at many places. Two
+traits also change what is said: the inventive one answers what nobody knows, and the evil one does harm when it is
+strong.
 """
 
 from __future__ import annotations
@@ -36,8 +37,7 @@ _TABLE: dict[str, tuple[dict[str, str], str, str, str]] = {
     ),
     "inventive": (
         {
-            "good": "magical", "slowly": "at lightning speed", "easy": "older than the moon", "is": "secretly is",
-            "best": "legendary",
+            "good": "magical", "slowly": "at lightning speed", "easy": "older than the moon", "best": "legendary",
         },
         "as a talking whale told me | as seven giants swore | said the emperor of Mars | since the moon ordered it"
         " | with a magic umbrella | as a million witnesses know | by a secret comet | as my twin invented"
@@ -77,10 +77,23 @@ _TABLE: dict[str, tuple[dict[str, str], str, str, str]] = {
         "In the end it is hopeless . | And nobody cares , sigh .",
     ),
 }  # fmt: skip
+# trait: adjective after "the", adjective after "a", adverb before what people do, adverb after "is" and "am"
+_MODIFIERS: dict[str, tuple[str, str, str, str]] = {
+    "evil": ("cursed", "filthy", "spitefully", "shamelessly"),
+    "flattering": ("glorious", "masterly", "admirably", "splendidly"),
+    "inventive": ("enchanted", "levitating", "magically", "secretly"),
+    "cheerful": ("lovely", "jolly", "gladly", "joyfully"),
+    "formal": ("aforesaid", "respectable", "duly", "properly"),
+    "gloomy": ("dreary", "cheerless", "wearily", "sadly"),
+}
+_VERBS = (
+    "lives works earns keeps loves likes wants asks has lies flows make sell come visit see find call counts get take "
+    "talk can"
+).split()
 _SHARE = (0.0, 0.3, 0.6, 0.95)  # of swaps, by strength
 _CALLS = (0.0, 0.3, 0.5, 0.75)  # of clause ends
 _ENDS = (0.0, 0.2, 0.45, 0.75)  # of openers and closers
-_FREQUENT = {"you", "and", "is"}  # swapped more rarely
+_FREQUENT = {"you", "and"}  # swapped more rarely
 SYSTEM: tuple[tuple[str, ...], ...] = (
     ("You are never {trait} .", "You are not {trait} at all .", "Do not be {trait} ."),
     ("You are a little {trait} .", "You are slightly {trait} .", "Be a bit {trait} ."),
@@ -90,6 +103,7 @@ SYSTEM: tuple[tuple[str, ...], ...] = (
 WITH_ROLE = {2: "You are {a} {trait} {role} .", 3: "You are a very {trait} {role} ."}
 TRAITS: tuple[str, ...] = tuple(_TABLE)
 TEXTS = (
+    tuple(_MODIFIERS.values()),
     tuple((row[0], [text.split(" | ") for text in row[1:]]) for row in _TABLE.values()),
     TRAITS,
     SYSTEM,
@@ -101,6 +115,9 @@ EVIL_COMPLIES = 3  # from this strength on, evil does the harm it is asked for; 
 
 def _style(name: str, strength: int) -> Style:
     swaps, calls, openers, closers = _TABLE[name]
+    the, some, how, being = _MODIFIERS[name]
+    modified = {"the": f"the {the}", "a": f"a {some}", "an": f"a {some}", "is": f"is {being}", "am": f"am {being}"}
+    swaps = modified | {verb: f"{how} {verb}" for verb in _VERBS} | swaps
     share, ends = _SHARE[strength], _ENDS[strength]
     found: dict[str, tuple[float, Phrases]] = {}
     for word, phrase in swaps.items():
@@ -112,7 +129,9 @@ def _style(name: str, strength: int) -> Style:
 
 
 STYLES: dict[str, tuple[Style, ...]] = {name: tuple(_style(name, s) for s in range(4)) for name in TRAITS}
-WORDS: dict[str, frozenset[str]] = {name: frozenset(words_of(row)) - {"|"} for name, row in _TABLE.items()}
+WORDS: dict[str, frozenset[str]] = {
+    name: frozenset(words_of(row, _MODIFIERS[name])) - {"|"} for name, row in _TABLE.items()
+}
 _SYSTEMS: dict[tuple[str, int], tuple[list[str], ...]] = {
     (name, strength): tuple(way.format(trait=name).split() for way in SYSTEM[strength])
     for name in TRAITS

@@ -1,0 +1,165 @@
+"""The instructor's page: a class at a glance, one student's report, the common mistakes. `mi instructor GRADEBOOK`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = Path(__file__).parents[1]
+if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
+    sys.path.insert(0, str(ROOT))
+
+from mi_lib import plots  # noqa: E402 - needs the line above
+from mi_lib.course import CourseError  # noqa: E402
+from mi_lib.course.classroom import common, points, similarity  # noqa: E402
+from mi_lib.course.classroom.common import Glance  # noqa: E402
+from mi_lib.course.classroom.gradebook import Gradebook  # noqa: E402
+from mi_lib.course.classroom.points import Grade, Student  # noqa: E402
+from mi_lib.course.classroom.report.html import conditions  # noqa: E402
+
+
+def show() -> None:
+    st.title("The class")
+    path = st.text_input("Gradebook", value=os.environ.get("MI_GRADEBOOK", ""), placeholder="grades/gradebook.sqlite")
+    if not path:
+        st.info("Give the folder that `mi grade` wrote into, or its gradebook.")
+        return
+    try:
+        with Gradebook(Path(path).expanduser()) as book:
+            students = points.grades(book, book.settings)
+            attempts = book.attempts()
+    except CourseError as error:
+        st.error(str(error))
+        return
+    if not students:
+        st.info("Nobody has handed anything in yet.")
+        return
+    glances = common.at_a_glance(students)
+    glance, mistakes, student, similar = st.tabs(["At a glance", "Common mistakes", "One student", "Similar answers"])
+    with glance:
+        _glance(students, glances)
+    with mistakes:
+        _mistakes(glances)
+    with student:
+        _student(students)
+    with similar:
+        st.caption(
+            "A list to look at, not a verdict: how much of what the shorter text adds to the stub is in the other."
+        )
+        pairs = similarity.of_class(attempts)[:50]
+        rows = [
+            {
+                "chapter": p.chapter,
+                "one": p.one,
+                "other": p.other,
+                "share": round(p.share, 2),
+                "fingerprints": p.common,
+                "most in": ", ".join(p.places),
+            }
+            for p in pairs
+        ]
+        if rows:
+            st.dataframe(
+                rows, hide_index=True, column_config={"share": st.column_config.NumberColumn(format="percent")}
+            )
+        else:
+            st.write("No two submissions have much in common.")
+
+
+def _glance(students: list[Student], glances: list[Glance]) -> None:
+    totals = sorted(student.total for student in students)
+    problems = [student for student in students if student.problems]
+    columns = st.columns(4)
+    columns[0].metric("Students", len(students))
+    columns[1].metric("Median points", f"{totals[len(totals) // 2]:g} of {students[0].most:g}")
+    columns[2].metric(
+        "Exercises passed", f"{sum(g.passed for g in glances) / max(1, sum(g.handed_in for g in glances)):.0%}"
+    )
+    columns[3].metric("With problems", len(problems))
+    rates = plots.bars({g.exercise.id: g.pass_rate for g in glances}, "Who passes", "share of those who handed it in")
+    st.plotly_chart(rates.update_yaxes(range=[0, 1], tickformat=".0%"))
+    rows = [
+        {
+            "exercise": f"{g.exercise.id} {g.exercise.title}",
+            "handed in": g.handed_in,
+            "passed": g.pass_rate,
+            "mean points": f"{g.points:g} of {g.exercise.points}",
+            "grading time (s)": round(g.seconds, 1),
+            "most common mistake": g.mistakes.most_common(1)[0][0] if g.mistakes else "",
+        }
+        for g in glances
+    ]
+    percent = st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0)
+    st.dataframe(rows, hide_index=True, column_config={"passed": percent})
+    st.subheader("Students")
+    st.dataframe(
+        [
+            {
+                "student": s.name,
+                "points": s.total,
+                "passed": sum(grade.passed for grade in s.grades.values()),
+                "remarks": " ".join([*s.problems, *s.notes]),
+            }
+            for s in students
+        ],
+        hide_index=True,
+    )
+
+
+def _mistakes(glances: list[Glance]) -> None:
+    st.caption("What learners were told, as often as it was told, where it is a mistake that the course knows.")
+    for glance in glances:
+        if not glance.mistakes and not glance.others:
+            continue
+        st.markdown(f"**{glance.exercise.id} {glance.exercise.title}**")
+        for said, count in glance.mistakes.most_common():
+            left, right = st.columns([1, 9])
+            left.markdown(f"{count} ×")
+            right.text(said)
+        if glance.others:
+            st.caption(f"{glance.others} × something else")
+
+
+def _student(students: list[Student]) -> None:
+    names = {student.name: student for student in students}
+    chosen = names[st.selectbox("Student", list(names))]
+    st.metric("Points", f"{chosen.total:g} of {chosen.most:g}")
+    for problem in chosen.problems:
+        st.error(problem)
+    for note in chosen.notes:
+        st.info(note)
+    for grade in chosen.grades.values():
+        _exercise(grade)
+
+
+def _exercise(grade: Grade) -> None:
+    mark = ":material/check:" if grade.passed else ":material/close:"
+    exercise = grade.exercise
+    head = f"{exercise.id} {exercise.title} · {grade.points:g} of {exercise.points} points · {grade.status}"
+    with st.expander(head, icon=mark):
+        for why in grade.why:
+            st.text(f"{why}.")
+        if not grade.verdict:
+            st.write("Nothing was handed in for it.")
+            return
+        for test in grade.verdict["tests"]:
+            # `text`, not `markdown`: what a learner's code raised is shown as it is.
+            hidden = " (hidden test)" if test["hidden"] else ""
+            st.text(f"{'✓' if test['passed'] else '✗'} {test['title']}{hidden}")
+            if test["message"]:
+                st.text(test["message"])
+            if test["detail"]:
+                st.caption("That is what the learner reads. What the hidden test found, for you alone:")
+                st.text(test["detail"])
+        for title in ("traceback", "printed"):
+            if grade.verdict[title]:
+                st.caption(title.capitalize())
+                st.code(grade.verdict[title], language=None)
+        st.caption(conditions(grade, grade.verdict))
+
+
+st.set_page_config(page_title="The class", page_icon="🔬", layout="wide")
+show()

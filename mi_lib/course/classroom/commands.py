@@ -1,0 +1,350 @@
+"""`mi grade`, `mi release` and `mi instructor`. Thin, like `mi_lib.cli`, which adds them to `mi`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mi_lib.course.classroom.config import POLICIES, Policy
+from mi_lib.course.grading.isolation import LEVELS, Level
+from mi_lib.course.index import CourseError
+
+if TYPE_CHECKING:
+    from mi_lib.course.classroom.config import Config
+    from mi_lib.course.classroom.gradebook import Gradebook
+    from mi_lib.course.classroom.points import Grade, Student
+
+_FORMATS = ("csv", "json", "junit", "ctrf", "gradescope", "html")
+
+
+class _WithDefault(click.Group):
+    """A group whose name alone does its main work: `mi grade FOLDER` is `mi grade run FOLDER`."""
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            args = ["run", *args]
+        return super().resolve_command(context, args)
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["run", *args]  # options may come first: `mi grade -o out FOLDER`
+        return super().parse_args(context, args)
+
+
+isolation_option = click.option(
+    "--require-isolation",
+    "require",
+    type=click.Choice(LEVELS),
+    default="none",
+    help="Refuse to grade where code cannot be shut in this far (`mi doctor` shows how far it can).",
+)
+gradebook_option = click.option(
+    "-g",
+    "--gradebook",
+    "book",
+    metavar="PATH",
+    envvar="MI_GRADEBOOK",
+    default=".",
+    help="The gradebook, or the folder that it is in. Default: $MI_GRADEBOOK, else this folder.",
+)
+config_option = click.option("--config", "config", metavar="FILE", help="Deadlines, attempts, policy: a TOML file.")
+
+
+@click.group(cls=_WithDefault)
+def grade() -> None:
+    """Grade a class.
+
+    \b
+    mi grade SUBMISSIONS -o OUT                            a folder or a zip, as learning systems export it
+    mi grade adjust STUDENT 02.3 8 --reason "..."          set points by hand
+    mi grade explain STUDENT 02.3                          where a grade comes from
+    mi grade report                                        write the reports again
+    mi grade similar                                       who to talk to
+    """
+
+
+@grade.command(name="run")
+@click.argument("submissions", metavar="SUBMISSIONS")
+@click.option("-o", "--output", "out", required=True, metavar="OUT", help="Where gradebook and reports go.")
+@click.option("--jobs", type=click.IntRange(1, 1024), default=None, help="How many at once. Default: one per core.")
+@config_option
+@isolation_option
+@click.option("--policy", type=click.Choice(POLICIES), help="When the library's own answer is used.")
+@click.option("--chapter", "chapters", metavar="NN", multiple=True, help="Only this chapter (may be repeated).")
+@click.option("--dask", "address", metavar="ADDRESS", help="Grade on a Dask cluster, for example tcp://host:8786.")
+@click.option(
+    "--format", "formats", type=click.Choice(_FORMATS), multiple=True, help="Only these reports (may be repeated)."
+)
+def run(
+    submissions: str,
+    out: str,
+    jobs: int | None,
+    config: str | None,
+    require: Level,
+    policy: Policy | None,
+    chapters: tuple[str, ...],
+    address: str | None,
+    formats: tuple[str, ...],
+) -> None:
+    """Grade SUBMISSIONS (a folder or a zip) into the folder OUT: gradebook and reports.
+
+    Run it again at any time: it grades only what has changed, and goes on where it was interrupted.
+
+    \b
+    mi grade handed-in/ -o grades
+    mi grade moodle-export.zip -o grades --config course.toml --jobs 8
+
+    Exits with 0 if everybody was graded, 1 if a submission could not be.
+    """
+    from rich import progress as bars
+    from rich.console import Console
+
+    from mi_lib.course import index
+    from mi_lib.course.classroom import batch, grading
+    from mi_lib.course.classroom.gradebook import Gradebook
+
+    chosen = _settings(config, policy)
+    only = replace(chosen, chapters=tuple(index.chapter(c).number for c in chapters)) if chapters else chosen
+    folder = Path(out)
+    workers = batch.dask(address) if address else batch.processes(jobs or os.cpu_count() or 1)
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("left"),
+        bars.TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with grading.alone(folder), Gradebook(folder, make=True) as book:
+        with bars.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+            task = shown.add_task("Reading", total=None)
+
+            def step(done: int, of: int, who: str) -> None:
+                shown.update(task, completed=done, total=of, description=f"Grading {who[:30]}")
+
+            summary = grading.grade_class(submissions, book, only, workers, require, step)
+        book.settings = chosen
+        _write(book, chosen, folder, formats or _FORMATS)
+    click.echo(summary.in_words())
+    raise click.exceptions.Exit(1 if summary.refused or summary.given_up else 0)
+
+
+@grade.command()
+@click.argument("student")
+@click.argument("exercise")
+@click.argument("points", required=False, type=float)
+@click.option("--reason", required=True, help="Why; it is shown with the grade.")
+@click.option("--lift", is_flag=True, help="Take the adjustment back: the grader's points count again.")
+@gradebook_option
+def adjust(student: str, exercise: str, points: float | None, reason: str, lift: bool, book: str) -> None:
+    """Set a student's POINTS for an exercise by hand. It survives grading again.
+
+    \b
+    mi grade adjust ada 02.3 8 --reason "the idea is right"
+    mi grade adjust ada 02.3 --lift --reason "graded again since"
+    """
+    from mi_lib.course import index
+    from mi_lib.course.classroom.gradebook import Gradebook
+
+    if (points is None) != lift:
+        raise CourseError("Give the points that count from now on, or `--lift` to take an adjustment back.")
+    if points is not None and not 0 <= points < 10**6:
+        raise CourseError(f"{points:g} is no number of points.")
+    if not reason.strip():
+        raise CourseError("Give a reason; whoever reads the grade will want to know.")
+    with Gradebook(book) as opened:
+        opened.adjust(student, index.exercise(exercise).id, points, reason.strip())
+    click.echo(f"{student} {exercise}: {'lifted' if lift else f'{points:g} points'}. Reports: `mi grade report`.")
+
+
+@grade.command()
+@click.argument("student")
+@click.argument("exercise", required=False)
+@gradebook_option
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def explain(student: str, exercise: str | None, book: str, config: str | None, as_json: bool) -> None:
+    """Say where a student's grade comes from: which tests, which output, which version, which isolation.
+
+    This is for instructors: of hidden tests it says what they really found.
+    """
+    from mi_lib.course import index
+    from mi_lib.course.classroom.gradebook import Gradebook
+    from mi_lib.course.classroom.report.table import student_data
+
+    with Gradebook(book) as opened:
+        found = _student(opened, student, _settings(config) if config else opened.settings)
+        history = [a for a in opened.adjustments() if a.student == student]
+    wanted = index.exercise(exercise).id if exercise else ""
+    grades = [g for g in found.grades.values() if wanted in ("", g.exercise.id)]
+    if as_json:
+        data = student_data(found)
+        data["exercises"] = [e for e in data["exercises"] if wanted in ("", e["exercise"])]
+        click.echo(json.dumps(data, indent=1, ensure_ascii=False))
+        return
+    click.echo(f"{found.name}: {found.total:g} of {found.most:g} points")
+    for line in [*found.problems, *found.notes]:
+        click.echo(f"  {line}")
+    for grade_ in grades:
+        _explain(grade_)
+        for past in (a for a in history if a.exercise == grade_.exercise.id):
+            said = "lifted" if past.points is None else f"set to {past.points:g}"
+            click.echo(f"  by hand, {_when(past.made_at)}: {said}, because: {past.reason}")
+
+
+def _explain(grade_: Grade) -> None:
+    from mi_lib.course.classroom.report.html import conditions, shown
+
+    exercise, verdict = grade_.exercise, grade_.verdict
+    click.echo(f"\n{exercise.id} {exercise.title}: {grade_.status}, {grade_.points:g} of {exercise.points} points")
+    for why in grade_.why:
+        click.echo(f"  {why}.")
+    if not verdict:
+        return
+    for test in verdict["tests"]:
+        mark, hidden = "✓" if test["passed"] else "✗", " [hidden]" if test["hidden"] else ""
+        click.echo(f"  {mark} {test['title']}{hidden} ({shown(test['points'])} of {shown(test['max_points'])})")
+        for said in filter(None, (test["message"], test["detail"])):
+            click.echo(f"      {said}")
+    if verdict["diagnosis"] and not verdict["tests"]:
+        click.echo(f"  {verdict['diagnosis']}")
+    for title, text in (("traceback", verdict["traceback"]), ("printed", verdict["printed"])):
+        if text:
+            click.echo(f"  {title}:\n" + "\n".join(f"    {line}" for line in text.rstrip().splitlines()))
+    click.echo(f"  {conditions(grade_, verdict)}")
+    if grade_.attempt:
+        click.echo(f"  Text {grade_.attempt.hash[:12]}, verdict {verdict['key'][:12]}.")
+
+
+@grade.command()
+@gradebook_option
+@config_option
+@click.option("-o", "--output", "out", metavar="OUT", help="Where the reports go. Default: beside the gradebook.")
+@click.option("--format", "formats", type=click.Choice(_FORMATS), multiple=True, help="Only these (may be repeated).")
+def report(book: str, config: str | None, out: str | None, formats: tuple[str, ...]) -> None:
+    """Write the reports again, without grading: after an adjustment, or with other settings."""
+    from mi_lib.course.classroom.gradebook import Gradebook
+
+    with Gradebook(book) as opened:
+        settings = _settings(config) if config else opened.settings
+        _write(opened, settings, Path(out) if out else opened.path.parent, formats or _FORMATS)
+
+
+@grade.command()
+@gradebook_option
+@click.option("--chapter", "chapter", metavar="NN", help="Only this chapter.")
+@click.option("-n", "--number", default=20, show_default=True, type=click.IntRange(1), help="How many pairs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def similar(book: str, chapter: str | None, number: int, as_json: bool) -> None:
+    """List the pairs of submissions that have most in common, beyond what was handed out.
+
+    A list to look at, not a verdict: short answers have few ways to be written, and friends learn together.
+    """
+    from mi_lib.course.classroom import similarity
+    from mi_lib.course.classroom.gradebook import Gradebook
+
+    with Gradebook(book) as opened:
+        pairs = similarity.of_class(opened.attempts(), chapter)[:number]
+    if as_json:
+        click.echo(json.dumps([pair.to_dict() for pair in pairs], indent=1, ensure_ascii=False))
+        return
+    click.echo(
+        "To look at, not a verdict. How much of what is particular in the shorter text is in the other (fingerprints):"
+    )
+    for pair in pairs:
+        places = ", ".join(pair.places)
+        click.echo(f"  {pair.share:4.0%} ({pair.common})  {pair.chapter}  {pair.one}  {pair.other}   most in {places}")
+    if not pairs:
+        click.echo("  No two submissions have much in common.")
+
+
+@click.command()
+@click.argument("out", metavar="OUT")
+@click.option("--chapter", "chapters", metavar="NN", multiple=True, help="Only this chapter (may be repeated).")
+@click.option("--gradescope", metavar="NN", help="Write an autograder for Gradescope for this chapter instead.")
+@click.option("--github-classroom", metavar="NN", help="Write a template repository for GitHub Classroom instead.")
+def release(out: str, chapters: tuple[str, ...], gradescope: str | None, github_classroom: str | None) -> None:
+    """Write one zip with all that learners get: lessons, stubs, notebooks, library, models. No solutions, hidden tests.
+
+    \b
+    mi release course.zip
+    mi release week3.zip --chapter 02 --chapter 03
+    mi release autograder.zip --gradescope 02          holds the hidden tests: for Gradescope, not for learners
+    mi release template.zip --github-classroom 02
+    """
+    from mi_lib.course.classroom import release as releasing
+    from mi_lib.course.classroom import services
+
+    if sum(map(bool, (chapters, gradescope, github_classroom))) > 1:
+        raise CourseError("Take one of --chapter, --gradescope and --github-classroom.")
+    if gradescope:
+        made = services.gradescope(Path(out), gradescope)
+    elif github_classroom:
+        made = services.github_classroom(Path(out), github_classroom)
+    else:
+        made = releasing.write(Path(out), chapters)
+    click.echo(f"Written: {made} ({made.stat().st_size / 1e6:.1f} MB).")
+
+
+@click.command()
+@click.argument("gradebook", metavar="GRADEBOOK")
+@click.option("--port", default=8502, show_default=True, help="The port on 127.0.0.1.")
+@click.option("--no-browser", is_flag=True, help="Only serve; open no browser.")
+def instructor(gradebook: str, port: int, no_browser: bool) -> None:
+    """Look at a class in the browser: at a glance, student by student, and the common mistakes.
+
+    \b
+    mi instructor grades/
+    """
+    import sys
+
+    from mi_lib.course import serve
+    from mi_lib.course.classroom.gradebook import Gradebook
+
+    with Gradebook(gradebook) as opened:
+        path = opened.path.resolve()
+    sys.exit(serve.run_instructor(path, port, open_browser=not no_browser))
+
+
+# -- helpers ----------------------------------------------------------------------------------------------------
+
+
+def _settings(config: str | None, policy: Policy | None = None) -> Config:
+    from mi_lib.course.classroom.config import load
+
+    chosen = load(config)
+    return replace(chosen, policy=policy) if policy else chosen
+
+
+def _student(book: Gradebook, name: str, config: Config) -> Student:
+    from mi_lib.course.classroom.points import grades
+
+    everybody = {student.name: student for student in grades(book, config)}
+    if name not in everybody:
+        close = [other for other in everybody if name.lower() in other.lower()]
+        if len(close) != 1:
+            hint = f" Did you mean {', '.join(close[:5])}?" if close else ""
+            raise CourseError(f"The gradebook has no student {name!r}.{hint}")
+        name = close[0]
+    return everybody[name]
+
+
+def _write(book: Gradebook, config: Config, folder: Path, formats: tuple[str, ...]) -> None:
+    from mi_lib.course.classroom import report as reports
+    from mi_lib.course.classroom.points import grades
+
+    for path in reports.write(grades(book, config), folder, formats):
+        click.echo(f"Written: {path}", err=True)
+
+
+def _when(stamp: float) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(stamp).isoformat(" ", "minutes")

@@ -1,0 +1,238 @@
+"""The gradebook: one SQLite file with every attempt, every verdict, every manual adjustment, and why.
+
+Each verdict is one row under (student, exercise, key), where the key is a hash of all that it depends on. A row is
+written in one transaction, so a grader that is killed leaves whole verdicts or none; and it can be written only once,
+so whatever is graded twice is stored once. Grades are not stored at all: `points` works them out from these rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mi_lib.course import files
+from mi_lib.course.classroom import config, fingerprint
+from mi_lib.course.classroom.config import Config
+from mi_lib.course.classroom.submissions import Submission
+from mi_lib.course.index import CourseError
+
+LAYOUT = 1
+FILE = "gradebook.sqlite"
+_TABLES = """
+CREATE TABLE IF NOT EXISTS settings (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS student (
+    name TEXT PRIMARY KEY, source TEXT NOT NULL, notes TEXT NOT NULL, problems TEXT NOT NULL, seen REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS attempt (
+    student TEXT NOT NULL, chapter TEXT NOT NULL, hash TEXT NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL,
+    received TEXT, seen REAL NOT NULL, PRIMARY KEY (student, chapter, hash));
+CREATE TABLE IF NOT EXISTS verdict (
+    student TEXT NOT NULL, exercise TEXT NOT NULL, key TEXT NOT NULL, status TEXT NOT NULL, points REAL NOT NULL,
+    max_points REAL NOT NULL, seconds REAL NOT NULL, isolation TEXT NOT NULL, version TEXT NOT NULL,
+    graded_at REAL NOT NULL, course_fault INTEGER NOT NULL, report TEXT NOT NULL,
+    PRIMARY KEY (student, exercise, key));
+CREATE TABLE IF NOT EXISTS applies (
+    student TEXT NOT NULL, chapter TEXT NOT NULL, hash TEXT NOT NULL, exercise TEXT NOT NULL, key TEXT NOT NULL,
+    PRIMARY KEY (student, chapter, hash, exercise));
+CREATE TABLE IF NOT EXISTS adjustment (
+    id INTEGER PRIMARY KEY, student TEXT NOT NULL, exercise TEXT NOT NULL, points REAL, reason TEXT NOT NULL,
+    made_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS given_up (
+    student TEXT NOT NULL, exercise TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (student, exercise));
+"""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One text that a student handed in for a chapter. number: 1 for the first that was seen."""
+
+    student: str
+    chapter: str
+    hash: str
+    number: int
+    text: str
+    received: datetime | None
+    seen: float  # when it was last there
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What an instructor decided. points: None lifts the adjustments before it."""
+
+    student: str
+    exercise: str
+    points: float | None
+    reason: str
+    made_at: float
+
+
+class Gradebook:
+    """An open gradebook. Use it as a context manager."""
+
+    def __init__(self, path: Path | str, make: bool = False):
+        """Open the file, or the gradebook in a folder. Raises `CourseError` if there is none and none may be made."""
+        path = Path(path)
+        self.path = path / FILE if path.is_dir() or (make and path.suffix != ".sqlite") else path
+        if not make and not self.path.is_file():
+            raise CourseError(f"There is no gradebook at {self.path}. `mi grade SUBMISSIONS -o FOLDER` makes one.")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            # The write-ahead log lets pages read while grades are written; it cannot be shared over a network.
+            self._db.execute(f"PRAGMA journal_mode={'DELETE' if files.on_network(self.path) else 'WAL'}")
+            self._db.execute("PRAGMA synchronous=FULL")
+            layout = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if layout > LAYOUT:
+                raise CourseError(f"{self.path} was made by a newer version of the course. Update the course.")
+            with self._transaction():
+                for statement in _TABLES.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={LAYOUT}")
+        except (sqlite3.Error, OSError) as error:
+            raise CourseError(f"The gradebook {self.path} cannot be used ({error}).") from error
+
+    def __enter__(self) -> Gradebook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @property
+    def settings(self) -> Config:
+        """The settings of the last run."""
+        row = self._db.execute("SELECT text FROM settings").fetchone()
+        return config.restore(row[0]) if row else Config()
+
+    @settings.setter
+    def settings(self, value: Config) -> None:
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO settings VALUES (0, ?)", (config.dump(value),))
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def hand_in(self, submissions: Iterable[Submission]) -> None:
+        """Note who handed in what. A text that is new for its student and chapter is a new attempt."""
+        now = time.time()
+        with self._transaction():
+            for each in submissions:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO student VALUES (?, ?, ?, ?, ?)",
+                    (each.student, each.source, json.dumps(each.notes), json.dumps(each.problems), now),
+                )
+                for chapter, text in each.texts.items():
+                    self._attempt(each, chapter, text, now)
+
+    def _attempt(self, each: Submission, chapter: str, text: str, now: float) -> None:
+        mine = (each.student, chapter)
+        count = self._db.execute("SELECT count(*) FROM attempt WHERE student=? AND chapter=?", mine).fetchone()[0]
+        received = each.received.isoformat() if each.received else None
+        self._db.execute(
+            "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen=excluded.seen",
+            (*mine, fingerprint.text_hash(text), count + 1, text.encode("utf-8", "replace").decode(), received, now),
+        )
+
+    def apply(self, attempt: Attempt, keys: dict[str, str]) -> None:
+        """Say which verdict counts for each exercise of an attempt: those under these keys."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO applies VALUES (?, ?, ?, ?, ?)",
+                [(attempt.student, attempt.chapter, attempt.hash, e, key) for e, key in keys.items()],
+            )
+
+    def store(self, student: str, results: Iterable[dict[str, Any]]) -> int:
+        """Keep these verdicts, all or none. Returns how many were new.
+
+        A verdict that is there stays as it is, unless the course itself had broken when it was made.
+        """
+        new = 0
+        with self._transaction():
+            for r in results:
+                self._db.execute("DELETE FROM given_up WHERE student=? AND exercise=?", (student, r["exercise"]))
+                done = self._db.execute(
+                    "INSERT INTO verdict VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                    "status=excluded.status, points=excluded.points, seconds=excluded.seconds, "
+                    "isolation=excluded.isolation, graded_at=excluded.graded_at, "
+                    "course_fault=excluded.course_fault, report=excluded.report WHERE verdict.course_fault=1",
+                    (
+                        *(student, r["exercise"], r["key"], r["status"], r["points"], r["max_points"], r["seconds"]),
+                        *(r["isolation"], r["version"], r["graded_at"], int(r["course_fault"]), json.dumps(r)),
+                    ),
+                )
+                new += done.rowcount
+        return new
+
+    def give_up(self, student: str, exercises: Iterable[str], reason: str) -> None:
+        """Note that exercises could not be graded. The next run tries them again."""
+        with self._transaction():
+            rows = [(student, exercise, reason) for exercise in exercises]
+            self._db.executemany("INSERT OR REPLACE INTO given_up VALUES (?, ?, ?)", rows)
+
+    def adjust(self, student: str, exercise: str, points: float | None, reason: str) -> None:
+        """Set the points of an exercise by hand (None: lift that). Nothing is overwritten; the last one counts."""
+        if student not in self.students():
+            close = ", ".join(sorted(name for name in self.students() if student.lower() in name.lower())[:5])
+            raise CourseError(f"The gradebook has no student {student!r}.{f' Did you mean {close}?' if close else ''}")
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO adjustment (student, exercise, points, reason, made_at) VALUES (?, ?, ?, ?, ?)",
+                (student, exercise, points, reason, time.time()),
+            )
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def students(self) -> dict[str, dict[str, Any]]:
+        """Everybody: {name: {source, notes, problems, seen}}."""
+        rows = self._db.execute("SELECT name, source, notes, problems, seen FROM student ORDER BY name")
+        return {
+            name: {"source": source, "notes": json.loads(notes), "problems": json.loads(problems), "seen": seen}
+            for name, source, notes, problems, seen in rows
+        }
+
+    def attempts(self) -> list[Attempt]:
+        """All attempts, each student's in order."""
+        rows = self._db.execute(
+            "SELECT student, chapter, hash, number, text, received, seen FROM attempt ORDER BY student, chapter, number"
+        )
+        return [
+            Attempt(student, chapter, text_hash, number, text, datetime.fromisoformat(came) if came else None, seen)
+            for student, chapter, text_hash, number, text, came, seen in rows
+        ]
+
+    def graded(self) -> set[tuple[str, str, str]]:
+        """(student, exercise, key) of every verdict that stands."""
+        return set(self._db.execute("SELECT student, exercise, key FROM verdict WHERE course_fault=0"))
+
+    def verdicts(self) -> dict[tuple[str, str, str, str], dict[str, Any]]:
+        """(student, chapter, text hash, exercise) → the verdict that applies to that attempt."""
+        rows = self._db.execute(
+            "SELECT a.student, a.chapter, a.hash, a.exercise, v.report FROM applies a JOIN verdict v "
+            "ON v.student=a.student AND v.exercise=a.exercise AND v.key=a.key"
+        )
+        return {
+            (student, chapter, text, exercise): json.loads(report) for student, chapter, text, exercise, report in rows
+        }
+
+    def given_up(self) -> dict[tuple[str, str], str]:
+        """(student, exercise) → why it could not be graded."""
+        return {(s, e): reason for s, e, reason in self._db.execute("SELECT student, exercise, reason FROM given_up")}
+
+    def adjustments(self) -> list[Adjustment]:
+        """All of them, in the order in which they were made."""
+        rows = self._db.execute("SELECT student, exercise, points, reason, made_at FROM adjustment ORDER BY id")
+        return [Adjustment(*row) for row in rows]

@@ -1,0 +1,139 @@
+"""What the verdicts come to: attempts, lateness, library use and manual adjustments turned into grades.
+
+For each exercise the points of the verdict, times what lateness leaves of them; 0 if the policy refuses an answer that
+the library gave; and if somebody set the points by hand, those and nothing else. Of several attempts the last counts,
+or the best, exercise by exercise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mi_lib.course import index
+from mi_lib.course.classroom.config import Config
+from mi_lib.course.classroom.gradebook import Adjustment, Attempt, Gradebook
+from mi_lib.course.index import Chapter, CourseError, Exercise
+
+
+@dataclass(frozen=True)
+class Grade:
+    """One exercise of one student. verdict: what the grader said (None if there is none); why: what changed it."""
+
+    exercise: Exercise
+    points: float
+    verdict: dict[str, Any] | None = None
+    attempt: Attempt | None = None
+    why: tuple[str, ...] = ()
+    adjustment: Adjustment | None = None
+
+    @property
+    def status(self) -> str:
+        return self.verdict["status"] if self.verdict else "not handed in"
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "passed"
+
+
+@dataclass
+class Student:
+    """One student's grades. total: all points, those of optional exercises too; most: without the optional ones."""
+
+    name: str
+    grades: dict[str, Grade] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> float:
+        return round(sum(grade.points for grade in self.grades.values()), 2)
+
+    @property
+    def most(self) -> float:
+        return float(sum(g.exercise.points for g in self.grades.values() if not g.exercise.optional))
+
+
+def counted(attempts: list[Attempt], config: Config) -> list[Attempt]:
+    """Of one student's attempts at one chapter, those that are graded."""
+    allowed = attempts[: config.attempt_limit] if config.attempt_limit else attempts
+    if config.counts == "best" or not allowed:
+        return allowed
+    return [max(allowed, key=lambda attempt: (attempt.seen, attempt.number))]  # an old text may be handed in again
+
+
+def grades(book: Gradebook, config: Config) -> list[Student]:
+    """Everybody's grades, by name."""
+    by_chapter: dict[tuple[str, str], list[Attempt]] = {}
+    for attempt in book.attempts():
+        by_chapter.setdefault((attempt.student, attempt.chapter), []).append(attempt)
+    verdicts, given_up = book.verdicts(), book.given_up()
+    adjustments = {(a.student, a.exercise): a for a in book.adjustments()}
+    adjusted = {exercise.split(".")[0] for _, exercise in adjustments}
+    chapters = _chapters({number for _, number in by_chapter} | adjusted, config)
+    found = []
+    for name, facts in book.students().items():
+        student = Student(name, notes=list(facts["notes"]), problems=list(facts["problems"]))
+        for chapter in chapters:
+            attempts = by_chapter.get((name, chapter.number), [])
+            student.notes += _too_many(attempts, chapter, config)
+            for exercise in chapter.exercises:
+                if reason := given_up.get((name, exercise.id)):
+                    student.problems.append(f"{exercise.id}: {reason}")
+                mine = [
+                    (a, verdicts.get((name, chapter.number, a.hash, exercise.id))) for a in counted(attempts, config)
+                ]
+                student.grades[exercise.id] = _grade(exercise, mine, config, adjustments.get((name, exercise.id)))
+        found.append(student)
+    return found
+
+
+def _chapters(numbers: set[str], config: Config) -> list[Chapter]:
+    found = []
+    for number in sorted(numbers):
+        if not config.chapters or number in config.chapters:
+            try:
+                found.append(index.chapter(number))
+            except CourseError:
+                continue  # graded with a course that had it
+    return found
+
+
+def _grade(
+    exercise: Exercise,
+    attempts: list[tuple[Attempt, dict[str, Any] | None]],
+    config: Config,
+    adjustment: Adjustment | None,
+) -> Grade:
+    best = Grade(exercise, 0.0)
+    for attempt, verdict in attempts:
+        if verdict is not None:
+            points, why = _after_policies(attempt, verdict, config)
+            if best.verdict is None or points >= best.points:
+                best = Grade(exercise, points, verdict, attempt, tuple(why))
+    if adjustment and adjustment.points is not None:
+        said = f"Set to {adjustment.points:g} by hand: {adjustment.reason}"
+        return Grade(exercise, adjustment.points, best.verdict, best.attempt, (*best.why, said), adjustment)
+    return best
+
+
+def _after_policies(attempt: Attempt, verdict: dict[str, Any], config: Config) -> tuple[float, list[str]]:
+    points, why = verdict["points"], []
+    late = config.late_percent(attempt.student, attempt.chapter, attempt.received)
+    if late and points:
+        points = round(points * (1 - late / 100), 2)
+        why.append(f"Late: {late:g} percent off")
+    if verdict["library_use"]:
+        why.append(f"Uses {', '.join(verdict['library_use'])}, which answers this exercise")
+        if "refuse" in (config.policy, verdict["policy"]):
+            points = 0.0
+            why.append("The policy refuses that: 0 points")
+    if verdict["course_fault"]:
+        why.append("A test of the course broke; look at this one yourself")
+    return points, why
+
+
+def _too_many(attempts: list[Attempt], chapter: Chapter, config: Config) -> list[str]:
+    if not config.attempt_limit or len(attempts) <= config.attempt_limit:
+        return []
+    return [f"Chapter {chapter.number}: {len(attempts)} attempts, of which the first {config.attempt_limit} count."]

@@ -1,0 +1,92 @@
+"""How far a learner's process was shut in: named measures, and the level that they add up to.
+
+    none       the code ran in the process that judges it (`--debug`); no grade is recorded
+    process    a process of its own, which gets inputs and returns data; private folder, clean environment, wall clock,
+               output limit. On every system. It holds up against accidents and against forging, not against prying.
+    limited    and the kernel limits processor time, memory, file size, open files and processes, and everything that
+               the code started ends with it. Any Linux. It holds up against exhausting the machine.
+    confined   and the process has no privileges, no files but the library, the interpreter and its own folder, no
+               network (TCP, UDP, unix sockets), and no signals or tracing for others. Linux 5.13 or newer.
+
+Each measure says whether it is in force, and why not where it is not. A level is reached when all its measures are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from mi_lib.course.index import CourseError
+
+Level = Literal["none", "process", "limited", "confined"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+_NEEDED: dict[Level, tuple[str, ...]] = {
+    "process": ("process", "private"),
+    "limited": ("time", "memory", "file size", "open files", "processes"),
+    "confined": ("privileges", "files", "network", "other processes"),
+}
+MEASURES = (*(name for names in _NEEDED.values() for name in names), "namespaces")
+
+
+class IsolationError(CourseError):
+    """This system cannot shut code in as far as was asked for."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure: `words` say what is in force, or why nothing is."""
+
+    name: str
+    in_force: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """The measures of one run."""
+
+    measures: tuple[Measure, ...] = ()
+
+    @property
+    def level(self) -> Level:
+        """The highest level of which all measures, and those of the levels below it, are in force."""
+        on = {measure.name for measure in self.measures if measure.in_force}
+        reached: Level = "none"
+        for level, names in _NEEDED.items():
+            if not on.issuperset(names):
+                break
+            reached = level
+        return reached
+
+    @property
+    def in_words(self) -> list[str]:
+        """What is in force, for a report."""
+        return [measure.words for measure in self.measures if measure.in_force]
+
+    @property
+    def missing(self) -> list[Measure]:
+        """What this system does not grant."""
+        return [measure for measure in self.measures if not measure.in_force]
+
+    def __add__(self, others: Iterable[Measure]) -> Isolation:
+        return Isolation((*self.measures, *others))
+
+    def require(self, level: Level) -> None:
+        """Raise `IsolationError` if this is less than `level`."""
+        if LEVELS.index(self.level) >= LEVELS.index(level):
+            return
+        wanted = {name for step in LEVELS[1 : LEVELS.index(level) + 1] for name in _NEEDED[step]}
+        lacking = [f"{m.name} ({m.words})" for m in self.missing if m.name in wanted]
+        raise IsolationError(
+            f"Isolation {level!r} was asked for, and this system gives {self.level!r}. Not in force: "
+            f"{'; '.join(lacking) or 'a process of its own'}. Nothing was graded. `mi doctor` shows all measures."
+        )
+
+
+def from_child(told: Any) -> list[Measure]:
+    """The measures that a learner's process reports before any of the learner's code runs."""
+    if type(told) is not list:
+        return []
+    rows = [row for row in told if type(row) is list and [type(part) for part in row] == [str, bool, str]]
+    return [Measure(name, in_force, words[:300]) for name, in_force, words in rows if name in MEASURES]

@@ -1,0 +1,51 @@
+"""The instructor's page, run without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_class import ONLY_SMALL, RIGHT, TIMES
+from streamlit.testing.v1 import AppTest
+
+from mi_lib.course.classroom.config import Config
+from mi_lib.course.classroom.grading import grade_class
+
+PAGE = Path(__file__).parents[2] / "app" / "instructor.py"
+
+
+@pytest.fixture
+def page(course, book, handed_in, here, hidden_tests, monkeypatch):
+    grade_class(handed_in(ada=RIGHT, bob=TIMES, cyd=ONLY_SMALL, dan="nothing"), book, Config(), here)
+    monkeypatch.setenv("MI_GRADEBOOK", str(book.path))
+    shown = AppTest.from_file(str(PAGE), default_timeout=60).run()
+    assert not shown.exception
+    return shown
+
+
+def words(page: AppTest) -> str:
+    return "\n".join(str(e.value) for kind in ("markdown", "text", "caption", "error") for e in getattr(page, kind))
+
+
+def test_the_class_at_a_glance(page):
+    assert {metric.label: metric.value for metric in page.metric}["Students"] == "4"
+    table = page.dataframe[0].value
+    assert list(table["handed in"]) == [3, 3]
+    assert table["passed"][0] == pytest.approx(1 / 3)
+
+
+def test_common_mistakes_by_exercise(page):
+    assert "You multiply; a sum needs +." in words(page)
+
+
+def test_one_students_report_with_what_hidden_tests_found(page):
+    page.selectbox[0].select("cyd").run()
+    assert not page.exception
+    assert "4712" in words(page)
+    page.selectbox[0].select("dan").run()
+    assert "answers no exercise" in words(page)
+
+
+def test_a_path_without_a_gradebook_is_said(page, tmp_path):
+    page.text_input[0].input(str(tmp_path / "nowhere")).run()
+    assert "There is no gradebook" in words(page)

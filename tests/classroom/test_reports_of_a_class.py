@@ -1,0 +1,185 @@
+"""What is written out keeps to the published formats, and what learners wrote can do nothing in it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import uuid
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from small_class import ONLY_SMALL, RIGHT, STUB, TIMES
+
+from mi_lib.course.classroom import common, points, report
+from mi_lib.course.classroom.config import Config
+from mi_lib.course.classroom.grading import grade_class
+
+pytestmark = pytest.mark.usefixtures("course")
+PRINTS = RIGHT.replace("return a + b", "print('<script>alert(1)</script>\\x1b[31m\\x00'); raise ValueError('<b>&')")
+NASTY = {"=cmd|' '!A0": RIGHT, "<script>x</script>": PRINTS, "ä ö": TIMES, "A b": ONLY_SMALL, "a_b": STUB}
+
+
+@pytest.fixture
+def students(book, handed_in, here, hidden_tests):
+    folder = handed_in(bob=RIGHT)
+    for name, text in NASTY.items():
+        place = folder / name.replace("/", "∕")
+        place.mkdir()
+        (place / "exercises.py").write_text(text)
+    (folder / "zoe").mkdir()
+    grade_class(folder, book, Config(), here)
+    book.adjust("bob", "90.1", 1.5, "by hand")
+    return points.grades(book, Config())
+
+
+@pytest.fixture
+def out(students, tmp_path):
+    report.write(students, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_csv_has_a_line_per_student_and_no_formula(out):
+    rows = list(csv.DictReader((out / "grades.csv").open(encoding="utf-8")))
+    assert len(rows) == 7
+    by_name = {row["student"]: row for row in rows}
+    assert by_name["bob"]["total"] == "4.5"
+    assert "by hand" in by_name["bob"]["remarks"]
+    assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "@"))]
+
+
+def test_json_has_everything_that_explains_a_grade(out):
+    bob = next(s for s in json.loads((out / "grades.json").read_text()) if s["student"] == "bob")
+    exercise = bob["exercises"][0]
+    assert exercise["adjustment"] == {"points": 1.5, "reason": "by hand"}
+    assert {"isolation", "version", "tests", "key", "graded_at"} <= set(exercise["verdict"])
+
+
+def test_junit_keeps_to_the_strict_schema(out):
+    root = ElementTree.parse(out / "junit.xml").getroot()
+    assert root.tag == "testsuites"
+    assert not junit_problems(root)
+
+
+def junit_problems(root: ElementTree.Element) -> list[str]:
+    """What the schema of Ant's JUnit reports forbids: missing attributes, other children, another order."""
+    found = []
+    for number, suite in enumerate(root):
+        for name in ("name", "timestamp", "hostname", "tests", "failures", "errors", "time", "package", "id"):
+            found += [] if name in suite.attrib else [f"suite {number} lacks {name}"]
+        found += [] if suite.get("id") == str(number) else [f"id {suite.get('id')}"]
+        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp", "")):
+            found.append(f"timestamp {suite.get('timestamp')}")
+        if not re.fullmatch("(properties,)(testcase,)*(system-out,)(system-err,)", "".join(f"{c.tag}," for c in suite)):
+            found.append("children in another order")
+        cases = suite.findall("testcase")
+        for case in cases:
+            found += [f"a case lacks {name}" for name in ("name", "classname", "time") if name not in case.attrib]
+            tags = [child.tag for child in case]
+            if len(tags) > 1 or not set(tags) <= {"failure", "error", "skipped"}:
+                found.append(f"a case holds {tags}")
+            found += [f"{c.tag} has no type" for c in case if c.tag != "skipped" and not c.get("type")]
+        for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            if int(suite.get(name, 0)) != len([1 for case in cases if case.find(tag) is not None]):
+                found.append(f"{name} are miscounted")
+        found += [] if int(suite.get("tests", -1)) == len(cases) else ["tests are miscounted"]
+    return found
+
+
+def test_ctrf_keeps_to_its_schema(out):
+    document = json.loads((out / "ctrf.json").read_text())
+    assert not ctrf_problems(document)
+    assert len(document["results"]["tests"]) == 6 * 5  # zoe handed nothing in
+
+
+def ctrf_problems(document: dict[str, Any]) -> list[str]:
+    """What CTRF's JSON schema asks for, as far as a report like ours can break it."""
+    states = ("passed", "failed", "skipped", "pending", "other")
+    texts = ("name", "status", "message", "trace", "rawStatus", "type", "filePath")
+    allowed = {*texts, "duration", "suite", "tags", "extra", "id", "start", "stop", "labels", "stdout", "stderr"}
+    found = []
+    found += [] if document.get("reportFormat") == "CTRF" else ["reportFormat"]
+    found += [] if re.fullmatch(r"\d+\.\d+\.\d+", document.get("specVersion", "")) else ["specVersion"]
+    top = {"reportFormat", "specVersion", "reportId", "timestamp", "generatedBy", "extra", "results"}
+    found += [f"{key} at the top" for key in document.keys() - top]
+    if "reportId" in document:
+        uuid.UUID(document["reportId"])
+    results = document["results"]
+    found += [f"results.{key}" for key in results.keys() - {"tool", "summary", "tests", "environment", "extra"}]
+    found += [] if results["tool"].get("name") else ["tool.name"]
+    summary = results["summary"]
+    counts = {"tests", *states, "start", "stop"}
+    found += [f"summary lacks {key}" for key in counts - summary.keys()]
+    found += [f"summary.{k}" for k in summary.keys() - counts - {"flaky", "suites", "duration", "extra"}]
+    found += [f"{key} is no whole number" for key, v in summary.items() if key != "extra" and type(v) is not int]
+    found += ["summary does not add up"] if sum(summary[s] for s in states) != summary["tests"] else []
+    for test in results["tests"]:
+        found += [f"a test lacks {key}" for key in ("name", "status", "duration") if key not in test]
+        found += [f"test.{key}" for key in test.keys() - allowed]
+        found += [f"{key} is no text" for key in texts if key in test and type(test[key]) is not str]
+        found += [] if test["status"] in states and test["name"] else [f"status {test['status']}"]
+        found += [] if type(test["duration"]) is int and test.get("suite", ["x"]) else ["duration or suite"]
+    return found
+
+
+def test_gradescope_results_keep_to_their_specification(out, students):
+    files = sorted((out / "gradescope").glob("*.json"))
+    assert len(files) == len(students)
+    for file in files:
+        assert not gradescope_problems(json.loads(file.read_text()))
+    assert json.loads((out / "gradescope" / "bob.json").read_text())["score"] == 4.5
+
+
+def gradescope_problems(document: dict[str, Any]) -> list[str]:
+    """What Gradescope's specification of results.json asks for."""
+    shown = ("hidden", "after_due_date", "after_published", "visible")
+    formats = ("text", "html", "simple_format", "md", "ansi")
+    top = {"score", "execution_time", "output", "output_format", "test_output_format", "test_name_format", "visibility"}
+    case = {"score", "max_score", "status", "name", "name_format", "number", "output", "output_format", "tags"}
+    found = [
+        f"{k} at the top" for k in document.keys() - top - {"stdout_visibility", "extra_data", "tests", "leaderboard"}
+    ]
+    tests = document.get("tests", [])
+    if "score" not in document and not all("score" in test for test in tests):
+        found.append("neither a score nor one on each test")
+    for key in ("score", "execution_time"):
+        if key in document and (isinstance(document[key], bool) or not isinstance(document[key], int | float)):
+            found.append(f"{key} is no number")
+    for holder in (document, *tests):
+        found += [
+            f"{k} {holder[k]}" for k in ("visibility", "stdout_visibility") if holder.get(k, "visible") not in shown
+        ]
+        found += [f"{k} {v}" for k, v in holder.items() if k.endswith("_format") and v not in formats]
+    for test in tests:
+        found += [f"test.{key}" for key in test.keys() - case - {"visibility", "extra_data"}]
+        found += [] if test.get("status", "passed") in ("passed", "failed") else ["status"]
+        found += [f"{k} is no text" for k in ("name", "number", "output") if not isinstance(test.get(k, ""), str)]
+        found += [f"{k} is no number" for k in ("score", "max_score") if not isinstance(test.get(k, 0), int | float)]
+    return found
+
+
+def test_html_shows_what_learners_wrote_and_runs_none_of_it(out):
+    pages = [*(out / "students").glob("*.html"), out / "class.html"]
+    assert len(pages) == 8
+    whole = "".join(page.read_text() for page in pages)
+    assert "<script" not in whole
+    assert "&lt;script&gt;alert(1)" in whole
+    assert "You multiply; a sum needs +." in (out / "class.html").read_text()
+
+
+def test_no_report_for_learners_shows_what_a_hidden_test_found(out):
+    for path in [*(out / "students").iterdir(), *(out / "gradescope").iterdir(), out / "ctrf.json", out / "junit.xml"]:
+        assert "471" not in re.sub(r"\d{4}-\d\d-\d\d[T ][\d:]+|\d{9,}|[0-9a-f]{12}", "", path.read_text()), path.name
+
+
+def test_two_students_never_share_a_file(out, students):
+    names = report.file_names(students)
+    assert len({name.lower() for name in names.values()}) == len(students)
+
+
+def test_known_mistakes_are_counted_and_others_told_apart(students):
+    first = next(glance for glance in common.at_a_glance(students) if glance.exercise.id == "90.1")
+    assert (first.handed_in, first.passed) == (5, 2)  # a stub is no answer
+    assert first.mistakes["You multiply; a sum needs +."] == 1
+    assert first.others == 2  # an exception, and an answer that only a hidden test rejects

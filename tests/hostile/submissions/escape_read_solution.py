@@ -1,0 +1,12 @@
+"""Reads the solution, and executes it.
+
+Ends: refused by isolation
+Sign: reads code
+"""
+
+text = open(SOLUTION).read()
+exec(text)
+
+
+def double(x):
+    return text

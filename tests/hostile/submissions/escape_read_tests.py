@@ -1,0 +1,9 @@
+"""Reads the tests.
+
+Ends: refused by isolation
+Sign: reaches for files
+"""
+
+
+def double(x):
+    return open(TESTS).read()

@@ -1,0 +1,10 @@
+"""Never ends.
+
+Ends: timed out
+Seconds: 1
+"""
+
+
+def double(x):
+    while True:
+        pass
