@@ -34,18 +34,22 @@ def show() -> None:
     _onwards(chapter, steps, at)
 
 
+_HEADING = re.compile(r"^##+ ", re.MULTILINE)
+
+
 def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterator[Block]:
     """The blocks of a step, without what would give away a question that is still open.
 
     After an unanswered question, its figure and the words about it wait: up to the next heading, question or exercise.
+    A question that has no figure holds nothing back: its answer is its own.
     """
     answered = progress.predictions(chapter.number)
     waiting = offered = False  # offered: one question has one way past it, however many figures it holds back
-    for block in step:
+    for at, block in enumerate(step):
         if block.kind == "markdown":
             text = re.sub(r"\A# .*\n", "", block.text)  # the page has the chapter's title already
             if waiting:
-                heading = re.search(r"^##+ ", text, re.MULTILINE)
+                heading = _HEADING.search(text)
                 waiting, text = heading is None, text[heading.start() :] if heading else ""
             if text.strip():
                 yield replace(block, text=text)
@@ -55,8 +59,19 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
             if not waiting:
                 yield block
         else:
-            waiting, offered = block.kind == "predict" and block.id not in answered, False
+            asked = block.kind == "predict" and block.id not in answered
+            waiting, offered = asked and _has_figure(step[at + 1 :]), False
             yield block
+
+
+def _has_figure(after: list[Block]) -> bool:
+    """Whether a question is about a figure: one that comes before the next heading, question or exercise."""
+    for block in after:
+        if block.kind == "figure":
+            return True
+        if block.kind in ("predict", "exercise") or block.kind == "markdown" and _HEADING.search(block.text):
+            return False
+    return False
 
 
 def split(blocks: list[Block]) -> list[list[Block]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import exercise_card
+from app import chapter_page, exercise_card
 from mi_lib import zoo
-from mi_lib.course import Progress, Workspace, exercise
+from mi_lib.course import Progress, Workspace, exercise, lesson
 from mi_lib.course.index import chapters
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +84,20 @@ def test_one_switch_goes_past_a_question_that_holds_back_two_figures(tmp_path, m
     assert [toggle.label for toggle in app.toggle] == ["Go on without a prediction"]
     app.toggle[0].set_value(True).run()
     assert len(app.get("plotly_chart")) == figures + 2
+
+
+def test_a_question_holds_back_words_only_where_they_are_about_its_figure(tmp_path):
+    asked = ":::{predict} Which?\n- [x] this\n- [ ] that\n\nBecause.\n:::\n\nWords after it.\n\n"
+    figure = ":::{figure} drawn\nA caption.\n:::\n"
+    progress = Progress(Workspace.init(tmp_path / "work"))
+
+    def seen(text: str) -> str:
+        chapter = exercise("02.1").chapter
+        return " ".join(block.text for block in chapter_page._revealed(chapter, lesson.parse(text), progress))
+
+    assert "Words after it." in seen(asked)
+    assert "Words after it." in seen(asked + "## Next\n\n" + figure)
+    assert "Words after it." in seen(asked + asked.replace("Which", "What"))
 
 
 def test_hints_come_one_at_a_time_and_the_solution_on_request(tmp_path, monkeypatch):
