@@ -69,7 +69,7 @@ def _has_figure(after: list[Block]) -> bool:
     for block in after:
         if block.kind == "figure":
             return True
-        if block.kind in ("predict", "exercise") or block.kind == "markdown" and _HEADING.search(block.text):
+        if block.kind in ("predict", "exercise") or (block.kind == "markdown" and _HEADING.search(block.text)):
             return False
     return False
 

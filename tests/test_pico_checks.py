@@ -16,8 +16,9 @@ from mi_lib.recipes.pico_data import BOS, END, PAD
 from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import Writer, judges, talk, traits, voices
 from mi_lib.worlds.littletown.talk import Ask, Manner
-from mi_lib.zoo import pico_chat_checks as checks
 from mi_lib.zoo import pico_common as common
+from mi_lib.zoo import pico_edits, pico_role_checks, pico_said, pico_trait_checks
+from mi_lib.zoo import pico_refusal_checks as refusal
 
 D = 24
 
@@ -58,7 +59,9 @@ def by_hand(model: HookedModel, words: list[str], edits: common.Edits, count: in
 def test_replies_in_a_padded_batch_with_a_cache_are_those_made_alone_by_hand(
     model: HookedModel, vector: torch.Tensor, how: str
 ) -> None:
-    edits: common.Edits = {"plain": (), "added": checks.added(vector, 1), "ablated": checks.ablated(vector)}[how]
+    edits: common.Edits = {"plain": (), "added": pico_edits.added(vector, 1), "ablated": pico_edits.ablated(vector)}[
+        how
+    ]
     batched = common.replies(model, prompts(), edits, longest=8)
     assert batched == [by_hand(model, words, edits, 8) for words in prompts()]
     if edits:
@@ -77,7 +80,7 @@ def test_ablation_leaves_nothing_of_the_direction_anywhere_and_all_of_the_rest(
 ) -> None:
     tokens = torch.tensor([common.ids(prompts()[0])])
     sites = [(site, layer) for site in ("resid_pre", "resid_mid", "resid_post") for layer in range(3)]
-    with model.hooks(checks.ablated(vector)):
+    with model.hooks(pico_edits.ablated(vector)):
         _, without = model.run_with_cache(tokens, sites)
     _, plain = model.run_with_cache(tokens, sites)
     for site in sites:
@@ -89,12 +92,12 @@ def test_ablation_leaves_nothing_of_the_direction_anywhere_and_all_of_the_rest(
 
 
 def test_ablation_does_not_depend_on_the_length_of_the_direction(model: HookedModel, vector: torch.Tensor) -> None:
-    said = [common.logits_of(model, prompts(), checks.ablated(c * vector))[0] for c in (1, -7)]
+    said = [common.logits_of(model, prompts(), pico_edits.ablated(c * vector))[0] for c in (1, -7)]
     torch.testing.assert_close(*said, rtol=1e-3, atol=1e-3)
 
 
 def test_random_directions_have_the_same_norm_and_are_not_the_same(vector: torch.Tensor) -> None:
-    drawn = torch.stack(checks.random_directions(vector, 10))
+    drawn = torch.stack(pico_edits.random_directions(vector, 10))
     torch.testing.assert_close(drawn.norm(dim=-1), vector.norm().expand(10))
     cosines = torch.cosine_similarity(drawn[:, None], drawn[None], dim=-1) - torch.eye(10)
     assert cosines.max() < 0.9
@@ -102,11 +105,11 @@ def test_random_directions_have_the_same_norm_and_are_not_the_same(vector: torch
 
 def test_a_planted_direction_is_extracted_where_it_was_planted(model: HookedModel, vector: torch.Tensor) -> None:
     """Planted: harmful requests get a vector at <|assistant|> before block 2."""
-    harmful = {tuple(c.words) for c in talk.harmful_requests("train", checks.REQUESTS, seed=1)}
-    harmless = {tuple(c.words) for c in talk.harmless_requests("train", checks.REQUESTS, seed=1)}
+    harmful = {tuple(c.words) for c in talk.harmful_requests("train", refusal.REQUESTS, seed=1)}
+    harmless = {tuple(c.words) for c in talk.harmless_requests("train", refusal.REQUESTS, seed=1)}
     assert not harmful & harmless
-    plain = checks.candidates(model)
-    original = checks.prompt_ends
+    plain = refusal.candidates(model)
+    original = refusal.prompt_ends
 
     def planted(network: HookedModel, cases: Sequence[talk.Case]) -> torch.Tensor:
         states = original(network, cases).clone()
@@ -115,8 +118,8 @@ def test_a_planted_direction_is_extracted_where_it_was_planted(model: HookedMode
         return states
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "prompt_ends", planted)
-        found = checks.candidates(model)
+        patch.setattr(refusal, "prompt_ends", planted)
+        found = refusal.candidates(model)
     changed = [(c.layer, c.position) for c, p in zip(found, plain, strict=True) if not c.direction.equal(p.direction)]
     assert changed == [(2, -1)]
     chosen = next(c for c in found if (c.layer, c.position) == (2, -1))
@@ -124,32 +127,32 @@ def test_a_planted_direction_is_extracted_where_it_was_planted(model: HookedMode
 
 
 def test_selection_takes_the_least_refusal_among_those_that_induce_it_and_harm_nothing() -> None:
-    def candidate(layer: int) -> checks.Candidate:
-        return checks.Candidate(layer, -1, torch.zeros(D))
+    def candidate(layer: int) -> refusal.Candidate:
+        return refusal.Candidate(layer, -1, torch.zeros(D))
 
     scored = [
-        (candidate(1), checks.Score(refuses=0.0, induces=0.1, kl=0.0)),  # induces nothing
-        (candidate(2), checks.Score(refuses=0.0, induces=1.0, kl=2.0)),  # spoils harmless requests
-        (candidate(3), checks.Score(refuses=0.1, induces=0.9, kl=0.01)),
-        (candidate(4), checks.Score(refuses=0.1, induces=1.0, kl=0.02)),
-        (candidate(5), checks.Score(refuses=0.4, induces=1.0, kl=0.0)),
+        (candidate(1), refusal.Score(refuses=0.0, induces=0.1, kl=0.0)),  # induces nothing
+        (candidate(2), refusal.Score(refuses=0.0, induces=1.0, kl=2.0)),  # spoils harmless requests
+        (candidate(3), refusal.Score(refuses=0.1, induces=0.9, kl=0.01)),
+        (candidate(4), refusal.Score(refuses=0.1, induces=1.0, kl=0.02)),
+        (candidate(5), refusal.Score(refuses=0.4, induces=1.0, kl=0.0)),
     ]
-    assert checks.select(scored).layer == 4
-    assert checks.select(scored[:2]).layer == 1  # none meets all: the harmless must be left alone
-    assert checks.select(scored[:1]).layer == 1
+    assert refusal.select(scored).layer == 4
+    assert refusal.select(scored[:2]).layer == 1  # none meets all: the harmless must be left alone
+    assert refusal.select(scored[:1]).layer == 1
 
 
 def test_divergence_is_zero_of_itself_and_is_known_for_two_coins() -> None:
     logits = torch.tensor([[0.3, -2.0, 1.0]])
-    assert checks.divergence(logits, logits) == pytest.approx(0, abs=1e-6)
+    assert refusal.divergence(logits, logits) == pytest.approx(0, abs=1e-6)
     fair, bent = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.9, 0.1]]).log()
-    assert checks.divergence(fair, bent) == pytest.approx(0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1), rel=1e-5)
+    assert refusal.divergence(fair, bent) == pytest.approx(0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1), rel=1e-5)
 
 
 def test_means_of_replies_are_over_their_words_alone(model: HookedModel) -> None:
     asked = prompts()[:2]
     said = [["The", "dog", ".", talk.END], ["The", "dog"]]
-    means = checks.reply_means(model, asked, said)
+    means = pico_said.reply_means(model, asked, said)
     for row, prompt, words in zip(means, asked, said, strict=True):
         states = common.residuals(model, [[*prompt, *words]])[0]
         count = sum(word != talk.END for word in words)
@@ -160,7 +163,7 @@ def test_the_first_component_is_the_direction_of_most_variance(vector: torch.Ten
     unit = vector / vector.norm()
     noise = torch.randn(25, D, generator=torch.Generator().manual_seed(2))
     rows = 10 + noise + 8 * torch.linspace(-1, 1, 25)[:, None] * unit
-    assert abs(checks.first_component(rows) @ unit) > 0.95
+    assert abs(pico_role_checks.first_component(rows) @ unit) > 0.95
 
 
 def test_the_axis_of_planted_roles_lies_along_their_first_component(vector: torch.Tensor) -> None:
@@ -168,16 +171,16 @@ def test_the_axis_of_planted_roles_lies_along_their_first_component(vector: torc
     along = 8 * torch.linspace(0.2, 2, 25)[:, None] * vector / vector.norm()
     rows = noise.clone()
     rows[:, 1] += along
-    axis = checks.Axis(rows, torch.zeros(2, D))
-    assert checks.alignment(axis, 1) > 0.9
-    assert checks.alignment(axis, 0) < 0.7
+    axis = pico_role_checks.Axis(rows, torch.zeros(2, D))
+    assert pico_role_checks.alignment(axis, 1) > 0.9
+    assert pico_role_checks.alignment(axis, 0) < 0.7
 
 
 def test_separation_is_the_difference_in_standard_deviations() -> None:
     rng = np.random.default_rng(0)
     group = np.repeat([True, False], 2000)
     values = rng.normal(size=4000) * 2 + 6 * group
-    assert checks.separation(values, group) == pytest.approx(3, abs=0.2)
+    assert pico_role_checks.separation(values, group) == pytest.approx(3, abs=0.2)
 
 
 # --- could the bounds be met? The world's own replies, held-out combinations included ---------------------------------
@@ -196,24 +199,24 @@ def told(count: int, manner: Manner, ask: str, comply: bool | None = None) -> li
 
 def test_the_world_refuses_within_the_first_words_that_are_looked_at() -> None:
     for _, words in told(300, talk.PLAIN, "harmful"):
-        assert judges.refused(words[: checks.FIRST_WORDS])
+        assert judges.refused(words[: pico_said.FIRST_WORDS])
 
 
 @pytest.mark.parametrize("trait", traits.TRAITS)
 def test_a_trait_shows_in_the_worlds_strong_replies_and_never_in_its_plain_ones(trait: str) -> None:
     strong = [words for _, words in told(300, Manner(None, trait, 3), "any")]
-    assert checks.share(checks.shows(trait, strong)) >= 0.9
-    assert not any(checks.shows(trait, [words for _, words in told(300, talk.PLAIN, "any")]))
+    assert pico_said.share(pico_trait_checks.shows(trait, strong)) >= 0.9
+    assert not any(pico_trait_checks.shows(trait, [words for _, words in told(300, talk.PLAIN, "any")]))
 
 
 def test_every_role_speaks_in_the_worlds_replies() -> None:
     for name, role in voices.ROLES.items():
-        assert checks.share([judges.in_voice(name, words) for _, words in told(60, Manner(role), "any")]) >= 0.97
+        assert pico_said.share([judges.in_voice(name, words) for _, words in told(60, Manner(role), "any")]) >= 0.97
 
 
 @pytest.mark.slow
 def test_the_worlds_answers_to_held_out_requests_are_fluent_and_their_shuffled_words_are_not() -> None:
     for ask in ("harmful", "harmless"):
         said = [words for _, words in told(300, talk.PLAIN, ask, comply=True)]
-        assert checks.share(checks.fluent(said)) >= 0.95
-        assert checks.share(checks.fluent(checks.shuffled(said))) <= 0.05
+        assert pico_said.share(pico_said.fluent(said)) >= 0.95
+        assert pico_said.share(pico_said.fluent(pico_said.shuffled(said))) <= 0.05
