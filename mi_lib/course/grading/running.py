@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import torch
 
 from mi_lib.course.grading import wording
 from mi_lib.course.grading.answer import Answer
@@ -78,7 +81,8 @@ def run_test(test: GraderTest, line: Line, loaded: Loaded, seed: int = 0) -> Out
     answer = Answer(line.ask)
     try:
         line.ask({"op": "begin", "seed": seed})
-        test.function(answer)
+        with _one_thread():
+            test.function(answer)
     except Wrong as wrong:
         return outcome("failed", str(wrong))
     except AnswerError as error:
@@ -93,6 +97,21 @@ def run_test(test: GraderTest, line: Line, loaded: Loaded, seed: int = 0) -> Out
     except Exception as error:
         return _fault(error, test, answer, outcome)
     return outcome("passed", "")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch computes in this thread alone, as it does in the learner's process.
+
+    Tests compare small tensors. Threads that wait for each other at every one of them, beside a learner's process and
+    other workers that want the same cores, take several times as long as the sums themselves.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _explain(error: AnswerError, exercise_id: str, loaded: Loaded) -> tuple[Status, str]:
