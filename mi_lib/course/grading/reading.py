@@ -61,7 +61,7 @@ def library_uses(text: str, exercise_id: str, answered_by: Sequence[str], handed
 
 def _named_in_texts(text: str, exercise_id: str, answered_by: Sequence[str]) -> list[tuple[int, str]]:
     """Where a text is the whole name of such a function, or of its module while the function is named elsewhere."""
-    nodes = [node for tree, _ in _trees(text, exercise_id) for node in ast.walk(tree)] if answered_by else []
+    nodes = [node for tree in _trees(text, exercise_id) for node in ast.walk(tree)] if answered_by else []
     texts = [(getattr(node, "lineno", 1), said) for node in nodes if (said := _text(node))]
     named = {said for _, said in texts} | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     found = []
@@ -79,7 +79,7 @@ def signs(text: str, exercise_id: str) -> list[str]:
     for line, path in _paths(text, exercise_id):
         if what := _reach(path):
             found.setdefault(f"{what}: {path} (line {line})")
-    for tree, _ in _trees(text, exercise_id):
+    for tree in _trees(text, exercise_id):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and node.name in _METHODS:
                 found.setdefault(f"decides how objects compare: {node.name} (line {node.lineno})")
@@ -100,7 +100,7 @@ def _reach(path: str) -> str:
     return "replaces" if module.startswith("=torch") and attribute else ""
 
 
-def _trees(text: str, exercise_id: str) -> Iterator[tuple[ast.AST, int]]:
+def _trees(text: str, exercise_id: str) -> Iterator[ast.AST]:
     """The sections that are executed for an exercise, as trees with the lines of the whole file."""
     try:
         parts = sections.split(text)
@@ -110,8 +110,13 @@ def _trees(text: str, exercise_id: str) -> Iterator[tuple[ast.AST, int]]:
     for name, part in parts.items():
         if name in ("", "setup") or _order(name) <= _order(exercise_id):
             with suppress(SyntaxError, ValueError, RecursionError, MemoryError):  # it will not run either
-                yield ast.parse("\n" * line + part), line
+                yield _parsed(part, line)
         line += part.count("\n")
+
+
+@functools.lru_cache(maxsize=32)  # a submission's sections are read again for each of its exercises
+def _parsed(part: str, lines_before: int) -> ast.AST:
+    return ast.parse("\n" * lines_before + part)
 
 
 def _order(section: str) -> tuple[int, ...]:
@@ -122,7 +127,7 @@ def _order(section: str) -> tuple[int, ...]:
 def _paths(text: str, exercise_id: str) -> tuple[tuple[int, str], ...]:
     """Every dotted path that the text names, with its line: (7, "mi_lib.lens.rank"). "=torch.x" is set, not read."""
     reader = _Reader()
-    for tree, _ in _trees(text, exercise_id):
+    for tree in _trees(text, exercise_id):
         try:
             reader.visit(tree)
         except RecursionError:
