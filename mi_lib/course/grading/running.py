@@ -24,9 +24,11 @@ _STUB = re.compile(r"^Exercise (\d\d\.\d{1,2})\b")
 
 
 class Line(Protocol):
-    """What a test needs: someone who answers requests (a process, or a session in this one)."""
+    """What a test needs: someone who answers requests (a process, or a session in this one), and whose time it is."""
 
     def ask(self, request: dict[str, Any]) -> Any: ...
+
+    def clock(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def run_test(test: GraderTest, line: Line, loaded: Loaded, seed: int = 0) -> Out
         result = TestResult(test.name, test.title, passed, message, test.weight, seconds, status, ending)
         return Outcome(result, traceback_text, fault)
 
-    answer = Answer(line.ask)
+    answer = Answer(line.ask, line.clock)
     try:
         line.ask({"op": "begin", "seed": seed})
         with _one_thread():
