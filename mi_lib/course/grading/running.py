@@ -49,13 +49,15 @@ class Loaded:
     problem: str = ""
 
 
-def load(line: Line, source: str, filename: str, exercise_id: str, forbidden: Sequence[str] = ()) -> Loaded:
+def load(
+    line: Line, source: str, filename: str, exercise_id: str, watched: Sequence[str] = (), refuse: bool = False
+) -> Loaded:
     """Execute the learner's file. AnswerError only if something outside of its sections went wrong.
 
-    forbidden: library functions ("module:name") that raise when the learner's code calls them.
+    watched: library functions ("module:name") whose use by the learner's code is noted; refuse: they raise instead.
     """
     request = {"op": "start", "source": source, "filename": filename, "exercise": exercise_id}
-    report = line.ask(request | {"forbidden": list(forbidden)})
+    report = line.ask(request | {"watched": list(watched), "refuse": refuse})
     if type(report) is not dict:
         return Loaded([], {}, wording.confused("malformed"))
     if type(report.get("problem")) is str:
