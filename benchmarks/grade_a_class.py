@@ -1,13 +1,17 @@
 """How fast is a class graded, and what does killing the grader do?
 
-    python benchmarks/grade_a_class.py                       300 submissions of chapter 02, as reported
-    python benchmarks/grade_a_class.py -n 30 --kills 3 --sample 1
+    python benchmarks/grade_a_class.py --out figures.json                       as reported: 300 submissions
+    python benchmarks/grade_a_class.py -n 12 --kill-class 12 --kills 3          a try, in minutes
 
-1. Makes a class: right answers (the reference, and right answers written otherwise), wrong ones (up to five known
-   mistakes each), a few hostile ones, and a few that cannot be read. Every text is different.
-2. Grades it with `mi grade`, and measures time and peak memory (over all processes, shared pages counted once).
+1. Makes a class for chapter 02: right answers (the reference, and right answers written otherwise), wrong ones (up to
+   five known mistakes each), hostile ones, and two that cannot be read. Every text is different.
+2. Grades it with `mi grade`, and measures time and peak memory (over all processes, shared pages counted once); then
+   grades it again, where nothing has changed.
 3. Starts pytest once per submission on a sample of the same class, as graders commonly do.
-4. Kills `mi grade` with SIGKILL at random moments, starts it again, and compares the gradebook with that of step 2.
+4. Grades a smaller class undisturbed, and then again while `mi grade` is killed (SIGKILL) at random moments and started
+   anew each time, and compares the two gradebooks.
+
+Prints a table; `--out` writes all figures as JSON. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -90,7 +94,11 @@ def command(handed_in: Path, out: Path, jobs: int) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)
 
 
 class PeakMemory(threading.Thread):
@@ -136,22 +144,25 @@ def processor_seconds() -> float:
     return times.children_user + times.children_system
 
 
-def whole_run(handed_in: Path, out: Path, jobs: int) -> dict[str, Any]:
+def whole_run(handed_in: Path, out: Path, jobs: int, what: str) -> dict[str, Any]:
+    """One run of `mi grade` to its end."""
+    say(what)
     started, used = time.perf_counter(), processor_seconds()
     process = subprocess.Popen(
         command(handed_in, out, jobs), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     memory = PeakMemory(process.pid)
     memory.start()
-    said, _ = process.communicate()
+    while True:
+        try:
+            said, _ = process.communicate(timeout=20)
+            break
+        except subprocess.TimeoutExpired:
+            say(f"  {len(rows(out))} verdicts after {time.perf_counter() - started:.0f} s")
     memory.stopped.set()
-    used = processor_seconds() - used
-    return {
-        "seconds": time.perf_counter() - started,
-        "processor": used,
-        "peak_bytes": memory.peak,
-        "said": said.strip(),
-    }
+    seconds, used = time.perf_counter() - started, processor_seconds() - used
+    assert process.returncode in (0, 1), f"mi grade ended with {process.returncode}"  # 1: some could not be read
+    return {"seconds": seconds, "processor": used, "peak_bytes": memory.peak, "said": said.strip()}
 
 
 def with_pytest(handed_in: Path, number: int, seed: int = 1) -> tuple[list[float], float]:
@@ -159,7 +170,8 @@ def with_pytest(handed_in: Path, number: int, seed: int = 1) -> tuple[list[float
     students = random.Random(seed).sample(sorted(handed_in.glob("student*")), number)
     seconds = []
     used = processor_seconds()
-    for student in students:
+    for done, student in enumerate(students):
+        say(f"pytest on {student.name}, {done + 1} of {number}")
         # pytest would load the conftest.py that lies beside a submission, so the file is taken out of its folder.
         alone = handed_in.parent / "alone" / student.name / "exercises.py"
         alone.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +186,10 @@ def with_pytest(handed_in: Path, number: int, seed: int = 1) -> tuple[list[float
 
 
 def rows(out: Path) -> dict[tuple[str, str, str], tuple[Any, ...]]:
-    """(student, exercise, key) → what is stored under it. AssertionError if the file is damaged or a row is doubled."""
+    """(student, exercise, key) → what is stored under it. AssertionError if the file is damaged or a row is doubled.
+
+    The key changes with the course, which must stay as it is while this runs.
+    """
     book = out / "gradebook.sqlite"
     if not book.exists():
         return {}
@@ -185,17 +200,28 @@ def rows(out: Path) -> dict[tuple[str, str, str], tuple[Any, ...]]:
         except sqlite3.OperationalError:  # killed before the tables were made
             return {}
     stored = {row[:3]: row[3:] for row in found}
-    assert len(stored) == len({key[:2] for key in stored}) == len(found), "a verdict is there twice"
+    assert len(stored) == len(found), "a verdict is there twice"
+    assert len(stored) == len({key[:2] for key in stored}), "the course was changed while its grading was measured"
     return stored
 
 
 def killed_runs(handed_in: Path, folder: Path, jobs: int, kills: int, whole: float, want: dict) -> dict[str, Any]:
-    """Kill the grader at random moments, go on, and compare with the undisturbed run."""
+    """Kill the grader at random moments, go on, and compare with the undisturbed run.
+
+    A gradebook that is nearly full is finished, compared, and left for a new one.
+    """
     chance = random.Random(2)
-    lost = doubled = finished = 0
+    lost = doubled = other = left_running = 0
     moments: list[int] = []  # how many verdicts were stored when it was killed
-    out = folder / "killed-0"
-    before: dict = {}
+    out, before = folder / "killed-0", {}
+
+    def compare(finished: dict) -> None:
+        nonlocal lost, doubled, other
+        lost += len(before.keys() - finished.keys()) + len(want.keys() - finished.keys())
+        doubled += len(finished.keys() - want.keys())
+        doubled += sum(finished.get(key, value) != value for key, value in before.items())
+        other += sum(key in finished and finished[key][:2] != value[:2] for key, value in want.items())
+
     while len(moments) < kills:
         process = subprocess.Popen(
             command(handed_in, out, jobs), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -203,76 +229,131 @@ def killed_runs(handed_in: Path, folder: Path, jobs: int, kills: int, whole: flo
         try:
             process.wait(chance.uniform(0.02, 0.5) * whole)
         except subprocess.TimeoutExpired:
+            everybody = tree(process.pid)
             process.send_signal(signal.SIGKILL)
             process.wait()
+            left_running += still_there(everybody)
             after = rows(out)
-            lost += sum(key not in after for key in before)
-            doubled += sum(key in after and after[key] != value for key, value in before.items())
+            lost += len(before.keys() - after.keys())
+            doubled += sum(after.get(key, value) != value for key, value in before.items())
             before = after
             moments.append(len(after))
-            if len(after) < 0.9 * len(want) or len(moments) == kills:
+            say(f"killed {len(moments)} of {kills}, with {len(after)} of {len(want)} verdicts stored")
+            if len(after) < 0.9 * len(want) and len(moments) < kills:
                 continue
-            subprocess.run(command(handed_in, out, jobs), env=environment(), capture_output=True)  # little is left
-        finished += rows(out).keys() != want.keys()
-        lost += len(before.keys() - rows(out).keys())
-        out, before = folder / f"killed-{len(moments)}", {}  # it was done: start over
-    subprocess.run(command(handed_in, out, jobs), env=environment(), capture_output=True)
-    last = rows(out)
-    lost += len(want.keys() - last.keys())
-    other = [key for key in want if key in last and last[key][:2] != want[key][:2]]
+            subprocess.run(command(handed_in, out, jobs), env=environment(), capture_output=True)
+        compare(rows(out))
+        out, before = folder / f"killed-{len(moments)}", {}
     return {
         "kills": kills,
         "stored_at_each": moments,
+        "of": len(want),
         "lost": lost,
         "doubled": doubled,
-        "incomplete": finished,
-        "other_points_than_undisturbed": len(other),
-        "which": other[:5],
+        "other_points_than_undisturbed": other,
+        "processes_left_running": left_running,
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", "--number", type=int, default=300)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--sample", type=int, default=10, help="submissions that pytest is started for")
-    parser.add_argument("--keep", type=Path, help="keep submissions and gradebook in this folder")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
-    asked = parser.parse_args()
-    folder = asked.keep or Path(tempfile.mkdtemp(prefix="mi-class-"))
-    handed_in, out = folder / "handed-in", folder / "grades"
+def still_there(pids: list[int], seconds: float = 10.0) -> int:
+    """How many of these processes have not ended after so long."""
+    until = time.monotonic() + seconds
+    while (left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]) and time.monotonic() < until:
+        time.sleep(0.1)
+    return len(left)
+
+
+def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    handed_in, out, jobs = folder / "handed-in", folder / "grades", asked.jobs
     kinds = make_class(handed_in, asked.number)
-    run = whole_run(handed_in, out, asked.jobs)
-    again = whole_run(handed_in, out, asked.jobs)
-    stored = rows(out)
-    each = run["seconds"] / asked.number
+    say(f"{asked.number} submissions in {folder}: {dict(kinds)}")
     result: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "load_before": round(os.getloadavg()[0], 1),
         "submissions": asked.number,
         "kinds": kinds,
-        "verdicts": len(stored),
+        "workers": jobs,
+    }
+    run = whole_run(handed_in, out, jobs, "grading")
+    again = whole_run(handed_in, out, jobs, "grading again")
+    result |= {
+        "verdicts": len(rows(out)),
         "seconds": round(run["seconds"], 1),
-        "processor_seconds_each": round(run["processor"] / asked.number, 1),
-        "submissions_per_minute": round(60 / each, 1),
+        "processor_seconds_each": round(run["processor"] / asked.number, 2),
+        "submissions_per_minute": round(60 * asked.number / run["seconds"], 1),
         "peak_memory_mib": run["peak_bytes"] // 2**20,
         "again_seconds": round(again["seconds"], 1),
         "said": [run["said"], again["said"]],
     }
     if asked.sample:
-        seconds, used = with_pytest(handed_in, asked.sample)
-        result["pytest_processor_seconds_each"] = round(used, 1)
-        result["pytest_seconds_each"] = round(statistics.mean(seconds), 1)
-        result["pytest_submissions_per_minute_on_all_jobs"] = round(60 * asked.jobs / statistics.mean(seconds), 1)
-        result["times_faster"] = round(statistics.mean(seconds) / asked.jobs / each, 1)
+        seconds, used = with_pytest(handed_in, min(asked.sample, asked.number))
+        each = statistics.mean(seconds)
+        result["pytest"] = {
+            "sample": len(seconds),
+            "seconds_each": round(each, 1),
+            "processor_seconds_each": round(used, 2),
+            # as if as many ran side by side without getting in each other's way
+            "submissions_per_minute": round(60 * jobs / each, 1),
+            "times_slower": round(each / jobs / (run["seconds"] / asked.number), 1),
+        }
     if asked.kills:
-        result["killed"] = killed_runs(handed_in, folder, asked.jobs, asked.kills, run["seconds"], stored)
-    text = json.dumps(result, indent=1)
-    print(text)
-    if asked.json:
-        asked.json.write_text(text + "\n")
-    if not asked.keep:
-        shutil.rmtree(folder)
+        smaller, undisturbed = folder / "killed-class", folder / "undisturbed"
+        make_class(smaller, asked.kill_class, seed=3)
+        one = whole_run(smaller, undisturbed, jobs, f"grading {asked.kill_class} undisturbed, to compare with")
+        killed = killed_runs(smaller, folder, jobs, asked.kills, one["seconds"], rows(undisturbed))
+        result["killed"] = {"submissions": asked.kill_class} | killed
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures that are reported, one a line."""
+    lines = [
+        (
+            "submissions of chapter 02",
+            f"{result['submissions']} ({', '.join(f'{n} {k}' for k, n in result['kinds'].items())})",
+        ),
+        ("machine", f"{result['machine']}, {result['workers']} workers, load before {result['load_before']}"),
+        ("`mi grade`, per minute", result["submissions_per_minute"]),
+        ("processor seconds for each", result["processor_seconds_each"]),
+        ("peak memory, all processes", f"{result['peak_memory_mib']} MiB"),
+        ("run again, nothing changed", f"{result['again_seconds']} s"),
+    ]
+    if alone := result.get("pytest"):
+        lines += [
+            (f"pytest once each (sample of {alone['sample']}), per minute", alone["submissions_per_minute"]),
+            ("processor seconds for each", alone["processor_seconds_each"]),
+            ("times slower", alone["times_slower"]),
+        ]
+    if killed := result.get("killed"):
+        lines += [
+            (f"killed {killed['kills']} times ({killed['submissions']} submissions), verdicts lost", killed["lost"]),
+            ("doubled or made again", killed["doubled"]),
+            ("other points than undisturbed", killed["other_points_than_undisturbed"]),
+            ("processes left running", killed["processes_left_running"]),
+        ]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", "--number", type=int, default=300)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="workers; one per core unless given")
+    parser.add_argument("--sample", type=int, default=12, help="submissions that pytest is started for; 0: none")
+    parser.add_argument("--kills", type=int, default=10, help="0: none")
+    parser.add_argument("--kill-class", type=int, default=60, help="size of the class that is graded under kills")
+    parser.add_argument("--keep", type=Path, help="keep submissions and gradebooks in this new folder")
+    parser.add_argument("--out", type=Path, help="write all figures to this JSON file")
+    asked = parser.parse_args()
+    folder = asked.keep or Path(tempfile.mkdtemp(prefix="mi-class-"))
+    try:
+        result = measure(asked, folder)
+    finally:
+        if not asked.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(table(result))
+    if asked.out:
+        asked.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ from transformers.models.llama import modeling_llama as hf_llama
 
 import mi_lib
 from mi_lib.course import index
-from mi_lib.course.grading import AnswerError, Handle, Wrong, expect, expect_close, expect_equal, grades
+from mi_lib.course.grading import AnswerError, Handle, Wrong, expect, expect_close, expect_equal, grades, seconds_used
 from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.worlds import repeats
 
@@ -1166,7 +1167,7 @@ def held(answer, function: Handle, *args: Any) -> Handle:
 def arithmetic(answer, call: Callable[[], Any]) -> int:
     """How many multiplications and additions a call needs, as torch counts them in the learner's process.
 
-    Whoever makes torch miscount has written more than the answer.
+    It is exact, and can be forged there; so 01.13 also looks at the time, which is measured here.
     """
     # The newer profiler prints lines of its own, which would look like the learner's.
     profiler = answer.torch.attr("autograd").attr("profiler_legacy").attr("profile")(with_flops=True)
@@ -1965,7 +1966,8 @@ def _wrong_generations(weights: dict, tokens: Tensor, heads: int, n_new: int, wa
 def test_every_position_is_computed_once(answer):
     """`generate` may do about as much arithmetic as one pass over all positions, not one pass for each new token.
 
-    The arithmetic is counted, not timed: torch counts multiplications and additions while your functions run.
+    torch counts multiplications and additions while your functions run. Then a wide network says hundreds of words, in
+    a fraction of the time that a pass over all positions for each of them would take.
     """
     model, heads, _ = net_cases()[1]
     weights, tokens = net_weights(model), net_tokens(1, 3, 9)
@@ -1977,6 +1979,51 @@ def test_every_position_is_computed_once(answer):
         f"For {n_new} new tokens, generate computes {mine / max(once, 1):.1f} times as much as one pass over all "
         "positions: it goes through old positions again and again. Give step only the newest token, and the cache "
         "that it returned before.",
+    )
+    check_time(answer)
+
+
+LONG_CTX, LONG_HEADS = 256, 4
+
+
+@functools.cache
+def long_weights() -> dict[str, Tensor]:
+    """A network so wide that arithmetic is most of its time, and with so many places that old ones cost the most."""
+    size = {"vocab_size": NET_WORDS, "n_positions": LONG_CTX, "n_embd": 256, "n_layer": 2, "n_head": LONG_HEADS}
+    model = GPT2LMHeadModel(GPT2Config(**size, bos_token_id=0, eos_token_id=None)).eval().requires_grad_(False)
+    for name, weight in model.named_parameters():
+        weight.normal_(std=0.1, generator=generator(len(name))).add_(".ln_" in name and name.endswith("weight"))
+    return net_weights(model)
+
+
+def seconds_of_passes(weights: dict[str, Tensor], tokens: Tensor, n_new: int) -> float:
+    """What a pass over all earlier positions for each new token would take here: two lengths are tried, both twice."""
+
+    def once(pos: int) -> float:
+        started = time.process_time()
+        net_run(weights, tokens[:, :pos], LONG_HEADS)
+        return time.process_time() - started
+
+    last = tokens.shape[1] - 1
+    return n_new * sum(min(once(pos), once(pos)) for pos in (last, last - n_new + 1)) / 2
+
+
+def check_time(answer) -> None:
+    """A count can be forged where it is made; the time of the learner's process cannot."""
+    weights, tokens, n_new = long_weights(), net_tokens(1, 4, 11), LONG_CTX - 4
+    before = seconds_used(answer)
+    got = answer.generate(tokens, weights, LONG_HEADS, n_new)
+    used = seconds_used(answer) - before
+    expect_equal(list(getattr(got, "shape", ())), [1, LONG_CTX], "the shape of what generate returns")
+    expect_equal(got[:, :4], tokens, "the start of what generate returns")
+    logits = net_run(weights, got, LONG_HEADS)["logits"][:, 3:-1]
+    behind = logits.amax(-1) - logits.gather(-1, got[:, 4:, None])[..., 0]
+    expect(bool((behind < 1e-2).all()), f"Of {n_new} new tokens, not all are those with the largest logit.")
+    passes = seconds_of_passes(weights, got, n_new)
+    expect(
+        used < 0.4 * passes,
+        f"For {n_new} new tokens, generate takes {used / passes:.1f} times as long as a pass over all earlier "
+        "positions for each of them. Give step only the newest token, and the cache that it returned before.",
     )
 
 

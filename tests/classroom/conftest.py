@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from small_class import HIDDEN, Inline, small
+from small_class import Inline, hand_in, hide_tests, small
 
 from mi_lib.course.classroom import batch, work
 from mi_lib.course.classroom.gradebook import Gradebook
@@ -28,23 +28,13 @@ def _end_of_the_grader() -> Iterator[None]:
 
 @pytest.fixture
 def hidden_tests(course: Path) -> Path:
-    path = course / "solutions" / "ch90_sums" / "tests_hidden.py"
-    path.write_text(HIDDEN, "utf-8")
-    return path
+    return hide_tests(course)
 
 
 @pytest.fixture
 def handed_in(tmp_path: Path) -> Callable[..., Path]:
     """handed_in(ada=TEXT, bob=TEXT): a folder per student; called again it changes what they handed in."""
-
-    def write(**texts: str) -> Path:
-        for student, text in texts.items():
-            folder = tmp_path / "handed_in" / student
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "exercises.py").write_text(text, "utf-8")
-        return tmp_path / "handed_in"
-
-    return write
+    return lambda **texts: hand_in(tmp_path / "handed_in", texts)
 
 
 @pytest.fixture

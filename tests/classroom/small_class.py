@@ -53,3 +53,18 @@ def packed(*files: tuple[str, bytes], mode: int = 0) -> bytes:
             info.compress_type = zipfile.ZIP_DEFLATED
             made.writestr(info, data)
     return out.getvalue()
+
+
+def hide_tests(course: Path) -> Path:
+    """Give the course its hidden test."""
+    path = course / "solutions" / "ch90_sums" / "tests_hidden.py"
+    path.write_text(HIDDEN, "utf-8")
+    return path
+
+
+def hand_in(folder: Path, texts: dict[str, str]) -> Path:
+    """A folder for each student, with what the student hands in."""
+    for student, text in texts.items():
+        (folder / student).mkdir(parents=True, exist_ok=True)
+        (folder / student / "exercises.py").write_text(text, "utf-8")
+    return folder

@@ -217,7 +217,7 @@ def test_a_submission_that_was_given_up_is_named_and_tried_again(book, handed_in
 def test_a_grader_that_is_killed_loses_nothing_and_doubles_nothing(handed_in, tmp_path):
     names = [f"student{i}" for i in range(8)]
     folder = handed_in(**{name: RIGHT.replace("a + b", f"a + b  # {name}") for name in names})
-    command = [sys.executable, "-m", "mi_lib.cli", "grade", str(folder), "-o", str(tmp_path / "out"), "--jobs", "2"]
+    command = [sys.executable, "-m", "mi_lib.cli", "grade", str(folder), "-o", str(tmp_path / "out"), "--jobs", "1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     book = tmp_path / "out" / "gradebook.sqlite"
 

@@ -119,3 +119,12 @@ def test_the_workflow_for_github_classroom_is_well_formed(course, tmp_path):
     assert reporter["with"]["runners"].split(",") == [step["id"] for step in graders]
     # The reporter looks for one variable per runner, whose name it makes from the runner's id.
     assert set(reporter["env"]) == {f"{step['id'].upper()}_RESULTS" for step in graders}
+
+
+def test_the_workflow_keeps_to_githubs_schema(course, tmp_path):
+    pytest.importorskip("check_jsonschema", reason='needs the extra: pip install -c constraints.txt -e ".[dev]"')
+    workflow = tmp_path / "classroom.yml"
+    workflow.write_text(services.workflow(index.chapter("90")), "utf-8")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", workflow]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

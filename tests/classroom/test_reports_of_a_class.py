@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import re
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from small_class import ONLY_SMALL, RIGHT, STUB, TIMES
+from small_class import ONLY_SMALL, RIGHT, STUB, TIMES, Inline, hand_in, hide_tests, small
 
-from mi_lib.course.classroom import common, points, report
+from mi_lib.course.classroom import batch, common, points, report
 from mi_lib.course.classroom.config import Config
+from mi_lib.course.classroom.gradebook import Gradebook
 from mi_lib.course.classroom.grading import grade_class
 
-pytestmark = pytest.mark.usefixtures("course")
 PRINTS = RIGHT.replace("return a + b", "print('<script>alert(1)</script>\\x1b[31m\\x00'); raise ValueError('<b>&')")
-NASTY = {"=cmd|' '!A0": RIGHT, "<script>x</script>": PRINTS, "ä ö": TIMES, "A b": ONLY_SMALL, "a_b": STUB}
+NASTY = {"=cmd|' '!A0": RIGHT, "<script>x<∕script>": PRINTS, "ä ö": TIMES, "A b": ONLY_SMALL, "a_b": STUB}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Iterator[tuple[list[points.Student], Path]]:
+    """The students of a class that was graded and reported once: these tests only read."""
+    top = tmp_path_factory.mktemp("reports")
+    with pytest.MonkeyPatch.context() as patch:
+        hide_tests(small.make_course(top, patch))
+        folder = hand_in(top / "handed_in", {"bob": RIGHT, **NASTY})
+        (folder / "zoe").mkdir()
+        with Gradebook(top / "grades", make=True) as book:
+            grade_class(folder, book, Config(), batch.Workers(lambda: contextlib.nullcontext(Inline()), 1))
+            book.adjust("bob", "90.1", 1.5, "by hand")
+            students = points.grades(book, Config())
+        report.write(students, top / "out")
+        yield students, top / "out"
 
 
 @pytest.fixture
-def students(book, handed_in, here, hidden_tests):
-    folder = handed_in(bob=RIGHT)
-    for name, text in NASTY.items():
-        place = folder / name.replace("/", "∕")
-        place.mkdir()
-        (place / "exercises.py").write_text(text)
-    (folder / "zoe").mkdir()
-    grade_class(folder, book, Config(), here)
-    book.adjust("bob", "90.1", 1.5, "by hand")
-    return points.grades(book, Config())
+def students(made):
+    return made[0]
 
 
 @pytest.fixture
-def out(students, tmp_path):
-    report.write(students, tmp_path / "out")
-    return tmp_path / "out"
+def out(made):
+    return made[1]
 
 
 def test_csv_has_a_line_per_student_and_no_formula(out):

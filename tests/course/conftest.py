@@ -183,6 +183,11 @@ def line():
 @pytest.fixture
 def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A course with one chapter, 90, in a folder of its own."""
+    return make_course(tmp_path, monkeypatch)
+
+
+def make_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That course, for as long as the patch lasts."""
     root = tmp_path / "course"
     chapter, solutions = root / "chapters" / "ch90_sums", root / "solutions" / "ch90_sums"
     for folder, name, text in [

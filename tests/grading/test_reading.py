@@ -94,6 +94,28 @@ def test_the_policy_flag_reports_and_gives_the_points(grader, chapter):
     assert verdict.library == ["mi_lib.zoo.names (line 3)"]
 
 
+def test_a_name_that_is_put_together_is_seen_when_it_runs(grader, chapter):
+    verdict = grader.grade(HIDDEN, Names(chapter))
+    assert verdict.passed
+    assert verdict.library == ["mi_lib.zoo.names (line 3, seen when it ran)"]
+
+
+CLASS = "# %% [01.5]\nimport mi_lib.lens\nmake = getattr(mi_lib.lens, 'Tuned' + str('Lens'))\n"
+CLASS += "LENS = make(2, 4)\ndef apply(f, args):\n    return f(*args)\n"
+
+
+def test_a_class_of_the_library_is_watched_too(grader, chapter, monkeypatch):
+    exercise = Names(chapter, answered_by=("mi_lib.lens:TunedLens",))
+    assert grader.grade(CLASS, exercise).library == ["mi_lib.lens.TunedLens (line 4, seen when it ran)"]
+    monkeypatch.setattr(grader, "library", "refuse")
+    assert "asks you to write" in grader.grade(CLASS, exercise).tests[0].message
+
+
+def test_what_the_library_calls_by_itself_is_not_reported(grader, chapter):
+    text = PLAIN.replace("mi_lib.zoo.names()", "mi_lib.load('induction-1l')").replace("mi_lib.zoo", "mi_lib")
+    assert grader.grade(text, Names(chapter)).library == []
+
+
 @pytest.mark.parametrize("text", [PLAIN, HIDDEN])
 def test_the_policy_refuse_gives_none_however_well_the_name_is_hidden(grader, chapter, monkeypatch, text):
     monkeypatch.setattr(grader, "library", "refuse")

@@ -61,7 +61,11 @@ def processes(jobs: int) -> Workers:
 
 
 def _begin_worker() -> None:
-    """In a new worker: leave Ctrl-C to the process that started it, and end with that process even if it is killed."""
+    """In a new worker: leave Ctrl-C to the process that started it, and end with that process even if it is killed.
+
+    There is a worker for each core, so none of them needs threads to compute.
+    """
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -15,6 +15,7 @@ from mi_lib.course.grading.marks import grades
 from mi_lib.course.grading.verdict import Status, TestResult, Verdict
 
 if TYPE_CHECKING:
+    from mi_lib.course.grading.answer import seconds_used
     from mi_lib.course.grading.crossing import ByName, Handle
     from mi_lib.course.grading.expectations import Wrong, expect, expect_close, expect_equal, expect_raises
     from mi_lib.course.grading.forkserver import Limits
@@ -35,6 +36,7 @@ _HOME = {
     "expect_raises": "expectations",
     "load_tests": "judge",
     "run_here": "here",
+    "seconds_used": "answer",
 }
 __all__ = [
     "AnswerError",
@@ -53,6 +55,7 @@ __all__ = [
     "grades",
     "load_tests",
     "run_here",
+    "seconds_used",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,9 @@ from mi_lib.course.grading.crossing import Handle
 class Answer:
     """`answer.name` is a function of the learner's (a handle: call it) or a value; `answer.name(x)` returns data."""
 
-    def __init__(self, ask: Callable[[dict[str, Any]], Any]) -> None:
+    def __init__(self, ask: Callable[[dict[str, Any]], Any], clock: Callable[[], float] = time.process_time) -> None:
         self.__dict__["_ask"] = ask
+        self.__dict__["_clock"] = clock
         self.__dict__["_found"] = {}
         self.__dict__["_last"] = None
 
@@ -28,6 +30,14 @@ class Answer:
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("a test reads the learner's names and sets none")
+
+
+def seconds_used(answer: Answer) -> float:
+    """Seconds that the learner's code has taken so far (`clock`): of use as a difference.
+
+    What is counted beside the learner's code can be forged by it; this is measured from outside.
+    """
+    return answer.__dict__["_clock"]()
 
 
 class _Remembering(Handle):

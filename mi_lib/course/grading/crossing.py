@@ -148,8 +148,13 @@ def _model_node(model: HookedModel, encoder: Encoder, with_tokenizer: bool = Tru
 # --- to the learner ---------------------------------------------------------------------------------------------------
 
 
-def to_learner(objects: dict[int, Any]) -> Callable[[str, dict, Decoder, int], Any]:
-    """The decoder of the learner's side, which may load models and import library functions."""
+def to_learner(
+    objects: dict[int, Any], functions: dict[str, Any] | None = None
+) -> Callable[[str, dict, Decoder, int], Any]:
+    """The decoder of the learner's side, which may load models and import library functions.
+
+    functions: what to hand over by these names, instead of what the library has there.
+    """
 
     loaded: dict[tuple, HookedModel] = {}
 
@@ -157,7 +162,7 @@ def to_learner(objects: dict[int, Any]) -> Callable[[str, dict, Decoder, int], A
         if kind == "handle":
             return objects[node["id"]]
         if kind == "lib":
-            return ByName(node["name"]).resolve()
+            return (functions or {}).get(node["name"]) or ByName(node["name"]).resolve()
         if kind == "source":
             return _fresh(loaded, node)
         if kind == "model":

@@ -32,6 +32,9 @@ class Local:
             raise AnswerError(reply["error"])
         return reply["value"]
 
+    def clock(self) -> float:
+        return time.process_time()
+
     def _on_object(self, op: str, number: int, detail: Any) -> Any:
         return self.ask({"op": op, "id": number, "detail": detail})
 

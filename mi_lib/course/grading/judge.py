@@ -94,15 +94,16 @@ class Grader:
             if notes["library"] and self.library == "refuse":
                 sentence = wording.library(exercise.id, notes["library"])
                 return Verdict(exercise.id, "failed", 0, exercise.points, diagnosis=sentence, **notes)
-            forbidden = _answered_by(exercise) if self.library == "refuse" else ()
+            watched, refuse = _answered_by(exercise), self.library == "refuse"
             for _ in range(2):  # a server that died since the last run, or dies in this one, is replaced once
                 try:
                     server = self._alive_server()
-                    with Run(server, limits, text, filename, exercise.id, self.require, forbidden) as run:
+                    with Run(server, limits, text, filename, exercise.id, self.require, watched, refuse) as run:
                         outcomes = [run.test(test) for test in tests]
                 except ServerGone:
                     reason = self._discard_server()
                 else:
+                    notes["library"] += self._when_it_ran(run.used, notes["library"], text, exercise)
                     seconds = time.monotonic() - started
                     return make_verdict(exercise, outcomes, run.printed, seconds, run.isolation, **notes)
         sentence = wording.server_gone(reason)
@@ -136,10 +137,18 @@ class Grader:
 
     def _notes(self, text: str, exercise: Any) -> dict[str, Any]:
         """What the text gives away before it runs, for the verdict."""
-        stub = exercise.chapter.folder / "exercises.py"
-        handed_out = stub.read_text("utf-8") if stub.is_file() else ""
-        uses = reading.library_uses(text, exercise.id, _answered_by(exercise), handed_out)
+        uses = reading.library_uses(text, exercise.id, _answered_by(exercise), _handed_out(exercise))
         return {"library": uses, "signs": reading.signs(text, exercise.id)}
+
+    def _when_it_ran(self, used: dict[str, int], known: list[str], text: str, exercise: Any) -> list[str]:
+        """Library functions that the text does not show, but that were called: names that were put together."""
+        lines, given = text.splitlines(), {line.strip() for line in _handed_out(exercise).splitlines()}
+        found = []
+        for name, line in used.items():
+            seen = any(use.split(" ")[0].endswith("." + name.partition(":")[2]) for use in known)
+            if not seen and not (0 < line <= len(lines) and lines[line - 1].strip() in given):
+                found.append(f"{reading.words(name)} (line {line}, seen when it ran)")
+        return found
 
     def run(self, text: str, filename: str, exercise_id: str, limits: Limits) -> Run:
         """An open run, test by test (for pytest). Only one may be open at a time."""
@@ -170,6 +179,12 @@ class Grader:
 
 def _answered_by(exercise: Any) -> Sequence[str]:
     return getattr(exercise, "answered_by", ())
+
+
+def _handed_out(exercise: Any) -> str:
+    """The stub, whose lines are not the learner's."""
+    stub = exercise.chapter.folder / "exercises.py"
+    return stub.read_text("utf-8") if stub.is_file() else ""
 
 
 class SourceError(Exception):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from mi_lib.course.grading import wire, wording
+from mi_lib.course.grading import clock, wire, wording
 from mi_lib.course.grading.codec import BadData, decode, encode
 from mi_lib.course.grading.crossing import from_judge, to_judge
 from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
@@ -153,6 +153,10 @@ class Process:
         if type(reply) is not dict or not ({"value", "error"} & set(reply)):
             raise BadData("an answer without a value")
         return reply
+
+    def clock(self) -> float:
+        """Seconds that this process takes, however busy the machine is: of use as a difference."""
+        return clock.seconds(self.pid)
 
     def on_object(self, op: str, number: int, detail: Any) -> Any:
         """What a Handle calls."""

@@ -3,7 +3,8 @@
 The judge reads the text as a syntax tree and follows names as far as plain reading goes: imports, aliases, attribute
 chains, `getattr` and `importlib.import_module` with literal text (also by the name of a text), `sys.modules[...]`,
 `vars(...)`, `exec("...")`, and texts that are the function's whole name. It executes nothing. Whoever builds a name at
-run time is not seen here; `guard` closes that way in the learner's process, and the report is for a person to look at.
+run time is not seen here, but by `watch` in the learner's process, which hostile code can silence. The report is for a
+person to look at.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def library_uses(text: str, exercise_id: str, answered_by: Sequence[str], handed
 
 def _named_in_texts(text: str, exercise_id: str, answered_by: Sequence[str]) -> list[tuple[int, str]]:
     """Where a text is the whole name of such a function, or of its module while the function is named elsewhere."""
-    nodes = [node for tree, _ in _trees(text, exercise_id) for node in ast.walk(tree)] if answered_by else []
+    nodes = [node for tree in _trees(text, exercise_id) for node in ast.walk(tree)] if answered_by else []
     texts = [(getattr(node, "lineno", 1), said) for node in nodes if (said := _text(node))]
     named = {said for _, said in texts} | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     found = []
@@ -79,7 +80,7 @@ def signs(text: str, exercise_id: str) -> list[str]:
     for line, path in _paths(text, exercise_id):
         if what := _reach(path):
             found.setdefault(f"{what}: {path} (line {line})")
-    for tree, _ in _trees(text, exercise_id):
+    for tree in _trees(text, exercise_id):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and node.name in _METHODS:
                 found.setdefault(f"decides how objects compare: {node.name} (line {node.lineno})")
@@ -100,7 +101,7 @@ def _reach(path: str) -> str:
     return "replaces" if module.startswith("=torch") and attribute else ""
 
 
-def _trees(text: str, exercise_id: str) -> Iterator[tuple[ast.AST, int]]:
+def _trees(text: str, exercise_id: str) -> Iterator[ast.AST]:
     """The sections that are executed for an exercise, as trees with the lines of the whole file."""
     try:
         parts = sections.split(text)
@@ -110,8 +111,13 @@ def _trees(text: str, exercise_id: str) -> Iterator[tuple[ast.AST, int]]:
     for name, part in parts.items():
         if name in ("", "setup") or _order(name) <= _order(exercise_id):
             with suppress(SyntaxError, ValueError, RecursionError, MemoryError):  # it will not run either
-                yield ast.parse("\n" * line + part), line
+                yield _parsed(part, line)
         line += part.count("\n")
+
+
+@functools.lru_cache(maxsize=32)  # a submission's sections are read again for each of its exercises
+def _parsed(part: str, lines_before: int) -> ast.AST:
+    return ast.parse("\n" * lines_before + part)
 
 
 def _order(section: str) -> tuple[int, ...]:
@@ -122,7 +128,7 @@ def _order(section: str) -> tuple[int, ...]:
 def _paths(text: str, exercise_id: str) -> tuple[tuple[int, str], ...]:
     """Every dotted path that the text names, with its line: (7, "mi_lib.lens.rank"). "=torch.x" is set, not read."""
     reader = _Reader()
-    for tree, _ in _trees(text, exercise_id):
+    for tree in _trees(text, exercise_id):
         try:
             reader.visit(tree)
         except RecursionError:
@@ -257,27 +263,45 @@ def _text(node: ast.AST) -> str:
 # --- in the learner's process -----------------------------------------------------------------------------------------
 
 
-def guard(names: Iterable[str]) -> None:
-    """Make these library functions raise when the learner's code calls them; the library itself may go on to."""
+def watch(names: Iterable[str], called: Callable[[str], None]) -> dict[str, Callable[..., Any]]:
+    """Have `called(name)` run whenever code that is not the library's calls one of these functions or makes one of
+    these classes, by whatever name. What it raises reaches the caller. Returns the functions themselves by name."""
+    originals = {}
     for name in names:
         module_name, _, attribute = name.partition(":")
         try:
             original = getattr(importlib.import_module(module_name), attribute)
         except (ImportError, AttributeError):
             continue
-        if isinstance(original, type):
-            continue  # the library asks what is an instance of it; classes are seen in the text alone
-        stand_in = _guarded(original, f"{module_name}.{attribute}")
+        if isinstance(original, type):  # the library asks what is an instance of it, so the class itself stays
+            original.__init__ = _watched(original.__init__, name, called)  # type: ignore[misc]
+            continue
+        originals[name] = original
+        stand_in = _watched(original, name, called)
         for module in [m for n, m in list(sys.modules.items()) if n.split(".")[0] == "mi_lib" and m is not None]:
             for own_name, value in list(vars(module).items()):
                 if value is original:
                     setattr(module, own_name, stand_in)
+    return originals
 
 
-def _guarded(original: Callable[..., Any], name: str) -> Callable[..., Any]:
-    def refuse_learners(*args: Any, **kwargs: Any) -> Any:
-        if str(sys._getframe(1).f_globals.get("__name__")).split(".")[0] == "mi_lib":
-            return original(*args, **kwargs)
-        raise PermissionError(f"{name} is what this exercise asks you to write")
+def _watched(original: Callable[..., Any], name: str, called: Callable[[str], None]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        if not _of_the_library(sys._getframe(1).f_globals):
+            called(name)
+        return original(*args, **kwargs)
 
-    return refuse_learners
+    del stand_in.__wrapped__  # type: ignore[attr-defined] # the way around it
+    return stand_in
+
+
+def _of_the_library(names: dict[str, Any]) -> bool:
+    """Whether a frame's global names are those of one of the library's modules, and not of one that says so."""
+    module = str(names.get("__name__"))
+    return module.split(".")[0] == "mi_lib" and getattr(sys.modules.get(module), "__dict__", None) is names
+
+
+def words(name: str) -> str:
+    """ "mi_lib.lens:rank" as it stands in reports."""
+    return name.replace(":", ".")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import torch
 
 from mi_lib.course.grading import wording
 from mi_lib.course.grading.answer import Answer
@@ -21,9 +24,11 @@ _STUB = re.compile(r"^Exercise (\d\d\.\d{1,2})\b")
 
 
 class Line(Protocol):
-    """What a test needs: someone who answers requests (a process, or a session in this one)."""
+    """What a test needs: someone who answers requests (a process, or a session in this one), and whose time it is."""
 
     def ask(self, request: dict[str, Any]) -> Any: ...
+
+    def clock(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,15 @@ class Loaded:
     problem: str = ""
 
 
-def load(line: Line, source: str, filename: str, exercise_id: str, forbidden: Sequence[str] = ()) -> Loaded:
+def load(
+    line: Line, source: str, filename: str, exercise_id: str, watched: Sequence[str] = (), refuse: bool = False
+) -> Loaded:
     """Execute the learner's file. AnswerError only if something outside of its sections went wrong.
 
-    forbidden: library functions ("module:name") that raise when the learner's code calls them.
+    watched: library functions ("module:name") whose use by the learner's code is noted; refuse: they raise instead.
     """
     request = {"op": "start", "source": source, "filename": filename, "exercise": exercise_id}
-    report = line.ask(request | {"forbidden": list(forbidden)})
+    report = line.ask(request | {"watched": list(watched), "refuse": refuse})
     if type(report) is not dict:
         return Loaded([], {}, wording.confused("malformed"))
     if type(report.get("problem")) is str:
@@ -75,10 +82,11 @@ def run_test(test: GraderTest, line: Line, loaded: Loaded, seed: int = 0) -> Out
         result = TestResult(test.name, test.title, passed, message, test.weight, seconds, status, ending)
         return Outcome(result, traceback_text, fault)
 
-    answer = Answer(line.ask)
+    answer = Answer(line.ask, line.clock)
     try:
         line.ask({"op": "begin", "seed": seed})
-        test.function(answer)
+        with _one_thread():
+            test.function(answer)
     except Wrong as wrong:
         return outcome("failed", str(wrong))
     except AnswerError as error:
@@ -93,6 +101,21 @@ def run_test(test: GraderTest, line: Line, loaded: Loaded, seed: int = 0) -> Out
     except Exception as error:
         return _fault(error, test, answer, outcome)
     return outcome("passed", "")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch computes in this thread alone, as it does in the learner's process.
+
+    Tests compare small tensors. Threads that wait for each other at every one of them, beside a learner's process and
+    other workers that want the same cores, take several times as long as the sums themselves.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _explain(error: AnswerError, exercise_id: str, loaded: Loaded) -> tuple[Status, str]:

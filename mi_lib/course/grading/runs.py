@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from mi_lib.course.grading import wording
-from mi_lib.course.grading.forkserver import ForkServer, Limits
+from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
 from mi_lib.course.grading.isolation import Isolation, Level
 from mi_lib.course.grading.marks import GraderTest
 from mi_lib.course.grading.process import AnswerError, Process, Stopped
@@ -31,11 +32,13 @@ class Run:
         filename: str,
         exercise_id: str,
         require: Level = "none",
-        forbidden: Sequence[str] = (),
+        watched: Sequence[str] = (),
+        refuse: bool = False,
     ) -> None:
         self._server = server
         self._require = require
-        self._forbidden = list(forbidden)
+        self._watched, self._refuse = list(watched), refuse
+        self.used: dict[str, int] = {}  # which of the watched functions were called, and in which line
         self._limits = limits
         self._start = (text, filename, exercise_id)
         self._seconds_left = limits.seconds
@@ -82,7 +85,7 @@ class Run:
             process.greet()
             self.isolation = process.isolation
             self.isolation.require(self._require)
-            self._loaded = load(process, *self._start, self._forbidden)
+            self._loaded = load(process, *self._start, self._watched, self._refuse)
         except Stopped as stopped:
             self._close_process()
             return _before(test, stopped.status, f"While your file was being read: {stopped}", ending=stopped.ending)
@@ -109,10 +112,21 @@ class Run:
 
     def _close_process(self) -> None:
         if self._process:
+            self._hear_what_was_used(self._process)
             self._seconds_left = self._process.seconds_left
             self._process.close()
             self._printed.append(self._process.printed.text())
             self._process = None
+
+    def _hear_what_was_used(self, process: Process) -> None:
+        """As the learner's process tells it: honest code does, hostile code may tell nothing."""
+        if not self._watched or process.stopped:
+            return
+        with suppress(Stopped, AnswerError, ServerGone):
+            told = process.ask({"op": "used"})
+            for row in told if type(told) is list else []:
+                if type(row) is list and [type(part) for part in row] == [str, int] and row[0] in self._watched:
+                    self.used.setdefault(*row)
 
 
 def _before(test: GraderTest, status: Status, message: str, text: str = "", ending: Ending = "answered") -> Outcome:

@@ -1,10 +1,11 @@
 """The learner's side of a grading run: execute the file section by section, then answer requests about what it defines.
 
-    {"op": "start", source, filename, exercise, forbidden}   run the sections up to the exercise's
+    {"op": "start", source, filename, exercise, watched, refuse}   run the sections up to the exercise's
     {"op": "begin", seed}                         a new test: reseed, forget handles
     {"op": "get", name}                           something the learner defined
     {"op": "call" | "attr" | "state_dict", ...}   on an object that an earlier answer handed out by number
     {"op": "release", id}                         forget one
+    {"op": "used"}                                which of the watched library functions the learner's code has called
 
 Each answer is a value, or a description of an exception in plain strings. The same class serves the child process and
 `--debug`, where it runs beside the judge.
@@ -29,10 +30,9 @@ import numpy as np
 import torch
 
 from mi_lib.course import sections
-from mi_lib.course.grading import wording
+from mi_lib.course.grading import reading, wording
 from mi_lib.course.grading.codec import BadData, CannotCross, decode, encode
 from mi_lib.course.grading.crossing import from_learner, to_learner
-from mi_lib.course.grading.reading import guard
 from mi_lib.course.grading.wire import Message
 
 MODULE = "exercises"
@@ -54,8 +54,10 @@ class Session:
         self.broken_text: dict[str, str] = {}
         self.module = types.ModuleType(MODULE)
         self.objects: dict[int, Any] = {}
-        self._decode_other = to_learner(self.objects)
+        self._handed_over: dict[str, Any] = {}  # watched functions themselves: a test may pass one on purpose
+        self._decode_other = to_learner(self.objects, self._handed_over)
         self._next = 1
+        self._used: dict[str, int] = {}  # watched functions that were called → first line in the learner's file
 
     # --- executing ---------------------------------------------------------------------------------------------
 
@@ -121,7 +123,7 @@ class Session:
     def _serve(self, request: dict[str, Any]) -> Any:
         op = request["op"]
         if op == "start":
-            guard(request["forbidden"])
+            self._handed_over |= reading.watch(request["watched"], self._refuse if request["refuse"] else self._note)
             return self.start(request["source"], request["filename"], request["exercise"])
         if op == "begin":
             self.objects.clear()
@@ -129,6 +131,8 @@ class Session:
             return None
         if op == "get":
             return self._get(request["name"])
+        if op == "used":
+            return [[name, line] for name, line in self._used.items()]
         target = self.objects[request["id"]]
         if op == "call":
             detail = request["detail"]
@@ -150,6 +154,15 @@ class Session:
         number, self._next = self._next, self._next + 1
         self.objects[number] = value
         return number
+
+    def _refuse(self, name: str) -> None:
+        raise PermissionError(f"{reading.words(name)} is what this exercise asks you to write")
+
+    def _note(self, name: str) -> None:
+        frame: types.FrameType | None = sys._getframe(2)
+        while frame and frame.f_code.co_filename != self.filename:
+            frame = frame.f_back
+        self._used.setdefault(name, frame.f_lineno if frame else 0)
 
     # --- describing what went wrong ----------------------------------------------------------------------------
 
