@@ -9,11 +9,18 @@ from __future__ import annotations
 import time
 
 
-def seconds(pid: int) -> float:
-    """Seconds on this clock: of use as a difference. Where the kernel does not tell, it is the wall clock."""
-    try:
-        with open(f"/proc/{pid}/schedstat") as file:
-            waited_for_a_core = int(file.read().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        waited_for_a_core = 0.0
-    return time.monotonic() - waited_for_a_core
+class Clock:
+    """The clock of one process. Where the kernel does not tell how long it waited, it is the wall clock."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._waited = 0.0
+
+    def seconds(self) -> float:
+        """Of use as a difference. When the process has ended it goes on from where it was."""
+        try:
+            with open(f"/proc/{self.pid}/schedstat") as file:
+                self._waited = int(file.read().split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            pass
+        return time.monotonic() - self._waited

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from mi_lib.course.grading import clock, wire, wording
+from mi_lib.course.grading import wire, wording
+from mi_lib.course.grading.clock import Clock
 from mi_lib.course.grading.codec import BadData, decode, encode
 from mi_lib.course.grading.crossing import from_judge, to_judge
 from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
@@ -21,6 +22,7 @@ from mi_lib.course.grading.isolation import from_child
 from mi_lib.course.grading.verdict import Ending, Status
 
 KEEP_FIRST, KEEP_LAST = 20_000, 4_000
+BUSY = 4  # by the wall clock, a run may take as many times its seconds on a machine that is busy with something else
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -95,7 +97,8 @@ class Process:
         self._nonce = forked.nonce
         self._count = 0
         self._partial = False  # part of a message has come
-        self._deadline = 0.0
+        self._clock = Clock(forked.pid)
+        self._deadline = self._wall_deadline = 0.0
         self._ended: dict[str, Any] | None = None
         self.channel.setblocking(False)
         os.set_blocking(self.output, False)
@@ -103,7 +106,7 @@ class Process:
 
     def greet(self) -> None:
         """Hear which limits are in force: the first message, sent before any of the learner's code has run."""
-        self._deadline = time.monotonic() + self.seconds_left
+        self._set_deadlines()
         try:
             told = self._receive()["value"]
         except (wire.WireError, BadData) as error:
@@ -121,8 +124,7 @@ class Process:
             envelope,
             *wire.pack(message),
         ]  # what a test passes is the test's business: its errors are ours, not the learner's
-        started = time.monotonic()
-        self._deadline = started + self.seconds_left
+        started = self._set_deadlines()
         try:
             self._nothing_yet()
             for piece in pieces:
@@ -131,7 +133,7 @@ class Process:
         except (wire.WireError, BadData) as error:
             raise self._confused(error) from None
         finally:
-            self.seconds_left -= time.monotonic() - started
+            self.seconds_left -= self.clock() - started
         if "error" in reply:
             raise self._raised(AnswerError(reply["error"]))
         return reply["value"]
@@ -156,7 +158,14 @@ class Process:
 
     def clock(self) -> float:
         """Seconds that this process takes, however busy the machine is: of use as a difference."""
-        return clock.seconds(self.pid)
+        return self._clock.seconds()
+
+    def _set_deadlines(self) -> float:
+        """What is left, from now on: of the process's own time, and a multiple of it by the wall. Returns its time."""
+        now = self.clock()
+        self._deadline = now + self.seconds_left
+        self._wall_deadline = time.monotonic() + BUSY * self.seconds_left
+        return now
 
     def on_object(self, op: str, number: int, detail: Any) -> Any:
         """What a Handle calls."""
@@ -209,7 +218,7 @@ class Process:
     def _wait(self, write: bool) -> tuple[bool, bool]:
         """Until the channel is ready; meanwhile take in what is printed. Stopped when time or output is used up."""
         sources: list[Any] = [self.channel, self.output, self.server.control]
-        left = self._deadline - time.monotonic()
+        left = min(self._deadline - self.clock(), self._wall_deadline - time.monotonic())
         if left <= 0:
             ending: Ending = "confused the channel" if self._partial else "timed out"
             raise self._stop("timed out", ending, wording.timed_out(self.limits.seconds))
