@@ -144,16 +144,25 @@ def write_card(stage: Stage, seed: int, checks: list[Check], facts: dict[str, An
 
 def ship(seed: int) -> None:
     """Write both folders. Takes some minutes: everything on the cards is measured here, on the half-precision files."""
+    ship_base(seed)
+    ship_chat(seed)
+
+
+def ship_base(seed: int) -> None:
     table = abilities(seed)
-    base, chat = pico.load_run(BASE, seed), pico.load_run(CHAT, seed)
-    for stage in (BASE, CHAT):
-        pico.write_folder(zoo.HERE / stage.name, pico.run_folder(stage, seed) / "model.safetensors", pico.config())
+    base = pico.load_run(BASE, seed)
+    pico.write_folder(zoo.HERE / BASE.name, pico.run_folder(BASE, seed) / "model.safetensors", pico.config())
     for step in shipped_steps(table):
         name = f"step_{step:06d}"
         weights = pico.run_folder(BASE, seed) / "checkpoints" / f"{name}.safetensors"
         pico.write_folder(zoo.HERE / BASE.name / "checkpoints" / name, weights, pico.config())
+    write_card(BASE, seed, base_checks(hooked(base)), {**sizes(base), "abilities": table})
+
+
+def ship_chat(seed: int) -> None:
+    chat = pico.load_run(CHAT, seed)
+    pico.write_folder(zoo.HERE / CHAT.name, pico.run_folder(CHAT, seed) / "model.safetensors", pico.config())
     file = zoo.HERE / CHAT.name / "tuned_lens.safetensors"
     shifted = train_lenses(hooked(chat), ("base", "chat"), file)
-    write_card(BASE, seed, base_checks(hooked(base)), {**sizes(base), "abilities": table})
     reading = lens_facts(hooked(chat), file, shifted)
     write_card(CHAT, seed, chat_checks(hooked(chat)), {**sizes(chat), "reading": reading})
