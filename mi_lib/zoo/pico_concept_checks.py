@@ -1,10 +1,10 @@
 """Could a sparse autoencoder find the world's concepts in Pico? A quick trial; the chapter on them does it properly.
 
-Four small TopK autoencoders (Gao et al. 2024, arXiv 2406.04093) are trained on the residual stream: three on the words
-as they enter, because one width does not find all sizes of concept (a wide dictionary splits "a name" into names that
-have facts and names that have none; a narrow one merges fruits with birds), and one after two blocks, where words have
-become a text. For each labelled concept the latent, and the value above which it counts as active, are chosen on
-training texts; the figure is the F1 on held-out texts.
+Six small TopK autoencoders (Gao et al. 2024, arXiv 2406.04093) are trained on the residual stream: four on the words as
+they enter, because one width does not find all sizes of concept (a wide dictionary splits "a name" into names that have
+facts and names that have none; a narrow one merges fruits with birds), and two further up, where words have become a
+text. For each labelled concept the latent, and the value above which it counts as active, are chosen on training texts;
+the figure is the F1 on held-out texts.
 
 The concepts are a fixed list. Configuration and list were chosen on training texts (of the configuration: trained on
 2,000, compared on 2,000 others); no concept left the list for not being found. What is on it:
@@ -42,7 +42,14 @@ class Trial(NamedTuple):
     rarity: float  # 0: words are drawn as often as they are written; 1: all different words equally often
 
 
-DICTIONARIES = (Trial(0, 24, 4, 0.5), Trial(0, 192, 3, 1.0), Trial(0, 512, 3, 0.85), Trial(2, 32, 4, 0.5))
+DICTIONARIES = (
+    Trial(0, 24, 4, 0.5),
+    Trial(0, 192, 3, 1.0),
+    Trial(0, 256, 4, 1.0),
+    Trial(0, 512, 3, 0.85),
+    Trial(2, 32, 4, 0.5),
+    Trial(3, 128, 4, 0.75),
+)
 STEPS, BATCH, LEARNING_RATE = 1200, 192, 3e-3
 TEXTS_FOR_TRAINING, TEXTS_FOR_READING = 2000, 2000
 GOOD = 0.8
