@@ -1,10 +1,10 @@
 """Could a sparse autoencoder find the world's concepts in Pico? A quick trial; the chapter on them does it properly.
 
 Six small TopK autoencoders (Gao et al. 2024, arXiv 2406.04093) are trained on the residual stream: four on the words as
-they enter, because one width does not find all sizes of concept (a wide dictionary splits "a name" into names that have
-facts and names that have none; a narrow one merges fruits with birds), and two further up, where words have become a
-text. For each labelled concept the latent, and the value above which it counts as active, are chosen on training texts;
-the figure is the F1 on held-out texts.
+they enter, two further up, where words have become a text. No width finds everything: which kinds of things get a
+latent of their own varies with width and seed, and most split "a name" into names with facts and names without. For
+each labelled concept the latent, and the value above which it counts as active, are chosen on training texts; the
+figure is the F1 on held-out texts.
 
 The concepts are a fixed list. Configuration and list were chosen on training texts (of the configuration: trained on
 2,000, compared on 2,000 others); no concept left the list for not being found. What is on it:
