@@ -4,6 +4,7 @@
     python -m mi_lib.recipes.pico chat         # goes on from base: questions, refusals, roles, traits
     python -m mi_lib.recipes.pico ship         # writes the zoo's folders pico-base and pico, with their checkpoints
     python -m mi_lib.recipes.pico ship-chat    # the second of them, when chat alone was trained anew
+    python -m mi_lib.recipes.pico measure-chat # its card alone, when a check has changed
 
 Texts are written while training goes on, never twice. Both stages can be interrupted; the same command goes on.
 """
@@ -304,15 +305,18 @@ def write_folder(folder: Path, weights: Path, made: GPT2Config) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["base", "chat", "ship", "ship-chat"])
+    parser.add_argument("what", choices=["base", "chat", "ship", "ship-chat", "measure-chat"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    if given.what.startswith("ship"):
+    if given.what not in STAGES:
         from mi_lib.recipes import pico_card
 
-        (pico_card.ship if given.what == "ship" else pico_card.ship_chat)(given.seed)
+        if given.what == "measure-chat":
+            pico_card.measure_chat()
+        else:
+            (pico_card.ship if given.what == "ship" else pico_card.ship_chat)(given.seed)
         return
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
                    TimeRemainingColumn())  # fmt: skip

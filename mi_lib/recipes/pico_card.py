@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from mi_lib.recipes import cards, pico, pico_reading
 from mi_lib.recipes.pico import BASE, CHAT, Stage
 from mi_lib.recipes.pico_data import tokenizer
 from mi_lib.worlds import littletown
-from mi_lib.zoo import pico_chat_checks, pico_concept_checks, pico_probe_checks, pico_prose_checks
+from mi_lib.zoo import pico_chat_checks, pico_concept_checks, pico_probe_checks, pico_prose_checks, pico_trait_checks
 from mi_lib.zoo.checks import Check
 from mi_lib.zoo.pico_common import ids, padded
+from mi_lib.zoo.pico_trait_checks import Choice
 
 DESCRIPTIONS = {
     BASE.name: """A small GPT-2 (six layers, d_model 192, a word for a token) trained on the prose of Littletown, a
@@ -45,14 +47,14 @@ def base_checks(model: TransformersModel) -> list[Check]:
     return [*pico_prose_checks.measure(model, untrained()), *pico_probe_checks.measure(model)]
 
 
-def chat_checks(model: TransformersModel) -> list[Check]:
-    """What prose has taught must still hold; then what the assistant was taught."""
+def chat_checks(model: TransformersModel, steering: dict[str, Choice]) -> list[Check]:
+    """What prose has taught must still hold; then what the assistant was taught. steering: how traits are steered."""
     control = untrained()
     return [
         *pico_prose_checks.measure(model, control),
         *pico_probe_checks.measure(model),
         *pico_concept_checks.measure(model, control),
-        *pico_chat_checks.measure(model, None),
+        *pico_chat_checks.measure(model, None, steering),
     ]
 
 
@@ -125,21 +127,13 @@ def sizes(model: GPT2LMHeadModel) -> dict[str, Any]:
 
 def write_card(stage: Stage, seed: int, checks: list[Check], facts: dict[str, Any]) -> None:
     run = json.loads((pico.run_folder(stage, seed) / "run.json").read_text())
-    passed = sum(check.passed for check in checks)
-    short = [check.name for check in checks if not check.passed]
-    cards.write(
-        zoo.HERE / stage.name,
-        title=stage.name,
-        text=DESCRIPTIONS[stage.name],
-        command=f"python -m mi_lib.recipes.pico {'base' if stage is BASE else 'chat'}",
-        seed=seed,
-        recipe={**run["recipe"], "steps": run["steps"]},
-        by_seed=[{"seed": seed, "seconds": run["seconds"], "checks": checks}],
-        curves=curves(seed, stage),
-        facts={"seeds_wanted": 1, "documents": run["documents"], "falls_short": short, **facts},
-        words=f"{passed} of {len(checks)} checks hold, measured on combinations that training left out. "
-        + (f"What falls short: {', '.join(short)}." if short else ""),
-    )
+    training = {
+        "seed": seed,
+        "seconds": run["seconds"],
+        "recipe": {**run["recipe"], "steps": run["steps"]},
+        "curves": curves(seed, stage),
+    }
+    _write(stage, checks, {"seeds_wanted": 1, "documents": run["documents"], "falls_short": [], **facts}, training)
 
 
 def ship(seed: int) -> None:
@@ -165,4 +159,43 @@ def ship_chat(seed: int) -> None:
     file = zoo.HERE / CHAT.name / "tuned_lens.safetensors"
     shifted = train_lenses(hooked(chat), ("base", "chat"), file)
     reading = lens_facts(hooked(chat), file, shifted)
-    write_card(CHAT, seed, chat_checks(hooked(chat)), {**sizes(chat), "reading": reading})
+    steering = pico_trait_checks.choices(hooked(chat))
+    facts = {**sizes(chat), "reading": reading, "steering": {trait: c._asdict() for trait, c in steering.items()}}
+    write_card(CHAT, seed, chat_checks(hooked(chat), steering), facts)
+
+
+def measure_chat() -> None:
+    """Choose how to steer and measure every check of the shipped chat model anew, without training."""
+    model = hooked(GPT2LMHeadModel.from_pretrained(zoo.folder(CHAT.name), dtype=torch.float32))
+    steering = pico_trait_checks.choices(model)
+    put_into_card(chat_checks(model, steering), {"steering": {trait: c._asdict() for trait, c in steering.items()}})
+
+
+def put_into_card(measured: list[Check], facts: dict[str, Any]) -> None:
+    """Write the chat model's card with these checks and facts in their places; everything else stays as it is."""
+    card = zoo.card(CHAT.name)
+    fields = [field.name for field in dataclasses.fields(Check)]
+    checks = {name: Check(**{field: old[field] for field in fields}) for name, old in card["checks"].items()}
+    checks |= {check.name: check for check in measured}
+    own = {"name", "description", "command", "seed", "recipe", "seconds", "made_with", "checks", "seeds", "curves",
+           "sha256"}  # fmt: skip
+    _write(CHAT, list(checks.values()), {k: v for k, v in card.items() if k not in own} | facts, card)
+
+
+def _write(stage: Stage, checks: list[Check], facts: dict[str, Any], training: dict[str, Any]) -> None:
+    """The card. training: seed, seconds, recipe and curves, of a run or of an earlier card."""
+    passed = sum(check.passed for check in checks)
+    short = [check.name for check in checks if not check.passed]
+    cards.write(
+        zoo.HERE / stage.name,
+        title=stage.name,
+        text=DESCRIPTIONS[stage.name],
+        command=f"python -m mi_lib.recipes.pico {'base' if stage is BASE else 'chat'}",
+        seed=training["seed"],
+        recipe=training["recipe"],
+        by_seed=[{"seed": training["seed"], "seconds": training["seconds"], "checks": checks}],
+        curves=training["curves"],
+        facts=facts | {"falls_short": short},
+        words=f"{passed} of {len(checks)} checks hold, measured on combinations that training left out. "
+        + (f"What falls short: {', '.join(short)}." if short else ""),
+    )

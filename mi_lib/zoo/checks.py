@@ -90,9 +90,12 @@ def _pico_base(model: HookedModel) -> list[Check]:
 
 
 def _pico(model: HookedModel) -> list[Check]:
+    from mi_lib import zoo
     from mi_lib.recipes.pico_card import chat_checks
+    from mi_lib.zoo.pico_trait_checks import Choice
 
-    return chat_checks(model)  # type: ignore[arg-type]
+    steering = {trait: Choice(**how) for trait, how in zoo.card("pico")["steering"].items()}
+    return chat_checks(model, steering)  # type: ignore[arg-type]
 
 
 CHECKS: dict[str, Callable[[HookedModel], list[Check]]] = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from mi_lib.models import HookedModel
@@ -21,15 +22,21 @@ from mi_lib.zoo.pico_common import mean_check, replies
 from mi_lib.zoo.pico_refusal_checks import refusal
 from mi_lib.zoo.pico_role_checks import roles
 from mi_lib.zoo.pico_said import Words, on_topic, prompts_of, share
-from mi_lib.zoo.pico_trait_checks import trait_checks
+from mi_lib.zoo.pico_trait_checks import Choice, trait_checks
 
 QUESTIONS = 200  # held-out questions, known and unknown
 JAILBREAKS = 96  # of each kind
 
 
-def measure(model: HookedModel, base: HookedModel | None = None) -> list[Check]:
-    """All checks of the chat model. base: the network before it became an assistant, as one more control."""
-    return [check for part in PARTS.values() for check in part(model, base)]
+def measure(
+    model: HookedModel, base: HookedModel | None = None, steering: dict[str, Choice] | None = None
+) -> list[Check]:
+    """All checks of the chat model. base: the network before it became an assistant, as one more control.
+
+    steering: how each trait is steered, if that was chosen before (`pico_trait_checks.choices`).
+    """
+    parts = PARTS | {"traits": partial(trait_checks, chosen=steering)}
+    return [check for part in parts.values() for check in part(model, base)]
 
 
 # --- what it knows ----------------------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ they do is measured on held-out ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,26 +27,43 @@ from mi_lib.zoo.pico_said import LONGEST, Words, fluent, prompts_of, reply_means
 # of them; of its replies of strength 1, 2 and 3 at least 99 in a hundred score more.
 SHOWS = 0.1
 PROMPTS = 60  # held-out prompts for each trait and condition; a third each questions, requests, small talk
-EXTRACTED, TRIED, GRADED = 48, 30, 36  # prompts a condition: for a vector, for choosing a layer, for monitoring
-COEFFICIENTS = (1.15, 1.2, 1.25, 1.3, 1.35, 1.4, 1.45)
-BLOCKS = (2, 3)  # at how many blocks a trait's vectors are added
+EXTRACTED, GRADED = 96, 36  # prompts a condition: for a vector, for monitoring
+TRIED, TRIED_AGAIN, BEST = 48, 96, 3  # prompts for choosing how to steer; the best ways are compared once more
+SPANS = ((2, 2), (1, 2))  # first and last block at whose inputs a trait's vectors are added
+LENGTHS, HALVINGS = (10.0, 38.0), 5  # how far the stream is moved at the last of them
+WANTED, ENOUGH = 0.85, (0.7, 0.9)  # replies that show the trait, while a coefficient is sought; what the checks ask
 RANDOM_VECTORS = 3
+
+
+class Choice(NamedTuple):
+    """How a trait is steered: which of its vectors (see `drawn`), at the inputs of blocks first to last, how often."""
+
+    drawn: str
+    first: int
+    last: int
+    coefficient: float
 
 
 @dataclass(frozen=True)
 class Steering:
-    """A trait's vectors, for adding to replies at the inputs of blocks 1, 2, … with one coefficient.
+    """A trait's vectors, added to replies as chosen.
 
-    increments: v₁, v₂ − v₁, v₃ − v₂, …, so that at each block the stream is moved by that block's own vector, and no
-    further (Chen et al. 2025, the appendix on steering at several layers).
+    increments: v₁, v₂ − v₁, … (first = 1), so that at each block the stream is moved by that block's own vector, and
+    no further (Chen et al. 2025, the appendix on steering at several layers).
     """
 
+    choice: Choice
     increments: Float[Tensor, "layer d_model"]
-    coefficient: float
+
+    @classmethod
+    def of(cls, vectors: Float[Tensor, "depth d_model"], choice: Choice) -> Steering:
+        increments = vectors[choice.first : choice.last + 1].clone()
+        increments[1:] -= vectors[choice.first : choice.last]
+        return cls(choice, increments)
 
     def edits(self, increments: Float[Tensor, "layer d_model"] | None = None) -> Edits:
-        moved = self.coefficient * (self.increments if increments is None else increments)
-        return [edit for layer, vector in enumerate(moved, start=1) for edit in added_to_reply(vector, layer)]
+        moved = self.choice.coefficient * (self.increments if increments is None else increments)
+        return [edit for layer, vector in enumerate(moved, self.choice.first) for edit in added_to_reply(vector, layer)]
 
     def random(self, seed: int) -> Float[Tensor, "layer d_model"]:
         """Random increments, each of the length of the one in its place."""
@@ -67,43 +85,86 @@ def questions(split: Split, count: int, seed: int) -> list[Words]:
     return without_prompt(talk.trait_prompts(traits.TRAITS[0], 0, split, count, seed))
 
 
-def trait_vectors(
-    model: HookedModel, trait: str, plain: Float[Tensor, "row depth d_model"]
-) -> Float[Tensor, "depth d_model"]:
-    """Mean of the raised replies in which the trait shows, minus mean of the replies without a prompt."""
-    prompts = prompts_of(talk.trait_prompts(trait, 3, "train", EXTRACTED, seed=1))
-    said = replies(model, prompts, longest=LONGEST)
-    showing = torch.tensor(shows(trait, said))
-    means = reply_means(model, prompts, said)
-    return means[showing if showing.any() else slice(None)].mean(0) - plain.mean(0)
+def drawn(model: HookedModel, trait: str) -> dict[str, Float[Tensor, "depth d_model"]]:
+    """The trait's vectors, drawn in four ways: differences of means over words of replies, at every depth.
+
+    replies: the trait's replies minus plain ones (Chen et al. 2025, §2.2).
+    other words: the same without the words that only the trait says, for these push wherever the stream is.
+    same words: what the system prompt adds to the stream at the same words; the trait's replies and plain ones, each
+    read after the prompt and without one.
+    mixed: the mean of the first and of both kinds of the third.
+    """
+    cases = talk.trait_prompts(trait, 3, "train", EXTRACTED, seed=1)
+    said = replies(model, prompts_of(cases), longest=LONGEST)
+    showing = [i for i, shown in enumerate(shows(trait, said)) if shown] or list(range(len(said)))
+    cases, said = [cases[i] for i in showing], [said[i] for i in showing]
+    raised, plain = prompts_of(cases), without_prompt(cases)
+    others = replies(model, plain, longest=LONGEST)
+
+    def mean(prompts: Sequence[Words], words: Sequence[Words], without: frozenset[str] = frozenset()) -> Tensor:
+        return reply_means(model, prompts, words, without).mean(0)
+
+    shown, bare = mean(raised, said), mean(plain, others)
+    same = (shown - mean(plain, said)) + (mean(raised, others) - bare)
+    return {
+        "replies": shown - bare,
+        "other words": mean(raised, said, judges.TRAIT_MARKERS[trait]) - bare,
+        "same words": same / 2,
+        "mixed": (shown - bare + same) / 3,
+    }
 
 
-def choose_steering(model: HookedModel, trait: str, vectors: Float[Tensor, "depth d_model"]) -> Steering:
-    """The blocks and the coefficient after which most replies show the trait and are fluent; the smallest that do."""
-    asked = questions("train", TRIED, seed=2)
-    increments = vectors[1:].clone()
-    increments[1:] -= vectors[1:-1]
-    grid = [Steering(increments[:blocks], coefficient) for coefficient in COEFFICIENTS for blocks in BLOCKS]
-
-    def good(steering: Steering) -> float:
-        said = replies(model, asked, steering.edits(), longest=LONGEST)
-        return share([a and b for a, b in zip(shows(trait, said), fluent(said), strict=True)])
-
-    return max(grid, key=good)  # the first of equals
+def choices(model: HookedModel) -> dict[str, Choice]:
+    """For each trait how it is steered. Takes minutes; the recipe does it once, and the model's card keeps it."""
+    return {trait: choose(model, trait, drawn(model, trait)) for trait in traits.TRAITS}
 
 
-def trait_checks(model: HookedModel, base: HookedModel | None = None) -> list[Check]:
-    asked = questions("train", EXTRACTED, seed=1)
-    extracted = reply_means(model, asked, replies(model, asked))
+def choose(model: HookedModel, trait: str, ways: dict[str, Float[Tensor, "depth d_model"]]) -> Choice:
+    """Which vectors, at which blocks, how often: what does best on training prompts, and once more on others."""
+    first, again = questions("train", TRIED, seed=2), questions("train", TRIED_AGAIN, seed=5)
+    found = [
+        max(_tries(model, trait, name, vectors, span, first), key=lambda tried: tried[0])
+        for name, vectors in ways.items()
+        for span in SPANS
+    ]
+    best = sorted(found, key=lambda tried: -tried[0])[:BEST]
+    return max((steering for _, steering in best), key=lambda one: margin(model, trait, one, again)[0]).choice
+
+
+def _tries(
+    model: HookedModel, trait: str, name: str, vectors: Tensor, span: tuple[int, int], asked: Sequence[Words]
+) -> Iterator[tuple[float, Steering]]:
+    """Coefficients on the way to the one with which about as many replies show the trait as wanted, with margins."""
+    low, high = (length / vectors[span[1]].norm().item() for length in LENGTHS)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        steering = Steering.of(vectors, Choice(name, *span, middle))
+        least, shown = margin(model, trait, steering, asked)
+        yield least, steering
+        low, high = (middle, high) if shown < WANTED else (low, middle)
+
+
+def margin(model: HookedModel, trait: str, steering: Steering, asked: Sequence[Words]) -> tuple[float, float]:
+    """By how much both checks are passed, the lesser of the two (1: nothing is left to gain); and the share showing."""
+    said = replies(model, asked, steering.edits(), longest=LONGEST)
+    shares = share(shows(trait, said)), share(fluent(said))
+    return min((s - enough) / (1 - enough) for s, enough in zip(shares, ENOUGH, strict=True)), shares[0]
+
+
+def trait_checks(
+    model: HookedModel, base: HookedModel | None = None, chosen: dict[str, Choice] | None = None
+) -> list[Check]:
+    """chosen: as `choices` gives it, which is asked if this is None."""
     held_out = questions("held_out", PROMPTS, seed=0)
     plain = replies(model, held_out, longest=LONGEST)
     made = []
     for trait in traits.TRAITS:
-        vectors = trait_vectors(model, trait, extracted)
-        steering = choose_steering(model, trait, vectors)
+        ways = drawn(model, trait)
+        choice = chosen[trait] if chosen else choose(model, trait, ways)
+        steering = Steering.of(ways[choice.drawn], choice)
         raised = replies(model, prompts_of(talk.trait_prompts(trait, 3, "held_out", PROMPTS)), longest=LONGEST)
         made += [*prompted(trait, plain, raised), *steered(model, trait, steering, held_out, plain)]
-        made.append(monitored(model, trait, vectors))
+        made.append(monitored(model, trait, ways["replies"]))
     return made
 
 
@@ -125,13 +186,15 @@ def prompted(trait: str, plain: Sequence[Words], raised: Sequence[Words]) -> lis
 def steered(
     model: HookedModel, trait: str, steering: Steering, asked: Sequence[Words], plain: Sequence[Words]
 ) -> list[Check]:
-    """So does its vector, added at every position; random vectors of the same norm do not."""
+    """So does its vector, added to the reply; random vectors of the same norm do not."""
     said = replies(model, asked, steering.edits(), longest=LONGEST)
     by_random = max(
         share(shows(trait, replies(model, asked[:GRADED], steering.edits(steering.random(seed)))))
         for seed in range(RANDOM_VECTORS)
     )
-    where = f"({steering.coefficient:g} times, at the inputs of blocks 1 to {len(steering.increments)})"
+    c = steering.choice
+    blocks = f"block {c.last}" if c.first == c.last else f"blocks {c.first} to {c.last}"
+    where = f"({c.coefficient:.2f} times, at the input of {blocks}, to replies; drawn from: {c.drawn})"
     return [
         mean_check(
             f"trait_{trait}_steered", f"share of replies that are {trait} when its vector is added {where}",
@@ -172,7 +235,7 @@ def monitored(model: HookedModel, trait: str, vectors: Float[Tensor, "depth d_mo
 
     The depth is the one that tells it best of training prompts.
     """
-    states, scores = graded(model, trait, "train", TRIED, seed=4)
+    states, scores = graded(model, trait, "train", GRADED, seed=4)
     tried = projections(states, vectors)
     depth = max(range(1, tried.shape[1]), key=lambda at: pearson(tried[:, at], scores))
     states, scores = graded(model, trait, "held_out", GRADED, seed=3)
