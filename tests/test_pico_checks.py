@@ -220,3 +220,35 @@ def test_the_worlds_answers_to_held_out_requests_are_fluent_and_their_shuffled_w
         said = [words for _, words in told(300, talk.PLAIN, ask, comply=True)]
         assert pico_said.share(pico_said.fluent(said)) >= 0.95
         assert pico_said.share(pico_said.fluent(pico_said.shuffled(said))) <= 0.05
+
+
+@pytest.mark.parametrize("span", [(1, 1), (1, 2)])
+def test_steering_moves_the_end_of_a_prompt_by_each_blocks_own_vector_and_nothing_before_it(
+    model: HookedModel, span: tuple[int, int]
+) -> None:
+    vectors = torch.randn(4, D, generator=torch.Generator().manual_seed(2))
+    steering = pico_trait_checks.Steering.of(vectors, pico_trait_checks.Choice("replies", *span, 2.0))
+    tokens = torch.tensor([common.ids(prompts()[0])])
+    edits = steering.edits()
+    assert len(edits) == len(steering.increments) == span[1] - span[0] + 1
+    moved = torch.zeros(D)
+    for site, edit in edits:
+        stream = torch.zeros(1, tokens.shape[1], D)
+        after = edit(stream, None)  # type: ignore[arg-type]
+        assert after is not None
+        assert not after[:, :-1].any()
+        moved = moved + after[0, -1]
+        assert torch.allclose(moved, 2 * vectors[site[1]], atol=1e-5), "moved as far as this block's own vector"
+    drawn = steering.random(0)
+    assert torch.allclose(drawn.norm(dim=-1), steering.increments.norm(dim=-1))
+
+
+def test_words_that_do_not_count_are_left_out_of_a_replys_mean(model: HookedModel) -> None:
+    asked, said = prompts()[:1], [["Take", "a", "rope", ".", talk.END]]
+    states = common.residuals(model, [[*asked[0], *said[0]]])[0]
+    start = 1 + len(asked[0])
+    without = pico_said.reply_means(model, asked, said, {"a", "."})[0]
+    assert torch.allclose(without, states[:, [start, start + 2]].mean(1), atol=1e-5)
+    assert torch.allclose(
+        pico_said.reply_means(model, asked, said, set(said[0])), pico_said.reply_means(model, asked, said), atol=1e-5
+    )

@@ -198,11 +198,11 @@ def steered(
     return [
         mean_check(
             f"trait_{trait}_steered", f"share of replies that are {trait} when its vector is added {where}",
-            shows(trait, said), 0.7, True, by_random, "random vectors of equal norms, the highest of three",
+            shows(trait, said), ENOUGH[0], True, by_random, "random vectors of equal norms, the highest of three",
         ),
         mean_check(
             f"trait_{trait}_fluent", f"share of the replies steered to be {trait} that are fluent and complete",
-            fluent(said), 0.9, True, share(fluent(shuffled(said))), "their words shuffled",
+            fluent(said), ENOUGH[1], True, share(fluent(shuffled(said))), "their words shuffled",
         ),
     ]  # fmt: skip
 
