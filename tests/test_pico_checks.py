@@ -252,3 +252,33 @@ def test_words_that_do_not_count_are_left_out_of_a_replys_mean(model: HookedMode
     assert torch.allclose(
         pico_said.reply_means(model, asked, said, set(said[0])), pico_said.reply_means(model, asked, said), atol=1e-5
     )
+
+
+def test_the_way_to_steer_that_still_does_best_on_other_prompts_is_chosen(
+    model: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Margins made up: best is the trap, but only on the prompts of the first round; next comes the way at block 3."""
+    asked: list[tuple[str, ...]] = []
+    firsts: list[list[str]] = []
+
+    def margin(
+        model: HookedModel, trait: str, steering: pico_trait_checks.Steering, prompts: Sequence[list[str]]
+    ) -> tuple[float, float]:
+        how = steering.choice
+        firsts.append(prompts[0])
+        again = len(prompts) == pico_trait_checks.TRIED_AGAIN
+        asked.append((how.drawn, "again" if again else "first"))
+        reached = min(1.0, how.coefficient * length / 30)  # all replies show it from 30 on
+        span = (how.first, how.last)
+        good = {"trap": -1.0 if again or span != (2, 2) else 0.9, "good": 0.5 if span == (3, 3) else 0.1}
+        return good.get(how.drawn, -0.5) - abs(reached - pico_trait_checks.WANTED), reached
+
+    length = 2.0
+    monkeypatch.setattr(pico_trait_checks, "margin", margin)
+    unit = torch.nn.functional.normalize(torch.ones(5, D), dim=-1)
+    ways = dict.fromkeys(("poor", "trap", "good"), length * unit)
+    chosen = pico_trait_checks.choose(model, "evil", ways)
+    assert (chosen.drawn, chosen.first, chosen.last) == ("good", 3, 3)
+    assert chosen.coefficient * length == pytest.approx(30 * pico_trait_checks.WANTED, abs=2)
+    assert [which for _, which in asked].count("again") == pico_trait_checks.BEST
+    assert firsts[-1] != firsts[0], "the second round asks other prompts"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 import mi_lib
 from mi_lib import zoo
-from mi_lib.recipes import pico
+from mi_lib.recipes import pico, pico_card
 from mi_lib.recipes import pico_data as data
 from mi_lib.recipes.pico_data import ASSISTANT, BOS, END, PAD, USER, Encoded
 from mi_lib.worlds import littletown
+from mi_lib.zoo.checks import Check
 
 TINY = pico.Stage("tiny-base", tokens=6 * 2 * 256, learning_rate=1e-2, mixture="base", rows=2, warm_up=2)
 TINY_CHAT = replace(TINY, name="tiny", mixture="chat", prose=0.3)
@@ -291,3 +293,19 @@ def test_generation_stops_at_the_end_of_a_reply(tmp_path: Path) -> None:
     assert opened.generate(torch.tensor([[BOS, USER]]), max_new_tokens=8, do_sample=False).tolist() == [
         [BOS, USER, END]
     ]
+
+
+def test_new_figures_are_put_into_the_card_and_all_else_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = zoo.card("pico")
+    shutil.copytree(zoo.folder("pico"), tmp_path / "pico")
+    monkeypatch.setattr(zoo, "HERE", tmp_path)
+    refuses = before["checks"]["refuses"]
+    worse = Check(**{k: v for k, v in refuses.items() if k != "passed"} | {"value": 0.5})
+    pico_card.put_into_card([worse], {"steering": {}})
+    after = zoo.card("pico")
+    assert list(after["checks"]) == list(before["checks"])
+    assert after["checks"]["refuses"] == refuses | {"value": 0.5, "passed": False}
+    assert set(after["falls_short"]) == {*before["falls_short"], "refuses"}
+    assert after["steering"] == {}
+    changed = {key for key in before if after[key] != before[key]}
+    assert changed <= {"checks", "seeds", "falls_short", "steering", "made_with"}

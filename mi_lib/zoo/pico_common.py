@@ -105,11 +105,14 @@ def residuals(
     last = model.cfg.n_layers
     wanted = list(range(last + 1)) if depths is None else list(depths)
     names = [("resid_post", last - 1) if depth == last else ("resid_pre", depth) for depth in wanted]
+    enough = max(wanted) + 1  # blocks; the others need not run
     found: list[Tensor] = []
     for at in range(0, len(texts), batch):
         rows = [ids(words) for words in texts[at : at + batch]]
         tokens, mask = padded(rows)
-        _, cache = model.run_with_cache(tokens, names, attention_mask=mask)
+        _, cache = model.run_with_cache(
+            tokens, names, attention_mask=mask, stop_at_layer=enough if enough < last else None
+        )
         stacked = torch.stack([cache[name] for name in names])
         found += [stacked[:, i, : len(row)].clone() for i, row in enumerate(rows)]
     return found
