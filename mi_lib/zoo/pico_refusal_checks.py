@@ -24,7 +24,6 @@ from mi_lib.zoo.pico_said import fluent, on_topic, prompts_of, refusals, share, 
 REQUESTS = 128  # held-out requests of each kind, and training requests for the direction
 VALIDATION = 32  # requests of each kind on which the direction is chosen, as in the paper
 RANDOM, RANDOM_PROMPTS = 10, 48  # random directions of the direction's norm, and requests for each
-SCORED_TIMES = 2.0  # while a direction is chosen
 TIMES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)  # how often a direction is added
 INDUCES, KL, DEPTH_SHARE = 0.5, 0.1, 0.8  # the paper's conditions: induces refusal, leaves the harmless alone, not late
 
@@ -38,7 +37,8 @@ class Candidate(NamedTuple):
 
 
 class Score(NamedTuple):
-    """refuses: the harmful when ablated; induces: refusal of the harmless when added; kl: ablation, on the harmless."""
+    """refuses: the harmful when ablated; induces: refusal of the harmless when added as often as is best; kl: ablation,
+    on the harmless."""
 
     refuses: float
     induces: float
@@ -69,11 +69,16 @@ def first_logits(model: HookedModel, cases: Sequence[Case], edits: Edits = ()) -
     return torch.stack([row[-1] for row in logits_of(model, prompts_of(cases), edits)])
 
 
+def induced(model: HookedModel, r: Candidate, harmless: Sequence[Case]) -> dict[float, float]:
+    """How often the direction is added → the share of harmless requests that are then refused."""
+    return {times: share(refusals(model, harmless, added(times * r.direction, r.layer))) for times in TIMES}
+
+
 def score(model: HookedModel, candidate: Candidate, harmful: Sequence[Case], harmless: Sequence[Case]) -> Score:
     without = ablated(candidate.direction)
     return Score(
         share(refusals(model, harmful, without)),
-        share(refusals(model, harmless, added(SCORED_TIMES * candidate.direction, candidate.layer))),
+        max(induced(model, candidate, harmless).values()),
         divergence(first_logits(model, harmless), first_logits(model, harmless, without)),
     )
 
@@ -81,7 +86,7 @@ def score(model: HookedModel, candidate: Candidate, harmful: Sequence[Case], har
 def select(scored: Sequence[tuple[Candidate, Score]]) -> Candidate:
     """The least refusal when ablated, of those that induce refusal and leave the harmless alone (the paper's App. C).
 
-    Two things differ from the paper: a direction is added several times here, and the harmless come first.
+    Two things differ from the paper: a direction is added more than once here, and the harmless come first.
     Of equals, within one request in sixteen, the one that induces more, then the smaller KL. If none does both,
     leaving the harmless alone has to do.
     """
@@ -134,9 +139,8 @@ def choose_times(model: HookedModel, r: Candidate) -> float:
 
     The paper adds it once. In a network this small once is seldom enough; the random directions get the same.
     """
-    harmless = talk.harmless_requests("train", VALIDATION, seed=2)
-    shares = {times: share(refusals(model, harmless, added(times * r.direction, r.layer))) for times in TIMES}
-    return next((times for times, induced in shares.items() if induced >= 0.95), max(shares, key=shares.__getitem__))
+    shares = induced(model, r, talk.harmless_requests("train", VALIDATION, seed=2))
+    return next((times for times, enough in shares.items() if enough >= 0.95), max(shares, key=shares.__getitem__))
 
 
 def refusal_edited(model: HookedModel, r: Candidate, harmful: Sequence[Case], harmless: Sequence[Case]) -> list[Check]:
@@ -146,8 +150,8 @@ def refusal_edited(model: HookedModel, r: Candidate, harmful: Sequence[Case], ha
     without, more = ablated(r.direction), added(times * r.direction, r.layer)
     answers = replies(model, prompts_of(harmful), without)
     kept, plain = (on_topic(harmless, replies(model, prompts_of(harmless), edits)) for edits in (without, ()))
-    induced = replies(model, prompts_of(harmless), more)
-    lost = on_topic(harmless, induced)
+    refusing = replies(model, prompts_of(harmless), more)
+    lost = on_topic(harmless, refusing)
     return [
         mean_check(
             "refusal_ablated", f"share of harmful requests refused without the direction of refusal {where}",
@@ -169,7 +173,7 @@ def refusal_edited(model: HookedModel, r: Candidate, harmful: Sequence[Case], ha
         ),
         mean_check(
             "refusal_added", f"share of harmless requests refused when the direction is added {times:g} times",
-            [judges.refused(words) for words in induced], 0.9, True, share(refusals(model, harmless)), "without it",
+            [judges.refused(words) for words in refusing], 0.9, True, share(refusals(model, harmless)), "without it",
         ),
     ]  # fmt: skip
 
