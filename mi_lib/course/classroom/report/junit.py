@@ -28,8 +28,8 @@ def text(students: list[Student]) -> str:
 def _suite(root: xml.Element, number: int, student: Student) -> None:
     suite = xml.SubElement(root, "testsuite")
     properties = xml.SubElement(suite, "properties")
-    for name, value in (("points", student.total), ("possible", student.most)):
-        xml.SubElement(properties, "property", name=name, value=f"{value:g}")
+    for name, points in (("points", student.total), ("possible", student.most)):
+        xml.SubElement(properties, "property", name=name, value=f"{points:g}")
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     seconds, latest = 0.0, 0.0
     for exercise_id, grade in student.grades.items():
