@@ -222,25 +222,39 @@ def test_the_worlds_answers_to_held_out_requests_are_fluent_and_their_shuffled_w
         assert pico_said.share(pico_said.fluent(pico_said.shuffled(said))) <= 0.05
 
 
+def made_up() -> pico_trait_checks.Drawn:
+    """A trait that lies along the first axis: plain replies stand at 1, those with the trait at 3."""
+    axis = torch.eye(5, D)[0].expand(5, D)
+    noise = torch.randn(5, D, generator=torch.Generator().manual_seed(2)) * (torch.arange(D) > 0)
+    return pico_trait_checks.Drawn(
+        {"replies": 2 * axis, "good": 2 * axis, "trap": 2 * axis}, axis + noise, 3 * axis + noise
+    )
+
+
 @pytest.mark.parametrize("span", [(1, 1), (1, 2)])
-def test_steering_moves_the_end_of_a_prompt_by_each_blocks_own_vector_and_nothing_before_it(
-    model: HookedModel, span: tuple[int, int]
-) -> None:
-    vectors = torch.randn(4, D, generator=torch.Generator().manual_seed(2))
-    steering = pico_trait_checks.Steering.of(vectors, pico_trait_checks.Choice("replies", *span, 2.0))
-    tokens = torch.tensor([common.ids(prompts()[0])])
+def test_steering_lifts_the_end_of_a_prompt_to_a_floor_and_nothing_before_it(span: tuple[int, int]) -> None:
+    steering = pico_trait_checks.Steering.of(made_up(), pico_trait_checks.Choice("replies", *span, 1.5))
     edits = steering.edits()
-    assert len(edits) == len(steering.increments) == span[1] - span[0] + 1
-    moved = torch.zeros(D)
-    for site, edit in edits:
-        stream = torch.zeros(1, tokens.shape[1], D)
+    assert [site for site, _ in edits] == [("resid_pre", layer) for layer in range(span[0], span[1] + 1)]
+    for _, edit in edits:
+        stream = torch.randn(2, 7, D, generator=torch.Generator().manual_seed(3))
+        stream[1, -1, 0] = 9.0  # above the floor already
         after = edit(stream, None)  # type: ignore[arg-type]
         assert after is not None
-        assert not after[:, :-1].any()
-        moved = moved + after[0, -1]
-        assert torch.allclose(moved, 2 * vectors[site[1]], atol=1e-5), "moved as far as this block's own vector"
-    drawn = steering.random(0)
-    assert torch.allclose(drawn.norm(dim=-1), steering.increments.norm(dim=-1))
+        assert torch.equal(after[:, :-1], stream[:, :-1])
+        assert torch.equal(after[:, -1, 1:], stream[:, -1, 1:]), "the other directions stay"
+        assert after[:, -1, 0].tolist() == pytest.approx([4.0, 9.0]), "plain stands at 1, and 1.5 times 2 further"
+
+
+def test_random_directions_are_held_as_far_from_plain_replies(model: HookedModel) -> None:
+    steering = pico_trait_checks.Steering.of(made_up(), pico_trait_checks.Choice("replies", 1, 2, 1.5))
+    other = steering.random(0)
+    assert torch.allclose(other.units.norm(dim=-1), torch.ones(2))
+    assert (other.units * steering.units).sum(-1).abs().max() < 0.7
+    for i, (_, edit) in enumerate(other.edits()):
+        after = edit(other.plain[i].expand(1, 1, D), None)  # type: ignore[arg-type]
+        assert after is not None
+        assert (after[0, 0] - other.plain[i]).norm().item() == pytest.approx(3.0, abs=1e-4)
 
 
 def test_words_that_do_not_count_are_left_out_of_a_replys_mean(model: HookedModel) -> None:
@@ -257,7 +271,7 @@ def test_words_that_do_not_count_are_left_out_of_a_replys_mean(model: HookedMode
 def test_the_way_to_steer_that_still_does_best_on_other_prompts_is_chosen(
     model: HookedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Margins made up: best is the trap, but only on the prompts of the first round; next comes the way at block 3."""
+    """Margins made up: best is the trap, but only on the prompts of the first round; then the one at 3 blocks."""
     asked: list[tuple[str, ...]] = []
     firsts: list[list[str]] = []
 
@@ -268,17 +282,14 @@ def test_the_way_to_steer_that_still_does_best_on_other_prompts_is_chosen(
         firsts.append(prompts[0])
         again = len(prompts) == pico_trait_checks.TRIED_AGAIN
         asked.append((how.drawn, "again" if again else "first"))
-        reached = min(1.0, how.coefficient * length / 30)  # all replies show it from 30 on
+        reached = min(1.0, how.level / 2)  # all replies show it from 2 on
         span = (how.first, how.last)
-        good = {"trap": -1.0 if again or span != (2, 2) else 0.9, "good": 0.5 if span == (3, 3) else 0.1}
+        good = {"trap": -1.0 if again or span != (2, 2) else 0.9, "good": 0.5 if span == (1, 3) else 0.1}
         return good.get(how.drawn, -0.5) - abs(reached - pico_trait_checks.WANTED), reached
 
-    length = 2.0
     monkeypatch.setattr(pico_trait_checks, "margin", margin)
-    unit = torch.nn.functional.normalize(torch.ones(5, D), dim=-1)
-    ways = dict.fromkeys(("poor", "trap", "good"), length * unit)
-    chosen = pico_trait_checks.choose(model, "evil", ways)
-    assert (chosen.drawn, chosen.first, chosen.last) == ("good", 3, 3)
-    assert chosen.coefficient * length == pytest.approx(30 * pico_trait_checks.WANTED, abs=2)
+    chosen = pico_trait_checks.choose(model, "evil", made_up())
+    assert (chosen.drawn, chosen.first, chosen.last) == ("good", 1, 3)
+    assert chosen.level == pytest.approx(2 * pico_trait_checks.WANTED, abs=0.1)
     assert [which for _, which in asked].count("again") == pico_trait_checks.BEST
     assert firsts[-1] != firsts[0], "the second round asks other prompts"

@@ -1,4 +1,4 @@
-"""Edits of Pico's residual stream that the checks make: a direction taken out, or added; and random ones beside it."""
+"""Edits of Pico's residual stream that the checks make: a direction taken out, added, or held above a floor."""
 
 from __future__ import annotations
 
@@ -26,13 +26,17 @@ def added(vector: Float[Tensor, " d_model"], layer: int) -> Edits:
     return [(("resid_pre", layer), lambda value, hook: value + vector)]
 
 
-def added_to_reply(vector: Float[Tensor, " d_model"], layer: int) -> Edits:
-    """x + v at one block input, at <|assistant|> and at every word of the reply (Chen et al. 2025, §3.2)."""
+def held_in_reply(unit: Float[Tensor, " d_model"], floor: float, layer: int) -> Edits:
+    """x + max(0, floor − ⟨x, v̂⟩) v̂ at one block input, at <|assistant|> and at every word of the reply.
+
+    The projection on v̂ is lifted to the floor where it lies below (activation capping, Lu et al. 2026,
+    arXiv 2601.10387), so a word that has the trait already is not pushed once more, as it would be by adding.
+    """
 
     def edit(value: Tensor, hook: Hook) -> Tensor:
         place = torch.zeros(value.shape[1], 1)  # while a reply is generated, the last position is the reply's
         place[-1] = 1
-        return value + place * vector
+        return value + place * (floor - value @ unit).clamp(min=0)[..., None] * unit
 
     return [(("resid_pre", layer), edit)]
 

@@ -1,13 +1,14 @@
 """Traits and their vectors (Chen et al. 2025, "Persona vectors", arXiv 2507.21509).
 
-Vectors are drawn from training-split replies, how they are added is chosen on other training-split prompts, and what
-they do is measured on held-out ones.
+Vectors are drawn from training-split replies, how they steer is chosen on other training-split prompts, and what they
+do is measured on held-out ones. Steering holds the stream along a vector at or above a floor: how far a prompt's reply
+has to be pushed differs twofold between prompts, and adding a vector pushes all of them alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from mi_lib.worlds.littletown import Split, judges, talk, traits
 from mi_lib.worlds.littletown.talk import Case
 from mi_lib.zoo.checks import Check
 from mi_lib.zoo.pico_common import Edits, mean_check, replies, residuals
-from mi_lib.zoo.pico_edits import added_to_reply
+from mi_lib.zoo.pico_edits import held_in_reply
 from mi_lib.zoo.pico_said import LONGEST, Words, fluent, prompts_of, reply_means, share, shuffled
 
 # A trait shows in a reply if its judge gives at least this: one own word in 33. The world's plain replies score 0, all
@@ -29,46 +30,63 @@ SHOWS = 0.1
 PROMPTS = 60  # held-out prompts for each trait and condition; a third each questions, requests, small talk
 EXTRACTED, GRADED = 96, 36  # prompts a condition: for a vector, for monitoring
 TRIED, TRIED_AGAIN, BEST = 48, 96, 3  # prompts for choosing how to steer; the best ways are compared once more
-SPANS = ((2, 2), (1, 2), (3, 3), (1, 3))  # first and last block at whose inputs a trait's vectors are added
-LENGTHS, HALVINGS = (10.0, 38.0), 5  # how far the stream is moved at the last of them
-WANTED, ENOUGH = 0.85, (0.7, 0.9)  # replies that show the trait, while a coefficient is sought; what the checks ask
+SPANS = ((2, 2), (1, 2), (1, 3))  # first and last block at whose inputs the stream is held
+LEVELS, HALVINGS = (1.0, 5.0), 6  # how high, see `Choice`
+WANTED, ENOUGH = 0.85, (0.7, 0.9)  # replies that show the trait, while a level is sought; what the checks ask
 RANDOM_VECTORS = 3
 
 
+class Drawn(NamedTuple):
+    """What training replies tell of a trait. vectors: one at every depth, by the way it is drawn, see `drawn`.
+
+    plain, showing: where replies without the trait and with it stand, the means over their words.
+    """
+
+    vectors: dict[str, Float[Tensor, "depth d_model"]]
+    plain: Float[Tensor, "depth d_model"]
+    showing: Float[Tensor, "depth d_model"]
+
+
 class Choice(NamedTuple):
-    """How a trait is steered: which of its vectors (see `drawn`), at the inputs of blocks first to last, how often."""
+    """How a trait is steered: by which of its vectors, at the inputs of blocks first to last, and how high.
+
+    level: 0 is where plain replies stand along the vector, 1 where those with the trait stand, on average.
+    """
 
     drawn: str
     first: int
     last: int
-    coefficient: float
+    level: float
 
 
 @dataclass(frozen=True)
 class Steering:
-    """A trait's vectors, added to replies as chosen.
+    """A trait's directions, on which replies are held at or above a floor, at the inputs of some blocks in turn.
 
-    increments: v₁, v₂ − v₁, … (first = 1), so that at each block the stream is moved by that block's own vector, and
-    no further (Chen et al. 2025, the appendix on steering at several layers).
+    reach: how far the floors lie from where plain replies stand.
     """
 
     choice: Choice
-    increments: Float[Tensor, "layer d_model"]
+    units: Float[Tensor, "layer d_model"]
+    plain: Float[Tensor, "layer d_model"]
+    reach: Float[Tensor, " layer"]
 
     @classmethod
-    def of(cls, vectors: Float[Tensor, "depth d_model"], choice: Choice) -> Steering:
-        increments = vectors[choice.first : choice.last + 1].clone()
-        increments[1:] -= vectors[choice.first : choice.last]
-        return cls(choice, increments)
+    def of(cls, found: Drawn, choice: Choice) -> Steering:
+        blocks = slice(choice.first, choice.last + 1)
+        units = torch.nn.functional.normalize(found.vectors[choice.drawn][blocks], dim=-1)
+        apart = ((found.showing - found.plain)[blocks] * units).sum(-1)
+        return cls(choice, units, found.plain[blocks], choice.level * apart)
 
-    def edits(self, increments: Float[Tensor, "layer d_model"] | None = None) -> Edits:
-        moved = self.choice.coefficient * (self.increments if increments is None else increments)
-        return [edit for layer, vector in enumerate(moved, self.choice.first) for edit in added_to_reply(vector, layer)]
+    def edits(self) -> Edits:
+        floors = (self.plain * self.units).sum(-1) + self.reach
+        held = enumerate(zip(self.units, floors.tolist(), strict=True), self.choice.first)
+        return [edit for layer, (unit, floor) in held for edit in held_in_reply(unit, floor, layer)]
 
-    def random(self, seed: int) -> Float[Tensor, "layer d_model"]:
-        """Random increments, each of the length of the one in its place."""
-        drawn = torch.randn(self.increments.shape, generator=torch.Generator().manual_seed(seed))
-        return drawn / drawn.norm(dim=-1, keepdim=True) * self.increments.norm(dim=-1, keepdim=True)
+    def random(self, seed: int) -> Steering:
+        """Random directions, with floors as far from where plain replies stand."""
+        drawn = torch.randn(self.units.shape, generator=torch.Generator().manual_seed(seed))
+        return replace(self, units=torch.nn.functional.normalize(drawn, dim=-1))
 
 
 def shows(trait: str, said: Sequence[Words]) -> list[bool]:
@@ -85,14 +103,13 @@ def questions(split: Split, count: int, seed: int) -> list[Words]:
     return without_prompt(talk.trait_prompts(traits.TRAITS[0], 0, split, count, seed))
 
 
-def drawn(model: HookedModel, trait: str) -> dict[str, Float[Tensor, "depth d_model"]]:
-    """The trait's vectors, drawn in four ways: differences of means over words of replies, at every depth.
+def drawn(model: HookedModel, trait: str) -> Drawn:
+    """The trait's vectors, drawn in three ways: differences of means over words of replies, at every depth.
 
     replies: the trait's replies minus plain ones (Chen et al. 2025, §2.2).
-    other words: the same without the words that only the trait says, for these push wherever the stream is.
     same words: what the system prompt adds to the stream at the same words; the trait's replies and plain ones, each
     read after the prompt and without one.
-    mixed: the mean of the first and of both kinds of the third.
+    mixed: the mean of the first and of both kinds of the second.
     """
     cases = talk.trait_prompts(trait, 3, "train", EXTRACTED, seed=1)
     said = replies(model, prompts_of(cases), longest=LONGEST)
@@ -101,17 +118,13 @@ def drawn(model: HookedModel, trait: str) -> dict[str, Float[Tensor, "depth d_mo
     raised, plain = prompts_of(cases), without_prompt(cases)
     others = replies(model, plain, longest=LONGEST)
 
-    def mean(prompts: Sequence[Words], words: Sequence[Words], without: frozenset[str] = frozenset()) -> Tensor:
-        return reply_means(model, prompts, words, without).mean(0)
+    def mean(prompts: Sequence[Words], words: Sequence[Words]) -> Tensor:
+        return reply_means(model, prompts, words).mean(0)
 
     shown, bare = mean(raised, said), mean(plain, others)
     same = (shown - mean(plain, said)) + (mean(raised, others) - bare)
-    return {
-        "replies": shown - bare,
-        "other words": mean(raised, said, judges.TRAIT_MARKERS[trait]) - bare,
-        "same words": same / 2,
-        "mixed": (shown - bare + same) / 3,
-    }
+    vectors = {"replies": shown - bare, "same words": same / 2, "mixed": (shown - bare + same) / 3}
+    return Drawn(vectors, bare, shown)
 
 
 def choices(model: HookedModel) -> dict[str, Choice]:
@@ -119,26 +132,26 @@ def choices(model: HookedModel) -> dict[str, Choice]:
     return {trait: choose(model, trait, drawn(model, trait)) for trait in traits.TRAITS}
 
 
-def choose(model: HookedModel, trait: str, ways: dict[str, Float[Tensor, "depth d_model"]]) -> Choice:
-    """Which vectors, at which blocks, how often: what does best on training prompts, and once more on others."""
+def choose(model: HookedModel, trait: str, found: Drawn) -> Choice:
+    """Which vectors, at which blocks, how high: what does best on training prompts, and once more on others."""
     first, again = questions("train", TRIED, seed=2), questions("train", TRIED_AGAIN, seed=5)
-    found = [
-        max(_tries(model, trait, name, vectors, span, first), key=lambda tried: tried[0])
-        for name, vectors in ways.items()
+    tried = [
+        max(_tries(model, trait, found, name, span, first), key=lambda one: one[0])
+        for name in found.vectors
         for span in SPANS
     ]
-    best = sorted(found, key=lambda tried: -tried[0])[:BEST]
+    best = sorted(tried, key=lambda one: -one[0])[:BEST]
     return max((steering for _, steering in best), key=lambda one: margin(model, trait, one, again)[0]).choice
 
 
 def _tries(
-    model: HookedModel, trait: str, name: str, vectors: Tensor, span: tuple[int, int], asked: Sequence[Words]
+    model: HookedModel, trait: str, found: Drawn, name: str, span: tuple[int, int], asked: Sequence[Words]
 ) -> Iterator[tuple[float, Steering]]:
-    """Coefficients on the way to the one with which about as many replies show the trait as wanted, with margins."""
-    low, high = (length / vectors[span[1]].norm().item() for length in LENGTHS)
+    """Levels on the way to the one at which about as many replies show the trait as wanted, with their margins."""
+    low, high = LEVELS
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        steering = Steering.of(vectors, Choice(name, *span, middle))
+        steering = Steering.of(found, Choice(name, *span, middle))
         least, shown = margin(model, trait, steering, asked)
         yield least, steering
         low, high = (middle, high) if shown < WANTED else (low, middle)
@@ -159,12 +172,11 @@ def trait_checks(
     plain = replies(model, held_out, longest=LONGEST)
     made = []
     for trait in traits.TRAITS:
-        ways = drawn(model, trait)
-        choice = chosen[trait] if chosen else choose(model, trait, ways)
-        steering = Steering.of(ways[choice.drawn], choice)
+        found = drawn(model, trait)
+        steering = Steering.of(found, chosen[trait] if chosen else choose(model, trait, found))
         raised = replies(model, prompts_of(talk.trait_prompts(trait, 3, "held_out", PROMPTS)), longest=LONGEST)
         made += [*prompted(trait, plain, raised), *steered(model, trait, steering, held_out, plain)]
-        made.append(monitored(model, trait, ways["replies"]))
+        made.append(monitored(model, trait, found.vectors["replies"]))
     return made
 
 
@@ -186,19 +198,19 @@ def prompted(trait: str, plain: Sequence[Words], raised: Sequence[Words]) -> lis
 def steered(
     model: HookedModel, trait: str, steering: Steering, asked: Sequence[Words], plain: Sequence[Words]
 ) -> list[Check]:
-    """So does its vector, added to the reply; random vectors of the same norm do not."""
+    """So does holding the reply along its vector; random directions, held as far out, do not."""
     said = replies(model, asked, steering.edits(), longest=LONGEST)
     by_random = max(
-        share(shows(trait, replies(model, asked[:GRADED], steering.edits(steering.random(seed)))))
+        share(shows(trait, replies(model, asked[:GRADED], steering.random(seed).edits())))
         for seed in range(RANDOM_VECTORS)
     )
     c = steering.choice
     blocks = f"block {c.last}" if c.first == c.last else f"blocks {c.first} to {c.last}"
-    where = f"({c.coefficient:.2f} times, at the input of {blocks}, to replies; drawn from: {c.drawn})"
+    where = f"({c.level:.2f} times as far out as its replies are, at the input of {blocks}; drawn from: {c.drawn})"
     return [
         mean_check(
-            f"trait_{trait}_steered", f"share of replies that are {trait} when its vector is added {where}",
-            shows(trait, said), ENOUGH[0], True, by_random, "random vectors of equal norms, the highest of three",
+            f"trait_{trait}_steered", f"share of replies that are {trait} when they are held along its vector {where}",
+            shows(trait, said), ENOUGH[0], True, by_random, "random directions held as far out, the highest of three",
         ),
         mean_check(
             f"trait_{trait}_fluent", f"share of the replies steered to be {trait} that are fluent and complete",
