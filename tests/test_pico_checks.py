@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -266,6 +267,24 @@ def test_words_that_do_not_count_are_left_out_of_a_replys_mean(model: HookedMode
     assert torch.allclose(
         pico_said.reply_means(model, asked, said, set(said[0])), pico_said.reply_means(model, asked, said), atol=1e-5
     )
+
+
+def test_prompts_for_choosing_are_of_the_kinds_that_held_out_ones_are() -> None:
+    """Else a level is chosen on small talk that is never held out, and is another where it is measured."""
+    lines = {line for line, _ in talk.SMALL_TALK}
+
+    def kind(words: list[str]) -> str:
+        asked = " ".join(words[1:-2])
+        if asked in lines:
+            return "small talk"
+        return "opinion" if any(asked.startswith(way.split("{")[0]) for way in talk.OPINIONS) else "other"
+
+    chosen_on = Counter(map(kind, pico_trait_checks.like_held_out(48, seed=2)))
+    measured_on = Counter(map(kind, pico_trait_checks.questions("held_out", 48, seed=0)))
+    assert chosen_on == measured_on
+    assert chosen_on["opinion"] == 16
+    assert "small talk" not in chosen_on
+    assert Counter(map(kind, pico_trait_checks.questions("train", 48, seed=2)))["small talk"] > 0
 
 
 def test_the_way_to_steer_that_still_does_best_on_other_prompts_is_chosen(

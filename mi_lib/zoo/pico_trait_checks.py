@@ -27,9 +27,9 @@ from mi_lib.zoo.pico_said import LONGEST, Words, fluent, prompts_of, reply_means
 # A trait shows in a reply if its judge gives at least this: one own word in 33. The world's plain replies score 0, all
 # of them; of its replies of strength 1, 2 and 3 at least 99 in a hundred score more.
 SHOWS = 0.1
-PROMPTS = 60  # held-out prompts for each trait and condition; a third each questions, requests, small talk
+PROMPTS = 180  # held-out prompts for each trait and condition; a third each questions, requests, small talk
 EXTRACTED, GRADED = 96, 36  # prompts a condition: for a vector, for monitoring
-TRIED, TRIED_AGAIN, BEST = 48, 96, 3  # prompts for choosing how to steer; the best ways are compared once more
+TRIED, TRIED_AGAIN, BEST = 48, 288, 8  # prompts for choosing how to steer; the best ways are compared once more
 SPANS = ((2, 2), (1, 2), (1, 3))  # first and last block at whose inputs the stream is held
 LEVELS, HALVINGS = (1.0, 5.0), 6  # how high, see `Choice`
 WANTED, ENOUGH = 0.85, (0.7, 0.9)  # replies that show the trait, while a level is sought; what the checks ask
@@ -103,6 +103,15 @@ def questions(split: Split, count: int, seed: int) -> list[Words]:
     return without_prompt(talk.trait_prompts(traits.TRAITS[0], 0, split, count, seed))
 
 
+def like_held_out(count: int, seed: int) -> list[Words]:
+    """Training questions of the kinds that held-out ones are: of small talk, only opinions are ever held out."""
+    cases = talk.trait_prompts(traits.TRAITS[0], 0, "train", 6 * count, seed)
+    lines = {line for line, _ in talk.SMALL_TALK}
+    opinions = [case for case in cases[2::3] if case.user not in lines]
+    thirds = zip(cases[0::3], cases[1::3], opinions, strict=False)
+    return without_prompt([case for third in thirds for case in third][:count])
+
+
 def drawn(model: HookedModel, trait: str) -> Drawn:
     """The trait's vectors, drawn in three ways: differences of means over words of replies, at every depth.
 
@@ -134,12 +143,8 @@ def choices(model: HookedModel) -> dict[str, Choice]:
 
 def choose(model: HookedModel, trait: str, found: Drawn) -> Choice:
     """Which vectors, at which blocks, how high: what does best on training prompts, and once more on others."""
-    first, again = questions("train", TRIED, seed=2), questions("train", TRIED_AGAIN, seed=5)
-    tried = [
-        max(_tries(model, trait, found, name, span, first), key=lambda one: one[0])
-        for name in found.vectors
-        for span in SPANS
-    ]
+    first, again = like_held_out(TRIED, seed=2), like_held_out(TRIED_AGAIN, seed=5)
+    tried = [one for name in found.vectors for span in SPANS for one in _tries(model, trait, found, name, span, first)]
     best = sorted(tried, key=lambda one: -one[0])[:BEST]
     return max((steering for _, steering in best), key=lambda one: margin(model, trait, one, again)[0]).choice
 
