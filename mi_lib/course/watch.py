@@ -203,7 +203,6 @@ def run(workspace: Workspace, chapter: Chapter, *, first: Exercise | None = None
         _watch_file(watch.file, events, stop, poll or files.on_network(watch.file))
         try:
             watch.start()
-            events.put(("saved", ""))  # a save from before the watcher was up; without one this does nothing
             _loop(watch, events)
         except KeyboardInterrupt:
             pass
@@ -240,8 +239,13 @@ def _notified(path: Path, events: queue.Queue[tuple[str, str]], stop: threading.
         from watchfiles import watch
 
         # The folder, not the file: most editors save by putting a new file in the old one's place.
-        for changes in watch(path.parent, stop_event=stop, debounce=200, step=20, raise_interrupt=False):
-            if any(Path(changed).name == path.name for _, changed in changes):
+        # It also yields once a second: whoever saved while the watcher was coming up would else wait for ever.
+        options: dict[str, Any] = {"debounce": 200, "step": 20, "rust_timeout": 1000, "yield_on_timeout": True}
+        seen = None
+        for _ in watch(path.parent, stop_event=stop, raise_interrupt=False, **options):
+            now = _stamp(path)
+            if now != seen:
+                seen = now
                 events.put(("saved", ""))
         if stop.is_set():
             return

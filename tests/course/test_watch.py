@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import pty
+import queue
 import select
 import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
 
 import pytest
 
 from mi_lib.course import index, sections
-from mi_lib.course.watch import touched
+from mi_lib.course.watch import _notified, touched
 from mi_lib.course.workspace import Workspace
 
 
@@ -132,6 +134,22 @@ def test_it_ends_when_its_terminal_is_closed(work, start):
     os.close(terminal.master)
     terminal.master, terminal.slave = pty.openpty()  # for the fixture to close
     terminal.process.wait(timeout=10)
+
+
+def test_a_save_from_before_the_watcher_is_up_is_not_lost(tmp_path):
+    file = tmp_path / "exercises.py"
+    file.write_text("saved already")
+    events: queue.Queue[tuple[str, str]] = queue.Queue()
+    stop = threading.Event()
+    watcher = threading.Thread(target=_notified, args=(file, events, stop), daemon=True)
+    watcher.start()
+    try:
+        assert events.get(timeout=20) == ("saved", "")
+        with pytest.raises(queue.Empty):
+            events.get(timeout=2.5)  # once is enough
+    finally:
+        stop.set()
+        watcher.join(timeout=10)
 
 
 @pytest.mark.slow
