@@ -155,7 +155,12 @@ def test_a_save_from_before_the_watcher_is_up_is_not_lost(tmp_path):
 @pytest.mark.slow
 def test_without_a_terminal_it_watches_all_the_same(work):
     process = subprocess.Popen(
-        [sys.executable, "-m", "mi_lib.cli", "watch"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "mi_lib.cli", "watch"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A suite in the background of a shell ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     try:
