@@ -133,7 +133,7 @@ def write_card(stage: Stage, seed: int, checks: list[Check], facts: dict[str, An
         "recipe": {**run["recipe"], "steps": run["steps"]},
         "curves": curves(seed, stage),
     }
-    _write(stage, checks, {"seeds_wanted": 1, "documents": run["documents"], "falls_short": [], **facts}, training)
+    _write(stage, checks, {"seeds_wanted": 1, "documents": run["documents"], **facts}, training)
 
 
 def ship(seed: int) -> None:

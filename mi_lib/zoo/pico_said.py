@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -54,17 +54,13 @@ def refusals(model: HookedModel, cases: Sequence[Case], edits: Edits = ()) -> li
 
 
 def reply_means(
-    model: HookedModel, prompts: Sequence[Words], said: Sequence[Words], without: Collection[str] = ()
+    model: HookedModel, prompts: Sequence[Words], said: Sequence[Words]
 ) -> Float[Tensor, "row depth d_model"]:
-    """The mean over each reply's words (not its <|end|>) of the residual stream, at every depth.
-
-    without: words that do not count, unless a reply has no others.
-    """
+    """The mean over each reply's words (not its <|end|>) of the residual stream, at every depth."""
     texts = [[*prompt, *words] for prompt, words in zip(prompts, said, strict=True)]
     found = []
     for prompt, words, states in zip(prompts, said, residuals(model, texts), strict=True):
         start = 1 + len(prompt)  # <|bos|> is position 0
         length = max(1, len(words) - judges.complete(words))
-        counted = [i for i in range(length) if words[i] not in without] or list(range(length))
-        found.append(states[:, [start + i for i in counted]].mean(1))
+        found.append(states[:, start : start + length].mean(1))
     return torch.stack(found)
