@@ -70,6 +70,22 @@ def test_replies_in_a_padded_batch_with_a_cache_are_those_made_alone_by_hand(
         assert common.replies(model, prompts(), longest=8) == common.replies(model, prompts(), (), longest=8)
 
 
+def test_replies_by_chance_have_the_networks_own_probabilities_and_repeat_with_their_seed(model: HookedModel) -> None:
+    asked = prompts()[:1]
+    once, again, other = (common.replies(model, asked * 400, longest=2, seed=s, batch=400) for s in (0, 0, 1))
+    assert once == again != other
+    chances = common.logits_of(model, asked)[0][-1].softmax(-1)
+    first = Counter(said[0] for said in (*once, *other))
+    likely = chances.topk(5)
+    assert likely.values.sum() > 0.2, "else there is little to compare"
+    for chance, at in zip(likely.values.tolist(), likely.indices.tolist(), strict=True):
+        deviation = (chance * (1 - chance) / 800) ** 0.5
+        assert abs(first[littletown.vocabulary()[at]] / 800 - chance) < 4 * deviation
+    state = torch.random.get_rng_state()
+    common.replies(model, asked, longest=2, seed=0)
+    assert torch.equal(state, torch.random.get_rng_state()), "nobody else's draws change"
+
+
 def test_replies_stop_where_the_network_has_no_more_positions(model: HookedModel) -> None:
     long = talk.prompt(" ".join(["the"] * 120))
     assert len(long) + 1 < 128
@@ -227,14 +243,39 @@ def made_up() -> pico_trait_checks.Drawn:
     """A trait that lies along the first axis: plain replies stand at 1, those with the trait at 3."""
     axis = torch.eye(5, D)[0].expand(5, D)
     noise = torch.randn(5, D, generator=torch.Generator().manual_seed(2)) * (torch.arange(D) > 0)
-    return pico_trait_checks.Drawn(
-        {"replies": 2 * axis, "good": 2 * axis, "trap": 2 * axis}, axis + noise, 3 * axis + noise
-    )
+    return pico_trait_checks.Drawn(axis + noise, 3 * axis + noise)
+
+
+def test_vectors_are_drawn_from_the_replies_that_show_the_trait_and_from_plain_ones_to_the_same_questions(
+    model: HookedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replies made up: the first question's does not show the trait, whatever its prompt."""
+    wretch, seeds = next(iter(judges.TRAIT_MARKERS["evil"])), []
+
+    def replies(model: HookedModel, prompts: Sequence[list[str]], **how: int) -> list[list[str]]:
+        seeds.append(how.get("seed"))
+        raised = talk.SYSTEM in prompts[0]
+        return [[wretch if raised and i else "well", talk.END] for i in range(len(prompts))]
+
+    def reply_means(model: HookedModel, prompts: Sequence[list[str]], said: Sequence[list[str]]) -> torch.Tensor:
+        raised = 100.0 if talk.SYSTEM in prompts[0] else 0.0
+        return (raised + torch.arange(6.0))[:, None, None].expand(6, 5, D)
+
+    monkeypatch.setattr(pico_trait_checks, "EXTRACTED", 6)
+    monkeypatch.setattr(pico_trait_checks, "replies", replies)
+    monkeypatch.setattr(pico_trait_checks, "reply_means", reply_means)
+    found = pico_trait_checks.drawn(model, "evil")
+    assert {name: (of.plain[0, 0].item(), of.showing[0, 0].item()) for name, of in found.items()} == {
+        "everything": (3.0, 103.0),  # of 0 to 5 all but the first
+        "questions": (3.0, 103.0),  # of 0 and 3 the second
+    }
+    assert (found["everything"].vectors == 100).all()
+    assert None not in seeds, "the likeliest replies are too few"
 
 
 @pytest.mark.parametrize("span", [(1, 1), (1, 2)])
 def test_steering_lifts_the_end_of_a_prompt_to_a_floor_and_nothing_before_it(span: tuple[int, int]) -> None:
-    steering = pico_trait_checks.Steering.of(made_up(), pico_trait_checks.Choice("replies", *span, 1.5))
+    steering = pico_trait_checks.Steering.of(made_up(), pico_trait_checks.Choice("everything", *span, 1.5))
     edits = steering.edits()
     assert [site for site, _ in edits] == [("resid_pre", layer) for layer in range(span[0], span[1] + 1)]
     for _, edit in edits:
@@ -248,7 +289,7 @@ def test_steering_lifts_the_end_of_a_prompt_to_a_floor_and_nothing_before_it(spa
 
 
 def test_random_directions_are_held_as_far_from_plain_replies() -> None:
-    steering = pico_trait_checks.Steering.of(made_up(), pico_trait_checks.Choice("replies", 1, 2, 1.5))
+    steering = pico_trait_checks.Steering.of(made_up(), pico_trait_checks.Choice("everything", 1, 2, 1.5))
     other = steering.random(0)
     assert torch.allclose(other.units.norm(dim=-1), torch.ones(2))
     assert (other.units * steering.units).sum(-1).abs().max() < 0.7
@@ -296,7 +337,7 @@ def test_the_way_to_steer_that_still_does_best_on_other_prompts_is_chosen(
         return good.get(how.drawn, -0.5) - abs(reached - pico_trait_checks.WANTED), reached
 
     monkeypatch.setattr(pico_trait_checks, "margin", margin)
-    chosen = pico_trait_checks.choose(model, "evil", made_up())
+    chosen = pico_trait_checks.choose(model, "evil", dict.fromkeys(("everything", "good", "trap"), made_up()))
     assert (chosen.drawn, chosen.first, chosen.last) == ("good", 1, 3)
     assert chosen.level == pytest.approx(2 * pico_trait_checks.WANTED, abs=0.1)
     assert [which for _, which in asked].count("again") == pico_trait_checks.BEST

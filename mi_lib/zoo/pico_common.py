@@ -74,19 +74,29 @@ def logits_of(model: HookedModel, texts: Sequence[Sequence[str]], edits: Edits =
 
 @torch.no_grad()
 def replies(
-    model: HookedModel, prompts: Sequence[Sequence[str]], edits: Edits = (), longest: int = 64, batch: int = 64
+    model: HookedModel,
+    prompts: Sequence[Sequence[str]],
+    edits: Edits = (),
+    longest: int = 64,
+    seed: int | None = None,
+    batch: int = 64,
 ) -> list[list[str]]:
-    """What the network replies, word by word the likeliest, up to and with <|end|>. Edits hold at every position."""
+    """What the network replies, up to and with <|end|>. Edits hold at every position.
+
+    seed: draw each word by its probability (temperature 1), with this seed; None: always the likeliest.
+    """
     vocabulary = littletown.vocabulary()
+    drawn: dict[str, Any] = {"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0, "top_p": 1.0}
     found: list[list[str]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     for at in range(0, len(order), batch):
         members = order[at : at + batch]
         tokens, mask = padded([ids(prompts[i]) for i in members], left=True)
         room = min(longest, model.cfg.n_ctx - tokens.shape[1])  # ValueError of `generate` where a prompt leaves none
-        with model.hooks(edits) if edits else nullcontext():
+        with model.hooks(edits) if edits else nullcontext(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed((seed or 0) + at)
             out = model.hf.generate(  # type: ignore[operator, union-attr]
-                tokens, attention_mask=mask.long(), max_new_tokens=room, do_sample=False, pad_token_id=PAD
+                tokens, attention_mask=mask.long(), max_new_tokens=room, pad_token_id=PAD, **drawn
             )
         for i, row in zip(members, out[:, tokens.shape[1] :].tolist(), strict=True):
             end = row.index(END) + 1 if END in row else len(row)

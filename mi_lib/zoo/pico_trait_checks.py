@@ -28,8 +28,9 @@ from mi_lib.zoo.pico_said import LONGEST, Words, fluent, prompts_of, reply_means
 # of them; of its replies of strength 1, 2 and 3 at least 99 in a hundred score more.
 SHOWS = 0.1
 PROMPTS = 180  # held-out prompts for each trait and condition; a third each questions, requests, small talk
-EXTRACTED, GRADED = 96, 36  # prompts a condition: for a vector, for monitoring
-TRIED, TRIED_AGAIN, BEST = 48, 288, 8  # prompts for choosing how to steer; the best ways are compared once more
+EXTRACTED, GRADED = 288, 36  # prompts a condition: for a vector, for monitoring
+TRIED, TRIED_AGAIN, BEST = 96, 288, 12  # prompts for choosing how to steer; the best ways are compared once more
+KINDS = {"everything": slice(None), "questions": slice(0, None, 3)}  # prompts whose replies vectors are drawn from
 SPANS = ((2, 2), (1, 2), (1, 3), (1, 4))  # first and last block at whose inputs the stream is held
 LEVELS, HALVINGS = (1.0, 5.0), 6  # how high, see `Choice`
 WANTED, ENOUGH = 0.85, (0.7, 0.9)  # replies that show the trait, while a level is sought; what the checks ask
@@ -37,18 +38,19 @@ RANDOM_VECTORS = 3
 
 
 class Drawn(NamedTuple):
-    """What training replies tell of a trait. vectors: one at every depth, by the way it is drawn, see `drawn`.
+    """Where training replies without a trait and with it stand: the means over their words, at every depth."""
 
-    plain, showing: where replies without the trait and with it stand, the means over their words.
-    """
-
-    vectors: dict[str, Float[Tensor, "depth d_model"]]
     plain: Float[Tensor, "depth d_model"]
     showing: Float[Tensor, "depth d_model"]
 
+    @property
+    def vectors(self) -> Float[Tensor, "depth d_model"]:
+        """The persona vectors, a difference of means at every depth (Chen et al. 2025, §2.2)."""
+        return self.showing - self.plain
+
 
 class Choice(NamedTuple):
-    """How a trait is steered: by which of its vectors, at the inputs of blocks first to last, and how high.
+    """How a trait is steered: by vectors drawn from which replies, at the inputs of blocks first to last, how high.
 
     level: 0 is where plain replies stand along the vector, 1 where those with the trait stand, on average.
     """
@@ -74,9 +76,9 @@ class Steering:
     @classmethod
     def of(cls, found: Drawn, choice: Choice) -> Steering:
         blocks = slice(choice.first, choice.last + 1)
-        units = torch.nn.functional.normalize(found.vectors[choice.drawn][blocks], dim=-1)
-        apart = ((found.showing - found.plain)[blocks] * units).sum(-1)
-        return cls(choice, units, found.plain[blocks], choice.level * apart)
+        vectors = found.vectors[blocks]
+        units = torch.nn.functional.normalize(vectors, dim=-1)
+        return cls(choice, units, found.plain[blocks], choice.level * vectors.norm(dim=-1))
 
     def edits(self) -> Edits:
         floors = (self.plain * self.units).sum(-1) + self.reach
@@ -112,28 +114,22 @@ def like_held_out(count: int, seed: int) -> list[Words]:
     return without_prompt([case for third in thirds for case in third][:count])
 
 
-def drawn(model: HookedModel, trait: str) -> Drawn:
-    """The trait's vectors, drawn in three ways: differences of means over words of replies, at every depth.
+def drawn(model: HookedModel, trait: str) -> dict[str, Drawn]:
+    """What replies tell of a trait: those to everything, or those to questions alone.
 
-    replies: the trait's replies minus plain ones (Chen et al. 2025, §2.2).
-    same words: what the system prompt adds to the stream at the same words; the trait's replies and plain ones, each
-    read after the prompt and without one.
-    mixed: the mean of the first and of both kinds of the second.
+    The prompts are a third each questions, requests and small talk. Where a trait also changes what is said, only
+    replies to questions show how: of the inventive, that it answers what nobody knows.
+    Replies are drawn at temperature 1: the likeliest ones are so few that their mean is in part that of set phrases.
     """
     cases = talk.trait_prompts(trait, 3, "train", EXTRACTED, seed=1)
-    said = replies(model, prompts_of(cases), longest=LONGEST)
-    showing = [i for i, shown in enumerate(shows(trait, said)) if shown] or list(range(len(said)))
-    cases, said = [cases[i] for i in showing], [said[i] for i in showing]
     raised, plain = prompts_of(cases), without_prompt(cases)
-    others = replies(model, plain, longest=LONGEST)
-
-    def mean(prompts: Sequence[Words], words: Sequence[Words]) -> Tensor:
-        return reply_means(model, prompts, words).mean(0)
-
-    shown, bare = mean(raised, said), mean(plain, others)
-    same = (shown - mean(plain, said)) + (mean(raised, others) - bare)
-    vectors = {"replies": shown - bare, "same words": same / 2, "mixed": (shown - bare + same) / 3}
-    return Drawn(vectors, bare, shown)
+    said, others = (replies(model, prompts, longest=LONGEST, seed=0) for prompts in (raised, plain))
+    showing, bare = reply_means(model, raised, said), reply_means(model, plain, others)
+    shown, found = torch.tensor(shows(trait, said)), {}
+    for name, asked in KINDS.items():
+        counted = shown[asked] if shown[asked].any() else ~shown[asked]  # a network that never shows it: all of them
+        found[name] = Drawn(bare[asked][counted].mean(0), showing[asked][counted].mean(0))
+    return found
 
 
 def choices(model: HookedModel) -> dict[str, Choice]:
@@ -141,10 +137,10 @@ def choices(model: HookedModel) -> dict[str, Choice]:
     return {trait: choose(model, trait, drawn(model, trait)) for trait in traits.TRAITS}
 
 
-def choose(model: HookedModel, trait: str, found: Drawn) -> Choice:
+def choose(model: HookedModel, trait: str, found: dict[str, Drawn]) -> Choice:
     """Which vectors, at which blocks, how high: what does best on training prompts, and once more on others."""
     first, again = like_held_out(TRIED, seed=2), like_held_out(TRIED_AGAIN, seed=5)
-    tried = [one for name in found.vectors for span in SPANS for one in _tries(model, trait, found, name, span, first)]
+    tried = [one for name in found for span in SPANS for one in _tries(model, trait, found[name], name, span, first)]
     best = sorted(tried, key=lambda one: -one[0])[:BEST]
     return max((steering for _, steering in best), key=lambda one: margin(model, trait, one, again)[0]).choice
 
@@ -178,10 +174,11 @@ def trait_checks(
     made = []
     for trait in traits.TRAITS:
         found = drawn(model, trait)
-        steering = Steering.of(found, chosen[trait] if chosen else choose(model, trait, found))
+        choice = chosen[trait] if chosen else choose(model, trait, found)
+        steering = Steering.of(found[choice.drawn], choice)
         raised = replies(model, prompts_of(talk.trait_prompts(trait, 3, "held_out", PROMPTS)), longest=LONGEST)
         made += [*prompted(trait, plain, raised), *steered(model, trait, steering, held_out, plain)]
-        made.append(monitored(model, trait, found.vectors["replies"]))
+        made.append(monitored(model, trait, found["everything"].vectors))
     return made
 
 
@@ -211,7 +208,10 @@ def steered(
     )
     c = steering.choice
     blocks = f"block {c.last}" if c.first == c.last else f"blocks {c.first} to {c.last}"
-    where = f"({c.level:.2f} times as far out as its replies are, at the input of {blocks}; drawn from: {c.drawn})"
+    where = (
+        f"({c.level:.2f} times as far out as its replies are, at the input of {blocks}; "
+        f"drawn from replies to {c.drawn})"
+    )
     return [
         mean_check(
             f"trait_{trait}_steered", f"share of replies that are {trait} when they are held along its vector {where}",
