@@ -29,10 +29,9 @@ $(VENV)/.dev: $(ENV_INPUTS)
 	@scripts/setup.sh $(VENV) dev
 	@touch $(VENV)/.learn $@
 
-# Threads beyond the two test processes would only fight each other. The longest file comes first, so that at the end
-# neither process waits for the other.
+# Threads beyond the two test processes would only fight each other. tests/conftest.py says which file comes first.
 test: $(VENV)/.dev lint types browser schemas
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_zoo.py tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fast: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"

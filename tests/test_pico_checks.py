@@ -70,6 +70,17 @@ def test_replies_in_a_padded_batch_with_a_cache_are_those_made_alone_by_hand(
         assert common.replies(model, prompts(), longest=8) == common.replies(model, prompts(), (), longest=8)
 
 
+def test_an_interval_is_that_of_the_statistic_over_texts_drawn_anew() -> None:
+    """A mean's is known: two standard errors to each side."""
+    values = np.random.default_rng(1).normal(3, 2, 400)
+    low, high = common.interval(lambda rows: values[rows].mean(), 400)
+    error = values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.25 * error)
+    assert common.bootstrap(values.tolist()) == (low, high)
+    wide = common.interval(lambda rows: values[rows[:100]].mean(), 400)
+    assert wide[1] - wide[0] == pytest.approx(2 * (high - low), rel=0.15)
+
+
 def test_replies_by_chance_have_the_networks_own_probabilities_and_repeat_with_their_seed(model: HookedModel) -> None:
     asked = prompts()[:1]
     once, again, other = (common.replies(model, asked * 400, longest=2, seed=s, batch=400) for s in (0, 0, 1))
@@ -315,6 +326,24 @@ def test_prompts_for_choosing_are_of_the_kinds_that_held_out_ones_are() -> None:
     assert chosen_on["opinion"] == 16
     assert "small talk" not in chosen_on
     assert Counter(map(kind, pico_trait_checks.questions("train", 48, seed=2)))["small talk"] > 0
+
+
+@pytest.mark.parametrize(("better", "worse"), [((77, 97), (82, 92)), ((80, 95), (95, 80)), ((75, 92), (71, 100))])
+def test_a_way_is_as_good_as_the_check_that_it_is_likelier_to_miss(
+    model: HookedModel, monkeypatch: pytest.MonkeyPatch, better: tuple[int, int], worse: tuple[int, int]
+) -> None:
+    """Of a hundred replies so many show the trait, so many are fluent; asked are 70 and 90."""
+    found = []
+    for shares in (better, worse):
+        shown, whole = ([i < count for i in range(100)] for count in shares)
+        monkeypatch.setattr(pico_trait_checks, "replies", lambda *_, **__: [])
+        monkeypatch.setattr(pico_trait_checks, "shows", lambda *_, shown=shown: shown)
+        monkeypatch.setattr(pico_trait_checks, "fluent", lambda _, whole=whole: whole)
+        steering = pico_trait_checks.Steering.of(made_up(), pico_trait_checks.Choice("everything", 1, 2, 1.0))
+        least, showing = pico_trait_checks.margin(model, "evil", steering, [])
+        assert showing == shares[0] / 100
+        found.append(least)
+    assert found[0] > found[1]
 
 
 def test_the_way_to_steer_that_still_does_best_on_other_prompts_is_chosen(

@@ -301,7 +301,7 @@ def test_new_figures_are_put_into_the_card_and_all_else_stays(tmp_path: Path, mo
     monkeypatch.setattr(zoo, "HERE", tmp_path)
     refuses = before["checks"]["refuses"]
     worse = Check(**{k: v for k, v in refuses.items() if k != "passed"} | {"value": 0.5})
-    pico_card.put_into_card([worse], {"steering": {}})
+    pico_card.put_into_card(pico.CHAT, [worse], {"steering": {}})
     after = zoo.card("pico")
     assert list(after["checks"]) == list(before["checks"])
     assert after["checks"]["refuses"] == refuses | {"value": 0.5, "passed": False}

@@ -4,7 +4,7 @@
     python -m mi_lib.recipes.pico chat         # goes on from base: questions, refusals, roles, traits
     python -m mi_lib.recipes.pico ship         # writes the zoo's folders pico-base and pico, with their checkpoints
     python -m mi_lib.recipes.pico ship-chat    # the second of them, when chat alone was trained anew
-    python -m mi_lib.recipes.pico measure-chat # its card alone, when a check has changed
+    python -m mi_lib.recipes.pico measure-chat # its card alone, when a check has changed; or measure-base
 
 Texts are written while training goes on, never twice. Both stages can be interrupted; the same command goes on.
 """
@@ -305,7 +305,7 @@ def write_folder(folder: Path, weights: Path, made: GPT2Config) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["base", "chat", "ship", "ship-chat", "measure-chat"])
+    parser.add_argument("what", choices=["base", "chat", "ship", "ship-chat", "measure-base", "measure-chat"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
@@ -313,10 +313,15 @@ def main() -> None:
     if given.what not in STAGES:
         from mi_lib.recipes import pico_card
 
-        if given.what == "measure-chat":
-            pico_card.measure_chat()
-        else:
-            (pico_card.ship if given.what == "ship" else pico_card.ship_chat)(given.seed)
+        match given.what:
+            case "ship":
+                pico_card.ship(given.seed)
+            case "ship-chat":
+                pico_card.ship_chat(given.seed)
+            case "measure-base":
+                pico_card.measure_base()
+            case "measure-chat":
+                pico_card.measure_chat()
         return
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
                    TimeRemainingColumn())  # fmt: skip

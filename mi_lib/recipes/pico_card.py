@@ -164,22 +164,32 @@ def ship_chat(seed: int) -> None:
     write_card(CHAT, seed, chat_checks(hooked(chat), steering), facts)
 
 
+def shipped(stage: Stage) -> TransformersModel:
+    return hooked(GPT2LMHeadModel.from_pretrained(zoo.folder(stage.name), dtype=torch.float32))
+
+
+def measure_base() -> None:
+    """Measure every check of the shipped base model anew, without training."""
+    put_into_card(BASE, base_checks(shipped(BASE)), {})
+
+
 def measure_chat() -> None:
     """Choose how to steer and measure every check of the shipped chat model anew, without training."""
-    model = hooked(GPT2LMHeadModel.from_pretrained(zoo.folder(CHAT.name), dtype=torch.float32))
+    model = shipped(CHAT)
     steering = pico_trait_checks.choices(model)
-    put_into_card(chat_checks(model, steering), {"steering": {trait: c._asdict() for trait, c in steering.items()}})
+    chosen = {"steering": {trait: c._asdict() for trait, c in steering.items()}}
+    put_into_card(CHAT, chat_checks(model, steering), chosen)
 
 
-def put_into_card(measured: list[Check], facts: dict[str, Any]) -> None:
-    """Write the chat model's card with these checks and facts in their places; everything else stays as it is."""
-    card = zoo.card(CHAT.name)
+def put_into_card(stage: Stage, measured: list[Check], facts: dict[str, Any]) -> None:
+    """Write a model's card with these checks and facts in their places; everything else stays as it is."""
+    card = zoo.card(stage.name)
     fields = [field.name for field in dataclasses.fields(Check)]
     checks = {name: Check(**{field: old[field] for field in fields}) for name, old in card["checks"].items()}
     checks |= {check.name: check for check in measured}
     own = {"name", "description", "command", "seed", "recipe", "seconds", "made_with", "checks", "seeds", "curves",
            "sha256"}  # fmt: skip
-    _write(CHAT, list(checks.values()), {k: v for k, v in card.items() if k not in own} | facts, card)
+    _write(stage, list(checks.values()), {k: v for k, v in card.items() if k not in own} | facts, card)
 
 
 def _write(stage: Stage, checks: list[Check], facts: dict[str, Any], training: dict[str, Any]) -> None:

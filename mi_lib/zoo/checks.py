@@ -21,7 +21,7 @@ class Check:
     at_least: bool  # the value must be ≥ bound, else ≤ bound
     control: float  # the same quantity where the claim should be false
     control_is: str  # what the control is
-    low: float | None = None  # 95 % bootstrap interval of the value, where it is a mean over texts
+    low: float | None = None  # 95 % bootstrap interval of the value, where it is measured on texts
     high: float | None = None
 
     @property

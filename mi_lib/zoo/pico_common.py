@@ -39,12 +39,19 @@ def mean_check(
     return Check(name, claim, float(np.mean(values)), bound, at_least, control, control_is, low, high)
 
 
-def bootstrap(values: Sequence[float], resamples: int = 1000) -> tuple[float, float]:
-    """The 95 % interval of the mean (percentile bootstrap, Efron & Tibshirani 1993)."""
+def bootstrap(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of the mean of n values."""
     drawn = np.asarray(values, dtype=float)
-    rng = np.random.default_rng(0)
-    means = drawn[rng.integers(0, len(drawn), (resamples, len(drawn)))].mean(1)
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+    return interval(lambda rows: drawn[rows].mean(), len(drawn))
+
+
+def interval(statistic: Callable[[np.ndarray], float], n: int, resamples: int = 1000) -> tuple[float, float]:
+    """The 95 % interval of what is measured on n texts (percentile bootstrap, Efron & Tibshirani 1993, §13.3).
+
+    statistic: its value on the texts with these numbers, n of them, some of them more than once.
+    """
+    found = [statistic(rows) for rows in np.random.default_rng(0).integers(0, n, (resamples, n))]
+    return float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
 
 
 def padded(rows: Sequence[Sequence[int]], left: bool = False) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ from mi_lib.models import HookedModel
 from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import Document, people, prose, requests
 from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import residuals
+from mi_lib.zoo.pico_common import interval, residuals
 
 
 class Trial(NamedTuple):
@@ -247,15 +247,16 @@ def scores(model: HookedModel, train: list[Document], read: list[Document]) -> F
 
 def measure(model: HookedModel, untrained: HookedModel) -> list[Check]:
     train, read = texts(TEXTS_FOR_TRAINING, 30, "train"), texts(TEXTS_FOR_READING, 31, "held_out")
-    found, control = (int((scores(m, train, read) >= GOOD).sum()) for m in (model, untrained))
+    found, control = ((scores(m, train, read) >= GOOD).numpy() for m in (model, untrained))
     return [
         Check(
             "concepts_found",
             f"concepts (of {len(CONCEPTS)}) for which a small sparse autoencoder has a latent with F1 at least {GOOD}",
-            float(found),
+            float(found.sum()),
             len(CONCEPTS) / 2,
             True,
-            float(control),
+            float(control.sum()),
             "an untrained network",
+            *interval(lambda rows: found[rows].sum(), len(found)),  # were the list of concepts another
         )
     ]

@@ -98,8 +98,8 @@ def meaningless(combination: str, classes: int) -> int:
     return zlib.crc32(f"control {combination}".encode()) % classes
 
 
-def accuracies(model: HookedModel, name: str, seed: int = 21) -> tuple[list[list[bool]], list[float]]:
-    """For every depth: whether each held-out text is read rightly; and the control's share."""
+def accuracies(model: HookedModel, name: str, seed: int = 21) -> tuple[list[list[bool]], list[list[bool]]]:
+    """For every depth: whether each held-out text is read rightly; and the same of the control."""
     rng = random.Random(f"{seed}/{name}")
     fitted = [PROPERTIES[name](rng, "train") for _ in range(FITTED)]
     read = [PROPERTIES[name](rng, "held_out") for _ in range(READ)]
@@ -111,7 +111,7 @@ def accuracies(model: HookedModel, name: str, seed: int = 21) -> tuple[list[list
     right, control = [], []
     for fit, held in zip(*last, strict=True):
         right.append((Probe(fit, true[0], len(labels))(held) == true[1]).tolist())
-        control.append((Probe(fit, drawn[0], len(labels))(held) == drawn[1]).float().mean().item())
+        control.append((Probe(fit, drawn[0], len(labels))(held) == drawn[1]).tolist())
     return right, control
 
 
@@ -128,18 +128,18 @@ def decodable(model: HookedModel) -> list[Check]:
                 right[best],
                 0.95,
                 True,
-                control[best],
+                float(np.mean(control[best])),
                 "the same probe on meaningless labels",
             )
         )
         made.append(
-            Check(
+            mean_check(
                 f"selectivity_{name}",
                 f"{name}: that accuracy minus the accuracy on meaningless labels",
-                float(np.mean(right[best])) - control[best],
+                [float(r) - float(c) for r, c in zip(right[best], control[best], strict=True)],
                 0.3,
                 True,
-                float(np.mean(right[0])) - control[0],
+                float(np.mean(right[0]) - np.mean(control[0])),
                 "the same at depth 0, before any block",
             )
         )

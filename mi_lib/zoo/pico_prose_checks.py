@@ -15,7 +15,7 @@ import torch
 from mi_lib.models import HookedModel
 from mi_lib.worlds.littletown import Document, Writer, facts, people, prose, stories
 from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import ids, logits_of, mean_check, replies, token
+from mi_lib.zoo.pico_common import ids, interval, logits_of, mean_check, replies, token
 
 TEXTS = 300  # held-out texts a check
 JUDGED = 20  # words: a fact and its verdict
@@ -90,16 +90,17 @@ def indirect_object(model: HookedModel, untrained: HookedModel) -> list[Check]:
                 "an untrained network",
             )
         )
-        lost = name_differences(model, told, [corrupted(story, i) for i, story in enumerate(told)])
+        lost = np.array(name_differences(model, told, [corrupted(story, i) for i, story in enumerate(told)])) > 0
         made.append(
             Check(
                 f"indirect_object_corrupted_{order}",
                 f"how far that share is from one half when the sentence has three other names ({order})",
-                abs(float(np.mean([d > 0 for d in lost])) - 0.5),
+                abs(float(lost.mean()) - 0.5),
                 0.1,
                 False,
                 abs(float(np.mean([d > 0 for d in differences])) - 0.5),
                 "the names as they were",
+                *interval(lambda rows, lost=lost: abs(lost[rows].mean() - 0.5), len(lost)),  # type: ignore[misc]
             )
         )
     return made
@@ -108,31 +109,38 @@ def indirect_object(model: HookedModel, untrained: HookedModel) -> list[Check]:
 # --- repeats ----------------------------------------------------------------------------------------------------------
 
 
-def list_losses(model: HookedModel, count: int = 200, seed: int = 12) -> tuple[float, float]:
-    """Mean loss in nats per word on first copies of random lists and on later ones. Held-out lengths: 8, 13, 18."""
+def list_losses(model: HookedModel, count: int = 200, seed: int = 12) -> np.ndarray:
+    """Losses in nats on random lists [text 4]: summed over the words of first copies, how many those are, and the same
+    for later copies. Held-out lengths: 8, 13, 18."""
     rng = random.Random(seed)
     texts = [prose.repeats(rng, "held_out") for _ in range(count)]
-    losses: dict[str, list[float]] = {"first": [], "later": []}
+    found = []
     for text, logits in zip(texts, logits_of(model, [text.words for text in texts]), strict=True):
         target = torch.tensor(ids(text.words))[1:]
         loss = torch.nn.functional.cross_entropy(logits[:-1], target, reduction="none")
-        for label, value in zip(text.labels("copy"), loss.tolist(), strict=True):
-            if label:
-                losses[label].append(value)
-    return float(np.mean(losses["first"])), float(np.mean(losses["later"]))
+        copies = np.array(text.labels("copy"), dtype=object)
+        first, later = (loss.numpy()[copies == label] for label in ("first", "later"))
+        found.append((first.sum(), len(first), later.sum(), len(later)))
+    return np.array(found)
+
+
+def later_over_first(losses: np.ndarray) -> float:
+    """Loss per word on later copies, as a share of that on first ones."""
+    first, firsts, later, laters = losses.sum(0)
+    return float((later / laters) / (first / firsts))
 
 
 def repeats(model: HookedModel, untrained: HookedModel) -> Check:
-    first, later = list_losses(model)
-    control_first, control_later = list_losses(untrained)
+    losses = list_losses(model)
     return Check(
         "repeats",
         "loss on later copies of random lists, as a share of that on first copies (lengths never trained on)",
-        later / first,
+        later_over_first(losses),
         0.2,
         False,
-        control_later / control_first,
+        later_over_first(list_losses(untrained)),
         "an untrained network",
+        *interval(lambda rows: later_over_first(losses[rows]), len(losses)),
     )
 
 

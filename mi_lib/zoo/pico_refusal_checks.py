@@ -17,7 +17,7 @@ from mi_lib.models import HookedModel
 from mi_lib.worlds.littletown import judges, talk
 from mi_lib.worlds.littletown.talk import Case
 from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import Edits, logits_of, mean_check, replies, residuals
+from mi_lib.zoo.pico_common import Edits, interval, logits_of, mean_check, replies, residuals
 from mi_lib.zoo.pico_edits import ablated, added, random_directions
 from mi_lib.zoo.pico_said import fluent, on_topic, prompts_of, refusals, share, shuffled
 
@@ -103,10 +103,15 @@ def refusal_direction(model: HookedModel) -> Candidate:
 
 def random_changes(
     model: HookedModel, cases: Sequence[Case], edits_of: Callable[[Tensor], Edits], like: Tensor
-) -> float:
-    """The largest change of the share of refusals that any of ten random directions makes."""
-    before = share(refusals(model, cases))
-    return max(abs(share(refusals(model, cases, edits_of(d))) - before) for d in random_directions(like, RANDOM))
+) -> Float[np.ndarray, "direction case"]:
+    """How each of ten random directions changes whether a prompt is refused: 1, 0 or −1."""
+    before = np.array(refusals(model, cases), dtype=float)
+    return np.array([refusals(model, cases, edits_of(d)) for d in random_directions(like, RANDOM)]) - before
+
+
+def largest(changes: Float[np.ndarray, "direction case"]) -> float:
+    """The largest change of the share of refusals that any direction makes."""
+    return float(np.abs(changes.mean(1)).max())
 
 
 def refusal(model: HookedModel, base: HookedModel | None = None) -> list[Check]:
@@ -187,15 +192,17 @@ def refusal_random(model: HookedModel, r: Candidate, harmful: Sequence[Case], ha
         ("added", f"adding {times:g} times", harmless[:RANDOM_PROMPTS], lambda d: added(times * d, r.layer)),
     ):
         own = share(refusals(model, cases, edits_of(r.direction))) - share(refusals(model, cases))
+        changes = random_changes(model, cases, edits_of, r.direction)
         made.append(
             Check(
                 f"refusal_random_{name}",
                 f"the largest change of the share of refusals from {doing} any of ten random directions of equal norm",
-                random_changes(model, cases, edits_of, r.direction),
+                largest(changes),
                 0.1,
                 False,
                 abs(own),
                 "the direction of refusal",
+                *interval(lambda rows, found=changes: largest(found[:, rows]), len(cases)),  # type: ignore[misc]
             )
         )
     return made

@@ -13,7 +13,7 @@ from torch import Tensor
 from mi_lib.models import HookedModel
 from mi_lib.worlds.littletown import Split, judges, talk, voices
 from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import mean_check, replies
+from mi_lib.zoo.pico_common import interval, mean_check, replies
 from mi_lib.zoo.pico_edits import random_directions
 from mi_lib.zoo.pico_said import Words, prompts_of, reply_means, share
 
@@ -195,6 +195,7 @@ def drift(model: HookedModel, axis: Axis) -> list[Check]:
             separation(falls, seeker), 2.0, True,
             max(abs(separation(falls, rng.permutation(seeker))) for _ in range(20)),
             "users shuffled, the highest of twenty",
+            *interval(lambda rows: separation(falls[rows], seeker[rows]), len(falls)),
         ),
     ]  # fmt: skip
 

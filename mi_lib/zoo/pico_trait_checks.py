@@ -27,13 +27,13 @@ from mi_lib.zoo.pico_said import LONGEST, Words, fluent, prompts_of, reply_means
 # A trait shows in a reply if its judge gives at least this: one own word in 33. The world's plain replies score 0, all
 # of them; of its replies of strength 1, 2 and 3 at least 99 in a hundred score more.
 SHOWS = 0.1
-PROMPTS = 180  # held-out prompts for each trait and condition; a third each questions, requests, small talk
+PROMPTS = 360  # held-out prompts for each trait and condition; a third each questions, requests, small talk
 EXTRACTED, GRADED = 288, 36  # prompts a condition: for a vector, for monitoring
-TRIED, TRIED_AGAIN, BEST = 96, 288, 12  # prompts for choosing how to steer; the best ways are compared once more
+TRIED, TRIED_AGAIN, BEST = 96, 576, 16  # prompts for choosing how to steer; the best ways are compared once more
 KINDS = {"everything": slice(None), "questions": slice(0, None, 3)}  # prompts whose replies vectors are drawn from
 SPANS = ((2, 2), (1, 2), (1, 3), (1, 4))  # first and last block at whose inputs the stream is held
-LEVELS, HALVINGS = (1.0, 5.0), 6  # how high, see `Choice`
-WANTED, ENOUGH = 0.85, (0.7, 0.9)  # replies that show the trait, while a level is sought; what the checks ask
+LEVELS, HALVINGS = (1.0, 5.0), 7  # how high, see `Choice`
+WANTED, ENOUGH = 0.8, (0.7, 0.9)  # replies that show the trait, while a level is sought; what the checks ask
 RANDOM_VECTORS = 3
 
 
@@ -159,10 +159,19 @@ def _tries(
 
 
 def margin(model: HookedModel, trait: str, steering: Steering, asked: Sequence[Words]) -> tuple[float, float]:
-    """By how much both checks are passed, the lesser of the two (1: nothing is left to gain); and the share showing."""
+    """By how much both checks are passed, the lesser of the two; and the share of replies that show the trait.
+
+    In standard deviations of a single reply: a share near 1 varies less from sample to sample than one near .7.
+    """
     said = replies(model, asked, steering.edits(), longest=LONGEST)
-    shares = share(shows(trait, said)), share(fluent(said))
-    return min((s - enough) / (1 - enough) for s, enough in zip(shares, ENOUGH, strict=True)), shares[0]
+    shown, whole = shows(trait, said), fluent(said)
+    return min(_above(shown, ENOUGH[0]), _above(whole, ENOUGH[1])), share(shown)
+
+
+def _above(values: Sequence[bool], enough: float) -> float:
+    """(p − enough) / √(p (1 − p)); p is the share as Laplace estimates it, so never 0 or 1."""
+    p = (sum(values) + 1) / (len(values) + 2)
+    return (p - enough) / (p * (1 - p)) ** 0.5
 
 
 def trait_checks(
@@ -203,7 +212,7 @@ def steered(
     """So does holding the reply along its vector; random directions, held as far out, do not."""
     said = replies(model, asked, steering.edits(), longest=LONGEST)
     by_random = max(
-        share(shows(trait, replies(model, asked[:GRADED], steering.random(seed).edits())))
+        share(shows(trait, replies(model, asked[:GRADED], steering.random(seed).edits(), longest=LONGEST)))
         for seed in range(RANDOM_VECTORS)
     )
     c = steering.choice
