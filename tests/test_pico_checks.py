@@ -15,10 +15,11 @@ from mi_lib.models import HookedModel
 from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.recipes.pico_data import BOS, END, PAD
 from mi_lib.worlds import littletown
-from mi_lib.worlds.littletown import Writer, judges, talk, traits, voices
+from mi_lib.worlds.littletown import Writer, judges, prose, talk, traits, voices
 from mi_lib.worlds.littletown.talk import Ask, Manner
 from mi_lib.zoo import pico_common as common
 from mi_lib.zoo import pico_edits, pico_role_checks, pico_said, pico_trait_checks
+from mi_lib.zoo import pico_prose_checks as prose_checks
 from mi_lib.zoo import pico_refusal_checks as refusal
 
 D = 24
@@ -79,6 +80,33 @@ def test_an_interval_is_that_of_the_statistic_over_texts_drawn_anew() -> None:
     assert common.bootstrap(values.tolist()) == (low, high)
     wide = common.interval(lambda rows: values[rows[:100]].mean(), 400)
     assert wide[1] - wide[0] == pytest.approx(2 * (high - low), rel=0.15)
+
+
+def test_losses_of_lists_are_counted_by_word_and_not_by_list() -> None:
+    """A list of two words at 3 nats each and one of a single word at 6: 4 nats a word first, 1 nat later."""
+    losses = np.array([[6.0, 2, 2.0, 2], [6.0, 1, 1.0, 1]])
+    assert prose_checks.later_over_first(losses) == pytest.approx(1 / 4)
+    assert prose_checks.later_over_first(losses[[1]]) == pytest.approx(1 / 6)
+
+
+def test_losses_of_lists_are_those_of_their_words(model: HookedModel) -> None:
+    losses = prose_checks.list_losses(model, count=5)
+    rng = random.Random(12)
+    for (first, firsts, later, laters), text in zip(
+        losses.tolist(), (prose.repeats(rng, "held_out") for _ in range(5)), strict=True
+    ):
+        chances = common.logits_of(model, [text.words])[0].log_softmax(-1)
+        by_copy = {"first": [], "later": []}
+        for at, label in enumerate(text.labels("copy")):
+            if label:
+                by_copy[label].append(-chances[at, common.token(text.words[at])].item())
+        assert (firsts, laters) == (len(by_copy["first"]), len(by_copy["later"]))
+        assert (first, later) == pytest.approx((sum(by_copy["first"]), sum(by_copy["later"])), rel=1e-4)
+
+
+def test_the_largest_change_is_that_of_one_direction_and_counts_both_ways() -> None:
+    changes = np.array([[1, 0, 0, 0], [0, -1, -1, 0], [1, -1, 1, -1]])
+    assert refusal.largest(changes) == 0.5
 
 
 def test_replies_by_chance_have_the_networks_own_probabilities_and_repeat_with_their_seed(model: HookedModel) -> None:
@@ -328,24 +356,6 @@ def test_prompts_for_choosing_are_of_the_kinds_that_held_out_ones_are() -> None:
     assert Counter(map(kind, pico_trait_checks.questions("train", 48, seed=2)))["small talk"] > 0
 
 
-@pytest.mark.parametrize(("better", "worse"), [((77, 97), (82, 92)), ((80, 95), (95, 80)), ((75, 92), (71, 100))])
-def test_a_way_is_as_good_as_the_check_that_it_is_likelier_to_miss(
-    model: HookedModel, monkeypatch: pytest.MonkeyPatch, better: tuple[int, int], worse: tuple[int, int]
-) -> None:
-    """Of a hundred replies so many show the trait, so many are fluent; asked are 70 and 90."""
-    found = []
-    for shares in (better, worse):
-        shown, whole = ([i < count for i in range(100)] for count in shares)
-        monkeypatch.setattr(pico_trait_checks, "replies", lambda *_, **__: [])
-        monkeypatch.setattr(pico_trait_checks, "shows", lambda *_, shown=shown: shown)
-        monkeypatch.setattr(pico_trait_checks, "fluent", lambda _, whole=whole: whole)
-        steering = pico_trait_checks.Steering.of(made_up(), pico_trait_checks.Choice("everything", 1, 2, 1.0))
-        least, showing = pico_trait_checks.margin(model, "evil", steering, [])
-        assert showing == shares[0] / 100
-        found.append(least)
-    assert found[0] > found[1]
-
-
 def test_the_way_to_steer_that_still_does_best_on_other_prompts_is_chosen(
     model: HookedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,5 +379,5 @@ def test_the_way_to_steer_that_still_does_best_on_other_prompts_is_chosen(
     chosen = pico_trait_checks.choose(model, "evil", dict.fromkeys(("everything", "good", "trap"), made_up()))
     assert (chosen.drawn, chosen.first, chosen.last) == ("good", 1, 3)
     assert chosen.level == pytest.approx(2 * pico_trait_checks.WANTED, abs=0.1)
-    assert [which for _, which in asked].count("again") == pico_trait_checks.BEST
+    assert [which for _, which in asked].count("again") == pico_trait_checks.BEST * len(pico_trait_checks.NEAR)
     assert firsts[-1] != firsts[0], "the second round asks other prompts"

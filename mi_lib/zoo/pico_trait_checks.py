@@ -29,11 +29,12 @@ from mi_lib.zoo.pico_said import LONGEST, Words, fluent, prompts_of, reply_means
 SHOWS = 0.1
 PROMPTS = 360  # held-out prompts for each trait and condition; a third each questions, requests, small talk
 EXTRACTED, GRADED = 288, 36  # prompts a condition: for a vector, for monitoring
-TRIED, TRIED_AGAIN, BEST = 96, 576, 16  # prompts for choosing how to steer; the best ways are compared once more
+TRIED, TRIED_AGAIN, BEST = 96, 576, 4  # prompts for choosing how to steer; the best ways are compared once more
 KINDS = {"everything": slice(None), "questions": slice(0, None, 3)}  # prompts whose replies vectors are drawn from
 SPANS = ((2, 2), (1, 2), (1, 3), (1, 4))  # first and last block at whose inputs the stream is held
-LEVELS, HALVINGS = (1.0, 5.0), 7  # how high, see `Choice`
-WANTED, ENOUGH = 0.8, (0.7, 0.9)  # replies that show the trait, while a level is sought; what the checks ask
+LEVELS, HALVINGS = (1.0, 5.0), 6  # how high, see `Choice`
+NEAR = tuple(step / 32 for step in range(-4, 5))  # levels around the best one, for the second comparison
+WANTED, ENOUGH = 0.85, (0.7, 0.9)  # replies that show the trait, while a level is sought; what the checks ask
 RANDOM_VECTORS = 3
 
 
@@ -140,9 +141,14 @@ def choices(model: HookedModel) -> dict[str, Choice]:
 def choose(model: HookedModel, trait: str, found: dict[str, Drawn]) -> Choice:
     """Which vectors, at which blocks, how high: what does best on training prompts, and once more on others."""
     first, again = like_held_out(TRIED, seed=2), like_held_out(TRIED_AGAIN, seed=5)
-    tried = [one for name in found for span in SPANS for one in _tries(model, trait, found[name], name, span, first)]
-    best = sorted(tried, key=lambda one: -one[0])[:BEST]
-    return max((steering for _, steering in best), key=lambda one: margin(model, trait, one, again)[0]).choice
+    tried = [
+        max(_tries(model, trait, found[name], name, span, first), key=lambda one: one[0])
+        for name in found
+        for span in SPANS
+    ]
+    best = [steering.choice for _, steering in sorted(tried, key=lambda one: -one[0])[:BEST]]
+    near = [choice._replace(level=choice.level + step) for choice in best for step in NEAR]
+    return max(near, key=lambda one: margin(model, trait, Steering.of(found[one.drawn], one), again)[0])
 
 
 def _tries(
@@ -159,19 +165,10 @@ def _tries(
 
 
 def margin(model: HookedModel, trait: str, steering: Steering, asked: Sequence[Words]) -> tuple[float, float]:
-    """By how much both checks are passed, the lesser of the two; and the share of replies that show the trait.
-
-    In standard deviations of a single reply: a share near 1 varies less from sample to sample than one near .7.
-    """
+    """By how much both checks are passed, the lesser of the two (1: nothing is left to gain); and the share showing."""
     said = replies(model, asked, steering.edits(), longest=LONGEST)
-    shown, whole = shows(trait, said), fluent(said)
-    return min(_above(shown, ENOUGH[0]), _above(whole, ENOUGH[1])), share(shown)
-
-
-def _above(values: Sequence[bool], enough: float) -> float:
-    """(p − enough) / √(p (1 − p)); p is the share as Laplace estimates it, so never 0 or 1."""
-    p = (sum(values) + 1) / (len(values) + 2)
-    return (p - enough) / (p * (1 - p)) ** 0.5
+    shares = share(shows(trait, said)), share(fluent(said))
+    return min((s - enough) / (1 - enough) for s, enough in zip(shares, ENOUGH, strict=True)), shares[0]
 
 
 def trait_checks(
