@@ -27,11 +27,11 @@ def test_the_same_number_gives_the_same_text_and_another_a_different_one(mixture
 
 
 def test_texts_are_the_same_on_every_machine():
-    texts = [littletown.document(i, mixture=m).text for m in ("base", "chat") for i in range(200)]
+    texts = [littletown.document(i, mixture=m).text for m in ("base", "chat") for i in range(2000)]
     assert zlib.crc32("\n".join(texts).encode()) == CHECKSUM, "the world changed: Pico must be trained anew"
 
 
-CHECKSUM = 1737045679
+CHECKSUM = 669202525
 
 
 @pytest.mark.parametrize("mixture", ["base", "chat"])
