@@ -603,6 +603,34 @@ def dev_mutate(
     sys.exit(0 if all(tally.in_order for tally in tallies) else 1)
 
 
+@dev.command(name="nonsense")
+@click.argument("what", metavar="03 | 03.4")
+@click.option("--only", metavar="03.4", help="One exercise of the chapter (the same as naming it).")
+@click.option("--sample", "number", type=click.IntRange(1), help="So many replacements of each, drawn by --seed.")
+@click.option("--seed", default=0, show_default=True, help="Other seeds draw other replacements.")
+@click.option("--jobs", default=2, show_default=True, type=click.IntRange(1), help="Processes that grade at once.")
+@json_option
+def dev_nonsense(what: str, only: str | None, number: int | None, seed: int, jobs: int, as_json: bool) -> None:
+    """Prove that no test breaks: the references' results are replaced by None, by other shapes, by other kinds.
+
+    \b
+    mi dev nonsense 03                       every replacement, for every function of the chapter
+    mi dev nonsense 03.4                     of one exercise
+    mi dev nonsense 03 --sample 5 --seed 1   five of each exercise
+
+    Exits with 1 if a test of the course broke, if nonsense passed, or if it was rejected without saying what was
+    expected and what came. What the exercise leaves open (numpy, nested lists) and is rejected is shown for you to
+    judge.
+    """
+    from mi_lib.course.proving import nonsense
+
+    _, exercises = _named(only or what)
+    with _judges(f"Nonsense for {only or what}", jobs) as judge:
+        outcomes = nonsense.prove(exercises, judge, number, seed)
+    click.echo(json.dumps(nonsense.as_data(outcomes), indent=2) if as_json else "\n".join(nonsense.report(outcomes)))
+    sys.exit(1 if any(outcome.fate in nonsense.BAD for outcome in outcomes) else 0)
+
+
 cli.add_command(commands.grade)
 cli.add_command(commands.release)
 cli.add_command(commands.instructor)
