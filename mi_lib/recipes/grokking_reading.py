@@ -173,7 +173,7 @@ def waves(logits: Float[Tensor, "pairs answer"], task: Modular, frequencies: Seq
 
 
 def beside(logits: Float[Tensor, "pairs answer"], task: Modular, frequencies: Sequence[int]) -> dict[str, float]:
-    """The loss with the key waves and, beside them, their second harmonics, or as many other waves (the lowest loss)."""
+    """The loss with the key waves and, beside them, their second harmonics or as many other waves (the lowest)."""
     harmonics = {grokking.harmonic(k, task.p) for k in frequencies} - set(frequencies)
 
     def loss(ks: Sequence[int]) -> float:
