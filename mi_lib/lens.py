@@ -362,7 +362,7 @@ def decompose(
     learned = model.cfg.positions == "learned"  # rotary and shifted positions never enter the stream
     wanted = ["z" if heads else "attn_out", *(["mlp_out"] if model.cfg.d_mlp else [])]
     sites = [(site, layer) for layer in layers for site in wanted]
-    names = [("resid_pre", 0), *(["pos_embed"] if learned else []), *sites]
+    names: list[Any] = [("resid_pre", 0), *(["pos_embed"] if learned else []), *sites]
     _, cache = model.run_with_cache(tokens, names, attention_mask=mask)
     # What enters block 0 less the positions, because Gemma 2 scales its embeddings after the module that gives them.
     embed = at_positions(cache["resid_pre", 0], where)
@@ -508,7 +508,7 @@ def source_attribution(
     where = text_positions(tokens, mask, position)
     with torch.no_grad():
         final = ("resid_post", model.cfg.n_layers - 1)
-        names = [("pattern", layer), ("v", layer), ("z", layer), final]
+        names: list[Any] = [("pattern", layer), ("v", layer), ("z", layer), final]
         _, cache = model.run_with_cache(tokens, names, attention_mask=mask)
         shared = model.cfg.n_heads // cache["v", layer].shape[2]  # query heads per key-value head
         v = cache["v", layer][:, :, head // shared]  # [batch source d_head]
