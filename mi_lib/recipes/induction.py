@@ -200,7 +200,7 @@ def record(model: Transformer, sample: repeats.Repeats, step: int, curves: dict[
     curves["second"].append(round(second, 4))
     for name, values in (
         ("previous_token", [induction.previous_token_score(p) for p in patterns]),
-        ("prefix_matching", [induction.prefix_matching_score(p, sample.previous) for p in patterns]),
+        ("prefix_matching", [induction.prefix_matching_score(p, sample.tokens) for p in patterns]),
     ):
         curves[name].append([[round(x, 4) for x in layer.tolist()] for layer in values])
 

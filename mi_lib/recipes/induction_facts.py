@@ -203,8 +203,8 @@ def moved_notes(model: Transformer, found: checks.Circuit, places: int) -> dict[
     said = model.run_with_hooks(sample.tokens, edit)[:, :-1].argmax(-1)
     known = sample.predictable[:, :-1]
     return {
-        "looks_one_past": induction.prefix_matching_score(looks, sample.previous).item(),
-        "looks_at_itself": induction.duplicate_token_score(looks, sample.previous).item(),
+        "looks_one_past": induction.prefix_matching_score(looks, sample.tokens).item(),
+        "looks_at_itself": induction.duplicate_token_score(looks, sample.tokens).item(),
         "says_next": (said == sample.tokens[:, 1:])[known].float().mean().item(),
         "says_present": (said == sample.tokens[:, :-1])[known].float().mean().item(),
     }
@@ -220,7 +220,7 @@ def _alikes_without(
     for name, silent in (("nothing", []), ("previous", found.previous), ("others", others)):
         edits: list[Any] = [(("z", 0), silencing(silent))]
         scores = [
-            induction.prefix_matching_score(pattern(model, sample, head, edits)[:, None], sample.previous).item()
+            induction.prefix_matching_score(pattern(model, sample, head, edits)[:, None], sample.tokens).item()
             for head in alike
         ]
         result[name] = {"lowest": min(scores), "highest": max(scores)}
