@@ -5,23 +5,30 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable, Iterable
 from concurrent.futures import as_completed
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mi_lib.course import index
 from mi_lib.course.classroom import batch
+from mi_lib.course.grading.marks import GraderTest
 from mi_lib.course.grading.verdict import Verdict
-from mi_lib.course.index import CourseError
+from mi_lib.course.index import CourseError, Exercise
 
 if TYPE_CHECKING:
     from mi_lib.course.grading import Grader
 
 
 class Task(NamedTuple):
-    """A submission, the exercise that it is judged for, and the seconds that it may take (None: the exercise's own)."""
+    """A submission and the exercise that it is judged for.
+
+    seconds: how long it may take (None: the exercise's own limit). until_failed: names of all tests in the order in
+    which they are tried, until one does not pass; () tries all.
+    """
 
     exercise_id: str
     text: str
     seconds: float | None = None
+    until_failed: tuple[str, ...] = ()
 
 
 _GRADER: list[Grader] = []  # of this worker
@@ -68,5 +75,37 @@ def _grade(task: Task) -> Verdict:
     return _by(_GRADER[0], task)
 
 
+def quickest_first(reference: Verdict) -> tuple[str, ...]:
+    """The names of an exercise's tests, those first that took the least time."""
+    return tuple(test.name for test in sorted(reference.tests, key=lambda test: test.seconds))
+
+
 def _by(grader: Grader, task: Task) -> Verdict:
-    return grader.grade(task.text, index.exercise(task.exercise_id), time_limit=task.seconds)
+    exercise = index.exercise(task.exercise_id)
+    if not task.until_failed:
+        return grader.grade(task.text, exercise, time_limit=task.seconds)
+    return grader.grade(
+        task.text, exercise, time_limit=task.seconds, tests_from=lambda _: _until_failed(exercise, task.until_failed)
+    )
+
+
+def _until_failed(exercise: Exercise, order: tuple[str, ...]) -> list[GraderTest]:
+    """The exercise's tests in this order. Once one has not passed, those after it fail at once: all is known."""
+    from mi_lib.course.grading import Wrong
+    from mi_lib.course.grading.judge import tests_of
+
+    failed: list[str] = []
+
+    def wrapped(test: GraderTest) -> GraderTest:
+        def function(answer: Any) -> None:
+            if failed:
+                raise Wrong(f"Not tried: {failed[0]} did not pass.")
+            try:
+                test.function(answer)
+            except BaseException:
+                failed.append(test.name)
+                raise
+
+        return replace(test, function=function)
+
+    return [wrapped(test) for test in sorted(tests_of(exercise), key=lambda test: order.index(test.name))]

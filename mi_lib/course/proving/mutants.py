@@ -36,7 +36,7 @@ from mi_lib.course import files, sections, stubs
 from mi_lib.course.grading.verdict import Verdict
 from mi_lib.course.index import Chapter, CourseError, Exercise
 from mi_lib.course.proving import operators
-from mi_lib.course.proving.grading import Task, allowed_seconds
+from mi_lib.course.proving.grading import Task, allowed_seconds, quickest_first
 from mi_lib.course.proving.operators import Operator, Replacement, Where
 
 
@@ -439,7 +439,8 @@ def prove(
     for exercise, verdict in zip(exercises, references, strict=True):
         seconds = allowed_seconds(verdict, exercise.time_limit)
         chosen = mutants(exercise) if number is None else sample(exercise, number, seed)
-        cases += [(mutant, Task(exercise.id, submission(mutant, whole), seconds)) for mutant in chosen]
+        order = quickest_first(verdict)
+        cases += [(mutant, Task(exercise.id, submission(mutant, whole), seconds, order)) for mutant in chosen]
     verdicts = judge([task for _, task in cases])
     judged = [(mutant, verdict) for (mutant, _), verdict in zip(cases, verdicts, strict=True)]
     return [

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,10 @@ class NotHere(Exception):
         super().__init__(NOT_HERE)
 
 
+class Fitting(Exception):
+    """Raised in the place of a result; its text numbers the replacements that fit it."""
+
+
 Change = Callable[..., Any]  # (result, *arguments) → what is returned instead
 WRONG: dict[str, Change] = {}  # a test that lets it pass looks at nothing
 OPEN: dict[str, Change] = {}  # the same result in another form: passes, unless the docstring forbids it
@@ -34,18 +38,34 @@ EITHER: dict[str, Change] = {}  # may pass or fail, and must not break a test
 RIGHT_KIND = ("NaN", "infinity", "complex", "counted from the end", "its first argument", "changed in place")
 
 
+def every() -> dict[str, Change]:
+    """All replacements, in an order that stays."""
+    return WRONG | OPEN | EITHER
+
+
 def replaced(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The function with every result that leaves the learner's file replaced."""
-    change = (WRONG | OPEN | EITHER)[name]
+    """The function with every result that leaves the learner's file replaced. Without a name: it raises `Fitting`."""
 
     @functools.wraps(function)
     def instead(*args: Any, **kwargs: Any) -> Any:
         value = function(*args, **kwargs)
         if sys._getframe(1).f_globals is getattr(function, "__globals__", None):
             return value
-        return change(value, *args, *kwargs.values())
+        arguments = (*args, *kwargs.values())
+        if not name:
+            raise Fitting("fitting: " + " ".join(str(number) for number in _fitting(value, arguments)))
+        return every()[name](value, *arguments)
 
     return instead
+
+
+def _fitting(value: Any, arguments: tuple[Any, ...]) -> Iterator[int]:
+    for number, change in enumerate(every().values()):
+        try:
+            change(value, *arguments)
+        except Exception:  # NotHere, or one that cannot be made of this result, though it is of the right kind
+            continue
+        yield number
 
 
 def _named(table: dict[str, Change], name: str) -> Callable[[Change], Change]:
@@ -134,12 +154,12 @@ for _name, _made, _fits in (
     ("a tuple too short", lambda value: value[:-1], _kind_of(tuple)),
     ("the first of a tuple", lambda value: value[0], _kind_of(tuple)),
     ("a list too long", lambda value: [*value, value[-1] if value else 0], _kind_of(list)),
-    ("a list with None in it", lambda value: [*value[:-1], None], lambda value: isinstance(value, list) and bool(value)),
+    ("a list with None in it", lambda value: [*value[:-1], None], lambda value: _kind_of(list)(value) and bool(value)),
     ("a dictionary without one key", lambda value: dict(list(value.items())[1:]),
-     lambda value: isinstance(value, dict) and bool(value)),
+     lambda value: _kind_of(dict)(value) and bool(value)),
     ("a dictionary of texts", lambda value: {str(key): str(v) for key, v in value.items()},
-     lambda value: isinstance(value, dict) and bool(value)),
-    ("a dictionary of None", lambda value: dict.fromkeys(value), lambda value: isinstance(value, dict) and bool(value)),
+     lambda value: _kind_of(dict)(value) and bool(value)),
+    ("a dictionary of None", lambda value: dict.fromkeys(value), lambda value: _kind_of(dict)(value) and bool(value)),
     ("a list of pairs", lambda value: list(value.items()), _kind_of(dict)),
     ("one axis more", lambda value: value[None], _tensor),
     ("one axis more at the end", lambda value: value[..., None], _tensor),
