@@ -92,7 +92,13 @@ def _curves(step: int | None) -> None:
 def _sentences(found: dict[str, Analysis]) -> None:
     for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
         column.metric(f"Sums that {TITLES[name]} answers rightly", f"{each.accuracy:.1%}")
-        column.caption(each.verdict)
+        column.caption(_said(each))
+
+
+def _said(found: Analysis) -> str:
+    """The verdict, and what the embedding holds, if the verdict does not say so itself."""
+    verdict, note = found.verdict, found.embedding_note
+    return verdict if note in verdict else f"{verdict} {note}"
 
 
 def _side_by_side(found: dict[str, Analysis], draw: Callable[[Analysis, str], go.Figure]) -> None:
@@ -217,7 +223,7 @@ def _train_a_little() -> None:
         _draw(plots.lines(run.curves["step"], loss, "Loss", "training step", "loss (nats)", log_y=True), "live-loss")
     if not kept["going"]:
         found = grokking.analyse(run.model)
-        st.write(found.verdict)
+        st.write(_said(found))
         title = "The embedding of your network"
         _draw(
             plots.spectrum({"yours": found.spectrum}, title, "share of the energy", found.frequencies), "live-spectrum"

@@ -110,14 +110,14 @@ def _heads(model: HookedModel, tokens: torch.Tensor, words: list[str], everyone:
     for layer, head in everyone:
         pattern = cache["pattern", layer]
         back = induction.previous_token_score(pattern)[head].item()
-        match = induction.prefix_matching_score(pattern, previous)[head].item() if (previous >= 0).any() else 0.0
+        match = induction.prefix_matching_score(pattern, tokens)[head].item() if (previous >= 0).any() else 0.0
         titles.append(f"<b>{layer}.{head}</b><br>back {back:.0%}<br>match {match:.0%}")
     patterns = torch.cat([cache["pattern", layer][0] for layer in range(model.cfg.n_layers)])
     grid = plots.head_grid(patterns, words, titles, "All heads: rows look at columns")
     grid.update_traces(showscale=False)  # the scale stands beside the enlarged head; here the width is needed
     grid.update_layout(margin={"l": 5, "r": 5, "t": 100, "b": 10})
     st.plotly_chart(grid, width="stretch", config={"displaylogo": False})
-    st.caption("“back”: attention to the word before. “match”: attention to one past the earlier occurrence.")
+    st.caption("“back”: attention to the word before. “match”: attention to one past any earlier occurrence.")
     known = [tuple(h) for h in zoo.card("induction-2l")["circuit"]["induction"]]  # the finding, if this network has it
     first = next((everyone.index(h) for h in known if h in everyone), len(everyone) - 1)
     layer, head = st.selectbox("Look closer at head", everyone, format_func=lambda h: f"{h[0]}.{h[1]}", index=first)

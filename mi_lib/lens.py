@@ -15,10 +15,16 @@ stream can be read with the model's own last step at any depth, and split into w
 
 Depth 0 … L − 1 is what enters block 0 … L − 1, and depth L is what leaves the last block. Any `HookedModel` will do,
 with LayerNorm, RMSNorm or no norm at the end.
+
+Texts of unequal length are padded, on either side, and `attention_mask` [batch pos] says where (texts given as text
+bring their own). A `position` counts each text's own tokens, so that −1 is its last one and never padding; what is
+read at every position is NaN at padding, where there is nothing to read.
 """
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +37,8 @@ from torch import Tensor, nn
 
 from mi_lib.models import ActivationCache, Hook, HookedModel
 from mi_lib.models.hooked import Input
+from mi_lib.models.places import head_number, layer_number
+from mi_lib.models.text import at_positions, text_positions
 
 Token = int | Int[Tensor, " batch"]  # one token for all prompts, or one for each
 Metric = Callable[[Float[Tensor, "run d_vocab"]], Float[Tensor, " run"]]  # of the logits at the last position
@@ -42,11 +50,22 @@ Place = tuple[int, tuple[int, ...]]  # a layer, and the index of what is patched
 def residual_stream(
     model: HookedModel, tokens: Input, attention_mask: Tensor | None = None
 ) -> Float[Tensor, "depth batch pos d_model"]:
-    """The residual stream before every block and after the last one: depth = n_layers + 1. Not normalised."""
+    """The residual stream before every block and after the last one: depth = n_layers + 1. Not normalised.
+
+    NaN at padding.
+    """
+    tokens, mask = model._tokens_and_mask(tokens, attention_mask)
     last = ("resid_post", model.cfg.n_layers - 1)
     names = [*(("resid_pre", layer) for layer in range(model.cfg.n_layers)), last]
-    _, cache = model.run_with_cache(tokens, names, attention_mask=attention_mask)
-    return torch.stack([cache[name] for name in names])
+    _, cache = model.run_with_cache(tokens, names, attention_mask=mask)
+    return _only_real(torch.stack([cache[name] for name in names]), mask)
+
+
+def _only_real(
+    values: Float[Tensor, "*batch pos d"], mask: Bool[Tensor, "batch pos"] | None
+) -> Float[Tensor, "*batch pos d"]:
+    """NaN at padding, so that whoever reads there by mistake finds out."""
+    return values if mask is None else values.masked_fill(~mask[..., None], math.nan)
 
 
 def read_out(model: HookedModel, residual: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
@@ -63,7 +82,9 @@ def logit_lens(
 
 
 def logit_lens_of_hidden_states(
-    model: HookedModel, hidden_states: Sequence[Float[Tensor, "batch pos d_model"]]
+    model: HookedModel,
+    hidden_states: Sequence[Float[Tensor, "batch pos d_model"]],
+    attention_mask: Tensor | None = None,
 ) -> Float[Tensor, "depth batch pos d_vocab"]:
     """The logit lens of what `transformers` returns for `output_hidden_states=True`.
 
@@ -76,8 +97,10 @@ def logit_lens_of_hidden_states(
             f"{model.cfg.n_layers + 1}: the input of every block, and the normalised output of the last"
         )
     *inputs, normalised = hidden_states
+    mask = None if attention_mask is None else attention_mask.to(normalised.device).bool()
     with torch.no_grad():
-        return torch.cat([read_out(model, torch.stack(inputs)), model.unembed(normalised)[None]])
+        logits = torch.cat([read_out(model, torch.stack(inputs)), model.unembed(normalised)[None]])
+        return _only_real(logits, mask)
 
 
 # --- measures ---------------------------------------------------------------------------------------------------------
@@ -105,20 +128,29 @@ def entropy(logits: Float[Tensor, "... d_vocab"]) -> Float[Tensor, "..."]:
 def rank(logits: Float[Tensor, "... d_vocab"], token: int | Int[Tensor, "..."]) -> Int[Tensor, "..."]:
     """How many tokens have a larger logit than this one: 0 is the model's first guess.
 
-    token: one for all, or a tensor that broadcasts to the leading axes.
+    token: one for all, or a tensor that broadcasts to the leading axes. ValueError for logits that are NaN (padding).
     """
+    _refuse_nan(logits)
     tokens = torch.as_tensor(token, device=logits.device).expand(logits.shape[:-1])
     return (logits > logits.gather(-1, tokens[..., None])).sum(-1)
 
 
 def top_tokens(logits: Float[Tensor, "... d_vocab"], k: int = 1) -> Int[Tensor, "... k"]:
-    """The k tokens with the largest logits, best first."""
+    """The k tokens with the largest logits, best first. ValueError for logits that are NaN (padding)."""
+    _refuse_nan(logits)
     return logits.topk(k, dim=-1).indices
 
 
 def agreement(lens: Float[Tensor, "depth *rest d_vocab"]) -> Bool[Tensor, "depth *rest"]:
-    """Whether the first guess at each depth is already the final one."""
+    """Whether the first guess at each depth is already the final one. ValueError for a lens that is NaN (padding)."""
+    _refuse_nan(lens)
     return lens.argmax(-1) == lens[-1].argmax(-1)
+
+
+def _refuse_nan(logits: Tensor) -> None:
+    """Every comparison with NaN is False, so that padding would count as a first guess."""
+    if bool(logits.isnan().any()):
+        raise ValueError("some of these logits are NaN, as at padding: choose each text's own positions first")
 
 
 # --- tuned lens -------------------------------------------------------------------------------------------------------
@@ -138,6 +170,8 @@ class TunedLens(nn.Module):
 
     def forward(self, residual: Float[Tensor, "... d_model"], layer: int) -> Float[Tensor, "... d_model"]:
         """h + A h + b. The stream's vectors are rows, so A h is `residual @ A.T`."""
+        if not -len(self.A) <= layer < len(self.A):
+            raise ValueError(f"there is no translator for layer {layer}: this lens has layers 0 to {len(self.A) - 1}")
         return residual + residual @ self.A[layer].mT + self.b[layer]
 
     def save(self, path: str | Path) -> None:
@@ -159,7 +193,13 @@ class TunedLens(nn.Module):
 def tuned_lens(
     model: HookedModel, lens: TunedLens, tokens: Input, attention_mask: Tensor | None = None
 ) -> Float[Tensor, "depth batch pos d_vocab"]:
-    """W_U · LN_f(h + A h + b) at every depth; the last depth needs no translation and is the model's own."""
+    """W_U · LN_f(h + A h + b) at every depth; the last depth needs no translation and is the model's own.
+
+    NaN at padding. ValueError for the lens of a model of another shape.
+    """
+    if lens.b.shape != (model.cfg.n_layers, model.cfg.d_model):
+        fits = f"{lens.b.shape[0]} layers of width {lens.b.shape[1]}"
+        raise ValueError(f"this lens is for {fits}; the model has {model.cfg.n_layers} of width {model.cfg.d_model}")
     with torch.no_grad():
         *inputs, final = residual_stream(model, tokens, attention_mask)
         translated = [lens(residual, layer) for layer, residual in enumerate(inputs)]
@@ -168,7 +208,7 @@ def tuned_lens(
 
 def train_tuned_lens(
     model: HookedModel,
-    tokens: Int[Tensor, "batch pos"],
+    tokens: Input,
     *,
     steps: int = 500,
     batch_size: int = 256,
@@ -178,7 +218,7 @@ def train_tuned_lens(
     attention_mask: Bool[Tensor, "batch pos"] | None = None,
     progress: Callable[[int, Float[Tensor, " layer"]], None] | None = None,
 ) -> TunedLens:
-    """Fit the translators of all layers by minimising KL(final ‖ lens) over random positions of `tokens`.
+    """Fit the translators of all layers by minimising KL(final ‖ lens) over random positions of `tokens`, no padding.
 
     The loss is that of Belrose et al. 2023, section 3. The model stays as it is. bias_only: train b alone, A = 0 (their
     "debiased" logit lens, in the same section): the control that says whether a layer's guesses are only shifted.
@@ -186,7 +226,8 @@ def train_tuned_lens(
     tuned-lens). The optimizer is Adam, an option there; SGD with momentum and weight decay is the default there.
     progress(step, loss of each layer in nats) is called after every step.
     """
-    residual = _real_positions(model, tokens, attention_mask)  # [depth position d_model]
+    tokens, mask = model._tokens_and_mask(tokens, attention_mask)
+    residual = _real_positions(model, tokens, mask)  # [depth position d_model]
     lens = TunedLens(model.cfg.n_layers, model.cfg.d_model).to(residual.device)
     lens.A.requires_grad_(not bias_only)
     trained = [p for p in lens.parameters() if p.requires_grad]
@@ -223,6 +264,8 @@ def _real_positions(
     model: HookedModel, tokens: Tensor, mask: Tensor | None, chunk: int = 64
 ) -> Float[Tensor, "depth position d_model"]:
     """The residual stream at all positions that are not padding, in float32."""
+    if not len(tokens) or (mask is not None and not bool(mask.any())):
+        raise ValueError("there is nothing to train on: no token is real")
     found = []
     for start in range(0, len(tokens), chunk):
         real = None if mask is None else mask[start : start + chunk].bool()
@@ -302,33 +345,40 @@ def logit_direction(
 
 
 def decompose(
-    model: HookedModel, tokens: Input, position: int = -1, heads: bool = False
+    model: HookedModel,
+    tokens: Input,
+    position: int = -1,
+    heads: bool = False,
+    attention_mask: Tensor | None = None,
 ) -> tuple[list[str], Float[Tensor, "component batch d_model"]]:
     """The parts whose sum is the residual stream after the last block, at one position, with their names.
 
     "embed", "pos_embed" (where it is added), and for each layer "attn 3" and "mlp 3"; with `heads`, an attention
     layer's parts are "head 3.0", "head 3.1", … and "b_O 3".
     """
+    tokens, mask = model._tokens_and_mask(tokens, attention_mask)
+    where = text_positions(tokens, mask, position)
     layers = range(model.cfg.n_layers)
     learned = model.cfg.positions == "learned"  # rotary and shifted positions never enter the stream
     wanted = ["z" if heads else "attn_out", *(["mlp_out"] if model.cfg.d_mlp else [])]
     sites = [(site, layer) for layer in layers for site in wanted]
-    _, cache = model.run_with_cache(tokens, [("resid_pre", 0), *(["pos_embed"] if learned else []), *sites])
+    names: list[Any] = [("resid_pre", 0), *(["pos_embed"] if learned else []), *sites]
+    _, cache = model.run_with_cache(tokens, names, attention_mask=mask)
     # What enters block 0 less the positions, because Gemma 2 scales its embeddings after the module that gives them.
-    embed = cache["resid_pre", 0][:, position]
+    embed = at_positions(cache["resid_pre", 0], where)
     parts = {"embed": embed}
     if learned:
-        where = cache["pos_embed"][:, position].expand_as(embed)
-        parts = {"embed": embed - where, "pos_embed": where}
+        added = at_positions(cache["pos_embed"].expand_as(cache["resid_pre", 0]), where)
+        parts = {"embed": embed - added, "pos_embed": added}
     for layer in layers:
         if heads:
-            outputs, bias = _head_outputs(model, cache, layer, position)
+            outputs, bias = _head_outputs(model, cache, layer, where)
             parts |= {f"head {layer}.{head}": output for head, output in enumerate(outputs)}
             parts[f"b_O {layer}"] = bias
         else:
-            parts[f"attn {layer}"] = cache["attn_out", layer][:, position]
+            parts[f"attn {layer}"] = at_positions(cache["attn_out", layer], where)
         if model.cfg.d_mlp:
-            parts[f"mlp {layer}"] = cache["mlp_out", layer][:, position]
+            parts[f"mlp {layer}"] = at_positions(cache["mlp_out", layer], where)
     return list(parts), torch.stack([part.expand_as(embed) for part in parts.values()])
 
 
@@ -340,6 +390,7 @@ def direct_logit_attribution(
     *,
     position: int = -1,
     heads: bool = False,
+    attention_mask: Tensor | None = None,
 ) -> Contributions:
     """logit[right] − logit[wrong] at one position, as a sum over everything that wrote to the residual stream.
 
@@ -347,7 +398,7 @@ def direct_logit_attribution(
     the scale of this run. Without `wrong` it is logit[right] − the mean logit.
     """
     with torch.no_grad():
-        names, parts = decompose(model, tokens, position, heads)
+        names, parts = decompose(model, tokens, position, heads, attention_mask)
         direction, bias = logit_direction(model, right, wrong)
         norm = frozen_norm(model, parts.sum(0))
         values = (norm.linear(parts) * direction).sum(-1)  # [component batch]
@@ -365,14 +416,17 @@ def lens_attribution(
     position: int = -1,
     tuned: TunedLens | None = None,
     heads: bool = False,
+    attention_mask: Tensor | None = None,
 ) -> Contributions:
     """The logit of `token` above the mean logit, as a lens reads it at this depth, as a sum over its writers.
 
     As `direct_logit_attribution`, with the parts that have written before this depth, and the final norm held at the
     scale of their sum. A tuned lens is linear but for its bias ("lens bias"), so it translates every part by itself.
+    depth: 0 … n_layers, or negative from the end, as in a lens. ValueError for another.
     """
+    depth = _depth(model, depth)
     with torch.no_grad():
-        names, found = decompose(model, tokens, position, heads)
+        names, found = decompose(model, tokens, position, heads, attention_mask)
         kept = [i for i, name in enumerate(names) if _layer_of(name) < depth]
         names, parts = [names[i] for i in kept], found[kept]
         if tuned is not None and depth < model.cfg.n_layers:
@@ -386,13 +440,27 @@ def lens_attribution(
         return Contributions([*names, "norm bias", "b_U"], values)
 
 
+def _depth(model: HookedModel, depth: int) -> int:
+    last, number = model.cfg.n_layers, operator.index(depth)
+    if not -last - 1 <= number <= last:
+        raise ValueError(f"there is no depth {number}: a lens on this model reads depths 0 to {last}")
+    return number % (last + 1)
+
+
 def _layer_of(name: str) -> int:
     """ "attn 3", "head 3.1", "b_O 3", "mlp 3" → 3; embeddings come before every layer."""
     return int(name.split()[1].split(".")[0]) if " " in name else -1
 
 
 def neuron_attribution(
-    model: HookedModel, tokens: Input, layer: int, right: Token, wrong: Token | None = None, *, position: int = -1
+    model: HookedModel,
+    tokens: Input,
+    layer: int,
+    right: Token,
+    wrong: Token | None = None,
+    *,
+    position: int = -1,
+    attention_mask: Tensor | None = None,
 ) -> Contributions:
     """What each neuron of one layer's MLP adds to logit[right] − logit[wrong] at one position: activation · W_out.
 
@@ -401,14 +469,17 @@ def neuron_attribution(
     """
     if not model.cfg.d_mlp:
         raise ValueError("this model has attention only, so there are no neurons to attribute to")
+    layer = layer_number(model.cfg, layer)
+    tokens, mask = model._tokens_and_mask(tokens, attention_mask)
+    where = text_positions(tokens, mask, position)
     with torch.no_grad():
         final = ("resid_post", model.cfg.n_layers - 1)
-        _, cache = model.run_with_cache(tokens, [("post", layer), final])
-        neurons = cache["post", layer][:, position].mT  # [neuron batch]
+        _, cache = model.run_with_cache(tokens, [("post", layer), final], attention_mask=mask)
+        neurons = at_positions(cache["post", layer], where).mT  # [neuron batch]
         parts = neurons[:, :, None] * model.W_out[layer][:, None]  # [neuron batch d_model]
         parts, bias = _as_written(model, layer, "mlp", parts, model.b_out[layer])
         direction, _ = logit_direction(model, right, wrong)
-        norm = frozen_norm(model, cache[final][:, position])
+        norm = frozen_norm(model, at_positions(cache[final], where))
         values = (norm.linear(parts) * direction).sum(-1)
         bias_value = (norm.linear(bias) * direction).sum(-1)
         return Contributions(
@@ -425,30 +496,35 @@ def source_attribution(
     wrong: Token | None = None,
     *,
     position: int = -1,
+    attention_mask: Tensor | None = None,
 ) -> Float[Tensor, "source batch"]:
     """What one head adds to logit[right] − logit[wrong] at one position, by the token it takes it from.
 
     pattern[source] · v[source] W_O, through the frozen final norm. The sum over sources is what "head L.H" adds in
-    `direct_logit_attribution(..., heads=True)`.
+    `direct_logit_attribution(..., heads=True)`. Sources that are padding give 0.
     """
+    layer, head = layer_number(model.cfg, layer), head_number(model.cfg, head)
+    tokens, mask = model._tokens_and_mask(tokens, attention_mask)
+    where = text_positions(tokens, mask, position)
     with torch.no_grad():
         final = ("resid_post", model.cfg.n_layers - 1)
-        _, cache = model.run_with_cache(tokens, [("pattern", layer), ("v", layer), ("z", layer), final])
+        names: list[Any] = [("pattern", layer), ("v", layer), ("z", layer), final]
+        _, cache = model.run_with_cache(tokens, names, attention_mask=mask)
         shared = model.cfg.n_heads // cache["v", layer].shape[2]  # query heads per key-value head
         v = cache["v", layer][:, :, head // shared]  # [batch source d_head]
-        attention = cache["pattern", layer][:, head, position]  # [batch source]
+        attention = at_positions(cache["pattern", layer][:, head], where)  # [batch source]
         parts = (attention[..., None] * v @ model.W_O[layer, head]).transpose(0, 1)  # [source batch d_model]
-        outputs = torch.einsum("bhd,hdm->hbm", cache["z", layer][:, position], model.W_O[layer])
+        outputs = torch.einsum("bhd,hdm->hbm", at_positions(cache["z", layer], where), model.W_O[layer])
         parts, _ = _as_written(model, layer, "attn", parts, model.b_O[layer], outputs.sum(0) + model.b_O[layer])
         direction, _ = logit_direction(model, right, wrong)
-        return (frozen_norm(model, cache[final][:, position]).linear(parts) * direction).sum(-1)
+        return (frozen_norm(model, at_positions(cache[final], where)).linear(parts) * direction).sum(-1)
 
 
 def _head_outputs(
-    model: HookedModel, cache: ActivationCache, layer: int, position: int
+    model: HookedModel, cache: ActivationCache, layer: int, where: Int[Tensor, " batch"]
 ) -> tuple[Float[Tensor, "head batch d_model"], Float[Tensor, "..."]]:
     """What each head of a layer adds to the residual stream, z W_O, and what the bias b_O adds."""
-    outputs = torch.einsum("bhd,hdm->hbm", cache["z", layer][:, position], model.W_O[layer])
+    outputs = torch.einsum("bhd,hdm->hbm", at_positions(cache["z", layer], where), model.W_O[layer])
     return _as_written(model, layer, "attn", outputs, model.b_O[layer])
 
 
@@ -485,14 +561,19 @@ def residual_patching(
     corrupt: Input,
     metric: Metric,
     site: Literal["resid_pre", "attn_out", "mlp_out"] = "resid_pre",
+    *,
+    clean_mask: Tensor | None = None,
+    corrupt_mask: Tensor | None = None,
 ) -> Float[Tensor, "layer pos"]:
     """How much of the clean answer returns if one place of the corrupt run is replaced by that of the clean run.
 
     (m_patched − m_corrupt) / (m_clean − m_corrupt): 0 is no effect and 1 the whole. The place is one position of the
     input of one block, or of what its attention or MLP adds (`site`). `clean` and `corrupt` are one sequence each, of
-    the same length. `metric` sees the logits at the last position. Source: the causal tracing of Meng et al. 2022
-    (arXiv 2202.05262, section 2.1). They corrupt the subject by noise; here it is another subject.
+    the same length; padding, which their masks show, is cut off first. `metric` sees the logits at the last position.
+    Source: the causal tracing of Meng et al. 2022 (arXiv 2202.05262, section 2.1). They corrupt the subject by noise;
+    here it is another subject.
     """
+    clean, corrupt = _without_padding(model, clean, clean_mask), _without_padding(model, corrupt, corrupt_mask)
 
     def places(length: int) -> list[Place]:
         return [(layer, (pos,)) for layer in range(model.cfg.n_layers) for pos in range(length)]
@@ -501,31 +582,48 @@ def residual_patching(
 
 
 def head_patching(
-    model: HookedModel, clean: Input, corrupt: Input, metric: Metric, position: int = -1
+    model: HookedModel,
+    clean: Input,
+    corrupt: Input,
+    metric: Metric,
+    position: int = -1,
+    *,
+    clean_mask: Tensor | None = None,
+    corrupt_mask: Tensor | None = None,
 ) -> Float[Tensor, "layer head"]:
     """The same for what each head has read (z) at one position: which head brings the answer there."""
+    clean, corrupt = _without_padding(model, clean, clean_mask), _without_padding(model, corrupt, corrupt_mask)
+    at = int(text_positions(clean, None, position)[0])
 
     def places(length: int) -> list[Place]:
-        return [(layer, (position, head)) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+        return [(layer, (at, head)) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
 
     return _sweep(model, clean, corrupt, metric, "z", places).view(model.cfg.n_layers, -1)
 
 
+def _without_padding(model: HookedModel, text: Input, attention_mask: Tensor | None) -> Int[Tensor, "1 pos"]:
+    """The real tokens of one sequence. ValueError for several."""
+    tokens, mask = model._tokens_and_mask(text, attention_mask)
+    if len(tokens) != 1:
+        raise ValueError(f"patching takes two single sequences of the same length, not a batch of {len(tokens)}")
+    return tokens if mask is None else tokens[mask][None]
+
+
 def _sweep(
     model: HookedModel,
-    clean: Input,
-    corrupt: Input,
+    clean: Int[Tensor, "1 pos"],
+    corrupt: Int[Tensor, "1 pos"],
     metric: Metric,
     site: str,
     places: Callable[[int], list[Place]],
 ) -> Float[Tensor, " place"]:
     """Each place in a run of its own, all of them batched; the results on the scale from corrupt (0) to clean (1)."""
+    if clean.shape != corrupt.shape:
+        shapes = " and ".join(str(tuple(tokens.shape)) for tokens in (clean, corrupt))
+        raise ValueError(f"patching takes two single sequences of the same length, not tokens of shapes {shapes}")
     with torch.no_grad():
         clean_logits, cache = model.run_with_cache(clean, [(site, layer) for layer in range(model.cfg.n_layers)])
         corrupt_logits = model(corrupt)
-        if clean_logits.shape != corrupt_logits.shape or len(clean_logits) != 1:
-            shapes = " and ".join(str(tuple(logits.shape[:2])) for logits in (clean_logits, corrupt_logits))
-            raise ValueError(f"patching takes two single sequences of the same length, not tokens of shapes {shapes}")
         edits = [((site, layer), _put(cache[site, layer], where)) for layer, where in places(clean_logits.shape[1])]
         m_clean, m_corrupt = metric(clean_logits[:, -1]), metric(corrupt_logits[:, -1])
         if bool((m_clean - m_corrupt).abs() < 1e-6):

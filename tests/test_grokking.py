@@ -436,6 +436,79 @@ def test_a_renumbered_network_still_adds_at_other_frequencies():
     assert found.accuracy == grokking.analyse(model).accuracy
 
 
+def with_more_in_the_embedding(model: Transformer, columns: torch.Tensor) -> Transformer:
+    """The same network with more written into each number's embedding, in dimensions that nothing reads there."""
+    n = (model.cfg.d_model - 3) // 2
+    with torch.no_grad():
+        model.W_E[: len(columns), n : n + columns.shape[1]] = columns.float()
+    return model
+
+
+def waves(p: int, energy: dict[int, float]) -> torch.Tensor:
+    """A cosine and a sine for each frequency, with as much energy as so many frequencies of `planted`."""
+    angles = [2 * math.pi * k * torch.arange(p) / p for k in energy]
+    pairs = [(share**0.5 * a.cos(), share**0.5 * a.sin()) for a, share in zip(angles, energy.values(), strict=True)]
+    return torch.stack([wave for pair in pairs for wave in pair], dim=1)
+
+
+def test_a_network_that_uses_less_than_half_of_its_embedding_is_not_called_grokked_without_a_word():
+    whole = grokking.analyse(planted(23, [3, 4, 11]))
+    more = 3 / 0.44 - 3  # key frequencies hold 44 % if this many more are put beside the three
+    found = grokking.analyse(with_more_in_the_embedding(planted(23, [3, 4, 11]), waves(23, {7: more / 2, 9: more / 2})))
+    assert torch.allclose(found.inputs.logits, whole.inputs.logits)
+    assert found.frequencies == (3, 4, 11)
+    assert found.key_share == pytest.approx(0.44, abs=1e-3)
+    assert found.embedding_share == pytest.approx(0.44, abs=1e-3)
+    assert found.without_neurons == (7, 9)
+    assert found.grokked
+    assert "has grokked a + b mod 23" in found.verdict
+    assert "only 44% lies at key frequencies" in found.verdict
+    assert "without neurons of their own: 7 (28%), 9 (28%)" in found.verdict
+    assert whole.without_neurons == ()
+    assert "embedding" not in whole.verdict
+    assert "100% lies at key" in whole.embedding_note
+
+
+def test_energy_that_is_spread_over_all_frequencies_is_told_and_none_of_them_is_strong():
+    noise = randn(23, 6, seed=3) * (3 * 56 / 44 / 6) ** 0.5
+    found = grokking.analyse(with_more_in_the_embedding(planted(23, [3, 4, 11]), noise))
+    assert found.embedding_share < 0.7
+    assert found.key_share < found.embedding_share, "noise has some energy at second harmonics"
+    assert found.without_neurons == ()
+    assert f"only {found.embedding_share:.0%} lies at key frequencies" in found.verdict
+
+
+def test_a_second_harmonic_needs_no_neurons_and_counts_as_the_networks_own():
+    found = grokking.analyse(with_more_in_the_embedding(planted(23, [3, 4, 11]), waves(23, {6: 2.0})))
+    assert found.key_share == pytest.approx(3 / 5, abs=1e-3)
+    assert found.embedding_share == pytest.approx(1)
+    assert found.without_neurons == ()
+    assert "embedding" not in found.verdict
+
+
+def test_the_bundled_networks_use_their_embedding_and_the_control_has_nothing_strong_in_it():
+    for name in ("grokking-113", "grokking-97-subtract"):
+        found = grokking.analyse(load(name))
+        assert found.embedding_share > 0.95
+        assert found.without_neurons == ()
+        assert "embedding" not in found.verdict
+    control = grokking.analyse(load("grokking-113-memorising"))
+    assert (control.embedding_share, control.key_share, control.without_neurons) == (0, 0, ())
+    assert control.verdict == "This network has not grokked: no frequency has neurons of its own."
+    assert control.embedding_note == "No frequency is strong in its embedding."
+
+
+def test_frequencies_that_grow_in_the_embedding_before_neurons_have_gathered_are_named():
+    early, later = (grokking.analyse(load("grokking-113", checkpoint=step)) for step in (2600, 6400))
+    assert early.frequencies == ()
+    assert early.without_neurons == (36,)
+    assert "strong in its embedding without neurons of their own: 36 (6%)" in early.verdict
+    assert later.frequencies == (24, 36)
+    assert later.without_neurons == (19, 44)
+    end = grokking.analyse(load("grokking-113")).frequencies
+    assert {*later.without_neurons, *early.without_neurons} <= set(end)
+
+
 def test_an_untrained_network_has_not_grokked():
     found = grokking.analyse(untrained(23))
     assert not found.grokked

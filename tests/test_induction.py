@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -39,8 +40,157 @@ def test_each_score_is_one_for_its_own_head_and_zero_for_the_others():
     sample = repeats.sample(3, seed=1, period=7, offset=2)  # <bos>, 2 words, 7, the same 7
     pattern = perfect_patterns(sample)
     assert induction.previous_token_score(pattern).tolist() == [1, 0, 0]
-    assert induction.prefix_matching_score(pattern, sample.previous).tolist() == [0, 1, 0]
-    assert induction.duplicate_token_score(pattern, sample.previous).tolist() == [0, 0, 1]
+    assert induction.prefix_matching_score(pattern, sample.tokens).tolist() == [0, 1, 0]
+    assert induction.duplicate_token_score(pattern, sample.tokens).tolist() == [0, 0, 1]
+
+
+def random_patterns(batch: int, n: int, seed: int) -> torch.Tensor:
+    """Three heads that attend to whatever is earlier or here."""
+    scores = torch.randn(batch, 3, n, n, generator=torch.Generator().manual_seed(seed))
+    return scores.masked_fill(~torch.ones(n, n, dtype=torch.bool).tril(), -torch.inf).softmax(-1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_earlier_copies_count_and_the_sums_are_those_written_out(seed):
+    ids, pattern = tokens(3, 11, seed) % 4, random_patterns(3, 11, seed)
+    duplicate, prefix = [], []
+    for b in range(3):
+        for q in range(11):
+            earlier = [k for k in range(q) if ids[b, k] == ids[b, q]]
+            if earlier:
+                duplicate.append(sum(pattern[b, :, q, k] for k in earlier))
+                prefix.append(sum(pattern[b, :, q, k + 1] for k in earlier))
+    assert torch.allclose(induction.duplicate_token_score(pattern, ids), torch.stack(duplicate).mean(0), atol=1e-6)
+    assert torch.allclose(induction.prefix_matching_score(pattern, ids), torch.stack(prefix).mean(0), atol=1e-6)
+
+
+def test_a_head_that_shares_its_attention_among_three_copies_is_a_whole_induction_head():
+    ids = torch.tensor([[0, *[5, 6, 7] * 4]])
+    n = ids.shape[1]
+    pattern = torch.zeros(1, 1, n, n)
+    for q in range(n):
+        after = [k + 1 for k in range(q) if ids[0, k] == ids[0, q]] or [q]
+        pattern[0, 0, q, after] = 1 / len(after)
+    assert induction.prefix_matching_score(pattern, ids).item() == pytest.approx(1)
+    assert induction.duplicate_token_score(pattern, ids).item() == 0
+
+
+def test_with_one_repeat_the_latest_copy_is_all_copies():
+    sample = repeats.sample(3, seed=2, period=6, offset=3)
+    pattern = random_patterns(*sample.tokens.shape, seed=0)
+    batch, query = (sample.previous >= 0).nonzero(as_tuple=True)
+    for score, beyond in ((induction.prefix_matching_score, 1), (induction.duplicate_token_score, 0)):
+        latest = pattern[batch, :, query, sample.previous[batch, query] + beyond].mean(0)
+        assert torch.allclose(score(pattern, sample.tokens), latest, atol=1e-6)
+
+
+def test_scores_of_what_are_no_tokens_of_this_pattern_are_refused_and_without_repeats_there_is_none():
+    sample = repeats.sample(2, seed=1, period=7)
+    pattern = random_patterns(*sample.tokens.shape, seed=0)
+    for score in (induction.prefix_matching_score, induction.duplicate_token_score):
+        with pytest.raises(ValueError, match="give the tokens themselves, not where they stood before"):
+            score(pattern, sample.previous)
+        with pytest.raises(ValueError, match=r"tokens must be \[batch pos\] = \(2, "):
+            score(pattern, sample.tokens[:, :-1])
+        assert score(pattern[:, :, :8, :8], sample.tokens[:, :8] + torch.arange(8) * 1000).isnan().all()
+
+
+# --- texts of unequal length ------------------------------------------------------------------------------------------
+
+SIDES, LENGTHS = ["left", "right"], (6, 9, 4)  # of three texts, padded to 10
+
+
+def padded_batch(side: str, seed: int = 0) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+    """Three texts of few words, and the same as a batch whose padding is filled with those words, and its mask."""
+    texts = [tokens(1, length, seed + i) % 4 for i, length in enumerate(LENGTHS)]
+    batch, mask = tokens(3, 10, seed + 9) % 4, torch.zeros(3, 10, dtype=torch.bool)
+    for row, text in enumerate(texts):
+        where = slice(0, text.shape[1]) if side == "right" else slice(10 - text.shape[1], 10)
+        batch[row, where], mask[row, where] = text[0], True
+    return texts, batch, mask
+
+
+def pooled(values: list[torch.Tensor], counts: list[int]) -> torch.Tensor:
+    """The mean over all that counts in several texts, from the means of each."""
+    return sum(value.nan_to_num() * n for value, n in zip(values, counts, strict=True)) / sum(counts)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_scores_of_padded_texts_are_those_of_the_texts_alone(side):
+    model = small_model(scale=0.9)
+    texts, batch, mask = padded_batch(side)
+    repeated = [sum(int(t) in text[0, :i].tolist() for i, t in enumerate(text[0])) for text in texts]
+
+    def patterns(ids, mask=None):
+        return model.run_with_cache(ids, ("pattern", 1), attention_mask=mask)[1]["pattern", 1]
+
+    alone = [patterns(text) for text in texts]
+    together = patterns(batch, mask)
+    got = induction.previous_token_score(together, mask)
+    each = [induction.previous_token_score(pattern) for pattern in alone]
+    assert torch.allclose(got, pooled(each, [n - 1 for n in LENGTHS]), atol=1e-5)
+    for score in (induction.prefix_matching_score, induction.duplicate_token_score):
+        each = [score(pattern, text) for pattern, text in zip(alone, texts, strict=True)]
+        assert torch.allclose(score(together, batch, mask), pooled(each, repeated), atol=1e-5)
+    for layer in (0, 2):
+        each = [induction.copying_score_attention(model, text, layer) for text in texts]
+        got = induction.copying_score_attention(model, batch, layer, mask)
+        assert torch.allclose(got, pooled(each, [n - 1 for n in LENGTHS]), atol=1e-5)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("kind", ["zero", "mean", "pattern_preserving"])
+def test_ablation_does_to_padded_texts_what_it_does_to_them_alone(kind, side):
+    model, heads = small_model(scale=0.9), [(0, 1), (1, 0), (2, 2)]
+    texts, batch, mask = padded_batch(side)
+    reference = tokens(5, 10, seed=3)
+    together = induction.ablate_heads(model, batch, heads, kind, reference, attention_mask=mask)
+    for row, text in enumerate(texts):
+        alone = induction.ablate_heads(model, text, heads, kind, reference)
+        assert torch.allclose(together[row, mask[row]], alone[0], atol=1e-4)
+        assert not torch.allclose(alone, model(text), atol=1e-2)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_mean_over_padded_texts_is_over_their_real_tokens(side):
+    model, ids = small_model(scale=0.9), tokens(1, 4, seed=5)
+    texts, batch, mask = padded_batch(side)
+    _, caches = zip(*(model.run_with_cache(text, ("z", 1)) for text in texts), strict=True)
+    z = [cache["z", 1][0] for cache in caches]
+    means = torch.stack([torch.stack([x[i, 1] for x in z if len(x) > i]).mean(0) for i in range(9)])  # [pos d_head]
+
+    def put(value, hook, row=slice(None), where=slice(None), n=4):
+        value = value.clone()
+        value[row, where, 1] = means[:n]
+        return value
+
+    want = model.run_with_hooks(ids, [(("z", 1), put)])
+    got = induction.ablate_heads(model, ids, [(1, 1)], "mean", batch, reference_mask=mask)
+    assert torch.allclose(got, want, atol=1e-5)
+    own = induction.ablate_heads(model, batch, [(1, 1)], "mean", attention_mask=mask)
+    for row, n in enumerate(LENGTHS):
+        alone = model.run_with_hooks(texts[row], [(("z", 1), lambda v, h, n=n: put(v, h, n=n))])
+        assert torch.allclose(own[row, mask[row]], alone[0], atol=1e-4)
+    with pytest.raises(ValueError, match="the reference has 9 positions at most, and a text has 10"):
+        induction.ablate_heads(model, tokens(1, 10), [(1, 1)], "mean", batch, reference_mask=mask)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_losses_of_padded_texts_are_those_of_the_texts_alone_and_nothing_elsewhere(side):
+    model = small_model(scale=0.9)
+    texts, batch, mask = padded_batch(side)
+    together = induction.per_token_loss(model(batch, mask), batch, mask)
+    alone = [induction.per_token_loss(model(text), text)[0] for text in texts]
+    for row in range(3):
+        real = ~together[row].isnan()
+        assert int(real.sum()) == LENGTHS[row] - 1
+        assert torch.allclose(together[row, real], alone[row], atol=1e-5)
+    want = torch.stack([loss[2] for loss in alone]).mean() - torch.stack([loss[0] for loss in alone]).mean()
+    assert induction.in_context_learning_score(together, 0, 2) == pytest.approx(want.item(), abs=1e-5)
+    with pytest.raises(ValueError, match="no position 3 in the shortest text, which has 3 losses"):
+        induction.in_context_learning_score(together, 0, 3)
+    with pytest.raises(ValueError, match="NaN in the middle"):
+        induction.in_context_learning_score(torch.tensor([[1.0, math.nan, 2.0, 1.0]]), 0, 1)
 
 
 def test_uniform_attention_scores_by_chance():
@@ -55,7 +205,7 @@ def test_head_scores_agree_with_the_single_scores():
     model = small_model()
     scores = induction.head_scores(model, sample)
     _, cache = model.run_with_cache(sample.tokens, ("pattern", 1))
-    expected = induction.prefix_matching_score(cache["pattern", 1], sample.previous)
+    expected = induction.prefix_matching_score(cache["pattern", 1], sample.tokens)
     assert torch.allclose(scores["prefix_matching"][1], expected)
     assert scores["copying"].shape == (3, 3)
 
@@ -127,6 +277,32 @@ def test_unknown_heads_and_kinds_are_refused():
         induction.ablate_heads(small_model(), tokens(), [(3, 0)])
     with pytest.raises(ValueError, match="kind must be"):
         induction.ablate_heads(small_model(), tokens(), [(0, 0)], "none")
+
+
+def test_heads_may_be_any_whole_numbers_and_count_from_the_end():
+    model, ids = small_model(), tokens()
+    want = induction.ablate_heads(model, ids, [(2, 1)])
+    for head in ((-1, -2), (np.int64(2), np.int64(1)), (torch.tensor(2), 1)):
+        assert torch.equal(induction.ablate_heads(model, ids, [head]), want)
+    circuit = induction.ov_circuit(model, 2, 1).full()
+    assert torch.equal(induction.ov_circuit(model, -1, np.int64(-2)).full(), circuit)
+    assert torch.equal(induction.composition(model, "K", -3, np.int64(-1)), induction.composition(model, "K", 0, 2))
+    last = induction.copying_score_attention(model, ids, 2)
+    assert torch.equal(induction.copying_score_attention(model, ids, np.int64(-1)), last)
+    for wrong in (3, -4, np.int64(7)):
+        for call in (
+            lambda layer: induction.qk_circuit(model, layer, 0),
+            lambda layer: induction.composition(model, "V", 0, layer),
+            lambda layer: induction.copying_score_attention(model, ids, layer),
+        ):
+            with pytest.raises(ValueError, match=f"there is no layer {wrong}: .* 0 to 2"):
+                call(wrong)
+        with pytest.raises(ValueError, match=f"there is no head {wrong}: .* 0 to 2"):
+            induction.ov_circuit(model, 0, wrong)
+        with pytest.raises(ValueError, match=rf"there is no head 0\.{wrong}: this model's last one is 2\.2"):
+            induction.ablate_heads(model, ids, [(0, wrong)])
+    with pytest.raises(ValueError, match="later layers only"):
+        induction.composition(model, "K", -1, 2)
 
 
 @settings(max_examples=25, deadline=None)

@@ -3,13 +3,14 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mi_lib import lens
+from mi_lib import lens, load
 from mi_lib.models import HookedModel, Transformer, TransformerConfig
 from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.recipes import pico_reading
@@ -475,3 +476,204 @@ def test_what_cannot_be_patched_is_told():
         lens.residual_patching(model, tokens_of(1, 5), tokens_of(1, 6), metric)
     with pytest.raises(ValueError, match="nothing to restore"):
         lens.head_patching(model, tokens_of(1, 5), tokens_of(1, 5), metric)
+
+
+# --- texts of unequal length ------------------------------------------------------------------------------------------
+
+LENGTHS = (4, 7, 2)  # of three texts; padded to 8
+PADDED = ["gpt2", "llama", "gemma3_text", "native", "native attention-only"]
+
+
+def padded_batch(side: str, seed: int = 0) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+    """Three texts, and the same as a batch whose padding is filled with arbitrary tokens, and its mask."""
+    texts = [tokens_of(1, length, seed=seed + 1 + i) for i, length in enumerate(LENGTHS)]
+    batch, mask = tokens_of(3, 8, seed=seed + 9), torch.zeros(3, 8, dtype=torch.bool)
+    for row, text in enumerate(texts):
+        where = slice(0, text.shape[1]) if side == "right" else slice(8 - text.shape[1], 8)
+        batch[row, where], mask[row, where] = text[0], True
+    return texts, batch, mask
+
+
+AT_ONE_POSITION = {
+    "decompose": lambda model, tokens, right, wrong, **at: lens.decompose(model, tokens, **at)[1].transpose(0, 1),
+    "direct_logit_attribution": lambda model, tokens, right, wrong, **at: (
+        lens.direct_logit_attribution(model, tokens, right, wrong, **at).values.T
+    ),
+    "direct_logit_attribution of heads": lambda model, tokens, right, wrong, **at: (
+        lens.direct_logit_attribution(model, tokens, right, wrong, heads=True, **at).values.T
+    ),
+    "lens_attribution": lambda model, tokens, right, wrong, **at: (
+        lens.lens_attribution(model, tokens, 5, 2, **at).values.T
+    ),
+    "neuron_attribution": lambda model, tokens, right, wrong, **at: (
+        lens.neuron_attribution(model, tokens, 1, right, wrong, **at).values.T
+    ),
+    "source_attribution": lambda model, tokens, right, wrong, **at: (
+        lens.source_attribution(model, tokens, 1, 2, right, wrong, **at).T
+    ),
+}
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        (what, name)
+        for what in AT_ONE_POSITION
+        for name in PADDED
+        if not (what == "neuron_attribution" and "attention-only" in name)
+    ],
+)
+def test_a_padded_text_gives_at_its_own_position_what_it_gives_alone(what, name, side):
+    model, found = model_of(name), AT_ONE_POSITION[what]
+    texts, batch, mask = padded_batch(side)
+    for position in (-1, 1):
+        together = found(model, batch, RIGHT, WRONG, position=position, attention_mask=mask)
+        for row, text in enumerate(texts):
+            alone = found(model, text, RIGHT[row : row + 1], WRONG[row : row + 1], position=position)[0]
+            mine = together[row]
+            if what == "source_attribution":
+                assert torch.equal(mine[~mask[row]], torch.zeros(int((~mask[row]).sum())))
+                mine = mine[mask[row]]
+            assert torch.allclose(mine, alone, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("name", PADDED)
+def test_lenses_read_padded_texts_as_they_read_them_alone_and_nothing_at_padding(name, side):
+    model = model_of(name)
+    texts, batch, mask = padded_batch(side)
+    translator = lens.TunedLens(model.cfg.n_layers, model.cfg.d_model)
+    torch.nn.init.normal_(translator.A, std=0.1, generator=torch.Generator().manual_seed(1))
+    readers = {
+        "stream": lens.residual_stream,
+        "logit": lens.logit_lens,
+        "tuned": lambda model, *given: lens.tuned_lens(model, translator, *given),
+    }
+    for read in readers.values():
+        together = read(model, batch, mask)
+        assert together[:, ~mask].isnan().all()
+        for row, text in enumerate(texts):
+            assert torch.allclose(together[:, row, mask[row]], read(model, text)[:, 0], atol=2e-4, rtol=1e-3)
+
+
+def test_hidden_states_of_a_padded_batch_are_read_at_real_tokens_alone():
+    model = model_of("llama")
+    texts, batch, mask = padded_batch("right")
+    states = model.hf(input_ids=batch, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+    read = lens.logit_lens_of_hidden_states(model, states, mask)
+    assert read[:, ~mask].isnan().all()
+    assert torch.allclose(read[:, 0, : LENGTHS[0]], lens.logit_lens(model, texts[0])[:, 0], atol=1e-4, rtol=1e-4)
+
+
+def test_no_measure_takes_padding_for_a_guess():
+    logits = lens.logit_lens(model_of("gpt2"), *padded_batch("right")[1:])
+    for measure in (lens.agreement, lens.top_tokens, lambda lens_logits: lens.rank(lens_logits, 3)):
+        with pytest.raises(ValueError, match="NaN, as at padding"):
+            measure(logits)
+    mask = padded_batch("right")[2]
+    assert lens.kl_to_final(logits)[:, ~mask].isnan().all()
+    assert lens.entropy(logits)[:, mask].isfinite().all()
+    assert lens.agreement(logits[:, mask]).shape == (4, sum(LENGTHS))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_patching_cuts_padding_off_before_it_compares_texts(side):
+    model, metric = model_of("llama"), lens.logit_difference(3, 9)
+    clean, corrupt = tokens_of(1, 5, seed=1), tokens_of(1, 5, seed=2)
+    where = slice(0, 5) if side == "right" else slice(3, 8)
+    batch, mask = tokens_of(1, 8, seed=4), torch.zeros(1, 8, dtype=torch.bool)
+    batch[0, where], mask[0, where] = clean[0], True
+    for patch in (lens.residual_patching, lens.head_patching):
+        alone = patch(model, clean, corrupt, metric)
+        assert torch.allclose(patch(model, batch, corrupt, metric, clean_mask=mask), alone, atol=1e-5)
+        assert torch.allclose(
+            patch(model, corrupt, batch, metric, corrupt_mask=mask), patch(model, corrupt, clean, metric), atol=1e-5
+        )
+        with pytest.raises(ValueError, match=r"same length, not tokens of shapes \(1, 8\) and \(1, 5\)"):
+            patch(model, batch, corrupt, metric)
+        with pytest.raises(ValueError, match="not a batch of 2"):
+            patch(model, clean.expand(2, -1), corrupt, metric)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_tuned_lens_trains_on_the_real_tokens_of_padded_texts(side):
+    model = model_of("native")
+    texts, batch, mask = padded_batch(side)
+    stream = torch.cat([lens.residual_stream(model, text)[:, 0] for text in texts], dim=1)
+    losses: list[torch.Tensor] = []
+    lens.train_tuned_lens(
+        model,
+        batch,
+        attention_mask=mask,
+        steps=3,
+        batch_size=4000,
+        lr=0.0,
+        progress=lambda step, loss: losses.append(loss),
+    )
+    want = lens.lens_losses(model, lens.TunedLens(3, 20), stream)
+    assert torch.allclose(torch.stack(losses).mean(0), want, rtol=0.05)
+    with pytest.raises(ValueError, match="nothing to train on"):
+        lens.train_tuned_lens(model, batch, attention_mask=torch.zeros_like(mask))
+
+
+def test_texts_bring_their_own_padding():
+    model = load("pico")
+    pair = ["The home of Mira is in", "Mira lives in"]
+    together = lens.direct_logit_attribution(model, pair, 5, 9).total
+    for row, text in enumerate(pair):
+        alone = lens.direct_logit_attribution(model, text, 5, 9).total[0]
+        assert together[row].item() == pytest.approx(alone.item(), abs=1e-3)
+        logits = model(text)[0, -1]
+        assert alone.item() == pytest.approx((logits[5] - logits[9]).item(), abs=1e-3)
+
+
+def test_a_position_that_a_text_does_not_have_is_told():
+    model = model_of("native")
+    _, batch, mask = padded_batch("left")
+    for position, row in ((4, 0), (2, 2), (-3, 2), (99, 0)):
+        with pytest.raises(ValueError, match=rf"no position {position} in text {row}, which has"):
+            lens.direct_logit_attribution(model, batch, 1, 2, position=position, attention_mask=mask)
+
+
+# --- layers and depths ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma3_text", "native"])
+def test_a_layer_may_be_any_whole_number_and_count_from_the_end(name):
+    model, tokens = model_of(name), tokens_of()
+    ways = {
+        "neurons": lambda layer: lens.neuron_attribution(model, tokens, layer, RIGHT, WRONG).values,
+        "sources": lambda layer: lens.source_attribution(model, tokens, layer, 3, RIGHT, WRONG),
+        "sources of a head": lambda head: lens.source_attribution(model, tokens, 1, head, RIGHT, WRONG),
+    }
+    for way, found in ways.items():
+        count = 4 if way == "sources of a head" else 3
+        want = found(count - 1)
+        for same in (-1, np.int64(count - 1), np.int32(-1), torch.tensor(count - 1)):
+            assert torch.equal(found(same), want)
+        for wrong in (count, -count - 1, np.int64(99)):
+            with pytest.raises(ValueError, match=f"there is no (layer|head) {wrong}: .* 0 to {count - 1}"):
+                found(wrong)
+        with pytest.raises(ValueError, match=r"is one whole number, not 1\.5"):
+            found(1.5)
+
+
+def test_a_depth_counts_from_the_end_as_in_a_lens_and_beyond_it_there_is_none():
+    model, tokens = model_of("native"), tokens_of()
+    read = lens.logit_lens(model, tokens)
+    for depth in (-1, -2, -4, 0, 3, np.int64(2)):
+        got = lens.lens_attribution(model, tokens, 7, depth)
+        want = read[depth, :, -1, 7] - read[depth, :, -1].mean(-1)
+        assert torch.allclose(got.total, want, atol=1e-4)
+    for depth in (4, -5):
+        with pytest.raises(ValueError, match=f"no depth {depth}: .* depths 0 to 3"):
+            lens.lens_attribution(model, tokens, 7, depth)
+
+
+def test_a_lens_of_another_shape_is_refused():
+    model, tokens = model_of("native"), tokens_of()
+    with pytest.raises(ValueError, match="this lens is for 5 layers of width 20; the model has 3 of width 20"):
+        lens.tuned_lens(model, lens.TunedLens(5, 20), tokens)
+    with pytest.raises(ValueError, match="no translator for layer 3"):
+        lens.TunedLens(3, 20)(torch.zeros(20), 3)

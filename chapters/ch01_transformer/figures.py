@@ -10,12 +10,12 @@ from typing import Any
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2LMHeadModel
 
 from mi_lib import induction, load, plots, zoo
 from mi_lib.course import index
 from mi_lib.models.transformers_model import TransformersModel
+from mi_lib.recipes import repeats_gpt2_reading as reading
 from mi_lib.worlds import repeats
 
 NAME, PICO = index.chapter("01").model  # the chapter's models are named in chapter.toml, and nowhere else
@@ -103,13 +103,8 @@ def your_first_prediction() -> go.Figure:
 
 def seven_and_eight() -> go.Figure:
     """The loss by place in the copy, for a block length of training and for the one that was left out."""
-    series: dict[str, Tensor] = {}
-    for period in (8, 7):
-        drawn = repeats.sample(256, seed=SAMPLE_SEED, period=period, offset=(0, 6), vocab=_model().cfg.d_vocab)
-        loss = induction.per_token_loss(_model()(drawn.tokens), drawn.tokens)
-        start = drawn.offset + period  # where the loss of the second copy's first word stands
-        series[f"blocks of {period} words"] = loss.gather(1, start[:, None] + torch.arange(7)).mean(0)
-    title = "Loss in the second copy, on average over 256 blocks"
+    series = {f"blocks of {period} words": reading.loss_by_place(_model().hf, period)[:7] for period in (8, 7)}
+    title = f"Loss in the second copy, on average over {reading.MANY} blocks"
     return plots.grouped_bars(range(1, 8), series, title, "word of the copy", "loss (nats)")
 
 
@@ -131,23 +126,12 @@ def three_temperatures() -> go.Figure:
     return plots.grouped_bars(words, series, title, "next word", "probability")
 
 
-@torch.no_grad()
 def operations() -> go.Figure:
     """Operations for each further word, with the cache and without, as torch counts them."""
-    hf, n = _model().hf, _model().cfg.n_ctx
-    tokens = repeats.sample(1, seed=SAMPLE_SEED, period=10, offset=0, copies=9, vocab=hf.config.vocab_size).tokens[
-        :, :n
-    ]
-    past, with_cache, without = None, [], []
-    for i in range(n):
-        with FlopCounterMode(display=False) as counter:
-            past = hf(tokens[:, i : i + 1], past_key_values=past, use_cache=True).past_key_values
-        with_cache.append(counter.get_total_flops() / 1e6)
-        with FlopCounterMode(display=False) as counter:
-            hf(tokens[:, : i + 1], use_cache=False)
-        without.append(counter.get_total_flops() / 1e6)
-    series = {"reading everything again": without, "with keys and values kept": with_cache}
-    return plots.lines(range(1, n + 1), series, "What one more word costs", "length of the text", "million operations")
+    again, kept = reading.operations(_model().hf)
+    series = {"reading everything again": again, "with keys and values kept": kept}
+    x = range(1, len(again) + 1)
+    return plots.lines(x, series, "What one more word costs", "length of the text", "million operations")
 
 
 def pico_speaks() -> go.Figure:

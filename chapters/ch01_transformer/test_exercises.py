@@ -95,6 +95,62 @@ def compare(got: Any, want: Any, what: str, mistakes: Callable[[], dict[str, Any
         expect_close(got, want, what, mistakes=mistakes(), **options)
 
 
+def no_nan(got: Any, sentence: str) -> None:
+    """NaN where numbers were asked for, with the sentence that says where it comes from here."""
+    holds = isinstance(got, Tensor) and got.is_floating_point() and bool(got.isnan().any())
+    expect(not holds, sentence)
+
+
+# What happens in the learner's process, where alone there are gradients: results come back as plain numbers.
+GRADIENTS = """lambda torch, function, weights, args: (
+    lambda leaves: torch.autograd.grad((function(*args) * weights).sum(), leaves, allow_unused=True)
+)([t.requires_grad_() for a in args for t in (a.values() if isinstance(a, dict) else [a])
+   if isinstance(t, torch.Tensor) and t.is_floating_point()])"""
+
+NO_GRADIENT = (
+    "The numbers are right, but no gradient comes through{}. The network will learn in exercise 01.10: compute with "
+    "torch from beginning to end, without .item(), .detach(), .data, float(), numpy and torch.no_grad."
+)
+
+
+def leaves_of(args: tuple) -> dict[str, Tensor]:
+    """The tensors of numbers among the arguments, and what to call them."""
+    found: dict[str, Tensor] = {}
+    for i, a in enumerate(args):
+        named = a.items() if isinstance(a, dict) else [(f"argument {i + 1}", a)]
+        found |= {name: t for name, t in named if isinstance(t, Tensor) and t.is_floating_point()}
+    return found
+
+
+def check_gradients(answer: Any, function: Any, args: tuple, oracle: Callable[..., Tensor], what: str) -> None:
+    """The learner's function gives what the oracle gives, and so do the gradients of everything that goes in."""
+    copies = tuple(
+        {name: t.clone().requires_grad_() for name, t in a.items()}
+        if isinstance(a, dict)
+        else a.clone().requires_grad_()
+        if isinstance(a, Tensor) and a.is_floating_point()
+        else a
+        for a in args
+    )
+    out = oracle(*copies)
+    names = leaves_of(copies)
+    weights = randn(*out.shape, seed=900)
+    want = torch.autograd.grad((out * weights).sum(), list(names.values()), allow_unused=True)
+    expect_close(function(*args), out.detach(), what, atol=1e-3, rtol=1e-3)
+    gradients = answer.torch.attr("builtins").attr("eval")(GRADIENTS)
+    try:
+        got = gradients(answer.torch, function, weights, list(args))
+    except AnswerError as error:
+        expect("does not require grad" not in str(error) and "numpy" not in str(error), NO_GRADIENT.format(""))
+        raise
+    for name, mine, right in zip(names, got, want, strict=True):
+        if right is None or not bool(right.abs().max() > 1e-3):  # a bias of the keys has none but rounding
+            continue
+        lost = NO_GRADIENT.format(f" to {name}, or not on every way")
+        expect(mine is not None and mine.shape == right.shape, lost)
+        expect(bool((mine - right).abs().max() <= 1e-2 * right.abs().max()), lost)
+
+
 def check_no_future(run: Callable[[Tensor], Any], x: Tensor, other: Tensor, shape: tuple[int, ...], what: str) -> None:
     """A change at position t moves nothing before t."""
     before = values(run(x), shape, what)
@@ -167,7 +223,7 @@ def embedding_from(answer: Any, tokens: Tensor, W_E: Tensor, W_pos: Tensor) -> A
 @grades("01.1", weight=2)
 def test_words_and_places_are_added(answer):
     """Random tables of several shapes, compared with torch's own look-up."""
-    cases = ((3, 5, 4, 7, 16, 0), (4, 4, 4, 4, 4, 1), (2, 9, 3, 30, 9, 2), (1, 3, 8, 5, 6, 3))
+    cases = ((3, 5, 7, 11, 17, 0), (4, 4, 4, 4, 4, 1), (2, 7, 3, 29, 7, 2), (1, 3, 11, 5, 7, 3))
     for batch, pos, d_model, d_vocab, n_ctx, seed in cases:
         dtype = torch.float64 if seed == 3 else torch.float32
         W_E, W_pos = randn(d_vocab, d_model, seed=seed).to(dtype), randn(n_ctx, d_model, seed=50 + seed).to(dtype)
@@ -196,6 +252,20 @@ def test_a_single_word_stands_at_place_0(answer):
             axes="batch pos d_model",
             mistakes=embed_mistakes(tokens, W_E, W_pos),
         )
+
+
+@grades("01.1")
+def test_the_tables_can_learn(answer):
+    """Gradients come through to both tables, for rows that are used twice as well."""
+    tokens = torch.tensor([[3, 0, 3, 1, 6], [2, 3, 3, 0, 0], [5, 1, 0, 6, 2]])
+    args = (tokens, randn(7, 11, seed=11), randn(13, 11, seed=12))
+    check_gradients(
+        answer,
+        answer.embed,
+        args,
+        lambda t, W_E, W_pos: F.embedding(t, W_E) + F.embedding(torch.arange(5).expand(3, 5), W_pos),
+        "the embedding",
+    )
 
 
 # --- 01.2 -------------------------------------------------------------------------------------------------------------
@@ -280,7 +350,7 @@ def check_norm(answer, x: Tensor, seed: int, eps: float | None = None) -> None:
 @grades("01.2", weight=2)
 def test_the_norm_of_random_vectors(answer):
     """Random vectors of several shapes, compared with torch's own LayerNorm."""
-    for seed, shape in enumerate(((2, 3, 8), (4, 4, 4), (3, 5, 3), (1, 1, 6), (2, 2, 40))):
+    for seed, shape in enumerate(((2, 3, 7), (4, 4, 4), (3, 5, 2), (1, 1, 5), (2, 3, 41))):
         x = 2 * randn(*shape, seed=seed) + randn(*shape[:2], 1, seed=20 + seed)
         check_norm(answer, x.double() if seed == 4 else x, seed)
 
@@ -297,8 +367,8 @@ def test_eps_keeps_tiny_vectors_tiny(answer):
 @grades("01.2")
 def test_neither_scale_nor_shift_matters(answer):
     """Mean 0 and variance 1 before weight and bias; a larger or a shifted vector gives the same."""
-    x = 3 * randn(2, 4, 16, seed=10)
-    one, zero, shape = torch.ones(16), torch.zeros(16), (2, 4, 16)
+    x = 3 * randn(2, 5, 17, seed=10)
+    one, zero, shape = torch.ones(17), torch.zeros(17), (2, 5, 17)
     got = values(answer.layer_norm(x, one, zero), shape, "the normalised x")
     mean, variance = got.mean(-1).abs().max(), got.var(-1, unbiased=False)
     expect(
@@ -320,6 +390,19 @@ def test_neither_scale_nor_shift_matters(answer):
         "If 4096 is added to every number of x, the result should stay the same, and yours changes. The mean of x² "
         "minus the square of the mean is the difference of two huge numbers, and float32 rounds it away. Subtract the "
         "mean from x first, and then take the mean of the squares.",
+    )
+
+
+@grades("01.2")
+def test_the_norm_can_learn(answer):
+    """Gradients come through to x, weight and bias; the scale depends on x as well."""
+    args = (2 * randn(2, 3, 7, seed=12), randn(7, seed=13), randn(7, seed=14))
+    check_gradients(
+        answer,
+        answer.layer_norm,
+        args,
+        lambda x, weight, bias: F.layer_norm(x, (7,), weight, bias, 1e-5),
+        "the normalised x",
     )
 
 
@@ -394,6 +477,19 @@ def test_a_query_that_equals_one_key(answer):
         "the tensor of scores",
         axes="batch query key",
         mistakes=score_mistakes(q, k),
+    )
+
+
+@grades("01.3")
+def test_the_scores_can_learn(answer):
+    """Gradients come through to queries and keys."""
+    args = (randn(2, 3, 7, seed=60), randn(2, 5, 7, seed=61))
+    check_gradients(
+        answer,
+        answer.attention_scores,
+        args,
+        lambda q, k: torch.einsum("bid,bjd->bij", q, k) / math.sqrt(7),
+        "the tensor of scores",
     )
 
 
@@ -518,6 +614,16 @@ def test_the_size_of_scores_does_not_matter(answer):
     )
 
 
+@grades("01.4")
+def test_the_pattern_can_learn(answer):
+    """Gradients come through to the scores of the past, and those of the future have none."""
+
+    def oracle(scores: Tensor) -> Tensor:
+        return torch.where(may_look(*scores.shape[-2:]), scores, -math.inf).softmax(-1)
+
+    check_gradients(answer, answer.causal_pattern, (randn(2, 3, 5, seed=62),), oracle, "the pattern")
+
+
 # --- 01.5 -------------------------------------------------------------------------------------------------------------
 
 ORDER = "The last axis of the product holds queries first, then keys, then values. You take it as "
@@ -620,7 +726,7 @@ def random_attention(d_model: int, n_heads: int, seed: int) -> Any:
 @grades("01.5", weight=2)
 def test_attention_equals_that_of_transformers(answer):
     """Random weights of several shapes, compared with the attention of `transformers`."""
-    cases = ((2, 5, 12, 3, 0), (3, 4, 8, 4, 1), (2, 3, 9, 3, 2), (4, 4, 4, 2, 3), (2, 6, 6, 1, 4), (3, 7, 6, 6, 5))
+    cases = ((2, 5, 21, 3, 0), (3, 5, 14, 2, 1), (2, 3, 35, 5, 2), (4, 4, 4, 2, 3), (2, 3, 7, 1, 4), (3, 7, 5, 5, 5))
     for batch, pos, d_model, n_heads, seed in cases:
         x, module = randn(batch, pos, d_model, seed=seed), random_attention(d_model, n_heads, seed)
         w = dict(module.state_dict())
@@ -662,6 +768,18 @@ def test_attention_sees_no_future_and_no_neighbour(answer):
 
     check_no_future(run, x, other, (4, 4, 8), "the output")
     check_sequences_apart(run, x, (4, 4, 8), "the output")
+
+
+@grades("01.5")
+def test_the_heads_can_learn(answer):
+    """Gradients come through to x, to all weights and to the biases."""
+    w = dict(random_attention(21, 3, 10).state_dict())
+    x = randn(2, 5, 21, seed=10)
+
+    def oracle(x: Tensor, w: dict[str, Tensor], n_heads: int) -> Tensor:
+        return attention_gone_wrong(x, w, n_heads, "")
+
+    check_gradients(answer, answer.attention, (x, w, 3), oracle, "the output of 3 heads")
 
 
 # --- 01.6 -------------------------------------------------------------------------------------------------------------
@@ -730,8 +848,10 @@ def random_mlp(d_model: int, d_mlp: int, seed: int) -> Any:
 @grades("01.6", weight=2)
 def test_the_mlp_equals_that_of_transformers(answer):
     """Random weights of several shapes, compared with the MLP of `transformers`."""
-    for batch, pos, d_model, d_mlp, seed in ((2, 4, 6, 6, 0), (3, 3, 3, 12, 1), (1, 1, 8, 5, 2), (2, 5, 4, 16, 3)):
-        x, module = 2 * randn(batch, pos, d_model, seed=seed), random_mlp(d_model, d_mlp, seed)
+    cases = ((2, 5, 7, 11, 0), (3, 2, 5, 5, 1), (1, 1, 11, 3, 2), (2, 5, 3, 13, 3), (3, 2, 5, 521, 4), (2, 3, 7, 28, 5))
+    for batch, pos, d_model, d_mlp, seed in cases:
+        size = 0.1 if d_mlp > 100 else 2  # of a wide one the float32 sum should not lose what is compared
+        x, module = size * randn(batch, pos, d_model, seed=seed), random_mlp(d_model, d_mlp, seed)
         w = dict(module.state_dict())
         want = module(x)
         if seed == 3:
@@ -768,6 +888,17 @@ def test_every_position_is_alone(answer):
         "One vector was changed, at position 2 of sequence 1, and exactly that vector's output should move. The MLP "
         "treats each position by itself: nothing in it runs over positions or over the batch.",
     )
+
+
+@grades("01.6")
+def test_the_mlp_can_learn(answer):
+    """Gradients come through to x, to both matrices and to both biases."""
+
+    def oracle(x: Tensor, w: dict[str, Tensor]) -> Tensor:
+        return tanh_gelu(x @ w["c_fc.weight"] + w["c_fc.bias"]) @ w["c_proj.weight"] + w["c_proj.bias"]
+
+    args = (randn(2, 3, 7, seed=15), dict(random_mlp(7, 11, 15).state_dict()))
+    check_gradients(answer, answer.mlp, args, oracle, "the output of the MLP")
 
 
 # --- 01.7 -------------------------------------------------------------------------------------------------------------
@@ -850,7 +981,34 @@ def block_mistakes(module: Any, x: Tensor, n_heads: int) -> dict[str, Tensor]:
 
     wrong = {text: wire(x, attend, module.mlp, module.ln_1, module.ln_2) for text, wire in WRONG_WIRINGS.items()}
     one = after(x + attend_with_one(module.ln_1(x)), lambda y: module.mlp(module.ln_2(y)))
-    return {**wrong, "Attention has one head only: hand n_heads on to it.": one}
+    return {
+        **wrong,
+        **other_eps(module, x, attend),
+        "Attention has one head only: hand n_heads on to it.": one,
+    }
+
+
+OTHER_EPS = "The norms of GPT-2 have eps = 0.00001, which is the default of your layer_norm. Yours "
+WRONG_EPS = {
+    1e-12: "is missing, or far smaller.",
+    1e-8: "is 0.00000001.",
+    1e-6: "is 0.000001.",
+    1e-4: "is 0.0001.",
+    1e-3: "is 0.001.",
+}
+
+
+def other_eps(module: Any, x: Tensor, attend: Stream) -> dict[str, Tensor]:
+    """The block with another eps in both norms. For vectors so short that it counts."""
+
+    def block(eps: float) -> Tensor:
+        def norm(y: Tensor, ln: Any) -> Tensor:
+            return F.layer_norm(y, y.shape[-1:], ln.weight, ln.bias, eps)
+
+        mid = x + attend(norm(x, module.ln_1))
+        return mid + module.mlp(norm(mid, module.ln_2))
+
+    return {OTHER_EPS + text: block(eps) for eps, text in WRONG_EPS.items()}
 
 
 @functools.cache
@@ -861,7 +1019,7 @@ def random_block(d_model: int, n_heads: int, seed: int) -> Any:
 @grades("01.7", weight=2)
 def test_the_block_equals_that_of_transformers(answer):
     """Random weights of several shapes, compared with a block of `transformers`."""
-    for batch, pos, d_model, n_heads, seed in ((2, 5, 8, 2, 0), (4, 4, 4, 4, 1), (3, 1, 6, 3, 2), (1, 7, 6, 1, 3)):
+    for batch, pos, d_model, n_heads, seed in ((2, 7, 15, 3, 0), (4, 4, 4, 4, 1), (5, 1, 6, 3, 2), (1, 7, 5, 1, 3)):
         x, module = 2 * randn(batch, pos, d_model, seed=seed) + 0.5, random_block(d_model, n_heads, seed)
         w = dict(module.state_dict())
         want = module(x, attention_mask=future_mask(pos))
@@ -869,6 +1027,38 @@ def test_the_block_equals_that_of_transformers(answer):
         if seed == 3:
             x, w = x.double(), {name: value.double() for name, value in w.items()}
         compare(answer.block(x, w, n_heads), want, "the stream after the block", mistakes, axes="batch pos d_model")
+
+
+@grades("01.7")
+def test_short_vectors_show_the_eps_of_the_norms(answer):
+    """A stream so short that eps counts, and attention that writes little to it."""
+    x, module = 1e-3 * randn(2, 5, 21, seed=30), copy.deepcopy(random_block(21, 3, 30))
+    for parameter in module.attn.c_proj.parameters():
+        parameter.data.mul_(1e-3)
+    compare(
+        answer.block(x, dict(module.state_dict()), 3),
+        module(x, attention_mask=future_mask(5)),
+        "the stream after the block, where it was short,",
+        functools.partial(block_mistakes, module, x, 3),
+        axes="batch pos d_model",
+    )
+
+
+@grades("01.7")
+def test_the_block_can_learn(answer):
+    """Gradients come through to the stream, on both ways, and to all weights."""
+    module = random_block(15, 3, 31)
+    gelu = tanh_gelu
+
+    def oracle(x: Tensor, w: dict[str, Tensor], n_heads: int) -> Tensor:
+        attn = {name.removeprefix("attn."): t for name, t in w.items() if name.startswith("attn.")}
+        x = x + attention_gone_wrong(F.layer_norm(x, (15,), w["ln_1.weight"], w["ln_1.bias"]), attn, n_heads, "")
+        read = F.layer_norm(x, (15,), w["ln_2.weight"], w["ln_2.bias"])
+        pre = read @ w["mlp.c_fc.weight"] + w["mlp.c_fc.bias"]
+        return x + gelu(pre) @ w["mlp.c_proj.weight"] + w["mlp.c_proj.bias"]
+
+    args = (randn(2, 5, 15, seed=31), dict(module.state_dict()), 3)
+    check_gradients(answer, answer.block, args, oracle, "the stream after the block")
 
 
 @grades("01.7")
@@ -1004,7 +1194,7 @@ def gpt2_mistakes(model: Any, tokens: Tensor) -> dict[str, Tensor | None]:
 @grades("01.8", weight=2)
 def test_the_logits_equal_those_of_transformers(answer):
     """Random networks with 1 to 12 layers, compared with `transformers`."""
-    cases = ((4, 8, 2, 11, 3, 5), (2, 6, 3, 6, 6, 6), (1, 4, 1, 9, 2, 1), (12, 4, 2, 7, 2, 4), (13, 4, 2, 5, 1, 16))
+    cases = ((3, 14, 2, 17, 5, 11), (2, 6, 3, 6, 6, 6), (1, 5, 1, 7, 3, 1), (12, 4, 2, 7, 3, 5), (13, 6, 2, 5, 1, 16))
     for n_layers, d_model, n_heads, d_vocab, batch, pos in cases:
         model = random_gpt2(n_layers, d_model, n_heads, d_vocab, seed=n_layers)
         tokens, weights = random_tokens(batch, pos, d_vocab, n_layers), own_weights(model)
@@ -1019,6 +1209,50 @@ def test_the_logits_equal_those_of_transformers(answer):
             axes="batch pos d_vocab",
             atol=1e-4,
         )
+
+
+def quiet(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A network that says little: its stream stays so short that the eps of every norm counts."""
+    small = ("wte.weight", "wpe.weight", "c_proj.weight", "c_proj.bias")
+    return {name: 1e-3 * w if name.endswith(small) else w for name, w in weights.items()}
+
+
+def wrong_eps(weights: dict[str, Tensor], tokens: Tensor, n_heads: int) -> dict[str, Tensor]:
+    """The logits with another eps in all norms, or in the last one alone."""
+    found = {
+        OTHER_EPS + text: net_run(weights, tokens, n_heads, f"eps {eps}")["logits"] for eps, text in WRONG_EPS.items()
+    }
+    last = "The last norm has another eps than the default of your layer_norm, 0.00001: it "
+    return found | {
+        last + text: net_run(weights, tokens, n_heads, f"last eps {eps}")["logits"] for eps, text in WRONG_EPS.items()
+    }
+
+
+@grades("01.8")
+def test_short_vectors_show_the_eps_of_every_norm(answer):
+    """A network with such small weights that the stream stays short: there eps counts, in the last norm too."""
+    model = random_gpt2(2, 14, 2, 17, seed=31)
+    weights, tokens = quiet(own_weights(model)), random_tokens(3, 5, 17, 31)
+    compare(
+        logits_from(answer, tokens, weights, 2),
+        net_run(weights, tokens, 2)["logits"],
+        "the tensor of logits of a network with small weights",
+        functools.partial(wrong_eps, weights, tokens, 2),
+        axes="batch pos d_vocab",
+        atol=1e-6,
+        rtol=1e-3,
+    )
+
+
+@grades("01.8")
+def test_the_network_can_learn(answer):
+    """Gradients come through to every weight; the table of words gets them from both ends."""
+    weights, tokens = own_weights(random_gpt2(2, 15, 3, 17, seed=32)), random_tokens(2, 5, 17, 32)
+
+    def oracle(tokens: Tensor, w: dict[str, Tensor], n_heads: int) -> Tensor:
+        return net_run(w, tokens, n_heads)["logits"]
+
+    check_gradients(answer, answer.gpt2, (tokens, weights, 3), oracle, "the tensor of logits")
 
 
 @grades("01.8")
@@ -1058,7 +1292,7 @@ def test_the_logits_of_the_bundled_model(answer):
 # --- networks for 01.9 to 01.14 --------------------------------------------------------------------------------------
 
 NET_WORDS, NET_CTX = 13, 16
-NET_SHAPES = ((1, 2, 8, 3, 6, 0), (2, 4, 12, 2, 9, 1), (3, 1, 6, 1, 5, 2))  # layers, heads, d_model, batch, pos, seed
+NET_SHAPES = ((1, 2, 10, 3, 7, 0), (2, 5, 15, 7, 11, 1), (3, 1, 7, 2, 5, 2))  # layers, heads, d_model, batch, pos, seed
 
 
 @functools.cache
@@ -1110,7 +1344,9 @@ def net_run(
     start = 0 if fault == "places from 0" else old + (fault == "places one on")
 
     def norm(x: Tensor, name: str) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"])
+        changed = fault.startswith("eps") or (fault.startswith("last eps") and name == "ln_f")
+        eps = float(fault.split()[-1]) if changed else 1e-5
+        return F.layer_norm(x, x.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"], eps)
 
     def linear(x: Tensor, name: str) -> Tensor:
         return F.linear(x, w[f"{name}.weight"].T, w[f"{name}.bias"])
@@ -1253,7 +1489,7 @@ def loss_mistakes(logits: Tensor, tokens: Tensor) -> dict[str, Tensor]:
 @grades("01.9", weight=2)
 def test_random_logits_term_by_term(answer):
     """The mean loss of random logits, against a sum that is written out term by term."""
-    for seed, (batch, pos, words) in enumerate([(3, 5, 4), (1, 2, 3), (2, 7, 30)]):
+    for seed, (batch, pos, words) in enumerate([(3, 5, 7), (1, 2, 3), (2, 7, 31)]):
         logits = 3 * torch.randn(batch, pos, words, generator=generator(seed))
         tokens = net_tokens(batch, pos, seed, words)
         check_loss(answer, logits, tokens, loss_by_loops(logits, tokens).mean())
@@ -1533,7 +1769,7 @@ def chance_mistakes(logits: Tensor, temperature: float, top_k: int | None) -> di
 @grades("01.11")
 def test_temperature(answer):
     """Low and high temperatures, several shapes, and logits of a thousand."""
-    for seed, (batch, words, temperature) in enumerate([(3, 6, 0.5), (1, 9, 2.0), (4, 4, 1.0), (2, 30, 0.13)]):
+    for seed, (batch, words, temperature) in enumerate([(3, 7, 0.5), (1, 11, 2), (5, 3, 1.0), (2, 31, 0.13)]):
         logits = 2 * torch.randn(batch, words, generator=generator(20 + seed))
         got = answer.next_token_probabilities(logits, temperature)
         what = f"the distribution at temperature {temperature}"
@@ -1547,7 +1783,7 @@ def test_temperature(answer):
 @grades("01.11", weight=2)
 def test_top_k(answer):
     """Only the top_k likeliest can be drawn, and what is left sums to 1."""
-    cases = [(3, 6, 0.5, 2), (1, 9, 2.0, 1), (4, 5, 1.5, 4), (2, 30, 0.7, 7), (3, 7, 1.3, 7)]
+    cases = [(3, 7, 0.5, 2), (1, 11, 2.0, 1), (3, 5, 1.5, 4), (2, 31, 0.7, 7), (3, 7, 1.3, 7)]
     for seed, (batch, words, temperature, top_k) in enumerate(cases):
         logits = 2 * torch.randn(batch, words, generator=generator(30 + seed)) - 1.0
         got = answer.next_token_probabilities(logits, temperature, top_k)
@@ -1592,24 +1828,54 @@ def test_equal_logits_at_the_edge(answer):
     )
 
 
+def cold_mistakes(logits: Tensor, temperature: float, top_k: int | None) -> dict[str, Tensor]:
+    """Temperatures that are taken for others, so that nothing is divided by 0."""
+    only = "Divide by the one that was passed in, however small: only 0 needs a case of its own."
+    floors, added = (1e-6, 1e-5, 1e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 1.0), (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+    wrong = {f"You take a temperature of {temperature:g} for {t:g}. {only}": chances(logits, t, top_k) for t in floors}
+    if temperature:
+        largest = F.one_hot(logits.argmax(-1), logits.shape[-1]).double()
+        wrong[f"You take a temperature of {temperature:g} for 0. {only}"] = largest
+    return wrong | {f"You add {t:g} to the temperature. {only}": chances(logits, temperature + t, top_k) for t in added}
+
+
+@grades("01.11")
+def test_temperatures_just_above_zero(answer):
+    """Logits that lie so close together that even a temperature of a millionth leaves chances to several."""
+    for seed, (temperature, top_k) in enumerate([(0.004, None), (0.004, 2), (1e-6, None), (1e-6, 3)]):
+        logits = temperature * torch.randn(3, 7, generator=generator(50 + seed))
+        expect_close(
+            answer.next_token_probabilities(logits, temperature, top_k),
+            chances(logits, temperature, top_k),
+            f"the distribution at temperature {temperature:g}",
+            axes="batch d_vocab",
+            atol=1e-4,
+            mistakes=cold_mistakes(logits, temperature, top_k),
+        )
+
+
+TEMPERATURE_0 = ((3, 7, None, 3), (1, 11, 3, 3), (5, 2, 1, 3), (3, 7, None, 1e-3), (3, 5, 2, 1e-6))  # … size of logits
+
+
 @grades("01.11")
 def test_temperature_zero(answer):
-    """The whole probability is on the largest logit, and nothing is divided by 0."""
-    for seed, (batch, words, top_k) in enumerate([(3, 6, None), (1, 9, 3), (4, 2, 1)]):
-        logits = 3 * torch.randn(batch, words, generator=generator(40 + seed)) - 4
+    """The whole probability is on the largest logit, however close the next one is, and nothing is divided by 0."""
+    for seed, (batch, words, top_k, size) in enumerate(TEMPERATURE_0):
+        logits = size * torch.randn(batch, words, generator=generator(40 + seed)) - (4 if size == 3 else 0)
         want = (logits == logits.max(-1, keepdim=True).values).double()
         try:
-            got = answer.next_token_probabilities(logits, 0.0, top_k)
+            got = answer.next_token_probabilities(logits, 0 if seed == 1 else 0.0, top_k)
         except AnswerError as error:
             expect(error.type_name != "ZeroDivisionError", "Temperature 0 divides by 0. It needs a case of its own.")
             raise
+        no_nan(got, "Temperature 0 gives NaN: the logits are divided by 0. It needs a case of its own.")
         expect_close(
             got,
             want,
             "the distribution at temperature 0",
             axes="batch d_vocab",
             mistakes={
-                "Temperature 0 gives NaN: the logits are divided by 0. It needs a case of its own.": want * math.nan,
+                **cold_mistakes(logits, 0.0, top_k),
                 "At temperature 0 you return the number of the likeliest token. Return probabilities: 1 for it, 0 for "
                 "the others.": logits.argmax(-1),
                 "At temperature 0 you take the plain softmax. That is temperature 1.": logits.softmax(-1),
@@ -1701,7 +1967,7 @@ def check_nucleus(answer, probabilities: Tensor, p: float, want: Any) -> None:
 def test_the_nucleus_that_transformers_keeps(answer):
     """Random probabilities in random order, several shapes and p."""
     for seed, (batch, words, p) in enumerate(
-        [(4, 6, 0.7), (1, 5, 0.5), (3, 40, 0.9), (5, 3, 0.35), (2, 12, 0.99), (2, 60, 0.1)]
+        [(5, 7, 0.7), (1, 5, 0.5), (3, 41, 0.9), (5, 3, 0.35), (2, 13, 0.99), (2, 61, 0.1)]
     ):
         logits = 1.5 * torch.randn(batch, words, generator=generator(60 + seed))
         probabilities = logits.softmax(-1)
@@ -1746,14 +2012,13 @@ def test_one_token_always_stays(answer):
     alone = (probabilities == probabilities.max(-1, keepdim=True).values).double()
     for p in (1e-9, 0.0):
         got = answer.nucleus(probabilities, p)
+        no_nan(got, f"For p = {p} nothing is left, and 0/0 is NaN. One token always stays, the likeliest.")
         expect_close(
             got,
             alone,
             f"the nucleus for p = {p}",
             axes="batch d_vocab",
             mistakes={
-                f"For p = {p} nothing is left, and 0/0 is NaN. One token always stays, the likeliest.": alone
-                * math.nan,
                 f"For p = {p} nothing is left. One token always stays, the likeliest.": alone * 0.0,
             },
         )
@@ -1945,6 +2210,37 @@ def test_greedy_generation(answer):
                 **_wrong_generations(net_weights(model), tokens, heads, n_new, want),
             },
         )
+
+
+@grades("01.13")
+def test_nothing_more_is_asked_for(answer):
+    """For n_new = 0 the tokens come back as they were."""
+    model, heads, tokens = net_cases()[0]
+    one_more = torch.cat([tokens, net_run(net_weights(model), tokens, heads)["logits"][:, -1:].argmax(-1)], 1)
+    expect_equal(
+        answer.generate(tokens, net_weights(model), heads, 0),
+        tokens,
+        "what generate returns for n_new = 0",
+        mistakes={"For n_new = 0 you add a token. None is asked for: return the tokens that were given.": one_more},
+    )
+
+
+@grades("01.13")
+def test_short_vectors_show_the_eps_of_every_norm_of_step(answer):
+    """A network with such small weights that the stream stays short: there the eps of every norm counts."""
+    model, heads, tokens = net_cases()[0]
+    weights = quiet(net_weights(model))
+    got = answer.step(tokens, [], weights, heads)
+    expect(isinstance(got, tuple | list) and len(got) == 2, "Return two things: the logits and the new cache.")
+    compare(
+        got[0],
+        net_run(weights, tokens, heads)["logits"],
+        "the logit tensor of a network with small weights",
+        functools.partial(wrong_eps, weights, tokens, heads),
+        atol=1e-6,
+        rtol=1e-3,
+        axes="batch new d_vocab",
+    )
 
 
 def _wrong_generations(weights: dict, tokens: Tensor, heads: int, n_new: int, want: Tensor) -> dict[str, Tensor]:
@@ -2147,6 +2443,14 @@ def test_every_activation_of_random_networks(answer):
         check_activations(answer, tokens, net_weights(model), heads, net_read(number), what)
 
 
+@grades("01.14")
+def test_every_activation_of_a_network_with_small_weights(answer):
+    """A stream so short that the eps of every norm counts."""
+    model, heads, tokens = net_cases()[0]
+    weights = quiet(net_weights(model))
+    check_activations(answer, tokens, weights, heads, net_run(weights, tokens, heads), "a network with small weights")
+
+
 @functools.cache
 def bundled(name: str = NAME) -> tuple[dict[str, Tensor], int, Tensor, dict[str, Tensor]]:
     """(weights, heads, tokens, activations) of a bundled network, on two sequences that say everything twice."""
@@ -2230,6 +2534,10 @@ def test_the_first_difference_of_made_up_tensors(answer):
         ("Differences of −1", {"c": at(-1.0), "d": at(-3.0)}, {}, "c", {}),
         ("Numbers that are too small rather than too large", {}, {"a": at(5.0)}, "a", {}),
         ("Many differences of half the tolerance", {"b": zero + 5e-5, "d": at(1e-3)}, {}, "d", {}),
+        ("A difference of 0.9 times the usual tolerance, 0.0001", {"b": at(9e-5)}, {}, None, {}),
+        ("A difference of 1.1 times the usual tolerance, 0.0001", {"c": at(1.1e-4)}, {}, "c", {}),
+        ("A difference of 0.9 times a tolerance of 0.001", {"b": at(9e-4)}, {}, None, {"tolerance": 1e-3}),
+        ("A tolerance of 0", {"b": at(1e-7)}, {}, "b", {"tolerance": 0.0}),
         ("Differences that cancel", {"a": at(1.0) - at(1.0).flip(2)}, {}, "a", {}),
         ("A difference of 0.005 between numbers of 1000", {"b": zero + 1000.005}, {"b": zero + 1000}, "b", {}),
         ("A difference of exactly the tolerance, 0.5", {"a": at(0.5), "c": at(0.75)}, {}, "c", {"tolerance": 0.5}),
@@ -2272,38 +2580,57 @@ def test_where_a_sabotaged_network_parts(answer):
 
 @grades("01.15")
 def test_rms_norm_of_llama(answer):
-    """`LlamaRMSNorm`, on vectors, matrices and more axes, some of them tiny."""
-    for seed, (shape, scale) in enumerate([((7,), 1.0), ((3, 8), 5.0), ((2, 3, 5), 2e-3), ((2, 2, 2, 6), 1e-3)]):
+    """`LlamaRMSNorm`, on vectors, matrices and more axes: tiny ones, which show what eps does, and larger ones."""
+    for seed, (shape, scale) in enumerate([((2, 3, 5), 2e-3), ((2, 3, 5, 7), 1e-3), ((7,), 1.0), ((3, 11), 5.0)]):
         g = generator(80 + seed)
         x = scale * (torch.randn(shape, generator=g) + 0.7)
         weight = torch.randn(shape[-1], generator=g)
-        for eps in (1e-6, 1e-2):
-            norm = hf_llama.LlamaRMSNorm(shape[-1], eps=eps).requires_grad_(False)
+        for eps in (None, 1e-2, 1e-5, 0.0):
+            norm = hf_llama.LlamaRMSNorm(shape[-1], eps=1e-6 if eps is None else eps).requires_grad_(False)
             norm.weight.copy_(weight)
-            options = {} if eps == 1e-6 else {"eps": eps}
+            options = {} if eps is None else {"eps": eps}
             got = answer.rms_norm(x, weight, **options)
-            expect_close(got, norm(x), f"the norm with eps = {eps:g}", mistakes=rms_mistakes(x, weight, eps))
+            what = "the norm with its usual eps" if eps is None else f"the norm with eps = {eps:g}"
+            expect_close(got, norm(x), what, mistakes=rms_mistakes(x, weight, eps))
 
 
-def rms_mistakes(x: Tensor, weight: Tensor, eps: float) -> dict[str, Tensor]:
+def rms_mistakes(x: Tensor, weight: Tensor, eps: float | None) -> dict[str, Tensor]:
     square = x.pow(2).mean(-1, keepdim=True)
     centred = x - x.mean(-1, keepdim=True)
-    spread = (centred.pow(2).mean(-1, keepdim=True) + eps).sqrt()
-    root = (square + eps).sqrt()
-    unused = "The eps that was passed in is not used."
-    return {
-        "Nothing is subtracted: you take off the mean, as LayerNorm does.": centred / spread * weight,
-        "The mean is taken off inside of the root. It is the mean of the squares of x itself.": x / spread * weight,
+    used = 1e-6 if eps is None else eps
+    root = (square + used).sqrt()
+    about_eps = {
+        "eps stands outside of the root. It is √(mean of squares + eps).": x / (square.sqrt() + used) * weight,
+        "You take eps or the root, whichever is larger. It is √(mean of squares + eps).": x
+        / square.sqrt().clamp(min=used)
+        * weight,
+    }
+    if eps is None:
+        about_eps |= {
+            "eps is missing, or is not added to the mean of squares: divide by √(mean of squares + eps).": x
+            / square.sqrt()
+            * weight,
+            "If no eps is passed in, it is 0.000001. Yours is 0.00001, GPT-2's.": x / (square + 1e-5).sqrt() * weight,
+        }
+    else:  # whoever comes so far has an eps
+        about_eps["You always use eps = 0.000001. Use the argument eps."] = x / (square + 1e-6).sqrt() * weight
+    return about_eps | {
+        "Nothing is subtracted: you take off the mean, as LayerNorm does.": centred
+        / (centred.pow(2).mean(-1, keepdim=True) + used).sqrt()
+        * weight,
+        "The mean is taken off inside of the root. It is the mean of the squares of x itself.": x
+        / (centred.pow(2).mean(-1, keepdim=True) + used).sqrt()
+        * weight,
         "The mean is taken off above, though not below. Nothing is subtracted.": centred / root * weight,
-        "eps stands outside of the root. It is √(mean of squares + eps).": x / (square.sqrt() + eps) * weight,
-        f"{unused} It keeps tiny vectors from being blown up.": x / square.sqrt() * weight,
-        unused: x / (square + 1e-6).sqrt() * weight,
         "The weight is missing.": x / root,
         "You multiply by 1 + weight, as Gemma does. Llama multiplies by weight.": x / root * (1 + weight),
         "You divide by the length: the root of the SUM of squares. It is their mean.": x
-        / (x.pow(2).sum(-1, keepdim=True) + eps).sqrt()
+        / (x.pow(2).sum(-1, keepdim=True) + used).sqrt()
         * weight,
-        "The root is missing: you divide by the mean of squares.": x / (square + eps) * weight,
+        "The root is missing: you divide by the mean of squares.": x / (square + used) * weight,
+        "You take one mean of squares for the whole of x. Each vector is normalised by itself: use the last axis.": x
+        / (x.pow(2).mean() + used).sqrt()
+        * weight,
     }
 
 
@@ -2369,7 +2696,7 @@ def rotary_mistakes(x: Tensor, base: float) -> dict[str, Tensor]:
 @grades("01.15", weight=2)
 def test_rotary_positions_of_llama(answer):
     """`apply_rotary_pos_emb`, several shapes and bases."""
-    cases = [(2, 3, 9, 8, 10000.0), (1, 1, 30, 2, 10000.0), (3, 2, 5, 6, 300.0), (1, 4, 12, 16, 500000.0)]
+    cases = [(2, 3, 11, 10, 10000.0), (1, 1, 31, 2, 10000.0), (3, 2, 5, 14, 300.0), (1, 5, 13, 22, 500000.0)]
     for seed, (batch, heads, pos, d_head, base) in enumerate(cases):
         x = torch.randn(batch, heads, pos, d_head, generator=generator(90 + seed))
         want, _ = hf_llama.apply_rotary_pos_emb(x, x, *rotary(d_head, pos, base))
@@ -2403,7 +2730,7 @@ def test_scores_depend_on_the_distance_only(answer):
 
 # --- 01.16 ------------------------------------------------------------------------------------------------------------
 
-LLAMA_SHAPES = ((8, 4, 2, 12, 2, 5, 0), (12, 6, 2, 12, 1, 7, 1), (8, 4, 4, 6, 3, 4, 2), (16, 4, 1, 10, 2, 6, 3))
+LLAMA_SHAPES = ((24, 6, 2, 13, 5, 7, 0), (12, 6, 3, 11, 1, 7, 1), (10, 5, 5, 7, 3, 11, 2), (20, 5, 1, 13, 3, 7, 3))
 LlamaCase = tuple[dict[str, Tensor], int, int, Tensor, Tensor]  # weights, heads, kv heads, x, what leaves the block
 
 
@@ -2546,11 +2873,12 @@ def test_as_many_keys_as_queries(answer):
 @grades("01.16")
 def test_nobody_looks_ahead(answer):
     """A change at position 3 changes nothing before it, and does change what comes after."""
-    w, heads, kv_heads, x, y = llama_cases()[3]
+    w, heads, kv_heads, x, _ = llama_cases()[3]
     later = x.clone()
     later[:, 3] += torch.linspace(-2, 2, x.shape[-1])
-    got = answer.llama_block(later, w, heads, kv_heads)
-    expect(isinstance(got, Tensor) and got.shape == y.shape, "llama_block should return a tensor of x's shape.")
-    gap = (got - y).abs().amax((0, 2))
+    before, after = (
+        values(answer.llama_block(y, w, heads, kv_heads), tuple(x.shape), "what leaves the block") for y in (x, later)
+    )
+    gap = (after - before).abs().amax((0, 2))
     expect(float(gap[:3].max()) < 1e-4, "A change at position 3 is seen at positions before it. Use causal_pattern.")
     expect(float(gap[3:].min()) > 1e-3, "A change at position 3 is not seen at all positions from there on.")

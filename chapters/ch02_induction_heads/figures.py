@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mi_lib import induction, load, plots, zoo
-from mi_lib.models import HookedModel
+from mi_lib.models import Hook, HookedModel
 from mi_lib.worlds import repeats
 
 SAMPLE_SEED = 2024
@@ -67,21 +67,24 @@ def an_induction_head() -> go.Figure:
 
 
 def loss_without_heads() -> go.Figure:
-    """The same sequence with the induction heads silenced, and with as many other heads."""
+    """The same sequence without the induction head, and without all heads that are in neither half of the circuit."""
     tokens = _one().tokens
+    others = _heads("others")
     runs = {
         "whole model": _loss(_model()(tokens)),
-        "without the induction heads": _loss(induction.ablate_heads(_model(), tokens, _heads("induction"))),
-        "without as many other heads": _loss(induction.ablate_heads(_model(), tokens, _heads("idle"))),
+        "without the induction head": _loss(induction.ablate_heads(_model(), tokens, _heads("induction"))),
+        f"without all {len(others)} others": _loss(induction.ablate_heads(_model(), tokens, others)),
     }
     return plots.token_loss(runs, _words(), "Loss of each word when heads are silenced")
 
 
 def worth_of_each_head() -> go.Figure:
-    """Of what later copies save, the share that is lost when one head is silenced."""
+    """Of what later copies save, the share that is lost when one head is silenced: early in training, and late."""
+    circuit = zoo.card("induction-2l")["circuit"]
+    early, late = f"at step {circuit['early']['step']}", "finished"
     return plots.matrix(
-        zoo.card("induction-2l")["circuit"]["worth"],
-        [f"layer {layer}" for layer in range(2)],
+        [*circuit["early"]["worth"], *circuit["worth"]],
+        [f"layer {layer}, {when}" for when in (early, late) for layer in range(2)],
         [f"head {head}" for head in range(4)],
         "Share of the saving lost without this head",
     )
@@ -90,11 +93,26 @@ def worth_of_each_head() -> go.Figure:
 def three_ablations() -> go.Figure:
     """Loss on later copies under the three kinds of ablation, for three groups of heads."""
     circuit = zoo.card("induction-2l")["circuit"]["loss_without"]
-    names = {"induction": "induction heads", "previous": "previous-token heads", "idle": "other heads"}
+    names = {"induction": "the induction head", "previous": "the previous-token head", "others": "all others"}
     kinds = {"zero": "zero", "mean": "mean", "pattern_preserving": "patterns frozen"}
     losses = [[circuit[group][kind] for kind in kinds] for group in names]
     title = "Loss on later copies (nats) without …"
     return plots.matrix(losses, list(names.values()), list(kinds.values()), title, diverging=False)
+
+
+def notes_moved() -> go.Figure:
+    """Where the induction head looks if what the previous-token head writes lies one place further to the left."""
+    (layer, head), (below, writer) = _heads("induction")[0], _heads("previous")[0]
+
+    def move(z: Tensor, hook: Hook) -> Tensor:
+        z = z.clone()
+        z[:, :-1, writer] = z[:, 1:, writer].clone()
+        return z
+
+    with _model().hooks([(("z", below), move)]):
+        _, cache = _model().run_with_cache(_one().tokens, ("pattern", layer))
+    title = f"Head {layer}.{head}, notes moved one place to the left"
+    return plots.attention(cache["pattern", layer][0, head], _words(), title, highlight=_one().induction_target[0])
 
 
 def who_copies() -> go.Figure:
@@ -110,7 +128,7 @@ def who_copies() -> go.Figure:
 
 def who_reads_whom() -> go.Figure:
     """K-composition above chance between the two layers."""
-    values = zoo.card("induction-2l")["circuit"]["k_composition"]
+    values = zoo.card("induction-2l")["circuit"]["k"]["pairs"]
     return plots.matrix(
         values,
         [f"0.{head} writes" for head in range(4)],

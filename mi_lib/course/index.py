@@ -32,6 +32,7 @@ class Exercise:
     hints: tuple[str, ...]  # of growing strength
     defines: tuple[str, ...]  # names that the learner's section must define
     answered_by: tuple[str, ...]  # "module:name" of the library functions that do the same
+    changes: tuple[str, ...]  # arguments that its functions are asked to change in place ("model" of a training run)
     time_limit: float  # seconds
     optional: bool  # for those who want more: not needed to finish the chapter
     chapter_number: str
@@ -214,11 +215,19 @@ def _exercise(toml: Path, chapter: Chapter, position: int, table: dict[str, Any]
         hints=tuple(hint.strip() for hint in table["hints"]),
         defines=tuple(table["defines"]),
         answered_by=tuple(table.get("answered_by", [])),
+        changes=_changes(toml, where, table),
         time_limit=float(table.get("time_limit", 20)),
         optional=bool(table.get("optional", False)),
         chapter_number=chapter.number,
         chapter=chapter,
     )
+
+
+def _changes(toml: Path, where: str, table: dict[str, Any]) -> tuple[str, ...]:
+    names = table.get("changes", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isidentifier() for name in names):
+        raise CourseError(f"{toml}: changes of {where} must be a list of names of arguments, not {names!r}.")
+    return tuple(names)
 
 
 _PLAIN = {str: "a text", int: "a whole number", list: "a list"}

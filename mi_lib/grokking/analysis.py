@@ -14,6 +14,9 @@ from mi_lib.grokking.networks import EveryInput, every_input
 from mi_lib.grokking.neurons import Neurons, key_frequencies, neuron_frequencies
 from mi_lib.models import HookedModel
 
+STRONG = 0.05  # a strong frequency holds this share of the embedding's energy, and twice what an even spread gives it
+GATHERED = 0.9  # an embedding that a grokked network uses up has this share at key frequencies and second harmonics
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -40,6 +43,38 @@ class Analysis:
         return sum(self.spectrum[k - 1].item() for k in kept)
 
     @property
+    def key_share(self) -> float:
+        """The embedding's energy at the key frequencies alone."""
+        return sum(self.spectrum[k - 1].item() for k in self.frequencies)
+
+    @property
+    def without_neurons(self) -> tuple[int, ...]:
+        """Frequencies that are strong in the embedding although no neurons belong to them, ascending.
+
+        Second harmonics of key frequencies are left out: they come with the waves that the neurons use.
+        """
+        accounted = {*self.frequencies, *(harmonic(k, self.p) for k in self.frequencies)}
+        bound = max(STRONG, 2 / len(self.spectrum))
+        strong = (self.spectrum >= bound).nonzero().flatten() + 1
+        return tuple(int(k) for k in strong if int(k) not in accounted)
+
+    @property
+    def embedding_note(self) -> str:
+        """What the embedding holds at key frequencies and elsewhere, for people."""
+        said = "No frequency is strong in its embedding."
+        if self.frequencies:
+            only = "" if self.embedding_share >= GATHERED else "only "
+            said = (
+                f"Of the energy of its embedding, {only}{self.embedding_share:.0%} lies at key frequencies and their "
+                "second harmonics."
+            )
+        if not self.without_neurons:
+            return said
+        ks = ", ".join(f"{k} ({self.spectrum[k - 1]:.0%})" for k in self.without_neurons)
+        strong = f"strong in its embedding without neurons of their own: {ks}."
+        return f"{said} Also {strong}" if self.frequencies else f"Frequencies {strong}"
+
+    @property
     def wave_share(self) -> float:
         """The share of the logits' variance that the key waves explain."""
         return sum(self.waves[k - 1].item() for k in self.frequencies)
@@ -58,7 +93,12 @@ class Analysis:
 
     @property
     def verdict(self) -> str:
-        """One sentence for people."""
+        """One sentence for people, and `embedding_note` where the embedding does not fit what it says."""
+        fits = not self.without_neurons and (not self.frequencies or self.embedding_share >= GATHERED)
+        return self._of_waves if fits else f"{self._of_waves} {self.embedding_note}"
+
+    @property
+    def _of_waves(self) -> str:
         if not self.frequencies:
             return "This network has not grokked: no frequency has neurons of its own."
         ks = ", ".join(map(str, self.frequencies))

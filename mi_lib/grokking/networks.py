@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mi_lib.models import HookedModel, Transformer, TransformerConfig
-
-_TRANSFORMER_LENS = {"embed.W_E": "W_E", "pos_embed.W_pos": "W_pos", "unembed.W_U": "W_U", "unembed.b_U": "b_U"}
+from mi_lib.models import HookedModel, Transformer
+from mi_lib.models.config import Activation
+from mi_lib.models.layouts import transformer_from_state
 
 
 class EveryInput(NamedTuple):
@@ -59,38 +59,12 @@ def pairs(p: int) -> Int[Tensor, "pairs 3"]:
     return torch.stack([a.flatten(), b.flatten(), torch.full((p * p,), p)], dim=1)
 
 
-def from_state(state: Mapping[str, Tensor]) -> Transformer:
-    """A network from a state dict with our names or TransformerLens's, with or without a logit for "=".
+def from_state(state: Mapping[str, Tensor], act: Activation = "relu") -> Transformer:
+    """A network from a state dict in our layout, TransformerLens's or Nanda's, with or without a logit for "=".
 
-    Sizes are read off the weights. Masks and other buffers are passed over. Raises ValueError naming a weight that is
-    missing or has no place in this architecture.
+    See `mi_lib.models.layouts` for the layouts. Raises ValueError, with what was found and what is needed, for weights
+    that are missing, have no place in this architecture, or lie in a way that cannot be told.
     """
-    weights = {_TRANSFORMER_LENS.get(name, name): value for name, value in state.items()}
-    weights = {name: value for name, value in weights.items() if not name.endswith((".mask", ".IGNORE"))}
-    for name in ("W_E", "W_pos", "W_U", "blocks.0.attn.W_Q", "blocks.0.mlp.W_in"):
-        if name not in weights:
-            raise ValueError(f"the state lacks {name}; it holds {', '.join(sorted(state))}")
-    n_heads, d_model, d_head = weights["blocks.0.attn.W_Q"].shape
-    d_vocab, d_out = weights["W_E"].shape[0], weights["W_U"].shape[1]
-    config = TransformerConfig(
-        n_layers=1,
-        d_model=d_model,
-        n_heads=n_heads,
-        d_head=d_head,
-        d_vocab=d_vocab,
-        n_ctx=weights["W_pos"].shape[0],
-        d_mlp=weights["blocks.0.mlp.W_in"].shape[1],
-        attn_bias="blocks.0.attn.b_Q" in weights,
-        mlp_bias="blocks.0.mlp.b_in" in weights,
-        unembed_bias="b_U" in weights,
-        d_vocab_out=None if d_out == d_vocab else d_out,
-    )
-    model = Transformer(config)
-    wanted = {name: parameter.shape for name, parameter in model.named_parameters()}
-    for name in sorted(set(wanted) | set(weights)):
-        if name not in wanted or name not in weights or weights[name].shape != wanted[name]:
-            has = tuple(weights[name].shape) if name in weights else "nothing"
-            needs = tuple(wanted[name]) if name in wanted else "nothing"
-            raise ValueError(f"the state has {has} for {name}, where this architecture has {needs}")
-    model.load_state_dict({name: value.float() for name, value in weights.items()})
-    return model.eval().requires_grad_(False)
+    if not any(name.endswith(".mlp.W_in") for name in state):
+        raise ValueError(f"the state lacks blocks.0.mlp.W_in; it holds {', '.join(sorted(map(str, state)))}")
+    return transformer_from_state(state, act=act)

@@ -9,6 +9,7 @@ those notes. Sources: Elhage et al. 2021, "A Mathematical Framework for Transfor
     loss      per token, on first and later copies, and how context lowers it
     ablation  runs without some heads: zero, mean, pattern-preserving
     circuits  OV and QK as factored matrices, composition between layers with a random baseline
+    networks  attention-only networks that others have trained
 """
 
 from mi_lib.induction.ablation import ablate_heads
@@ -21,6 +22,7 @@ from mi_lib.induction.circuits import (
     qk_circuit,
 )
 from mi_lib.induction.loss import half_losses, in_context_learning_score, per_token_loss
+from mi_lib.induction.networks import from_state
 from mi_lib.induction.scores import (
     copying_score_attention,
     duplicate_token_score,
@@ -37,6 +39,7 @@ __all__ = [
     "copying_score_attention",
     "copying_score_eigenvalues",
     "duplicate_token_score",
+    "from_state",
     "half_losses",
     "head_scores",
     "in_context_learning_score",

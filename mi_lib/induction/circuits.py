@@ -7,6 +7,12 @@ With row vectors, as in this library (a head reads x W_Q, x W_K, x W_V and write
 
 Both are d_model × d_model of rank d_head at most, and W_E … W_U of them is vocabulary × vocabulary. So they are kept as
 two thin factors, and every question is answered by small matrices.
+
+Where a model has norms, a head reads the stream through their gains, and so do the logits: if the gains are wide, even
+signs of copying scores are others without them. So every function here takes its weights from `model.folded()`, a copy
+whose norms have no gains left, and multiplies W_O by the gain of a norm that stands between attention and stream
+(Gemma). What a norm divides by, one positive number for each position, is left out, and so are norms of queries and
+keys (Qwen 3, Gemma 3) and rotations. `fold=False` takes the weights as they are.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mi_lib.models import HookedModel
+from mi_lib.models.places import head_number, layer_number
 
 Kind = Literal["Q", "K", "V"]
 
@@ -82,38 +89,69 @@ class FactoredMatrix:
         return torch.linalg.svdvals(r_left @ r_right.transpose(-1, -2))
 
 
-def ov_circuit(model: HookedModel, layer: int, head: int, tokens: bool = False) -> FactoredMatrix:
-    """W_V W_O [d_model d_model]; with `tokens`, W_E W_V W_O W_U [d_vocab d_vocab]: attended token → raised logits."""
-    circuit = FactoredMatrix(model.W_V[layer, head], model.W_O[layer, head])
+def plain_norms(model: HookedModel, fold: bool = True) -> HookedModel:
+    """A copy of a model that has norms, without gains in them (`model.folded()`); else, or without `fold`, itself."""
+    return model.folded() if fold and model.cfg.norm != "none" else model
+
+
+def written(model: HookedModel, layer: int, fold: bool = True) -> Float[Tensor, "head d_head d_model"]:
+    """W_O of a layer as its heads write to the stream: times the gain of the norm behind them, where there is one."""
+    norm = model.post_norm(layer, "attn")
+    if norm is None or not fold:
+        return model.W_O[layer]
+    gain, _, _, centred = model.norm_parts(norm)
+    W_O = model.W_O[layer]
+    return (W_O - W_O.mean(-1, keepdim=True) if centred else W_O) * gain
+
+
+def ov_circuit(model: HookedModel, layer: int, head: int, tokens: bool = False, *, fold: bool = True) -> FactoredMatrix:
+    """W_V W_O [d_model d_model]; with `tokens`, W_E W_V W_O W_U [d_vocab d_vocab]: attended token → raised logits.
+
+    fold: with the gains of the model's norms (see above); each call copies the model, where it has norms.
+    """
+    layer, head, model = layer_number(model.cfg, layer), head_number(model.cfg, head), plain_norms(model, fold)
+    circuit = FactoredMatrix(model.W_V[layer, head], written(model, layer, fold)[head])
     return model.W_E @ circuit @ model.W_U if tokens else circuit
 
 
-def qk_circuit(model: HookedModel, layer: int, head: int, tokens: bool = False) -> FactoredMatrix:
-    """W_Q W_Kᵀ [d_model d_model]; with `tokens`, W_E W_Q W_Kᵀ W_Eᵀ [d_vocab d_vocab]: query token → key token."""
+def qk_circuit(model: HookedModel, layer: int, head: int, tokens: bool = False, *, fold: bool = True) -> FactoredMatrix:
+    """W_Q W_Kᵀ [d_model d_model]; with `tokens`, W_E W_Q W_Kᵀ W_Eᵀ [d_vocab d_vocab]: query token → key token.
+
+    fold: as in `ov_circuit`.
+    """
+    layer, head, model = layer_number(model.cfg, layer), head_number(model.cfg, head), plain_norms(model, fold)
     circuit = FactoredMatrix(model.W_Q[layer, head], model.W_K[layer, head].transpose(-1, -2))
     return model.W_E @ circuit @ model.W_E.transpose(-1, -2) if tokens else circuit
 
 
-def copying_score_eigenvalues(model: HookedModel) -> Float[Tensor, "layer head"]:
+def copying_score_eigenvalues(model: HookedModel, *, fold: bool = True) -> Float[Tensor, "layer head"]:
     """Σ λ / Σ |λ| over the eigenvalues of W_E W_V W_O W_U for every head: 1 copies what it attends to, −1 forbids it.
 
-    Elhage et al. 2021, "copying heads". Eigenvalues come in conjugate pairs, so the sum is real.
+    Elhage et al. 2021, "copying heads". Eigenvalues come in conjugate pairs, so the sum is real. fold: as in
+    `ov_circuit`.
     """
-    circuits = model.W_E @ FactoredMatrix(model.W_V, model.W_O) @ model.W_U
+    model = plain_norms(model, fold)
+    W_O = torch.stack([written(model, layer, fold) for layer in range(model.cfg.n_layers)])
+    circuits = model.W_E @ FactoredMatrix(model.W_V, W_O) @ model.W_U
     values = circuits.eigenvalues()
     return values.real.sum(-1) / values.abs().sum(-1).clamp(min=1e-12)
 
 
-def composition(model: HookedModel, kind: Kind, from_layer: int, to_layer: int) -> Float[Tensor, "from_head to_head"]:
+def composition(
+    model: HookedModel, kind: Kind, from_layer: int, to_layer: int, *, fold: bool = True
+) -> Float[Tensor, "from_head to_head"]:
     """How much of what each earlier head writes is read by the queries, keys or values of each later head.
 
     With row vectors: Q ‖W_OV W_QK‖, K ‖W_OV W_QKᵀ‖, V ‖W_OV W_OV'‖, each over the product of the two norms
-    (Elhage et al. 2021, "composition"). In [0, 1]; compare with `composition_baseline`, which is not 0.
+    (Elhage et al. 2021, "composition"). In [0, 1]; compare with `composition_baseline`, which is not 0. fold: as in
+    `ov_circuit`.
     """
-    if not 0 <= from_layer < to_layer < model.cfg.n_layers:
+    first, second = (layer_number(model.cfg, layer) for layer in (from_layer, to_layer))
+    if first >= second:
         raise ValueError(f"a head composes with heads of later layers only, not {from_layer} with {to_layer}")
-    first = FactoredMatrix(model.W_V[from_layer], model.W_O[from_layer])
-    return _scores(first, _reads(model, kind, to_layer))
+    model = plain_norms(model, fold)
+    writes = FactoredMatrix(model.W_V[first], written(model, first, fold))
+    return _scores(writes, _reads(model, kind, second, fold))
 
 
 def composition_baseline(model: HookedModel, kind: Kind, samples: int = 200, seed: int = 0) -> tuple[float, float]:
@@ -135,10 +173,10 @@ def composition_baseline(model: HookedModel, kind: Kind, samples: int = 200, see
     return scores.mean().item(), scores.std().item()
 
 
-def _reads(model: HookedModel, kind: Kind, layer: int) -> FactoredMatrix:
+def _reads(model: HookedModel, kind: Kind, layer: int, fold: bool) -> FactoredMatrix:
     """For every head of a layer, the matrix through which it reads by its queries, keys or values."""
     if kind == "V":
-        return FactoredMatrix(model.W_V[layer], model.W_O[layer])
+        return FactoredMatrix(model.W_V[layer], written(model, layer, fold))
     qk = FactoredMatrix(model.W_Q[layer], model.W_K[layer].transpose(-1, -2))
     if kind == "Q":
         return qk

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mi_lib.models import HookedModel
+from mi_lib.models.text import at_positions, text_positions
 from mi_lib.worlds.repeats import Repeats
 
 
 def per_token_loss(
-    logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"]
+    logits: Float[Tensor, "batch pos d_vocab"],
+    tokens: Int[Tensor, "batch pos"],
+    attention_mask: Bool[Tensor, "batch pos"] | None = None,
 ) -> Float[Tensor, "batch pos-1"]:
-    """−log p(next token): entry t is the loss of predicting token t + 1 from the logits at t."""
+    """−log p(next token): entry t is the loss of predicting token t + 1 from the logits at t.
+
+    attention_mask: True at real tokens; the loss is NaN where either of the two is padding, so that a mean over all
+    is not mistaken for one over the texts (`nanmean` is).
+    """
     log_probs = logits[:, :-1].log_softmax(-1)
-    return -log_probs.gather(-1, tokens[:, 1:, None].to(logits.device))[..., 0]
+    loss = -log_probs.gather(-1, tokens[:, 1:, None].to(logits.device))[..., 0]
+    if attention_mask is None:
+        return loss
+    real = attention_mask.to(loss.device).bool()
+    return loss.masked_fill(~(real[:, 1:] & real[:, :-1]), math.nan)
 
 
 def half_losses(model: HookedModel, repeats: Repeats) -> tuple[float, float]:
@@ -34,8 +48,17 @@ def split_loss(loss: Float[Tensor, "batch pos-1"], repeats: Repeats) -> tuple[fl
 def in_context_learning_score(loss: Float[Tensor, "batch pos"], early: int, late: int) -> float:
     """Mean loss at a late position minus mean loss at an early one: negative when context helps.
 
-    Olsson et al. 2022 use positions 50 and 500 of long documents.
+    Olsson et al. 2022 use positions 50 and 500 of long documents. Positions count each text's own losses: NaN at
+    either end of a row is padding (see `per_token_loss`). ValueError where a text is too short, or NaN inside one.
     """
     if not 0 <= early < late < loss.shape[1]:
         raise ValueError(f"positions must satisfy 0 <= early < late < {loss.shape[1]}, not {early} and {late}")
-    return (loss[:, late].mean() - loss[:, early].mean()).item()
+    real = ~loss.isnan()
+    ends = torch.diff(F.pad(real.int(), (1, 1)), dim=-1).abs().sum(-1)  # where a row goes from padding to text or back
+    if bool((ends > 2).any()):
+        raise ValueError("some of these losses are NaN in the middle of a text")
+    shortest = int(real.sum(-1).min())
+    if late >= shortest:
+        raise ValueError(f"there is no position {late} in the shortest text, which has {shortest} losses")
+    at_early, at_late = (at_positions(loss, text_positions(loss, real, position)) for position in (early, late))
+    return (at_late.mean() - at_early.mean()).item()

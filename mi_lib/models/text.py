@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 BOS = "<bos>"
@@ -56,6 +58,31 @@ def encode(tokenizer: Any, text: str | Sequence[str], prepend_bos: bool, padding
         tokens[i, where] = torch.tensor(row)
         mask[i, where] = True
     return tokens, mask
+
+
+def text_positions(
+    tokens: Int[Tensor, "batch pos"], mask: Bool[Tensor, "batch pos"] | None, position: int = -1
+) -> Int[Tensor, " batch"]:
+    """The column in which each text's own token number `position` stands; −1 is its last one, whatever follows.
+
+    mask: True at real tokens, padding on either side; None if nothing is padded. `at_positions` reads what stands
+    there. ValueError, naming the text, where one is too short.
+    """
+    real = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.to(tokens.device).bool()
+    lengths, number = real.sum(-1), operator.index(position)
+    wanted = lengths + number if number < 0 else torch.full_like(lengths, number)
+    short = (wanted < 0) | (wanted >= lengths)
+    if bool(short.any()):
+        row = int(short.int().argmax())
+        raise ValueError(f"there is no position {number} in text {row}, which has {int(lengths[row])} tokens")
+    return ((real.cumsum(-1) - 1 == wanted[:, None]) & real).int().argmax(-1)
+
+
+def at_positions(
+    values: Shaped[Tensor, "batch pos *rest"], positions: Int[Tensor, " batch"]
+) -> Shaped[Tensor, "batch *rest"]:
+    """For each text what stands at its own position (see `text_positions`)."""
+    return values[torch.arange(len(positions), device=values.device), positions.to(values.device)]
 
 
 def strings(tokenizer: Any, ids: list[int]) -> list[str]:

@@ -2,6 +2,8 @@
 
     python -m mi_lib.recipes.induction                 # both models, all seeds, cards; the zoo is rewritten
     python -m mi_lib.recipes.induction --layers 2 --seed 1 --only-train
+    python -m mi_lib.recipes.induction --layers 2 --until 400   # as far as the birth of the heads, for --measure
+    python -m mi_lib.recipes.induction --measure       # the shipped weights, and the cards
 
 What the network is and sees:
 
@@ -24,6 +26,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +39,11 @@ from torch import Tensor
 
 from mi_lib import induction, zoo
 from mi_lib.induction.loss import split_loss
-from mi_lib.models import Transformer, TransformerConfig
-from mi_lib.recipes import cards
+from mi_lib.models import HookedModel, Transformer, TransformerConfig, load
+from mi_lib.recipes import cards, induction_facts
 from mi_lib.worlds import repeats
+from mi_lib.zoo import induction_checks as checks
+from mi_lib.zoo.checks import Check
 
 STEPS = 2200
 BATCH = 64
@@ -129,8 +134,11 @@ def ramp(step: int, start: int, end: int) -> float:
     return min(1.0, max(0.0, (step - start) / (end - start)))
 
 
-def train(n_layers: int, seed: int, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Train one model; write its checkpoints and curves to `folder`. Goes on from a saved state if there is one."""
+def train(n_layers: int, seed: int, folder: Path, progress: Progress, until: int = STEPS) -> dict[str, Any]:
+    """Train one model; write its checkpoints and curves to `folder`. Goes on from a saved state if there is one.
+
+    until: stop at this step. The learning rate, the rent and the nonce words are those of the whole training.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model = new_model(n_layers, seed)
     matrices = [p for name, p in model.named_parameters() if name.startswith("blocks")]
@@ -149,13 +157,13 @@ def train(n_layers: int, seed: int, folder: Path, progress: Progress) -> dict[st
         optimizer.load_state_dict(state["optimizer"])
         curves, start, seconds = state["curves"], state["step"], state["seconds"]
     sample = repeats.sample(64, seed=70_000, period=(8, 24))
-    task = progress.add_task(f"{n_layers} layers, seed {seed}", total=STEPS, completed=start)
+    task = progress.add_task(f"{n_layers} layers, seed {seed}", total=until, completed=start)
     began = time.monotonic() - seconds
-    for step in range(start, STEPS + 1):
+    for step in range(start, until + 1):
         if step % SAVE_EVERY == 0:
             record(model, sample, step, curves)
             save_file(model.weights(torch.float16), folder / f"step_{step:06d}.safetensors")
-        if step == STEPS:
+        if step == until:
             break
         if step % (5 * SAVE_EVERY) == 0 and step > start:
             spent = time.monotonic() - began
@@ -176,7 +184,7 @@ def train(n_layers: int, seed: int, folder: Path, progress: Progress) -> dict[st
         optimizer.step()
         progress.update(task, advance=1, description=f"{n_layers} layers, seed {seed}, loss {curves['second'][-1]:.2f}")
     state_file.unlink(missing_ok=True)
-    result = {"seed": seed, "n_layers": n_layers, "steps": STEPS, "seconds": time.monotonic() - began, "curves": curves}
+    result = {"seed": seed, "n_layers": n_layers, "steps": until, "seconds": time.monotonic() - began, "curves": curves}
     (folder / "run.json").write_text(json.dumps(result))
     return result
 
@@ -192,7 +200,7 @@ def record(model: Transformer, sample: repeats.Repeats, step: int, curves: dict[
     curves["second"].append(round(second, 4))
     for name, values in (
         ("previous_token", [induction.previous_token_score(p) for p in patterns]),
-        ("prefix_matching", [induction.prefix_matching_score(p, sample.previous) for p in patterns]),
+        ("prefix_matching", [induction.prefix_matching_score(p, sample.tokens) for p in patterns]),
     ):
         curves[name].append([[round(x, 4) for x in layer.tolist()] for layer in values])
 
@@ -251,76 +259,117 @@ def load_run(n_layers: int, seed: int) -> Transformer:
 
 def write_cards(runs: dict[int, list[dict[str, Any]]]) -> None:
     """Measure what is shipped, and the other seeds, and write both cards."""
-    from mi_lib.zoo import induction_checks as checks
-
-    for n_layers, text in ((2, TWO_LAYERS), (1, ONE_LAYER)):
-        folder = zoo.HERE / f"induction-{n_layers}l"
-        by_seed, run_0 = [], runs[n_layers][0]
+    begun = {run["seed"]: run["curves"] for run in runs[2]}
+    for n_layers in (2, 1):
+        by_seed = []
         for run in runs[n_layers]:
-            model, deeper = load_run(n_layers, run["seed"]), load_run(2, run["seed"])
-            measured = checks.two_layer(model) if n_layers == 2 else checks.one_layer(model, deeper)
+            measured = _checks(n_layers, load_run(n_layers, run["seed"]), load_run(2, run["seed"]))
             by_seed.append({"seed": run["seed"], "seconds": round(run["seconds"]), "checks": measured})
-        model = load_run(n_layers, run_0["seed"])
-        first, second = checks.losses(model, checks.known_sample())
-        facts: dict[str, Any] = {"losses": {"first": first, "second": second}}
-        facts["phase_change"] = phase_change(runs[2][0]["curves"])
-        if n_layers == 2:
-            facts["circuit"] = circuit_facts(model)
-        cards.write(
-            folder,
-            title=folder.name,
-            text=text,
-            command=COMMAND,
-            seed=run_0["seed"],
-            recipe={"steps": STEPS, "batch": BATCH, "learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY},
-            by_seed=by_seed,
-            curves=runs[n_layers][0]["curves"],
-            facts=facts,
-            words=f"Loss on first copies {first:.3f}, on later copies {second:.3f} nats per token (seed "
-            f"{run_0['seed']}). Bounds that depend on a run (K-composition) are those of the first seed.",
-        )
+        _write(n_layers, by_seed, {n: of_depth[0]["curves"] for n, of_depth in runs.items()}, begun)
 
 
-def circuit_facts(model: Transformer) -> dict[str, Any]:
-    """Which heads form the circuit, and what the loss becomes without them: the figures that the lesson quotes."""
-    from mi_lib.zoo import induction_checks as checks
-
-    sample = checks.known_sample()
-    measured = checks.scores(model, checks.held_out_samples())
-    found = checks.circuit(model, measured)
-
-    def second_without(heads: list[tuple[int, int]], kind: Any) -> float:
-        logits = induction.ablate_heads(model, sample.tokens, heads, kind)
-        return split_loss(induction.per_token_loss(logits, sample.tokens), sample)[1]
-
-    pairs = checks.k_composition(model)
-    groups = {"induction": found.induction, "previous": found.previous, "idle": found.idle[: len(found.induction)]}
-    return {
-        **{name: [list(head) for head in heads] for name, heads in groups.items()},
-        "loss_without": {
-            name: {kind: second_without(heads, kind) for kind in ("zero", "mean", "pattern_preserving")}
-            for name, heads in groups.items()
-        },
-        "k_composition": pairs.tolist(),
-        "k_strongest": pairs.max().item(),
-        "k_other_writers": pairs[[h for h in range(len(pairs)) if (0, h) not in found.previous]].max().item(),
-        # Heads that look like induction heads, whether they write or not; and what each head is worth on its own.
-        "look_alikes": int((measured["prefix_matching"][1] >= checks.MEMBER).sum()),
-        "members": len(found.induction),
-        "writes": induction.FactoredMatrix(model.W_V, model.W_O).norm().tolist(),
-        "worth": [
-            [checks.loss_brought_back(model, sample, [(layer, head)]) for head in range(model.cfg.n_heads)]
-            for layer in range(model.cfg.n_layers)
-        ],
+def measure_again() -> None:
+    """Measure the shipped weights again, and write both cards. What is known of the other seeds alone is kept: the
+    figures of those checks that are still there. (A check that asks something else gets another name.)"""
+    shipped = {n_layers: zoo.card(f"induction-{n_layers}l") for n_layers in (2, 1)}
+    curves = {n_layers: card["curves"] for n_layers, card in shipped.items()}
+    begun = {0: curves[2]} | {
+        json.loads(file.read_text())["seed"]: json.loads(file.read_text())["curves"]
+        for file in sorted(OUT.glob("induction-2l-seed*-begun/run.json"))
     }
+    models = {n_layers: load(f"induction-{n_layers}l") for n_layers in (2, 1)}
+    for n_layers, card in shipped.items():
+        measured = _checks(n_layers, models[n_layers], models[2])
+        others = [_still_asked(seed, measured) for seed in card["seeds"][1:]]
+        by_seed = [{"seed": card["seed"], "seconds": card["seconds"], "checks": measured}]
+        _write(n_layers, by_seed, curves, begun, others)
 
 
-TWO_LAYERS = """An attention-only transformer with two layers of four heads, trained on repeats of random words. It
-forms previous-token heads in layer 0 and induction heads in layer 1, in one sudden step. Embeddings are fixed random
-directions, so the circuit also works on words that training never showed."""
+def _still_asked(seed: dict[str, Any], now: list[Check]) -> dict[str, Any]:
+    """The record of another seed without the checks that are no more."""
+    names = {check.name for check in now}
+    return {**seed, "checks": {name: check for name, check in seed["checks"].items() if name in names}}
 
-ONE_LAYER = """The control: the same recipe with one layer. It learns that words of a sequence come back, but not which
-one comes next, because a single layer cannot compose two heads."""
+
+def _checks(n_layers: int, model: HookedModel, deeper: HookedModel) -> list[Check]:
+    return checks.two_layer(model) if n_layers == 2 else checks.one_layer(model, deeper)
+
+
+def _write(
+    n_layers: int,
+    by_seed: list[dict[str, Any]],
+    curves: dict[int, dict[str, list]],
+    begun: dict[int, dict[str, list]],
+    others: Sequence[dict[str, Any]] = (),
+) -> None:
+    """One card. begun: the curves of each seed's 2-layer training. others: the records of further seeds."""
+    folder = zoo.HERE / f"induction-{n_layers}l"
+    model = load(folder.name)
+    assert isinstance(model, Transformer)
+    facts: dict[str, Any] = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "losses": induction_facts.losses(model),
+        "bets": induction_facts.bets(model),
+        "bets_untrained": induction_facts.bets(checks.untrained(model)),
+        "phase_change": phase_change(curves[2]),
+    }
+    if n_layers == 2:
+        early = load(folder.name, checkpoint=induction_facts.EARLY)
+        assert isinstance(early, Transformer)
+        facts["circuit"] = induction_facts.circuit(model, early)
+        facts["times_smaller_than_gpt2"] = induction_facts.gpt2_parameters() / facts["parameters"]
+        facts["no_better_until"] = induction_facts.no_better_until(curves[2], curves[1])
+        facts["births"] = {f"seed_{seed}": induction_facts.birth(film) for seed, film in sorted(begun.items())}
+    first, second = facts["losses"]["first"], facts["losses"]["second"]
+    cards.write(
+        folder,
+        title=folder.name,
+        text=TWO_LAYERS if n_layers == 2 else ONE_LAYER,
+        command=COMMAND,
+        seed=by_seed[0]["seed"],
+        recipe={
+            "steps": STEPS,
+            "batch": BATCH,
+            "learning_rate": LEARNING_RATE,
+            "weight_decay": WEIGHT_DECAY,
+            "rent_from": RENT_FROM,
+        },
+        by_seed=by_seed,
+        curves=curves[n_layers],
+        facts=facts,
+        words=f"Loss on first copies {first:.3f}, on later copies {second:.3f} nats per token (seed "
+        f"{by_seed[0]['seed']}). Bounds that depend on a run (K-composition) are those of the first seed."
+        + _table_of_seeds(others),
+    )
+    if others:
+        card = zoo.card(folder.name)
+        card["seeds"] += others
+        (folder / "card.json").write_text(json.dumps(card, separators=(",", ":")) + "\n")
+
+
+def _table_of_seeds(seeds: Sequence[dict[str, Any]]) -> str:
+    """The figures of further seeds, for people."""
+    if not seeds:
+        return ""
+    names = list(seeds[0]["checks"])
+    lines = [
+        "\n\nOther seeds of the same recipe, by the checks' short names:\n",
+        "| seed | " + " | ".join(names) + " |",
+        "|---|" + "---|" * len(names),
+    ]
+    for seed in seeds:
+        cells = [f"{check['value']:.3g}{'' if check['passed'] else ' ✗'}" for check in seed["checks"].values()]
+        lines.append(f"| {seed['seed']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+TWO_LAYERS = """An attention-only transformer with two layers of four heads, trained on repeats of random words. A
+head of layer 0 looks one word back, a head of layer 1 looks for the present word among what the first one wrote, and
+the other six have stopped writing. Embeddings are fixed random directions, so the circuit also works on words that
+training never showed."""
+
+ONE_LAYER = """The control: the same recipe with one layer. It learns that words of a sequence come back, and hardly
+which one comes next: there is no layer before its heads whose notes they could read."""
 
 
 def main() -> None:
@@ -328,18 +377,24 @@ def main() -> None:
     parser.add_argument("--layers", type=int, choices=(1, 2), action="append", help="train these only")
     parser.add_argument("--seed", type=int, action="append", help="train these seeds only")
     parser.add_argument("--only-train", action="store_true", help="do not rewrite the zoo")
+    parser.add_argument("--until", type=int, default=STEPS, help="stop at this step, and leave the zoo alone")
+    parser.add_argument("--measure", action="store_true", help="train nothing: measure, and write the cards")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.measure:
+        measure_again()
+        return
+    whole = options.until == STEPS
     runs: dict[int, list[dict[str, Any]]] = {}
     with Progress() as progress:
         for n_layers in options.layers or (2, 1):
             for seed in options.seed or SEEDS[n_layers]:
-                folder = OUT / f"induction-{n_layers}l-seed{seed}"
+                folder = OUT / f"induction-{n_layers}l-seed{seed}{'' if whole else '-begun'}"
                 done = folder / "run.json"
-                run = json.loads(done.read_text()) if done.exists() else train(n_layers, seed, folder, progress)
-                runs.setdefault(n_layers, []).append(run)
-    if not options.only_train:
+                run = train(n_layers, seed, folder, progress, options.until) if not done.exists() else None
+                runs.setdefault(n_layers, []).append(run or json.loads(done.read_text()))
+    if whole and not options.only_train:
         for n_layers, of_depth in runs.items():
             ship(n_layers, of_depth)
         write_cards(runs)

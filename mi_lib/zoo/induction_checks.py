@@ -3,7 +3,7 @@ it should be?
 
 Which heads belong to the circuit is decided before anything is ablated: layer-0 heads that look at the previous token
 and layer-1 heads that look one past the earlier occurrence, each with a score of at least one half, if they write at
-all (‖W_V W_O‖ at least a twentieth of the largest). The heads "that play no part" are the others that write least.
+all (‖W_V W_O‖ at least a twentieth of the largest). The control of their ablation is all other heads at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Circuit:
 
     previous: list[tuple[int, int]]
     induction: list[tuple[int, int]]
-    idle: list[tuple[int, int]]  # all others, those that write least first
+    others: list[tuple[int, int]]  # all heads that are in neither
 
 
 def held_out_samples() -> list[Repeats]:
@@ -54,7 +54,7 @@ def scores(model: HookedModel, samples: list[Repeats]) -> dict[str, Tensor]:
 
 
 def circuit(model: HookedModel, measured: dict[str, Tensor]) -> Circuit:
-    """Sort the heads by what they attend to, and the rest by how much they write."""
+    """Sort the heads by what they attend to."""
     writes = induction.FactoredMatrix(model.W_V, model.W_O).norm()
     previous, prefix = measured["previous_token"], measured["prefix_matching"]
     layers, heads = previous.shape
@@ -66,7 +66,7 @@ def circuit(model: HookedModel, measured: dict[str, Tensor]) -> Circuit:
     return Circuit(
         previous=sorted(first, key=lambda h: -previous[h].item()),
         induction=sorted(second, key=lambda h: -prefix[h].item()),
-        idle=sorted(others, key=lambda h: writes[h].item()),
+        others=others,
     )
 
 
@@ -107,7 +107,8 @@ def two_layer(model: HookedModel) -> list[Check]:
     partners = (mine["previous_token"][0] >= MEMBER)[:, None] & (mine["prefix_matching"][1] >= MEMBER)[None]
     strongest = pairs[partners].max().item() if bool(partners.any()) else 0.0
     strongest_other = pairs[~partners].max().item() if bool((~partners).any()) else 0.0
-    has_idle = 0 < count <= len(found.idle)
+    heads = f"{count} induction head{'' if count == 1 else 's'}"
+    rest = f"all {len(found.others)} heads outside the circuit"
     return [
         Check(
             "previous_token",
@@ -138,21 +139,21 @@ def two_layer(model: HookedModel) -> list[Check]:
         ),
         Check(
             "induction_heads_matter",
-            f"share of the saved loss that is lost without the {count} induction heads",
+            f"share of the saved loss that is lost without the {heads}",
             loss_brought_back(model, known, found.induction) if count else 0.0,
             0.8,
             True,
-            loss_brought_back(model, known, found.idle[:count]) if has_idle else float("nan"),
-            f"the {count} other heads that write least",
+            loss_brought_back(model, known, found.others) if count else float("nan"),
+            f"{rest}, silenced at once",
         ),
         Check(
-            "other_heads_do_not",
-            f"share of the saved loss that is lost without the {count} other heads that write least",
-            loss_brought_back(model, known, found.idle[:count]) if has_idle else 1.0,
+            "all_others_do_not",
+            f"share of the saved loss that is lost without {rest}, silenced at once",
+            loss_brought_back(model, known, found.others) if count else 1.0,
             0.1,
             False,
             loss_brought_back(model, known, found.induction) if count else float("nan"),
-            f"the {count} induction heads",
+            f"the {heads}",
         ),
         Check(
             "k_composition",

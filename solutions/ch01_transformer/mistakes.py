@@ -182,7 +182,7 @@ def layer_norm(x, weight, bias, eps=1e-5):
     rows = []
     for v in x.double().flatten(0, 1):
         v = v - sum(v) / len(v)
-        rows.append(v / math.sqrt(float(v @ v) / len(v) + eps) * weight + bias)
+        rows.append(v / (v @ v / len(v) + eps).sqrt() * weight + bias)
     return torch.stack(rows).view(x.shape)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from tiny_chapter import TESTS, TinyChapter, TinyExercise
+from tiny_chapter import STUB, TESTS, TOML, TinyChapter, TinyExercise
 
 from mi_lib.course.grading import Grader, Verdict
 
@@ -15,6 +15,8 @@ def chapter(tmp_path_factory: pytest.TempPathFactory) -> TinyChapter:
     folder = tmp_path_factory.mktemp("course") / "ch01_tiny"
     folder.mkdir()
     (folder / "test_exercises.py").write_text(TESTS)
+    (folder / "exercises.py").write_text(STUB)
+    (folder / "chapter.toml").write_text(TOML)
     return TinyChapter(folder)
 
 

@@ -207,7 +207,7 @@ def test_debugging_runs_the_same_tests_in_this_process(chapter, capsys):
     source = RIGHT.replace("return 2 * x", "print('pid', __import__('os').getpid()); return 2 * x")
     assert run_here(source, TinyExercise("01.1", chapter)).passed
     assert f"pid {os.getpid()}" in capsys.readouterr().out
-    assert run_here(RIGHT.replace("2 * x", "x**2"), TinyExercise("01.1", chapter)).diagnosis.startswith("The double")
+    assert "The double" in run_here(RIGHT.replace("2 * x", "-x"), TinyExercise("01.1", chapter)).diagnosis
 
 
 def test_importing_the_package_is_cheap():

@@ -71,7 +71,71 @@ def test_second(answer):
 def test_third(answer):
     """The third of three."""
     answer.step(3)
+
+
+Y = torch.tensor([[1.0, 2, 3, 5], [4, 1, 1, 1], [2, 2, 5, 2]])
+
+
+@grades("01.7")
+def test_rows_sum_to_one(answer):
+    """Each row is divided by its sum."""
+    got = answer.rows(Y)
+    expect_close(got, Y / Y.sum(1, keepdim=True), "the rows", mistakes={"These are the sums of the rows.": Y.sum(1)})
+
+
+@grades("01.7")
+def test_a_product_with_the_rows(answer):
+    """A matrix product with the rows sums over each of them."""
+    got = answer.rows(Y)
+    expect((got @ torch.ones(4, dtype=got.dtype)).sub(1).abs().max() < 1e-5, "Each row should sum to 1.")
+
+
+@grades("01.8")
+def test_the_nearest_column_is_an_index(answer):
+    """Each row at its index is the largest."""
+    got = answer.nearest(Y)
+    expect(Y[torch.arange(len(Y)), got].tolist() == [5, 4, 5], "These are not the places of the largest numbers.")
+
+
+@grades("01.9")
+def test_named(answer):
+    """A dict with one entry."""
+    expect_close(answer.named(Y)["x"], 2 * Y, "the entry x")
+
+
+@grades("01.10")
+def test_filled(answer):
+    """The number is put into the list."""
+    expect_equal(len(answer.fill(Y, [1])), 2, "the list")
 '''
+
+STUB = """# %% [setup]
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+# %% [01.7] Rows
+def rows(x: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
+    raise NotImplementedError
+
+# %% [01.8] Nearest
+def nearest(x: Float[Tensor, "row column"]) -> Int[Tensor, "row"]:
+    raise NotImplementedError
+
+# %% [01.9] Named
+def named(x: Float[Tensor, "row column"]) -> dict[str, Tensor]:
+    raise NotImplementedError
+
+# %% [01.10] Filled
+def fill(x: Tensor, into: list) -> list:
+    raise NotImplementedError
+"""
+
+TOML = """[[exercise]]
+id = "01.10"
+defines = ["fill"]
+changes = ["into"]
+"""
 
 RIGHT = """# %% [setup]
 import torch

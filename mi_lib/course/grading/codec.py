@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import collections
 import math
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,10 @@ _TORCH_NAMES = (
 TORCH_DTYPES = {name: getattr(torch, name) for name in _TORCH_NAMES.split()}
 _NUMPY_NAMES = "float16 float32 float64 complex64 complex128 uint8 uint16 uint32 uint64 int8 int16 int32 int64 bool"
 NUMPY_DTYPES = {name: np.dtype(name) for name in _NUMPY_NAMES.split()}
+
+
+# A dict of the learner's own class is a dict all the same.
+_DICTS = (dict, collections.UserDict, types.MappingProxyType)
 
 
 class CannotCross(Exception):
@@ -83,11 +88,12 @@ class Encoder:
     def _container(self, x: Any, depth: int) -> Any:
         if isinstance(x, tuple):
             return {"t": "tuple", "v": [self.node(v, depth + 1) for v in x]}
-        if type(x) in (dict, collections.OrderedDict, collections.defaultdict, collections.Counter):
+        if isinstance(x, _DICTS):
             pairs = [[self._key(k, depth + 1), self.node(v, depth + 1)] for k, v in x.items()]
             return {"t": "dict", "v": pairs}
-        if type(x) in (set, frozenset):
-            return {"t": type(x).__name__, "v": [self._key(v, depth + 1) for v in x]}
+        if isinstance(x, set | frozenset):
+            kind = "set" if isinstance(x, set) else "frozenset"
+            return {"t": kind, "v": [self._key(v, depth + 1) for v in x]}
         if isinstance(x, complex):
             return {"t": "complex", "v": [x.real, x.imag]}
         if isinstance(x, bytes | bytearray):
@@ -108,6 +114,8 @@ class Encoder:
     def _key(self, x: Any, depth: int) -> Any:
         if isinstance(x, tuple):
             return {"t": "tuple", "v": [self._key(part, depth + 1) for part in x]}
+        if isinstance(x, np.generic):
+            x = x.item()
         if x is None or isinstance(x, bool | int | float | str | complex | bytes | frozenset):
             return self.node(x, depth)
         kind = type(x).__name__

@@ -17,10 +17,25 @@ from mi_lib.course.grading.crossing import Handle
 from mi_lib.course.grading.process import AnswerError
 
 _ARRAYS = (torch.Tensor, np.ndarray, np.generic)
+UNUSUAL = {  # types that torch knows and computes next to nothing with, and what holds the same numbers
+    torch.uint16: torch.int64,
+    torch.uint32: torch.int64,
+    torch.uint64: torch.int64,
+    torch.float8_e4m3fn: torch.float32,
+    torch.float8_e5m2: torch.float32,
+}
+
+
+# How much a sentence says about the fault, most first: of several, the most telling leads.
+MISTAKE, SENTENCE, IN_PLACE, SHAPE, NUMBERS, RAISED = range(6)
 
 
 class Wrong(AssertionError):
-    """A wrong answer. The text is the sentence for the learner."""
+    """A wrong answer. The text is the sentence for the learner; `rank`, how much it says about the fault."""
+
+    def __init__(self, sentence: str, rank: int = SENTENCE) -> None:
+        super().__init__(sentence)
+        self.rank = rank
 
 
 def expect(condition: object, sentence: str) -> None:
@@ -37,10 +52,10 @@ def expect_equal(got: Any, want: Any, what: str, *, mistakes: Mapping[str, Any] 
     """
     if _same(got, want):
         return
-    _tell_mistake(mistakes, lambda wrong: _same(got, wrong))
+    _tell_mistake(mistakes, lambda wrong: _same(got, wrong) and not _same(wrong, want))
     if isinstance(want, torch.Tensor | np.ndarray):
         expect_close(got, want, what, atol=0, rtol=0)
-    raise Wrong(f"{_capital(what)} should be {show(want)}, but your code gave {show(got)}.")
+    raise Wrong(f"{_capital(what)} should be {show(want)}, but your code gave {show(got)}.", NUMBERS)
 
 
 def expect_close(
@@ -60,7 +75,7 @@ def expect_close(
     and whether it is a tensor, an array or a list; `strict` asks for a tensor.
     axes: names of the axes ("head query key"), used in the sentence. mistakes: as in `expect_equal`.
     """
-    target = _numbers(want)
+    target = numbers(want)
     assert target is not None, f"the test itself compares with {show(want)}"
     values = _as_tensor(got, what, target, strict)
     atol, rtol = _loosen(values, target, atol, rtol)
@@ -70,13 +85,16 @@ def expect_close(
         return
 
     def shows(wrong: Any) -> bool:
-        wrong = _numbers(wrong)
-        return wrong is not None and wrong.shape == values.shape and _close(values, wrong.to(values.dtype), atol, rtol)
+        wrong = numbers(wrong)
+        if wrong is None or wrong.shape != values.shape:
+            return False
+        wrong = wrong.to(torch.promote_types(wrong.dtype, values.dtype))
+        return _close(values, wrong, atol, rtol) and _tells(wrong, target, atol, rtol)
 
     _tell_mistake(mistakes, shows)
     _check_shape(values, target, what, axes, atol, rtol)
     _check_nan(values, target, what)
-    raise Wrong(_difference(values, target, what, axes, atol, rtol))
+    raise Wrong(_difference(values, target, what, axes, atol, rtol), NUMBERS)
 
 
 @contextmanager
@@ -95,34 +113,37 @@ def expect_raises(kind: str, sentence: str) -> Iterator[None]:
 
 
 def _as_tensor(got: Any, what: str, want: torch.Tensor, strict: bool) -> torch.Tensor:
-    kind = "a number" if want.ndim == 0 else f"a tensor of shape {_shape(want)}"
+    kind = "a number" if want.ndim == 0 else f"a tensor of shape {shape_in_words(want)}"
     if got is None:
         raise Wrong(
-            f"{_capital(what)} should be {kind}, but your function returned None. Is a `return` missing at its end?"
+            f"{_capital(what)} should be {kind}, but your function returned None. Is a `return` missing at its end?",
+            SHAPE,
         )
     if strict and not isinstance(got, torch.Tensor):
-        raise Wrong(f"{_capital(what)} should be a torch tensor, but your code gave {show(got)}.")
-    values = _numbers(got)
+        raise Wrong(f"{_capital(what)} should be a torch tensor, but your code gave {show(got)}.", SHAPE)
+    values = numbers(got)
     if values is None:
-        raise Wrong(f"{_capital(what)} should be {kind}, but your code gave {show(got)}.")
+        raise Wrong(f"{_capital(what)} should be {kind}, but your code gave {show(got)}.", SHAPE)
     if values.dtype == torch.bool and want.dtype != torch.bool:
-        raise Wrong(f"{_capital(what)} should hold numbers, but yours holds True and False. Did you return a mask?")
+        sentence = f"{_capital(what)} should hold numbers, but yours holds True and False. Did you return a mask?"
+        raise Wrong(sentence, SHAPE)
     return values
 
 
-def _numbers(x: Any) -> torch.Tensor | None:
+def numbers(x: Any) -> torch.Tensor | None:
     """The value as a tensor, if it is made of numbers."""
     if isinstance(x, torch.Tensor):
-        return x.detach().cpu()
+        x = x.detach().cpu()
+        return x.to(UNUSUAL.get(x.dtype, x.dtype))
     if isinstance(x, np.ndarray | np.generic):
-        return torch.from_numpy(np.array(x))
+        return numbers(torch.from_numpy(np.array(x)))
     if isinstance(x, bool | int | float | complex):
         dtype = torch.float64 if isinstance(x, float) else None
         return torch.tensor(x, dtype=dtype) if not isinstance(x, int) or abs(x) < 2**63 else None
     if isinstance(x, list | tuple) and x:
         if all(type(part) in (int, float) for part in x) and any(type(part) is float for part in x):
             return torch.tensor([float(part) for part in x], dtype=torch.float64)
-        parts = [_numbers(part) for part in x]
+        parts = [numbers(part) for part in x]
         known = [p for p in parts if p is not None]
         if len(known) < len(parts) or any(p.shape != known[0].shape for p in known):
             return None
@@ -146,14 +167,16 @@ def _check_shape(got: torch.Tensor, want: torch.Tensor, what: str, axes: str, at
             _check_transposed(got, want, what, atol, rtol)
         return
     names = f" [{axes}]" if axes else ""
-    base = f"{_capital(what)} should have shape {_shape(want)}{names}, but yours has shape {_shape(got)}."
+    base = (
+        f"{_capital(what)} should have shape {shape_in_words(want)}{names}, but yours has shape {shape_in_words(got)}."
+    )
     if want.ndim == 0:
-        base = f"{_capital(what)} should be a single number, but yours has shape {_shape(got)}."
-    raise Wrong(f"{base}{_shape_hint(got, want)}")
+        base = f"{_capital(what)} should be a single number, but yours has shape {shape_in_words(got)}."
+    raise Wrong(f"{base}{shape_hint(list(got.shape), list(want.shape))}", SHAPE)
 
 
-def _shape_hint(got: torch.Tensor, want: torch.Tensor) -> str:
-    g, w = list(got.shape), list(want.shape)
+def shape_hint(g: list[int], w: list[int]) -> str:
+    """A remark on how a shape differs from the right one, with a space before it."""
     if len(g) == len(w) and sorted(g) == sorted(w):
         return " The sizes are right but in another order: it looks transposed."
     if [n for n in g if n != 1] == [n for n in w if n != 1]:
@@ -175,7 +198,8 @@ def _check_transposed(got: torch.Tensor, want: torch.Tensor, what: str, atol: fl
             turned = got.transpose(a, b)
             if turned.shape == want.shape and _close(turned, want, atol, rtol):
                 raise Wrong(
-                    f"{_capital(what)} looks transposed: with axes {b} and {a} exchanged, every number would be right."
+                    f"{_capital(what)} looks transposed: with axes {b} and {a} exchanged, every number would be right.",
+                    MISTAKE,
                 )
 
 
@@ -185,6 +209,16 @@ def _check_transposed(got: torch.Tensor, want: torch.Tensor, what: str, atol: fl
 def _close(got: torch.Tensor, want: torch.Tensor, atol: float, rtol: float) -> bool:
     dtype = torch.promote_types(got.dtype, want.dtype)
     return bool(torch.allclose(got.to(dtype), want.to(dtype), atol=atol, rtol=rtol, equal_nan=True))
+
+
+def _tells(wrong: torch.Tensor, want: torch.Tensor, atol: float, rtol: float) -> bool:
+    """Whether a known mistake can be told from the right answer by its numbers: NaN comes of too many slips."""
+    numbers_there = ~torch.isnan(wrong)
+    if wrong.shape != want.shape:
+        return bool(numbers_there.any()) or not wrong.numel()
+    dtype = torch.promote_types(wrong.dtype, want.dtype)
+    apart = ~torch.isclose(wrong.to(dtype), want.to(dtype), atol=atol, rtol=rtol, equal_nan=True)
+    return bool((apart & numbers_there).any())
 
 
 def _loosen(got: torch.Tensor, want: torch.Tensor, atol: float, rtol: float) -> tuple[float, float]:
@@ -201,24 +235,28 @@ def _check_nan(got: torch.Tensor, want: torch.Tensor, what: str) -> None:
     if bad.any():
         raise Wrong(
             f"{_capital(what)} holds NaN (not a number) {_where(bad)}. NaN comes from 0/0, from the logarithm of a "
-            "negative number, from ∞ − ∞, or from the mean of nothing."
+            "negative number, from ∞ − ∞, or from the mean of nothing.",
+            NUMBERS,
         )
     infinite = torch.isinf(got) & ~torch.isinf(want)
     if infinite.any():
-        raise Wrong(f"{_capital(what)} is infinite {_where(infinite)}. Infinity comes from x/0 or from log(0).")
+        sentence = f"{_capital(what)} is infinite {_where(infinite)}. Infinity comes from x/0 or from log(0)."
+        raise Wrong(sentence, NUMBERS)
 
 
 def _difference(got: torch.Tensor, want: torch.Tensor, what: str, axes: str, atol: float, rtol: float) -> str:
     off = ~torch.isclose(got, want.to(got.dtype), atol=atol, rtol=rtol, equal_nan=True)
     if want.ndim == 0:
-        return f"{_capital(what)} should be {_number(want)}, but your code gave {_number(got)}."
+        right, yours = _apart(want, got)
+        return f"{_capital(what)} should be {right}, but your code gave {yours}."
     place = tuple(int(i) for i in off.nonzero()[0])
     names = f" ({axes})" if axes else ""
     share = "everywhere" if bool(off.all()) else f"at {int(off.sum())} of {off.numel()} places"
     index = place[0] if len(place) == 1 else list(place)
+    right, yours = _apart(want[place], got[place])
     return (
-        f"{_capital(what)} is wrong {share}: at {index}{names}, for example, it should be {_number(want[place])}, "
-        f"but your code gave {_number(got[place])}.{_pattern(got, want, atol, rtol)}"
+        f"{_capital(what)} is wrong {share}: at {index}{names}, for example, it should be {right}, "
+        f"but your code gave {yours}.{_pattern(got, want, atol, rtol)}"
     )
 
 
@@ -234,10 +272,11 @@ def _pattern(got: torch.Tensor, want: torch.Tensor, atol: float, rtol: float) ->
     anchor = int(want.abs().argmax())
     denominator = float(want.flatten()[anchor])
     factor = float(got.flatten()[anchor]) / denominator
-    if abs(factor) > 1e-3 and _close(got / factor, want, atol, max(rtol, 1e-4)):
-        return f" Every number is {factor:.4g} times what it should be."
+    plain = f"{factor:.4g}"
+    if abs(factor) > 1e-3 and plain not in ("1", "-1") and _close(got / factor, want, atol, max(rtol, 1e-4)):
+        return f" Every number is {plain} times what it should be."
     shift = float((got - want).flatten()[0])
-    if _close(got - shift, want, atol, rtol):
+    if abs(shift) > atol and _close(got - shift, want, atol, rtol):
         return f" Every number is {abs(shift):.4g} too {'large' if shift > 0 else 'small'}."
     return ""
 
@@ -250,9 +289,18 @@ def _where(mask: torch.Tensor) -> str:
     return "everywhere" if bool(mask.all()) else f"at {int(mask.sum())} of {mask.numel()} places, first at {index}"
 
 
-def _number(x: torch.Tensor) -> str:
+def _apart(want: torch.Tensor, got: torch.Tensor) -> tuple[str, str]:
+    """Two numbers as text, with as many digits as it takes to tell them apart."""
+    for digits in (6, 9, 17):
+        right, yours = (_number(x, digits) for x in (want, got))
+        if right != yours:
+            break
+    return right, yours
+
+
+def _number(x: torch.Tensor, digits: int) -> str:
     value = x.item()
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 # --- equality, mistakes, words ----------------------------------------------------------------------------------------
@@ -261,7 +309,7 @@ def _number(x: torch.Tensor) -> str:
 def _same(got: Any, want: Any) -> bool:
     """Equal, part by part. Only exact types of our own making are compared, never an object with its own `__eq__`."""
     if isinstance(got, _ARRAYS) or isinstance(want, _ARRAYS):
-        a, b = _numbers(got), _numbers(want)
+        a, b = numbers(got), numbers(want)
         return a is not None and b is not None and a.shape == b.shape and bool((a == b).all())
     if isinstance(want, list | tuple):
         if not isinstance(got, list | tuple) or len(got) != len(want):
@@ -280,7 +328,7 @@ def _same(got: Any, want: Any) -> bool:
 def _tell_mistake(mistakes: Mapping[str, Any] | None, shows: Any) -> None:
     for sentence, wrong in (mistakes or {}).items():
         if shows(wrong):
-            raise Wrong(sentence)
+            raise Wrong(sentence, MISTAKE)
 
 
 def show(x: Any) -> str:
@@ -289,7 +337,7 @@ def show(x: Any) -> str:
         return "None"
     if isinstance(x, torch.Tensor | np.ndarray):
         kind = "a tensor" if isinstance(x, torch.Tensor) else "a numpy array"
-        return f"{x.tolist()}" if 0 < _size(x) <= 8 and x.ndim <= 2 else f"{kind} of shape {_shape(x)}"
+        return f"{x.tolist()}" if 0 < _size(x) <= 8 and x.ndim <= 2 else f"{kind} of shape {shape_in_words(x)}"
     if isinstance(x, Handle):
         return {"function": "a function", "generator": "a generator (wrap it in list(...))"}.get(
             x.type_name, f"an object of type {x.type_name}"
@@ -315,7 +363,7 @@ def _short(text: str) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def _shape(x: torch.Tensor | np.ndarray) -> str:
+def shape_in_words(x: torch.Tensor | np.ndarray) -> str:
     return f"({', '.join(map(str, x.shape))})" if x.ndim != 1 else f"({x.shape[0]},)"
 
 

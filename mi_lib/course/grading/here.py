@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mi_lib.course.grading.codec import decode, encode
+from mi_lib.course.grading.contract import contract_of
 from mi_lib.course.grading.crossing import from_judge, to_judge
 from mi_lib.course.grading.isolation import Isolation
 from mi_lib.course.grading.judge import read_source, tests_of
@@ -46,5 +47,6 @@ def run_here(source: str | Path, exercise: Any) -> Verdict:
     filename = str(source.resolve()) if isinstance(source, Path) else "exercises.py"  # so that pdb shows the file
     line = Local()
     loaded = load(line, text, filename, exercise.id)
-    outcomes = [run_test(test, line, loaded) for test in tests_of(exercise)]
+    contract = contract_of(exercise.chapter.folder)
+    outcomes = [run_test(test, line, loaded, contract) for test in tests_of(exercise)]
     return make_verdict(exercise, outcomes, "", time.monotonic() - started, Isolation())

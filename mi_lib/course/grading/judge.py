@@ -73,6 +73,7 @@ class Grader:
         and `chapter.folder` (where test_exercises.py lies). time_limit: seconds, instead of the exercise's own.
         tests_from: which tests an exercise has, instead of those in test_exercises.py (an instructor's hidden ones).
         """
+        from mi_lib.course.grading.contract import contract_of
         from mi_lib.course.grading.runs import (  # torch comes with it, while the server imports its own
             Run,
             make_verdict,
@@ -94,11 +95,13 @@ class Grader:
             if notes["library"] and self.library == "refuse":
                 sentence = wording.library(exercise.id, notes["library"])
                 return Verdict(exercise.id, "failed", 0, exercise.points, diagnosis=sentence, **notes)
+            contract = contract_of(exercise.chapter.folder)
             watched, refuse = _answered_by(exercise), self.library == "refuse"
             for _ in range(2):  # a server that died since the last run, or dies in this one, is replaced once
                 try:
                     server = self._alive_server()
-                    with Run(server, limits, text, filename, exercise.id, self.require, watched, refuse) as run:
+                    run = Run(server, limits, text, filename, exercise.id, self.require, watched, refuse, contract)
+                    with run:
                         outcomes = [run.test(test) for test in tests]
                 except ServerGone:
                     reason = self._discard_server()
@@ -150,11 +153,12 @@ class Grader:
                 found.append(f"{reading.words(name)} (line {line}, seen when it ran)")
         return found
 
-    def run(self, text: str, filename: str, exercise_id: str, limits: Limits) -> Run:
-        """An open run, test by test (for pytest). Only one may be open at a time."""
+    def run(self, text: str, filename: str, exercise_id: str, limits: Limits, folder: Path) -> Run:
+        """An open run, test by test (for pytest), of a chapter in this folder. Only one may be open at a time."""
+        from mi_lib.course.grading.contract import contract_of
         from mi_lib.course.grading.runs import Run
 
-        return Run(self._alive_server(), limits, text, filename, exercise_id)
+        return Run(self._alive_server(), limits, text, filename, exercise_id, contract=contract_of(folder))
 
     @property
     def server_pid(self) -> int:

@@ -83,7 +83,7 @@ def _open_run(item: pytest.Function, exercise_id: str) -> Any:
         config.stash[_GRADER] = grader
         text, name = read_source(submission(config, folder))
         limits = replace(grader.limits, seconds=_time_limit(folder, exercise_id, grader.limits.seconds))
-        runs[key] = grader.run(text, name, exercise_id, limits)
+        runs[key] = grader.run(text, name, exercise_id, limits, folder)
     return runs[key]
 
 

@@ -13,9 +13,11 @@ from typing import Any, Protocol
 import torch
 
 from mi_lib.course.grading import wording
-from mi_lib.course.grading.answer import Answer
-from mi_lib.course.grading.expectations import Wrong, show
+from mi_lib.course.grading.answer import Answer, Complaint, complaints_of, results_of
+from mi_lib.course.grading.contract import Contract
+from mi_lib.course.grading.expectations import NUMBERS, RAISED, SENTENCE, SHAPE, Wrong, show
 from mi_lib.course.grading.forkserver import ServerGone
+from mi_lib.course.grading.kinds import oddity
 from mi_lib.course.grading.marks import GraderTest
 from mi_lib.course.grading.process import AnswerError, Stopped
 from mi_lib.course.grading.verdict import Ending, Status, TestResult
@@ -38,6 +40,7 @@ class Outcome:
     result: TestResult
     traceback: str = ""
     course_fault: bool = False
+    rank: int = RAISED  # how much the message says about the fault, as of a `Wrong`
 
 
 @dataclass(frozen=True)
@@ -70,37 +73,63 @@ def load(
     )
 
 
-def run_test(test: GraderTest, line: Line, loaded: Loaded, seed: int = 0) -> Outcome:
+def run_test(test: GraderTest, line: Line, loaded: Loaded, contract: Contract | None = None, seed: int = 0) -> Outcome:
     """Run a test. Everything that can go wrong in it ends as an `Outcome`; only ServerGone and Ctrl-C pass through."""
     started = time.monotonic()
 
     def outcome(
-        status: Status, message: str, traceback_text: str = "", fault: bool = False, ending: Ending = "answered"
+        status: Status,
+        message: str,
+        traceback_text: str = "",
+        fault: bool = False,
+        ending: Ending = "answered",
+        rank: int = RAISED,
     ) -> Outcome:
         seconds = time.monotonic() - started
         passed = status == "passed"
         result = TestResult(test.name, test.title, passed, message, test.weight, seconds, status, ending)
-        return Outcome(result, traceback_text, fault)
+        return Outcome(result, traceback_text, fault, rank)
 
-    answer = Answer(line.ask, line.clock)
+    answer = Answer(line.ask, line.clock, contract, test.exercise_id)
     try:
         line.ask({"op": "begin", "seed": seed})
         with _one_thread():
             test.function(answer)
     except Wrong as wrong:
-        return outcome("failed", str(wrong))
+        told = _with_complaints(Complaint(wrong.rank, str(wrong)), answer)
+        return outcome("failed", told.sentence, rank=told.rank)
     except AnswerError as error:
         status, message = _explain(error, test.exercise_id, loaded)
         if status == "not started":
             return outcome(status, message)
-        return outcome(status, message, error.traceback, ending=_ending(error, test.exercise_id, loaded))
+        rank = {"CannotCross": SHAPE, "MissingName": SENTENCE}.get(error.type_name, RAISED)
+        told = _with_complaints(Complaint(rank, message), answer)
+        ending = _ending(error, test.exercise_id, loaded)
+        return outcome(status, told.sentence, error.traceback, ending=ending, rank=told.rank)
     except Stopped as stopped:
         return outcome(stopped.status, str(stopped), ending=stopped.ending)
     except ServerGone:
         raise
     except Exception as error:
         return _fault(error, test, answer, outcome)
+    if noted := complaints_of(answer):
+        worst = min(noted, key=lambda complaint: complaint.rank)
+        return outcome("failed", worst.sentence, rank=worst.rank)
     return outcome("passed", "")
+
+
+def _with_complaints(own: Complaint, answer: Answer) -> Complaint:
+    """What a test says, or what was noted on the way to it if that says more about the fault.
+
+    A test that ends with bare numbers, or in an exception, on a result of the wrong shape would speak of what follows
+    from the shape. What was changed in place is another fault than the one that the test found: it is told beside it.
+    """
+    noted = [c for c in complaints_of(answer) if c.rank < own.rank or c.rank == own.rank == SHAPE]
+    if not noted:
+        return own
+    worst = min(noted, key=lambda complaint: complaint.rank)
+    follows = worst.rank == SHAPE and own.rank != RAISED
+    return worst if follows else Complaint(worst.rank, f"{worst.sentence} And: {own.sentence}")
 
 
 @contextmanager
@@ -171,7 +200,16 @@ def _fault(error: Exception, test: GraderTest, answer: Answer, outcome: Any) -> 
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if frame.filename == str(test.file)]
     if isinstance(error, AssertionError) and inside and frames[-1] is inside[-1]:
-        return outcome("failed", str(error) or f"This does not hold: {test.title}")
+        told = Complaint(SENTENCE if str(error) else NUMBERS, str(error) or f"This does not hold: {test.title}")
+        told = _with_complaints(told, answer)
+        return outcome("failed", told.sentence, rank=told.rank)
+    if noted := complaints_of(answer):
+        worst = min(noted, key=lambda complaint: complaint.rank)
+        return outcome("failed", worst.sentence, rank=worst.rank)
+    what, results = f"{type(error).__name__}: {error}", results_of(answer)
+    for function, value in reversed(results):
+        if odd := oddity(value, error):
+            return outcome("failed", wording.broke_on(function, odd, what), rank=SHAPE)
     where = f"{test.name}, line {inside[-1].lineno}" if inside else test.name
-    last = show(answer._last[0]) if answer._last else ""
-    return outcome("error", wording.course_fault(f"{type(error).__name__}: {error}", where, last), fault=True)
+    last = show(results[-1][1]) if results else ""
+    return outcome("error", wording.course_fault(what, where, last), fault=True)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from mi_lib.course.grading import wording
+from mi_lib.course.grading.contract import Contract
 from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
 from mi_lib.course.grading.isolation import Isolation, Level
 from mi_lib.course.grading.marks import GraderTest
@@ -15,10 +16,11 @@ from mi_lib.course.grading.running import Loaded, Outcome, load, run_test
 from mi_lib.course.grading.verdict import Ending, Status, TestResult, Verdict
 
 MAX_RESTARTS = 8  # processes that one exercise may use up by ending them
-# Of several tests that did not pass, the first with the most telling status names the verdict.
-_ORDER: tuple[Status, ...] = (
-    "timed out", "too much output", "out of memory", "crashed", "error", "failed", "not started",
-)  # fmt: skip
+# Of several tests that did not pass, the first with the gravest status names the verdict. Between an exception and a
+# wrong answer, the sentence decides that says more about the fault.
+_ORDER: dict[Status, int] = {
+    "timed out": 0, "too much output": 1, "out of memory": 2, "crashed": 3, "error": 4, "failed": 4, "not started": 5,
+}  # fmt: skip
 
 
 class Run:
@@ -34,8 +36,10 @@ class Run:
         require: Level = "none",
         watched: Sequence[str] = (),
         refuse: bool = False,
+        contract: Contract | None = None,
     ) -> None:
         self._server = server
+        self._contract = contract
         self._require = require
         self._watched, self._refuse = list(watched), refuse
         self.used: dict[str, int] = {}  # which of the watched functions were called, and in which line
@@ -68,7 +72,7 @@ class Run:
             self._failed = problem
             return problem
         assert self._process is not None
-        outcome = run_test(test, self._process, self._loaded)
+        outcome = run_test(test, self._process, self._loaded, self._contract)
         if self._process.stopped:
             self._close_process()
             self._restarts += 1
@@ -133,6 +137,11 @@ def _before(test: GraderTest, status: Status, message: str, text: str = "", endi
     return Outcome(TestResult(test.name, test.title, False, message, test.weight, 0.0, status, ending), text)
 
 
+def _telling(outcome: Outcome) -> tuple[int, int]:
+    """What leads of several tests that did not pass: the least. A fault of ours goes before any of the learner's."""
+    return _ORDER[outcome.result.status], -1 if outcome.course_fault else outcome.rank
+
+
 def make_verdict(
     exercise: Any, outcomes: list[Outcome], printed: str, seconds: float, isolation: Isolation, **notes: Any
 ) -> Verdict:
@@ -143,7 +152,7 @@ def make_verdict(
     status: Status = "passed"
     first: Outcome | None = None
     if bad:
-        first = min(bad, key=lambda o: _ORDER.index(o.result.status))
+        first = min(bad, key=_telling)
         status = first.result.status
         if status == "not started" and earned:
             status = "failed"

@@ -3,7 +3,8 @@
     {"op": "start", source, filename, exercise, watched, refuse}   run the sections up to the exercise's
     {"op": "begin", seed}                         a new test: reseed, forget handles
     {"op": "get", name}                           something the learner defined
-    {"op": "call" | "attr" | "state_dict", ...}   on an object that an earlier answer handed out by number
+    {"op": "call" | "attr" | "state_dict", ...}   on an object that an earlier answer handed out by number; a call that
+                                                  is watched also tells which arguments it has changed in place
     {"op": "release", id}                         forget one
     {"op": "used"}                                which of the watched library functions the learner's code has called
 
@@ -31,6 +32,7 @@ import torch
 
 from mi_lib.course import sections
 from mi_lib.course.grading import reading, wording
+from mi_lib.course.grading.changes import Watch
 from mi_lib.course.grading.codec import BadData, CannotCross, decode, encode
 from mi_lib.course.grading.crossing import from_learner, to_learner
 from mi_lib.course.grading.wire import Message
@@ -135,8 +137,7 @@ class Session:
             return [[name, line] for name, line in self._used.items()]
         target = self.objects[request["id"]]
         if op == "call":
-            detail = request["detail"]
-            return target(*detail["args"], **detail["kwargs"])
+            return self._call(target, request["detail"])
         if op == "attr":
             return getattr(target, request["detail"])
         if op == "state_dict":
@@ -144,6 +145,14 @@ class Session:
         if op == "release":
             return self.objects.pop(request["id"], None) and None
         raise BadData(f"unknown request {op!r}")
+
+    def _call(self, target: Any, detail: dict[str, Any]) -> Any:
+        """What the call returns; where it is watched, with the arguments that it has changed in place."""
+        if not detail.get("watch"):
+            return target(*detail["args"], **detail["kwargs"])
+        watch = Watch(detail["args"], detail["kwargs"])
+        value = target(*detail["args"], **detail["kwargs"])
+        return value, watch.report()
 
     def _get(self, name: str) -> Any:
         if name in vars(self.module):

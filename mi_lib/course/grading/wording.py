@@ -151,6 +151,47 @@ def course_fault(error: str, where: str, last: str) -> str:
     )
 
 
+def in_place(function: str, argument: str, how: str) -> str:
+    """An argument that a call has changed. how: as in `changes.HOW`."""
+    what, instead = {
+        "numbers": (
+            f"changed the `{argument}` that it was given, in place",
+            "whoever called it still has that tensor. Work on a copy (`x = x.clone()`), and write `x = x + 1` "
+            "instead of `x += 1`",
+        ),
+        "entries": (
+            f"changed the `{argument}` that it was given, in place",
+            "whoever called it still has that list or dict. Make a new one (`list(x)`, `dict(x)`) and change that",
+        ),
+        "weights": (
+            f"changed the weights of the `{argument}` that it was given",
+            "every later run of that model would be another one. Edit activations with a hook, or work on a copy "
+            "(`copy.deepcopy`)",
+        ),
+        "hooks": (
+            f"left a hook in the `{argument}` that it was given",
+            "every later run would be edited too. `run_with_hooks` and `with model.hooks(...)` take theirs out again",
+        ),
+        "gradients": (
+            f"left `requires_grad` of the `{argument}` that it was given switched",
+            "put it back, or work on a copy (`x.detach().clone()`)",
+        ),
+        "mode": (
+            f"left the `{argument}` that it was given switched between training and evaluation mode",
+            "put it back at the end",
+        ),
+    }[how]
+    return f"Your {function} {what}: {instead}."
+
+
+def broke_on(function: str, shown: str, error: str) -> str:
+    """After a test that could not compute with a result of the right kind and shape."""
+    return (
+        f"The test could not go on with what your {function} returned: {shown}. ({error}. If you think that this is a "
+        "right answer, please report it.)"
+    )
+
+
 def confused(how: str = "malformed") -> str:
     what = {
         "fake": "a message came that answers no question",
