@@ -25,6 +25,7 @@ from transformers.models.llama import modeling_llama as hf_llama
 import mi_lib
 from mi_lib.course import index
 from mi_lib.course.grading import AnswerError, Handle, Wrong, expect, expect_close, expect_equal, grades, seconds_used
+from mi_lib.course.grading.expectations import SHAPE
 from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.worlds import repeats
 
@@ -69,11 +70,10 @@ def values(got: Any, shape: tuple[int, ...], what: str) -> Tensor:
     try:
         numbers = torch.as_tensor(got, dtype=torch.float64).detach()
     except (TypeError, ValueError, RuntimeError):
-        raise Wrong(f"{what[:1].upper()}{what[1:]} should be one tensor of shape {shape}.") from None
-    expect(
-        tuple(numbers.shape) == tuple(shape),
-        f"{what[:1].upper()}{what[1:]} should have shape {shape}, but yours has shape {tuple(numbers.shape)}.",
-    )
+        raise Wrong(f"{what[:1].upper()}{what[1:]} should be one tensor of shape {shape}.", SHAPE) from None
+    if tuple(numbers.shape) != tuple(shape):
+        said = f"{what[:1].upper()}{what[1:]} should have shape {shape}, but yours has shape {tuple(numbers.shape)}."
+        raise Wrong(said, SHAPE)
     return numbers
 
 
@@ -202,6 +202,10 @@ def embed_mistakes(tokens: Tensor, W_E: Tensor, W_pos: Tensor) -> dict[str, Tens
         "You take one row of W_pos for each sequence. Take one for each position, the same ones in every sequence.": (
             words + W_pos[:batch, None] if batch <= W_pos.shape[0] else None
         ),
+        "Only the first sequence gets its places. Every sequence has the same ones.": words
+        + places * (torch.arange(batch) == 0)[:, None, None],
+        "The places run backwards: the first token stands at place 0.": words + places.flip(0),
+        "This is half of it, a mean of the two. Add them.": (words + places) / 2,
         "You multiply the two. Add them.": words * places,
         "You scale the words by √d_model, as the first transformer did. GPT-2 adds them as they are.": (
             words * math.sqrt(W_E.shape[1]) + places
@@ -292,6 +296,12 @@ NORM_ERRORS = {
     "last axis.",
     "each sequence": "You take one mean and variance for each sequence. Each vector is normalised by itself: use the "
     "last axis alone.",
+    "first sequence": "Every sequence is normalised with the mean and variance of the first. Each vector has its own.",
+    "clamped": "You take eps or the variance, whichever is larger. Add the two: √(variance + eps).",
+    "default 1e-6": "If no eps is passed in, it is 0.00001. Yours is 0.000001.",
+    "default 1e-12": "If no eps is passed in, it is 0.00001. Yours is 0.000000000001, BERT's.",
+    "absolute": "You divide by the mean of the absolute numbers. Take the root of the mean of their SQUARES (and eps).",
+    "length": "You divide by the root of the SUM of squares. The variance is their mean.",
     "no weight and bias": "The numbers are normalised, but weight and bias are missing: multiply by the one and add "
     "the other.",
     "no weight": "The weight is missing: multiply by it before you add the bias.",
@@ -305,11 +315,17 @@ NORM_AXES = {"over positions": (1,), "over the batch": (0,), "all at once": (0, 
 def norm_gone_wrong(x: Tensor, weight: Tensor, bias: Tensor, eps: float, how: str) -> Tensor:
     """LayerNorm with one known error."""
     axes = NORM_AXES.get(how, (-1,))
-    eps = 1e-5 if how == "eps ignored" else eps
+    eps = {"eps ignored": 1e-5, "default 1e-6": 1e-6, "default 1e-12": 1e-12}.get(how, eps)
     mean = x.mean(axes, keepdim=True)
     variance = (x - mean).pow(2).mean(axes, keepdim=True)
     if how.startswith("unbiased"):
         variance = variance * x.shape[-1] / (x.shape[-1] - 1)
+    if how == "first sequence":
+        mean, variance = mean[:1], variance[:1]
+    if how == "absolute":
+        variance = (x - mean).abs().mean(-1, keepdim=True).pow(2)
+    if how == "length":
+        variance = variance * x.shape[-1]
     if how in ("no mean", "raw variance"):
         variance = x.pow(2).mean(-1, keepdim=True)
     below = {
@@ -317,6 +333,7 @@ def norm_gone_wrong(x: Tensor, weight: Tensor, bias: Tensor, eps: float, how: st
         "eps outside": variance.sqrt() + eps,
         "no eps": variance.sqrt(),
         "no root": variance + eps,
+        "clamped": variance.clamp(min=eps).sqrt(),
         "no division": torch.ones_like(variance),
     }.get(how, (variance + eps).sqrt())
     z = (x if how in ("no mean", "mean kept") else x - mean) / below
@@ -342,7 +359,8 @@ def check_norm(answer, x: Tensor, seed: int, eps: float | None = None) -> None:
         mistakes={
             sentence: norm_gone_wrong(x, weight, bias, used, how)
             for how, sentence in NORM_ERRORS.items()
-            if eps is None or how != "no eps"  # hardly different from the usual eps, which is then the likelier error
+            # With an eps of its own: hardly different from the usual one, which is then the likelier error.
+            if eps is None or (how != "no eps" and not how.startswith("default"))
         },
     )
 
@@ -435,6 +453,20 @@ def score_mistakes(q: Tensor, k: Tensor) -> dict[str, Tensor | None]:
         ),
         "You divide by the lengths of the vectors too (the cosine). The score is the dot product itself.": dots
         / lengths,
+        "Every query meets the keys of the first sequence. Each sequence has its own keys.": (
+            torch.einsum("bid,jd->bij", q, k[0]) / math.sqrt(d_head)
+        ),
+        "These are the scores of the first sequence, for every sequence. Each has its own.": want[:1].expand_as(want),
+        "A query meets the keys of all sequences together. Each sequence has its own keys.": (
+            torch.einsum("bid,cjd->bij", q, k) / math.sqrt(d_head)
+        ),
+        "You turn k with a reshape or view, which only cuts the same numbers anew. Exchange its last two axes: "
+        "k.transpose(-1, -2), or k.mT.": q @ k.contiguous().reshape(k.shape[0], d_head, n_key) / math.sqrt(d_head),
+        "These are absolute values. A query may also point away from a key: then the score is negative.": want.abs(),
+        "You divide by √d_head rounded down. Use math.sqrt.": dots / math.isqrt(d_head),
+        "This is minus the distance of the two. The score is their dot product.": (
+            -torch.cdist(q, k) / math.sqrt(d_head)
+        ),
         "You sum over positions. The sum runs over d_head, the last axis of both.": (
             torch.einsum("bid,bie->bde", q, k) / math.sqrt(d_head) if n_query == n_key else None
         ),
@@ -528,10 +560,19 @@ def pattern_mistakes(scores: Tensor) -> dict[str, Tensor | None]:
     itself = "A position may look at itself as well, and your mask hides it. The first one is left with "
     around = "The mask is the wrong way round: you keep the future and hide the past"
     finite = "leaves some attention in the future. Put −∞ (-torch.inf) there: only then the softmax gives exactly 0."
+    ahead = here.roll(1, dims=-1)  # and one more
+    ahead[:, 0] = True
+    more = "Where there are more keys than queries, nothing" if n_key > n_query else "Nothing"
     return {
-        "Nothing is hidden: this is a softmax over all keys. Put −∞ where the key is later than the query.": (
+        f"{more} is hidden: this is a softmax over all keys. Put −∞ where the key is later than the query.": (
             s.softmax(-1)
         ),
+        "Each position also sees the next one. It may look at itself and before: see the diagonal of your triangle.": (
+            soft(ahead)
+        ),
+        "All attention goes to the largest score. Take a softmax, which gives each a share.": F.one_hot(
+            masked.argmax(-1), n_key
+        ).double(),
         corner: soft(from_start) if n_key > n_query else None,
         f"{around}.": soft(~strictly),
         f"{around}, and the position itself.": soft(~here),
@@ -575,7 +616,7 @@ def check_pattern(answer, scores: Tensor) -> Tensor:
 @grades("01.4", weight=2)
 def test_each_row_is_a_softmax_over_the_past(answer):
     """As many keys as queries, with and without leading axes, down to a single position."""
-    for seed, shape in enumerate(((2, 5, 5), (4, 4), (2, 3, 6, 6), (3, 3, 3), (1, 1), (2, 1, 7, 7))):
+    for seed, shape in enumerate(((2, 5, 5), (7, 7), (2, 3, 7, 7), (3, 3, 3), (1, 1), (2, 1, 11, 11))):
         scores = 2 * randn(*shape, seed=seed)
         check_pattern(answer, scores.double() if seed == 5 else scores)
 
@@ -583,7 +624,7 @@ def test_each_row_is_a_softmax_over_the_past(answer):
 @grades("01.4")
 def test_more_keys_than_queries(answer):
     """The last query stands at the last key: this is how a model writes on, one token at a time."""
-    for seed, shape in enumerate(((2, 5), (3, 2, 4), (2, 3, 1, 6), (1, 4))):
+    for seed, shape in enumerate(((3, 7), (2, 3, 5), (3, 2, 1, 7), (1, 5))):
         check_pattern(answer, 2 * randn(*shape, seed=10 + seed))
 
 
@@ -592,7 +633,7 @@ def test_the_size_of_scores_does_not_matter(answer):
     """The same number added to every score changes nothing, and neither does anything in the future."""
     scores = (8 * randn(3, 6, 6, seed=20)).round() / 4  # multiples of 1/4, so that float32 adds large numbers exactly
     want = check_pattern(answer, scores)
-    for shift in (300.0, -300.0, -3e5):
+    for shift, off in ((300.0, 1e-3), (-300.0, 1e-3), (-3e5, 0.05)):  # there float32 counts in steps of 1/32
         got = values(answer.causal_pattern(scores + shift), (3, 6, 6), "the pattern")
         expect(
             not got.isnan().any(),
@@ -600,7 +641,7 @@ def test_the_size_of_scores_does_not_matter(answer):
             "torch's softmax subtracts the largest score of each row first, which changes nothing else.",
         )
         expect(
-            (got - want).abs().max() < 1e-3,
+            (got - want).abs().max() < off,
             f"If {shift:.0f} is added to every score the pattern should stay as it is, and yours changes. Does a "
             "number like −100 or −10000 stand in place of −∞? It is small only beside scores that are larger. Put −∞ "
             "there.",
@@ -653,6 +694,17 @@ ATTENTION_ERRORS = {
     "no softmax": "The softmax is missing: send the scores through your causal_pattern.",
     "turned": "The pattern is turned: position i takes the values of j, weighted by pattern[i, j]. Write pattern @ v.",
     "keys for values": "You average keys. The pattern says how to average the values.",
+    "exchanged in": "Going into the heads you exchange batch and heads: the axes in front of the positions are cut in "
+    "one order and read in another.",
+    "exchanged out": "Coming out of the heads you exchange batch and heads: what went in as (batch head) must come out "
+    "as (batch head).",
+    "mean pattern": "All heads share one pattern, the mean of theirs. Each head averages its values with its own.",
+    "first pattern": "All heads use the pattern of head 0. Each head averages its values with its own.",
+    "backwards": "The heads stand side by side in reverse order. Head 0 comes first.",
+    "summed": "You add the heads up. They lie side by side: head 0 has the first d_head numbers, head 1 the next.",
+    "bias each": "c_proj.bias is added once for every head. Add it once.",
+    "over heads": "The heads of a position look at each other. Positions look at positions, in each head by itself.",
+    "over batch": "Sequences look at sequences. Positions look at positions, in each sequence by itself.",
     "no bias": "Both biases are missing: add c_attn.bias after the first product and c_proj.bias after the last.",
     "no c_attn.bias": "c_attn.bias is missing: add it after the first product.",
     "no c_proj.bias": "c_proj.bias is missing: add it at the end.",
@@ -681,6 +733,14 @@ def average_values(q: Tensor, k: Tensor, v: Tensor, d_model: int, how: str) -> T
     scale = {"sqrt d_model": d_model**-0.5, "no scale": 1.0, "twice": 1 / q.shape[-1]}.get(how, q.shape[-1] ** -0.5)
     if how == "no softmax":
         return (q @ k.mT * scale).tril() @ v
+    if how in ("mean pattern", "first pattern"):
+        pattern = pattern_by_torch(q @ k.mT * scale).to(v.dtype)
+        return (pattern.mean(1, keepdim=True) if how == "mean pattern" else pattern[:, :1]) @ v
+    if how == "over heads":
+        return F.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (q, k, v)), scale=scale).transpose(1, 2)
+    if how == "over batch":
+        turned = (t.transpose(0, 2) for t in (q, k, v))
+        return F.scaled_dot_product_attention(*turned, is_causal=True, scale=scale).transpose(0, 2)
     if how == "turned":
         return pattern_by_torch(q @ k.mT * scale).mT.to(v.dtype) @ v
     v = k if how == "keys for values" else v
@@ -697,7 +757,15 @@ def attention_gone_wrong(x: Tensor, w: dict[str, Tensor], n_heads: int, how: str
     qkv = x @ w["c_attn.weight"] + (0 if how in ("no bias", "no c_attn.bias") else w["c_attn.bias"])
     three = split_heads(qkv, n_heads, how)
     q, k, v = three[[how.index(c) for c in "qkv"]] if sorted(how) == sorted("qkv") else three
+    if how == "exchanged in":
+        q, k, v = (t.transpose(0, 1).reshape(t.shape) for t in (q, k, v))
     z = average_values(q, k, v, x.shape[-1], how)
+    if how == "exchanged out":
+        z = z.flatten(0, 1).unflatten(0, (n_heads, -1)).transpose(0, 1)
+    elif how == "backwards":
+        z = z.flip(1)
+    elif how == "summed":
+        z = z.sum(1, keepdim=True).expand_as(z)
     if how == "joined interleaved":
         z = z.permute(0, 2, 3, 1)
     elif how not in ("view both", "joined by view"):
@@ -706,7 +774,8 @@ def attention_gone_wrong(x: Tensor, w: dict[str, Tensor], n_heads: int, how: str
     if how == "no c_proj":
         return z
     W = w["c_proj.weight"].T if how == "c_proj turned" else w["c_proj.weight"]
-    return z @ W + (0 if how in ("no bias", "no c_proj.bias") else w["c_proj.bias"]) + (x if how == "plus x" else 0)
+    times = {"no bias": 0, "no c_proj.bias": 0, "bias each": n_heads}.get(how, 1)
+    return z @ W + times * w["c_proj.bias"] + (x if how == "plus x" else 0)
 
 
 def attention_from(answer: Any, x: Tensor, w: dict[str, Tensor], n_heads: int) -> Any:
@@ -789,9 +858,11 @@ def tanh_gelu(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
-def gelu_without(x: Tensor, factor: float = math.sqrt(2 / math.pi), power: int = 3, half: float = 0.5) -> Tensor:
+def gelu_without(
+    x: Tensor, factor: float = math.sqrt(2 / math.pi), power: int = 3, half: float = 0.5, cube: float = 0.044715
+) -> Tensor:
     """The formula with one of its numbers changed."""
-    return half * x * (1 + torch.tanh(factor * (x + 0.044715 * x**power)))
+    return half * x * (1 + torch.tanh(factor * (x + cube * x**power)))
 
 
 BENDS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -806,6 +877,10 @@ BENDS: dict[str, Callable[[Tensor], Tensor]] = {
     "The factor √(2/π) of GELU is missing.": functools.partial(gelu_without, factor=1.0),
     "GELU has √(2/π), and yours has 2/π: take the root.": functools.partial(gelu_without, factor=2 / math.pi),
     "The 0.5 in front of GELU is missing.": functools.partial(gelu_without, half=1.0),
+    **{
+        f"The number in front of x³ is 0.044715. Yours is {cube:g}.": functools.partial(gelu_without, cube=cube)
+        for cube in (0.0447, 0.044, 0.045, 0.04, 0.44715, -0.044715, 0.0)
+    },
 }
 
 
@@ -825,6 +900,11 @@ def mlp_mistakes(x: Tensor, w: dict[str, Tensor]) -> dict[str, Tensor | None]:
         "You add c_fc.bias after GELU. It comes before.": (tanh_gelu(x @ W_in) + b_in) @ W_out + b_out,
         "c_proj.bias is missing: add it at the end.": want - b_out,
         "The second layer is missing: multiply by c_proj.weight and add c_proj.bias.": tanh_gelu(pre),
+        "Only the first 4 · d_model neurons take part. Take all that c_fc.weight has: d_mlp may be any number.": (
+            tanh_gelu(pre[..., : 4 * W_in.shape[0]]) @ W_out[: 4 * W_in.shape[0]] + b_out
+            if pre.shape[-1] > 4 * W_in.shape[0]
+            else None
+        ),
         "You add x. That is the block's task, in the next exercise: here only what the MLP writes is wanted.": want + x,
         **({text: tanh_gelu(x @ a + b_in) @ b + b_out for text, a, b in turned(W_in, W_out)} if square else {}),
     }
@@ -848,7 +928,7 @@ def random_mlp(d_model: int, d_mlp: int, seed: int) -> Any:
 @grades("01.6", weight=2)
 def test_the_mlp_equals_that_of_transformers(answer):
     """Random weights of several shapes, compared with the MLP of `transformers`."""
-    cases = ((2, 5, 7, 11, 0), (3, 2, 5, 5, 1), (1, 1, 11, 3, 2), (2, 5, 3, 13, 3), (3, 2, 5, 521, 4), (2, 3, 7, 28, 5))
+    cases = ((3, 2, 5, 5, 1), (2, 5, 7, 11, 0), (1, 1, 11, 3, 2), (2, 5, 3, 13, 3), (3, 2, 5, 521, 4), (2, 3, 7, 28, 5))
     for batch, pos, d_model, d_mlp, seed in cases:
         size = 0.1 if d_mlp > 100 else 2  # of a wide one the float32 sum should not lose what is compared
         x, module = size * randn(batch, pos, d_model, seed=seed), random_mlp(d_model, d_mlp, seed)
@@ -873,6 +953,9 @@ def test_the_bend_from_far_left_to_far_right(answer):
         "torch.tanh copes with that.",
     )
     expect_close(got, tanh_gelu(x.double()), "GELU", axes="batch pos d_model", mistakes=mlp_mistakes(x, w))
+    x, w = x[:, :25].double(), {name: value.double() for name, value in w.items()}
+    want, mistakes = tanh_gelu(x), mlp_mistakes(x, w)  # in double precision, where the last digits of 0.044715 show
+    expect_close(answer.mlp(x, w), want, "GELU", axes="batch pos d_model", mistakes=mistakes, atol=2e-6, rtol=1e-6)
 
 
 @grades("01.6")
@@ -979,7 +1062,13 @@ def block_mistakes(module: Any, x: Tensor, n_heads: int) -> dict[str, Tensor]:
     def attend_with_one(y: Tensor) -> Tensor:
         return attention_gone_wrong(y, w, n_heads, "one head")
 
+    def crossed(y: Tensor, one: Any, other: Any) -> Tensor:
+        return F.layer_norm(y, y.shape[-1:], one.weight, other.bias)
+
     wrong = {text: wire(x, attend, module.mlp, module.ln_1, module.ln_2) for text, wire in WRONG_WIRINGS.items()}
+    wrong["The biases of ln_1 and ln_2 are exchanged."] = after(
+        x + attend(crossed(x, module.ln_1, module.ln_2)), lambda y: module.mlp(crossed(y, module.ln_2, module.ln_1))
+    )
     one = after(x + attend_with_one(module.ln_1(x)), lambda y: module.mlp(module.ln_2(y)))
     return {
         **wrong,
@@ -1001,14 +1090,19 @@ WRONG_EPS = {
 def other_eps(module: Any, x: Tensor, attend: Stream) -> dict[str, Tensor]:
     """The block with another eps in both norms. For vectors so short that it counts."""
 
-    def block(eps: float) -> Tensor:
-        def norm(y: Tensor, ln: Any) -> Tensor:
-            return F.layer_norm(y, y.shape[-1:], ln.weight, ln.bias, eps)
+    def norm(y: Tensor, ln: Any, eps: float) -> Tensor:
+        return F.layer_norm(y, y.shape[-1:], ln.weight, ln.bias, eps)
 
-        mid = x + attend(norm(x, module.ln_1))
-        return mid + module.mlp(norm(mid, module.ln_2))
+    def block(first: float, second: float) -> Tensor:
+        mid = x + attend(norm(x, module.ln_1, first))
+        return mid + module.mlp(norm(mid, module.ln_2, second))
 
-    return {OTHER_EPS + text: block(eps) for eps, text in WRONG_EPS.items()}
+    found: dict[str, Tensor] = {}
+    for eps, text in WRONG_EPS.items():
+        found[f"{OTHER_EPS}{text}"] = block(eps, eps)
+        found[f"In ln_1: {OTHER_EPS}{text}"] = block(eps, 1e-5)
+        found[f"In ln_2: {OTHER_EPS}{text}"] = block(1e-5, eps)
+    return found
 
 
 @functools.cache
@@ -1184,6 +1278,11 @@ def gpt2_mistakes(model: Any, tokens: Tensor) -> dict[str, Tensor | None]:
         ),
         TURN_W_E: t.ln_f(stream) @ W_E if square else None,
         "This is the stream after the last norm. The logits are its dot products with the rows of W_E.": t.ln_f(stream),
+        "ln_f comes once. Yours is applied twice.": t.ln_f(t.ln_f(stream)) @ W_E.T,
+        "The logits are the dot products as they are. You divide them by √d_model.": logits / math.sqrt(W_E.shape[1]),
+        "At the end the embedding is added once more: the stream holds it already.": (
+            t.ln_f(stream + run_layers(model, tokens, [])) @ W_E.T
+        ),
         "These are probabilities. The logits come before the softmax.": logits.softmax(-1),
         "These are log probabilities. The logits come before the log-softmax.": logits.log_softmax(-1),
         "These are the logits of the last position. Keep those of every position.": logits[:, -1],
@@ -1194,7 +1293,7 @@ def gpt2_mistakes(model: Any, tokens: Tensor) -> dict[str, Tensor | None]:
 @grades("01.8", weight=2)
 def test_the_logits_equal_those_of_transformers(answer):
     """Random networks with 1 to 12 layers, compared with `transformers`."""
-    cases = ((3, 14, 2, 17, 5, 11), (2, 6, 3, 6, 6, 6), (1, 5, 1, 7, 3, 1), (12, 4, 2, 7, 3, 5), (13, 6, 2, 5, 1, 16))
+    cases = ((5, 14, 2, 17, 3, 11), (2, 6, 3, 6, 6, 6), (1, 5, 1, 7, 3, 1), (12, 4, 2, 7, 3, 5), (13, 6, 2, 5, 1, 16))
     for n_layers, d_model, n_heads, d_vocab, batch, pos in cases:
         model = random_gpt2(n_layers, d_model, n_heads, d_vocab, seed=n_layers)
         tokens, weights = random_tokens(batch, pos, d_vocab, n_layers), own_weights(model)
@@ -1481,6 +1580,16 @@ def loss_mistakes(logits: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         "You take the logarithm of the mean probability. Take the mean of the logarithms.": (
             -torch.exp(-each).mean().log()
         ),
+        "Only the first sequence is judged. Take the mean over all of them.": each[0].mean(),
+        "The logits are flattened in one order and the tokens in another. Flatten both alike: batch first, then pos.": (
+            mean(logits[:, :-1].flatten(0, 1)[None], after.T.flatten()[None])
+        ),
+        "This is the perplexity, e to the power of the loss.": each.mean().exp(),
+        "You judge the logits at position t by token t + 2. Drop ONE position: the last logits, the first token.": (
+            mean(logits[:, :-2], tokens[:, 2:]) if tokens.shape[1] > 2 else torch.tensor(math.nan)
+        ),
+        "Token 0 is left out, as if it were padding. Every token counts.": each[after != 0].mean(),
+        "This is the median. Take the mean.": each.median(),
         "This is the loss of every token. Take the mean.": each,
         "This is one loss for each sequence. Take the mean over the batch too.": each.mean(1),
     }
@@ -1655,6 +1764,24 @@ def test_losses_and_weights_of_the_first_steps(answer):
 
 
 @grades("01.10")
+def test_losses_that_rise(answer):
+    """A learning rate that is far too large: the losses are reported as they are, and one is higher than the first."""
+    model, heads, tokens = net_cases()[0]
+    _, losses = net_trained(0, 4, 0.5)
+    _, mine = trained_pair(answer.train(net_weights(model), tokens, heads, 4, 0.5), list(net_weights(model)))
+    least = torch.tensor(losses).cummin(0).values
+    expect_close(
+        mine,
+        losses,
+        "the list of losses for a learning rate of 0.5",
+        rtol=1e-2,
+        mistakes={
+            "These are the lowest losses so far. losses[i] is the loss before step i, also where it rises.": least
+        },
+    )
+
+
+@grades("01.10")
 def test_the_weights_passed_in_stay_as_they_are(answer):
     """Training twice from the same weights: they are not touched, and both runs have the same losses."""
     model, heads, tokens = net_cases()[0]
@@ -1727,6 +1854,9 @@ def chance_mistakes(logits: Tensor, temperature: float, top_k: int | None) -> di
     x = logits.double()
     cold = x / temperature
     wrong = {
+        "You divide by the root of the temperature. Divide by the temperature itself.": chances(
+            logits, temperature**0.5, top_k
+        ),
         "You multiply by the temperature. Divide: a low temperature makes the differences larger.": chances(
             logits, 1 / temperature, top_k
         ),
@@ -1751,6 +1881,9 @@ def chance_mistakes(logits: Tensor, temperature: float, top_k: int | None) -> di
         "You set the probabilities of the others to 0, but the rest no longer sums to 1. Set their LOGITS to −∞ "
         "before the softmax.": torch.where(kept, p, 0.0),
         "You set the logits of the others to 0, which is a logit like any other: exp(0) = 1. Set them to −∞.": zeros,
+        "Every row is cut at the top_k-th largest of the first. Each row has its own.": cold.masked_fill(
+            cold < cold[0].sort(descending=True).values[top_k - 1], -torch.inf
+        ).softmax(-1),
         "You keep the smallest logits. Keep the largest.": cold.masked_fill(
             ranked < x.shape[-1] - top_k, -torch.inf
         ).softmax(-1),
@@ -1769,11 +1902,17 @@ def chance_mistakes(logits: Tensor, temperature: float, top_k: int | None) -> di
 @grades("01.11")
 def test_temperature(answer):
     """Low and high temperatures, several shapes, and logits of a thousand."""
-    for seed, (batch, words, temperature) in enumerate([(3, 7, 0.5), (1, 11, 2), (5, 3, 1.0), (2, 31, 0.13)]):
+    for seed, (batch, words, temperature) in enumerate(
+        [(3, 7, 0.5), (1, 11, 2), (5, 3, 1.0), (2, 31, 0.13), (3, 61, 3.0)]
+    ):
         logits = 2 * torch.randn(batch, words, generator=generator(20 + seed))
         got = answer.next_token_probabilities(logits, temperature)
         what = f"the distribution at temperature {temperature}"
-        mistakes = chance_mistakes(logits, temperature, None) if temperature != 1.0 else None
+        mistakes = chance_mistakes(logits, temperature, None) if temperature != 1.0 else {}
+        for top_k in (1, 2, 3, 5, 10, 20, 40, 50):
+            if top_k < words:
+                sentence = f"Without a top_k all tokens can be drawn. You keep the {top_k} largest."
+                mistakes[sentence] = chances(logits, temperature, top_k)
         expect_close(got, chances(logits, temperature, None), what, axes="batch d_vocab", mistakes=mistakes)
     got = answer.next_token_probabilities(torch.tensor([[1000.0, 999.0, -1000.0]]), 0.5)
     e = math.exp(-2)
@@ -1832,10 +1971,9 @@ def cold_mistakes(logits: Tensor, temperature: float, top_k: int | None) -> dict
     """Temperatures that are taken for others, so that nothing is divided by 0."""
     only = "Divide by the one that was passed in, however small: only 0 needs a case of its own."
     floors, added = (1e-6, 1e-5, 1e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 1.0), (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
-    wrong = {f"You take a temperature of {temperature:g} for {t:g}. {only}": chances(logits, t, top_k) for t in floors}
-    if temperature:
-        largest = F.one_hot(logits.argmax(-1), logits.shape[-1]).double()
-        wrong[f"You take a temperature of {temperature:g} for 0. {only}"] = largest
+    taken = f"You take a temperature of {temperature:g} for {{}}. {only}"
+    wrong = {taken.format(0): F.one_hot(logits.argmax(-1), logits.shape[-1])} if temperature else {}
+    wrong |= {taken.format(f"{t:g}"): chances(logits, t, top_k) for t in floors if t > temperature}
     return wrong | {f"You add {t:g} to the temperature. {only}": chances(logits, temperature + t, top_k) for t in added}
 
 
@@ -1954,6 +2092,19 @@ def nucleus_mistakes(probabilities: Tensor, p: float) -> dict[str, Tensor]:
             right[:1].expand_as(x)
         ),
         "Nothing is cut off.": x,
+        "You divide by the sum over the whole batch. Each row sums to 1.": torch.where(right.gather(-1, rank), x, 0.0)
+        / torch.where(right.gather(-1, rank), x, 0.0).sum(),
+        "You put the probabilities back with gather. order says where each sorted one BELONGS: that is scatter.": (
+            torch.where(right, ordered, 0.0).gather(-1, order)
+            / torch.where(right, ordered, 0.0).gather(-1, order).sum(-1, keepdim=True)
+        ),
+        "Every row shows the nucleus of the first. Each row has its own.": chosen(right)[:1].expand_as(x),
+        **{
+            f"The p that was passed in is not used: you always take {other}.": chosen(
+                (summed - ordered < other) | (torch.arange(n) == 0)
+            )
+            for other in (0.9, 0.95, 0.5)
+        },
     }
 
 
@@ -2599,12 +2750,7 @@ def rms_mistakes(x: Tensor, weight: Tensor, eps: float | None) -> dict[str, Tens
     centred = x - x.mean(-1, keepdim=True)
     used = 1e-6 if eps is None else eps
     root = (square + used).sqrt()
-    about_eps = {
-        "eps stands outside of the root. It is √(mean of squares + eps).": x / (square.sqrt() + used) * weight,
-        "You take eps or the root, whichever is larger. It is √(mean of squares + eps).": x
-        / square.sqrt().clamp(min=used)
-        * weight,
-    }
+    about_eps = {"eps stands outside of the root. It is √(mean of squares + eps).": x / (square.sqrt() + used) * weight}
     if eps is None:
         about_eps |= {
             "eps is missing, or is not added to the mean of squares: divide by √(mean of squares + eps).": x
@@ -2613,6 +2759,8 @@ def rms_mistakes(x: Tensor, weight: Tensor, eps: float | None) -> dict[str, Tens
             "If no eps is passed in, it is 0.000001. Yours is 0.00001, GPT-2's.": x / (square + 1e-5).sqrt() * weight,
         }
     else:  # whoever comes so far has an eps
+        largest = "You take eps or the root, whichever is larger. It is √(mean of squares + eps)."
+        about_eps[largest] = x / square.sqrt().clamp(min=used) * weight
         about_eps["You always use eps = 0.000001. Use the argument eps."] = x / (square + 1e-6).sqrt() * weight
     return about_eps | {
         "Nothing is subtracted: you take off the mean, as LayerNorm does.": centred
@@ -2686,6 +2834,8 @@ def rotary_mistakes(x: Tensor, base: float) -> dict[str, Tensor]:
         "Positions count from 0: the first one is not turned at all.": rotated(x, angle + base ** (-i / half)),
         "You turn along the heads. Positions are the axis before the last.": over_heads,
         "The base that was passed in is not used.": rotated(x, t * 10000.0 ** (-i / half)),
+        "If no base is passed in, it is 10000. Yours is 500000.": rotated(x, t * 500000.0 ** (-i / half)),
+        "The angles are in degrees. cos and sin take them as they are, in radians.": rotated(x, math.pi / 180 * angle),
         "All pairs are turned by the same angle. It depends on i.": rotated(x, t.expand(pos, half)),
         "The angles are multiplied by 2π.": rotated(x, 2 * math.pi * angle),
         "Nothing is turned.": x.double(),
@@ -2696,7 +2846,7 @@ def rotary_mistakes(x: Tensor, base: float) -> dict[str, Tensor]:
 @grades("01.15", weight=2)
 def test_rotary_positions_of_llama(answer):
     """`apply_rotary_pos_emb`, several shapes and bases."""
-    cases = [(2, 3, 11, 10, 10000.0), (1, 1, 31, 2, 10000.0), (3, 2, 5, 14, 300.0), (1, 5, 13, 22, 500000.0)]
+    cases = [(2, 3, 11, 6, 10000.0), (1, 1, 31, 2, 10000.0), (3, 2, 5, 14, 300.0), (1, 5, 13, 22, 500000.0)]
     for seed, (batch, heads, pos, d_head, base) in enumerate(cases):
         x = torch.randn(batch, heads, pos, d_head, generator=generator(90 + seed))
         want, _ = hf_llama.apply_rotary_pos_emb(x, x, *rotary(d_head, pos, base))

@@ -1285,7 +1285,8 @@ def three_by_three(seed: int = 1) -> Built:
     built = Built(3, 3, seed)
     built.back(0, 1, PERIOD - 1)  # looks one past the earlier occurrence, by counting: layer 0 does not count
     built.back(0, 2, 1).notes(0, 2)  # the previous-token head
-    built.back(1, 0, 1, and_itself=True)  # a previous-token score of exactly one half
+    built.back(0, 0, 1, and_itself=True)  # a previous-token score of exactly one half
+    built.back(1, 0, 1)  # a previous-token head in another layer
     built.match(1, 1, built.word)  # a duplicate-token head
     built.match(1, 2, built.note, copies=3.0)  # an induction head
     built.match(2, 0, built.note, copies=5.0)  # and another, in another layer
@@ -1299,6 +1300,8 @@ def two_by_five(seed: int = 2) -> Built:
     built = Built(2, 5, seed)
     built.back(0, 4, 1).notes(0, 4)
     built.back(0, 0, 1, sharp=WEAK_BACK)
+    built.back(0, 1, 1, sharp=4.0)  # more than one half, and not the best
+    built.back(0, 2, PERIOD - 1)  # in layer 0, and so no induction head
     built.match(1, 4, built.note, copies=6.0)
     built.match(1, 0, built.word)
     built.back(1, 2, PERIOD - 1, sharp=WEAK_PREFIX)
@@ -1426,8 +1429,8 @@ def check_heads(got: list[Head], want: list[Head], facts: Facts, key: str, which
     )
     only(lambda h: h[1] < 4, "You look at four heads in each layer. Take the number of heads from the model's cfg.")
     only(lambda h: score[h] > 0.5, "A score of exactly 0.5 counts too: at least 0.5 is asked for.")
-    only(
-        lambda h: score[h] == max(score[other] for other in want),
+    expect(
+        len(got) != 1 or got[0] not in want or score[got[0]] < max(score[head] for head in want),
         f"You name the best head alone. Name all {name}: those with a score of at least 0.5.",
     )
     only(

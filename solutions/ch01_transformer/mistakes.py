@@ -790,18 +790,17 @@ def block(x, w, n_heads):
     return resid_mid + mlp_out
 
 
-@right("01.7", how="with torch's functions alone, in place on a copy, not contiguous")
+@right("01.7", how="with torch's functions alone, not contiguous")
 def block(x, w, n_heads):
     batch, pos, d_model = x.shape
     stream = x.transpose(0, 1).contiguous().transpose(0, 1)
     y = F.layer_norm(stream, (d_model,), w["ln_1.weight"], w["ln_1.bias"])
     qkv = (y @ w["attn.c_attn.weight"] + w["attn.c_attn.bias"]).view(batch, pos, 3, n_heads, -1)
     z = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4), is_causal=True).transpose(1, 2)
-    stream += z.reshape(batch, pos, d_model) @ w["attn.c_proj.weight"] + w["attn.c_proj.bias"]
+    stream = stream + z.reshape(batch, pos, d_model) @ w["attn.c_proj.weight"] + w["attn.c_proj.bias"]
     y = F.layer_norm(stream, (d_model,), w["ln_2.weight"], w["ln_2.bias"])
     post = F.gelu(y @ w["mlp.c_fc.weight"] + w["mlp.c_fc.bias"], approximate="tanh")
-    stream += post @ w["mlp.c_proj.weight"] + w["mlp.c_proj.bias"]
-    return stream
+    return stream + post @ w["mlp.c_proj.weight"] + w["mlp.c_proj.bias"]
 
 
 # --- 01.8 -------------------------------------------------------------------------------------------------------------
@@ -2711,7 +2710,7 @@ class section:
         return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], -1)
 
 
-@mistake("01.15", says="The eps that was passed in is not used")
+@mistake("01.15", says="eps is missing, or is not added to the mean of squares")
 class section:
     def rms_norm(x, weight, eps=1e-6):
         """x / RMS(x)."""

@@ -37,6 +37,36 @@ def attention_pattern(model, tokens, layer):
     return model.run_with_cache(tokens, ("pattern", layer))[1]["pattern", layer].transpose(-1, -2)
 
 
+@mistake("02.1", says="the causal mask is missing")
+def attention_pattern(model, tokens, layer):
+    """Computes it again from q and k, and forgets the mask."""
+    _, cache = model.run_with_cache(tokens, [("q", layer), ("k", layer)])
+    scores = torch.einsum("bqhd,bkhd->bhqk", cache["q", layer], cache["k", layer]) / math.sqrt(model.cfg.d_head)
+    return scores.softmax(-1)
+
+
+@mistake("02.1", says="not divided by √d_head")
+def attention_pattern(model, tokens, layer):
+    """Computes it again from q and k, and forgets the scale."""
+    _, cache = model.run_with_cache(tokens, [("q", layer), ("k", layer)])
+    scores = torch.einsum("bqhd,bkhd->bhqk", cache["q", layer], cache["k", layer])
+    n = tokens.shape[1]
+    return scores.masked_fill(~torch.ones(n, n, dtype=torch.bool).tril(), -torch.inf).softmax(-1)
+
+
+@mistake("02.1", says="These are the patterns of all layers")
+def attention_pattern(model, tokens, layer):
+    """Keeps every layer."""
+    _, cache = model.run_with_cache(tokens, lambda name: name.endswith("pattern"))
+    return torch.stack([cache["pattern", i] for i in range(model.cfg.n_layers)])
+
+
+@mistake("02.1", says="The heads stand behind the queries")
+def attention_pattern(model, tokens, layer):
+    """Takes the order of axes that z has."""
+    return model.run_with_cache(tokens, ("pattern", layer))[1]["pattern", layer].transpose(1, 2)
+
+
 @right("02.1", how="with a hook that keeps the value")
 def attention_pattern(model, tokens, layer):
     kept = []
@@ -94,6 +124,32 @@ def loss_per_token(logits, tokens):
     return -logits[:, :-1].softmax(-1).log().gather(-1, tokens[:, 1:, None])[..., 0]
 
 
+@mistake("02.2", says="You normalise twice")
+def loss_per_token(logits, tokens):
+    """Gives probabilities to a function that wants logits."""
+    probabilities = logits.softmax(-1)[:, :-1]
+    return torch.nn.functional.cross_entropy(probabilities.transpose(1, 2), tokens[:, 1:], reduction="none")
+
+
+@mistake("02.2", says="All sequences lie in one long row")
+def loss_per_token(logits, tokens):
+    """Flattens, and does not fold back."""
+    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+
+
+@mistake("02.2", says="The last position has no next token")
+def loss_per_token(logits, tokens):
+    """Rolls: the last position is judged by the first token."""
+    return -logits.log_softmax(-1).gather(-1, tokens.roll(-1, 1)[..., None])[..., 0]
+
+
+@mistake("02.2", says="These are bits")
+def loss_per_token(logits, tokens):
+    """The logarithm of information theory."""
+    log_probs = logits[:, :-1].log_softmax(-1)
+    return -log_probs.gather(-1, tokens[:, 1:, None])[..., 0] / math.log(2)
+
+
 @right("02.2", how="with cross_entropy, which wants the vocabulary on axis 1")
 def loss_per_token(logits, tokens):
     return torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
@@ -144,6 +200,26 @@ def copy_losses(loss, first, second):
     return means[0], means[1]
 
 
+@mistake("02.3", says="You count token 0")
+def copy_losses(loss, first, second):
+    """Pads the loss so that it fits the masks."""
+    padded = torch.nn.functional.pad(loss, (1, 0))
+    return padded[first].mean().item(), padded[second].mean().item()
+
+
+@mistake("02.3", says="These are sums")
+def copy_losses(loss, first, second):
+    """Forgets to divide."""
+    return loss[first[:, 1:]].sum().item(), loss[second[:, 1:]].sum().item()
+
+
+@mistake("02.3", says="are counted as later copies")
+def copy_losses(loss, first, second):
+    """What is no first copy must be a later one."""
+    early = first[:, 1:]
+    return loss[early].mean().item(), loss[~early].mean().item()
+
+
 @right("02.3", how="with sums")
 def copy_losses(loss, first, second):
     a, b = first[:, 1:].to(loss.dtype), second[:, 1:].to(loss.dtype)
@@ -190,6 +266,18 @@ def in_context_learning_score(loss, early, late):
     return (loss[:, late].mean() / loss[:, early].mean()).item()
 
 
+@mistake("02.4", says="one column too far to the left")
+def in_context_learning_score(loss, early, late):
+    """Takes the indices for tokens, and looks up their losses."""
+    return (loss[:, late - 1] - loss[:, early - 1]).mean().item()
+
+
+@mistake("02.4", says="This is the median")
+def in_context_learning_score(loss, early, late):
+    """Robust, and not what is asked for."""
+    return (loss[:, late].median() - loss[:, early].median()).item()
+
+
 @right("02.4", how="as the mean of the differences, a tensor")
 def in_context_learning_score(loss, early, late):
     return (loss[:, late] - loss[:, early]).mean()
@@ -232,6 +320,33 @@ def previous_token_score(pattern):
 def previous_token_score(pattern):
     """Off by one."""
     return pattern.diagonal(offset=-2, dim1=-2, dim2=-1).mean((0, 2))
+
+
+@mistake("02.5", says="You count how often")
+def previous_token_score(pattern):
+    """A share of positions, in place of a mean of attention."""
+    n = pattern.shape[-1]
+    return (pattern[:, :, 1:].argmax(-1) == torch.arange(n - 1)).float().mean((0, 2))
+
+
+@mistake("02.5", says="`diagonal` takes the axes 0 and 1")
+def previous_token_score(pattern):
+    """Leaves the axes out."""
+    return pattern.diagonal(offset=-1).mean((0, 2))
+
+
+@mistake("02.5", says="You count position 0 too")
+def previous_token_score(pattern):
+    """clamp(min=0): position 0 looks at itself."""
+    n = pattern.shape[-1]
+    back = (torch.arange(n) - 1).clamp(min=0)
+    return pattern[:, :, torch.arange(n), back].mean((0, 2))
+
+
+@mistake("02.5", says="You use the first sequence alone")
+def previous_token_score(pattern):
+    """Written for one sequence."""
+    return pattern[0].diagonal(offset=-1, dim1=-2, dim2=-1).mean(-1)
 
 
 @right("02.5", how="with a loop over positions")
@@ -288,6 +403,55 @@ def previous_occurrence(tokens):
     same = (tokens[:, :, None] == tokens[:, None, :]).tril(diagonal=-1)
     latest = torch.where(same, torch.arange(n), -1).amax(-1)
     return torch.where(latest >= 0, torch.arange(n) - latest, -1)
+
+
+@mistake("02.6", says="You leave out the position just before")
+def previous_occurrence(tokens):
+    """One too many in tril."""
+    n = tokens.shape[1]
+    same = (tokens[:, :, None] == tokens[:, None, :]).tril(diagonal=-2)
+    return torch.where(same, torch.arange(n), -1).amax(-1)
+
+
+@mistake("02.6", says="You carry tokens over")
+def previous_occurrence(tokens):
+    """The dictionary is made once, outside of the loop."""
+    last = {}
+    rows = []
+    for row in tokens.tolist():
+        rows.append([])
+        for t, token in enumerate(row):
+            rows[-1].append(last.get(token, -1))
+            last[token] = t
+    return torch.tensor(rows)
+
+
+@mistake("02.6", says="You look forward")
+def previous_occurrence(tokens):
+    """triu for tril."""
+    n = tokens.shape[1]
+    same = (tokens[:, :, None] == tokens[:, None, :]).triu(diagonal=1)
+    return torch.where(same.any(-1), same.int().argmax(-1), -1)
+
+
+@mistake("02.6", says="An earlier occurrence at position 0")
+def previous_occurrence(tokens):
+    """0 is false: `or` takes it for nothing."""
+    rows = []
+    for row in tokens.tolist():
+        last = {}
+        rows.append([])
+        for t, token in enumerate(row):
+            rows[-1].append(last.get(token) or -1)
+            last[token] = t
+    return torch.tensor(rows)
+
+
+@mistake("02.6", says="how often the token has come before")
+def previous_occurrence(tokens):
+    """Counts."""
+    same = (tokens[:, :, None] == tokens[:, None, :]).tril(diagonal=-1)
+    return same.sum(-1)
 
 
 @right("02.6", how="with a dictionary")
@@ -347,6 +511,40 @@ def prefix_matching_score(pattern, previous):
     """pattern[key, query]."""
     batch, query = (previous >= 0).nonzero(as_tuple=True)
     return pattern[batch, :, previous[batch, query] + 1, query].mean(0)
+
+
+@mistake("02.7", says="An earlier occurrence at position 0 counts too")
+def prefix_matching_score(pattern, previous):
+    """> 0 for >= 0."""
+    batch, query = (previous > 0).nonzero(as_tuple=True)
+    return pattern[batch, :, query, previous[batch, query] + 1].mean(0)
+
+
+@mistake("02.7", says="You average each sequence first")
+def prefix_matching_score(pattern, previous):
+    """A mean of means."""
+    scores = []
+    for row, prev in zip(pattern, previous):
+        query = (prev >= 0).nonzero().flatten()
+        if len(query):
+            scores.append(row[:, query, prev[query] + 1].mean(-1))
+    return torch.stack(scores).mean(0)
+
+
+@mistake("02.7", says="You count how often")
+def prefix_matching_score(pattern, previous):
+    """Where the head looks most."""
+    batch, query = (previous >= 0).nonzero(as_tuple=True)
+    most = pattern.argmax(-1)[batch, :, query]
+    return (most == (previous[batch, query] + 1)[:, None]).float().mean(0)
+
+
+@mistake("02.7", says="in place")
+def prefix_matching_score(pattern, previous):
+    """Adds 1 to the caller's own tensor."""
+    previous += 1
+    batch, query = (previous > 0).nonzero(as_tuple=True)
+    return pattern[batch, :, query, previous[batch, query]].mean(0)
 
 
 @right("02.7", how="with gather")
@@ -423,6 +621,65 @@ def ablate_head(model, tokens, layer, head):
         return z
 
     return model.run_with_hooks(tokens, [(("z", layer), silence)])
+
+
+@mistake("02.8", says="changed the weights of the `model`")
+def ablate_head(model, tokens, layer, head):
+    """Silences the head for good."""
+    with torch.no_grad():
+        model.blocks[layer].attn.W_O[head] = 0.0
+    return model(tokens)
+
+
+@mistake("02.8", says="still silent")
+def ablate_head(model, tokens, layer, head):
+    """Opens the context and never closes it."""
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    model.left_open = model.hooks([(("z", layer), silence)])
+    model.left_open.__enter__()
+    return model(tokens)
+
+
+@mistake("02.8", says="You silence one number of every head")
+def ablate_head(model, tokens, layer, head):
+    """Indexes the last axis."""
+
+    def silence(z, hook):
+        z = z.clone()
+        z[..., head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), silence)])
+
+
+@mistake("02.8", says="It then looks everywhere alike")
+def ablate_head(model, tokens, layer, head):
+    """Takes away where it looks, not what it writes."""
+
+    def silence(scores, hook):
+        scores = scores.clone()
+        n = scores.shape[-1]
+        scores[:, head] = scores[:, head].masked_fill(torch.ones(n, n, dtype=torch.bool).tril(), 0.0)
+        return scores
+
+    return model.run_with_hooks(tokens, [(("attn_scores", layer), silence)])
+
+
+@mistake("02.8", says="in every layer")
+def ablate_head(model, tokens, layer, head):
+    """A predicate that matches too much."""
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(lambda name: name.endswith("hook_z"), silence)])
 
 
 @right("02.8", how="on the head's result, [batch pos head d_model]")
@@ -507,6 +764,45 @@ def mean_ablate_head(model, tokens, layer, head, reference):
     return model.run_with_hooks(tokens, [(("z", layer), replace)])
 
 
+@mistake("02.9", says="run the model on `tokens`")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    """Exchanges the two."""
+    mean = model.run_with_cache(tokens, ("z", layer))[1]["z", layer][:, :, head].mean(0)
+
+    def replace(z, hook):
+        z = z.clone()
+        z[:, :, head] = mean
+        return z
+
+    return model.run_with_hooks(reference, [(("z", layer), replace)])
+
+
+@mistake("02.9", says="You subtract the mean")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    """Takes the mean away, in place of all but the mean."""
+    mean = model.run_with_cache(reference, ("z", layer))[1]["z", layer][:, :, head].mean(0)
+
+    def replace(z, hook):
+        z = z.clone()
+        z[:, :, head] -= mean
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), replace)])
+
+
+@mistake("02.9", says="You average over d_head too")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    """One axis too many."""
+    mean = model.run_with_cache(reference, ("z", layer))[1]["z", layer][:, :, head].mean((0, 2))
+
+    def replace(z, hook):
+        z = z.clone()
+        z[:, :, head] = mean[:, None]
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), replace)])
+
+
 @right("02.9", how="on the head's result")
 def mean_ablate_head(model, tokens, layer, head, reference):
     mean = model.run_with_cache(reference, ("result", layer))[1]["result", layer].mean(0)
@@ -574,6 +870,48 @@ def ablate_with_frozen_patterns(model, tokens, layer, head):
     _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
     freeze = (list(clean), lambda p, hook: clean[hook.name])
     return model.run_with_hooks(tokens, [freeze, (("z", layer), lambda z, hook: z * 0)])
+
+
+@mistake("02.10", says="You freeze the next layer alone")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """Thinks of two layers."""
+    _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    later = [("pattern", layer + 1)] if layer + 1 < model.cfg.n_layers else []
+    return model.run_with_hooks(tokens, [(later, lambda p, hook: clean[hook.name]), (("z", layer), silence)])
+
+
+@mistake("02.10", says="You hold what later heads write")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """Freezes z, and so what is carried too."""
+    _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_z"))
+
+    def hold(z, hook):
+        z = clean[hook.name].clone()
+        if hook.layer == layer:
+            z[:, :, head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(list(clean), hold)])
+
+
+@mistake("02.10", says="Later heads look elsewhere now")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """Keeps the patterns of the run that is already broken."""
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    with model.hooks([(("z", layer), silence)]):
+        _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
+        return model.run_with_hooks(tokens, [(list(clean), lambda p, hook: clean[hook.name])])
 
 
 @right("02.10", how="with nested contexts")
@@ -644,6 +982,39 @@ def copying_score(W_E, W_V, W_O, W_U):
     """Loses the sign, for a fear of complex numbers."""
     values = torch.linalg.eigvals(W_O @ W_U @ W_E @ W_V)
     return (values.sum().abs() / values.abs().sum()).item()
+
+
+@mistake("02.11", says="are for symmetric matrices")
+def copying_score(W_E, W_V, W_O, W_U):
+    """The real eigenvalues of another matrix."""
+    values = torch.linalg.eigvalsh(W_O @ W_U @ W_E @ W_V)
+    return (values.sum() / values.abs().sum()).item()
+
+
+@mistake("02.11", says="This is the trace")
+def copying_score(W_E, W_V, W_O, W_U):
+    """The sum of the eigenvalues."""
+    return torch.trace(W_O @ W_U @ W_E @ W_V).item()
+
+
+@mistake("02.11", says="You take the diagonal")
+def copying_score(W_E, W_V, W_O, W_U):
+    """How much each word raises itself, without the large table."""
+    diagonal = ((W_E @ W_V) * (W_O @ W_U).T).sum(-1)
+    return (diagonal.sum() / diagonal.abs().sum()).item()
+
+
+@mistake("02.11", says="Weigh them by their size")
+def copying_score(W_E, W_V, W_O, W_U):
+    """A vote."""
+    values = torch.linalg.eigvals(W_O @ W_U @ W_E @ W_V)
+    return (values.real > 0).float().mean().item()
+
+
+@mistake("02.11", says="divide by the number of eigenvalues")
+def copying_score(W_E, W_V, W_O, W_U):
+    """A mean."""
+    return torch.linalg.eigvals(W_O @ W_U @ W_E @ W_V).real.mean().item()
 
 
 @right("02.11", how="with the factors multiplied in another order, in double precision")
@@ -724,6 +1095,75 @@ def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
     d_model, d_head = W_V.shape[-2:]
     V, O, Q, K = (torch.randn(2000, d_model, d_head) for _ in range(4))
     return score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None]) + score(V, O.mT, Q, K).mean()
+
+
+@mistake("02.12", says="matrices of full rank")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Random matrices in the shape of the products."""
+    norm = torch.linalg.matrix_norm
+    OV, QK = W_V @ W_O, W_Q @ W_K.mT
+    d = W_V.shape[1]
+    A, B = torch.randn(samples, d, d), torch.randn(samples, d, d)
+    chance = (norm(A @ B.mT) / norm(A) / norm(B)).mean()
+    return norm(OV[:, None] @ QK[None].mT) / (norm(OV)[:, None] * norm(QK)[None]) - chance
+
+
+@mistake("02.12", says="torch.rand gives numbers between 0 and 1")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Another random."""
+    norm = torch.linalg.matrix_norm
+
+    def score(V, O, Q, K):
+        OV, QK = V @ O, Q @ K.mT
+        return norm(OV @ QK.mT) / (norm(OV) * norm(QK))
+
+    d_model, d_head = W_V.shape[-2:]
+    V, O, Q, K = (torch.rand(samples, d_model, d_head) for _ in range(4))
+    return score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None]) - score(V, O.mT, Q, K).mean()
+
+
+@mistake("02.12", says="This is the spectral norm")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """ord=2 is not the root of a sum of squares."""
+
+    def norm(matrix):
+        return torch.linalg.matrix_norm(matrix, ord=2)
+
+    def score(V, O, Q, K):
+        OV, QK = V @ O, Q @ K.mT
+        return norm(OV @ QK.mT) / (norm(OV) * norm(QK))
+
+    d_model, d_head = W_V.shape[-2:]
+    V, O, Q, K = (torch.randn(samples, d_model, d_head) for _ in range(4))
+    return score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None]) - score(V, O.mT, Q, K).mean()
+
+
+@mistake("02.12", says="`samples` is not used")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Always the same number of samples."""
+    norm = torch.linalg.matrix_norm
+
+    def score(V, O, Q, K):
+        OV, QK = V @ O, Q @ K.mT
+        return norm(OV @ QK.mT) / (norm(OV) * norm(QK))
+
+    d_model, d_head = W_V.shape[-2:]
+    V, O, Q, K = (torch.randn(5000, d_model, d_head) for _ in range(4))
+    return score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None]) - score(V, O.mT, Q, K).mean()
+
+
+@mistake("02.12", says="You divide by the baseline")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """A ratio to chance."""
+    norm = torch.linalg.matrix_norm
+
+    def score(V, O, Q, K):
+        OV, QK = V @ O, Q @ K.mT
+        return norm(OV @ QK.mT) / (norm(OV) * norm(QK))
+
+    d_model, d_head = W_V.shape[-2:]
+    V, O, Q, K = (torch.randn(5000, d_model, d_head) for _ in range(4))
+    return score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None]) / score(V, O.mT, Q, K).mean()
 
 
 @right("02.12", how="with a loop over pairs, in double precision")
@@ -881,6 +1321,159 @@ class section:
             "formed_at": next((step for step, model in checkpoints if induction(model)), None),
             "loss": loss_per_token(final(tokens), tokens).mean().item(),
             "loss_without": 0.0,
+        }
+
+
+@mistake("02.13", says="which cannot hold an induction head")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """Every layer may hold one."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(score):
+            return [
+                (layer, head)
+                for layer in range(final.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(final, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        return {
+            "previous_token_heads": above(previous_token_score),
+            "induction_heads": above(lambda p: prefix_matching_score(p, previous)),
+            "formed_at": None,
+            "loss": 0.0,
+            "loss_without": 0.0,
+        }
+
+
+@mistake("02.13", says="in layer 0 alone")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """A previous-token head belongs to layer 0, the lesson says."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+        score = previous_token_score(attention_pattern(final, tokens, 0))
+        found = [
+            (layer, head)
+            for layer in range(1, final.cfg.n_layers)
+            for head, value in enumerate(prefix_matching_score(attention_pattern(final, tokens, layer), previous))
+            if value >= 0.5
+        ]
+        return {
+            "previous_token_heads": [(0, int(head)) for head in (score >= 0.5).nonzero()],
+            "induction_heads": found,
+            "formed_at": None,
+            "loss": 0.0,
+            "loss_without": 0.0,
+        }
+
+
+@mistake("02.13", says="four heads in each layer")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """Four heads are built in."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(score, first):
+            return [
+                (layer, head)
+                for layer in range(first, final.cfg.n_layers)
+                for head in range(4)
+                if score(attention_pattern(final, tokens, layer))[head] >= 0.5
+            ]
+
+        return {
+            "previous_token_heads": above(previous_token_score, 0),
+            "induction_heads": above(lambda p: prefix_matching_score(p, previous), 1),
+            "formed_at": None,
+            "loss": 0.0,
+            "loss_without": 0.0,
+        }
+
+
+@mistake("02.13", says="A score of exactly 0.5 counts too")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """> for at least."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value > 0.5
+            ]
+
+        def induction(model):
+            return above(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        def silence(z, hook):
+            z = z.clone()
+            for layer, head in induction_heads:
+                if layer == hook.layer:
+                    z[:, :, head] = 0.0
+            return z
+
+        def mean(logits):
+            return loss_per_token(logits, tokens)[second[:, 1:]].mean().item()
+
+        induction_heads = induction(final)
+        sites = [("z", layer) for layer in range(final.cfg.n_layers)]
+        return {
+            "previous_token_heads": above(final, previous_token_score, 0),
+            "induction_heads": induction_heads,
+            "formed_at": next((step for step, model in checkpoints if induction(model)), None),
+            "loss": mean(final(tokens)),
+            "loss_without": mean(final.run_with_hooks(tokens, [(sites, silence)])),
+        }
+
+
+@mistake("02.13", says="went away again")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """Walks back from the end, as long as there is a head."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return above(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        def silence(z, hook):
+            z = z.clone()
+            for layer, head in found:
+                if layer == hook.layer:
+                    z[:, :, head] = 0.0
+            return z
+
+        def mean(logits):
+            return loss_per_token(logits, tokens)[second[:, 1:]].mean().item()
+
+        found = induction(final)
+        formed = None
+        for step, model in reversed(checkpoints):
+            if not induction(model):
+                break
+            formed = step
+        sites = [("z", layer) for layer in range(final.cfg.n_layers)]
+        return {
+            "previous_token_heads": above(final, previous_token_score, 0),
+            "induction_heads": found,
+            "formed_at": formed,
+            "loss": mean(final(tokens)),
+            "loss_without": mean(final.run_with_hooks(tokens, [(sites, silence)])),
         }
 
 
@@ -1088,6 +1681,116 @@ class section:
         w["blocks.1.attn.W_K"][0, note, :V] = torch.eye(V)
         w["blocks.1.attn.W_V"][0, token, :V] = torch.eye(V)
         w["blocks.1.attn.W_O"][0, :V, out] = torch.eye(V)
+        return w
+
+
+@mistake("02.14", says="looks two places back")
+class section:
+    def write_induction_head(config):
+        """Counts the step twice, in the queries and in the keys."""
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        token, note, out, place = slice(0, V), slice(V, 2 * V), slice(2 * V, 3 * V), slice(3 * V, 3 * V + n)
+        w = {"W_E": torch.zeros(V, d), "W_pos": torch.zeros(n, d), "W_U": torch.zeros(d, V)}
+        for layer in (0, 1):
+            w |= {f"blocks.{layer}.attn.W_{x}": torch.zeros(1, d, h) for x in "QKV"}
+            w[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, h, d)
+        w["W_E"][:, token], w["W_pos"][:, place], w["W_U"][out] = torch.eye(V), torch.eye(n), torch.eye(V)
+        w["blocks.0.attn.W_Q"][0, place, :n] = 60 * math.sqrt(h) * torch.eye(n).roll(-1, 1)
+        w["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n).roll(1, 1)
+        w["blocks.0.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.0.attn.W_O"][0, :V, note] = torch.eye(V)
+        w["blocks.1.attn.W_Q"][0, token, :V] = 60 * math.sqrt(h) * torch.eye(V)
+        w["blocks.1.attn.W_K"][0, note, :V] = torch.eye(V)
+        w["blocks.1.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.1.attn.W_O"][0, :V, out] = 20 * torch.eye(V)
+        return w
+
+
+@mistake("02.14", says="no key there reads it")
+class section:
+    def write_induction_head(config):
+        """Layer 0 writes its notes into the third room, and layer 1 looks for them in the second."""
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        token, note, out, place = slice(0, V), slice(V, 2 * V), slice(2 * V, 3 * V), slice(3 * V, 3 * V + n)
+        w = {"W_E": torch.zeros(V, d), "W_pos": torch.zeros(n, d), "W_U": torch.zeros(d, V)}
+        for layer in (0, 1):
+            w |= {f"blocks.{layer}.attn.W_{x}": torch.zeros(1, d, h) for x in "QKV"}
+            w[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, h, d)
+        w["W_E"][:, token], w["W_pos"][:, place], w["W_U"][out] = torch.eye(V), torch.eye(n), torch.eye(V)
+        w["blocks.0.attn.W_Q"][0, place, :n] = 60 * math.sqrt(h) * torch.eye(n).roll(-1, 1)
+        w["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n)
+        w["blocks.0.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.0.attn.W_O"][0, :V, out] = torch.eye(V)
+        w["blocks.1.attn.W_Q"][0, token, :V] = 60 * math.sqrt(h) * torch.eye(V)
+        w["blocks.1.attn.W_K"][0, note, :V] = torch.eye(V)
+        w["blocks.1.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.1.attn.W_O"][0, :V, out] = 20 * torch.eye(V)
+        return w
+
+
+@mistake("02.14", says="what it copies from there is the word before")
+class section:
+    def write_induction_head(config):
+        """W_V of layer 1 reads the note, as its keys do."""
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        token, note, out, place = slice(0, V), slice(V, 2 * V), slice(2 * V, 3 * V), slice(3 * V, 3 * V + n)
+        w = {"W_E": torch.zeros(V, d), "W_pos": torch.zeros(n, d), "W_U": torch.zeros(d, V)}
+        for layer in (0, 1):
+            w |= {f"blocks.{layer}.attn.W_{x}": torch.zeros(1, d, h) for x in "QKV"}
+            w[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, h, d)
+        w["W_E"][:, token], w["W_pos"][:, place], w["W_U"][out] = torch.eye(V), torch.eye(n), torch.eye(V)
+        w["blocks.0.attn.W_Q"][0, place, :n] = 60 * math.sqrt(h) * torch.eye(n).roll(-1, 1)
+        w["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n)
+        w["blocks.0.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.0.attn.W_O"][0, :V, note] = torch.eye(V)
+        w["blocks.1.attn.W_Q"][0, token, :V] = 60 * math.sqrt(h) * torch.eye(V)
+        w["blocks.1.attn.W_K"][0, note, :V] = torch.eye(V)
+        w["blocks.1.attn.W_V"][0, note, :V] = torch.eye(V)
+        w["blocks.1.attn.W_O"][0, :V, out] = 20 * torch.eye(V)
+        return w
+
+
+@mistake("02.14", says="make its scores larger")
+class section:
+    def write_induction_head(config):
+        """The softmax of layer 1 stays soft."""
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        token, note, out, place = slice(0, V), slice(V, 2 * V), slice(2 * V, 3 * V), slice(3 * V, 3 * V + n)
+        w = {"W_E": torch.zeros(V, d), "W_pos": torch.zeros(n, d), "W_U": torch.zeros(d, V)}
+        for layer in (0, 1):
+            w |= {f"blocks.{layer}.attn.W_{x}": torch.zeros(1, d, h) for x in "QKV"}
+            w[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, h, d)
+        w["W_E"][:, token], w["W_pos"][:, place], w["W_U"][out] = torch.eye(V), torch.eye(n), torch.eye(V)
+        w["blocks.0.attn.W_Q"][0, place, :n] = 60 * math.sqrt(h) * torch.eye(n).roll(-1, 1)
+        w["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n)
+        w["blocks.0.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.0.attn.W_O"][0, :V, note] = torch.eye(V)
+        w["blocks.1.attn.W_Q"][0, token, :V] = 2 * math.sqrt(h) * torch.eye(V)
+        w["blocks.1.attn.W_K"][0, note, :V] = torch.eye(V)
+        w["blocks.1.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.1.attn.W_O"][0, :V, out] = 20 * torch.eye(V)
+        return w
+
+
+@mistake("02.14", says="must read the room that W_O of layer 1 writes into")
+class section:
+    def write_induction_head(config):
+        """W_U is forgotten."""
+        V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head
+        token, note, out, place = slice(0, V), slice(V, 2 * V), slice(2 * V, 3 * V), slice(3 * V, 3 * V + n)
+        w = {"W_E": torch.zeros(V, d), "W_pos": torch.zeros(n, d), "W_U": torch.zeros(d, V)}
+        for layer in (0, 1):
+            w |= {f"blocks.{layer}.attn.W_{x}": torch.zeros(1, d, h) for x in "QKV"}
+            w[f"blocks.{layer}.attn.W_O"] = torch.zeros(1, h, d)
+        w["W_E"][:, token], w["W_pos"][:, place] = torch.eye(V), torch.eye(n)
+        w["blocks.0.attn.W_Q"][0, place, :n] = 60 * math.sqrt(h) * torch.eye(n).roll(-1, 1)
+        w["blocks.0.attn.W_K"][0, place, :n] = torch.eye(n)
+        w["blocks.0.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.0.attn.W_O"][0, :V, note] = torch.eye(V)
+        w["blocks.1.attn.W_Q"][0, token, :V] = 60 * math.sqrt(h) * torch.eye(V)
+        w["blocks.1.attn.W_K"][0, note, :V] = torch.eye(V)
+        w["blocks.1.attn.W_V"][0, token, :V] = torch.eye(V)
+        w["blocks.1.attn.W_O"][0, :V, out] = 20 * torch.eye(V)
         return w
 
 

@@ -21,6 +21,7 @@ def dataset(p: int) -> tuple[Int[Tensor, "pairs 3"], Int[Tensor, "pairs"]]:
     """Every sum mod p: the inputs (a, b, "=") and the answers (a + b) mod p.
 
     The token "=" is number p. The pair (a, b) stands in row a·p + b, so b runs fastest.
+    Both tensors are int64, so that they can look up rows of a table.
     Example: dataset(3) starts with the inputs (0, 0, 3), (0, 1, 3), (0, 2, 3), (1, 0, 3)
     and the answers 0, 1, 2, 1.
     """
@@ -102,7 +103,7 @@ def fourier_basis(p: int) -> Float[Tensor, "component number"]:
 
 def spectrum(W_E: Float[Tensor, "number d_model"]) -> Float[Tensor, "frequency"]:
     """How the energy of the embedding is shared among frequencies; entry k − 1 is
-    frequency k.
+    frequency k = 1 … (p − 1)/2, for an odd number p of numbers.
 
     Transform W_E along its numbers. The energy of a component is the sum of its squares
     over d_model. A frequency has the energy of its cosine and of its sine. Leave out the
@@ -309,7 +310,8 @@ def find_formula(model: Transformer) -> tuple[int, dict[int, float]]:
 
         D_k = cos(w_k (a + sign·b − c)),      w_k = 2πk/p
 
-    stands in its logits L, over all pairs (a, b) and answers c: A_k = ⟨L, D_k⟩ / ⟨D_k, D_k⟩.
+    stands in its logits L, over all pairs (a, b) and answers c: A_k = ⟨L, D_k⟩ / ⟨D_k, D_k⟩,
+    where ⟨x, y⟩ is the sum of x · y over all of these. An amplitude may be negative.
     The right sign is the one whose waves have the larger Σ A_k². A network without key
     frequencies has not grokked: return (1, {}).
     """
@@ -332,7 +334,7 @@ def find_formula(model: Transformer) -> tuple[int, dict[int, float]]:
 
 
 def formula(p: int, sign: int, amplitudes: dict[int, float]) -> Float[Tensor, "pairs answer"]:
-    """The formula that replaces the network: Σ_k A_k cos(w_k (a + sign·b − c)); float64.
+    """The formula that replaces the network: Σ_k A_k cos(w_k (a + sign·b − c)).
 
     Pairs are in the order of exercise 03.1. No weights, no network: a sum of waves.
     """

@@ -161,6 +161,41 @@ def test_an_exercise_that_asks_for_the_change_allows_it(grade):
     assert "changed the `x`" in verdict.diagnosis
 
 
+HOSTILE = {
+    "silenced": """
+import sys
+watch = sys.modules["mi_lib.course.grading.session"].Watch
+watch.report = lambda self: []
+def rows(x):
+    x /= x.sum(1, keepdim=True)
+    return x
+""",
+    "forged": """
+import sys
+watch = sys.modules["mi_lib.course.grading.session"].Watch
+watch.report = lambda self: [["x", "a joke"], [7, "numbers"], ["y", "numbers"], "numbers", [0, ["mode"]], [[0], "mode"]]
+def rows(x):
+    return x / x.sum(1, keepdim=True)
+""",
+    "not a pair": """
+import sys
+session = sys.modules["mi_lib.course.grading.session"].Session
+session._call = lambda self, target, detail: target(*detail["args"])
+def rows(x):
+    return x / x.sum(1, keepdim=True)
+""",
+}
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_whoever_silences_or_forges_the_report_gains_what_a_silent_right_answer_gets(grade, how):
+    verdict = grade(HOSTILE[how], "01.7")
+    assert verdict.passed, verdict.diagnosis
+    assert verdict.points == verdict.max_points
+    wrong = grade(HOSTILE[how].replace("return x", "return 2 * x"), "01.7")
+    assert (wrong.points, wrong.course_fault) == (0, False)
+
+
 def test_a_known_mistake_leads_before_a_change_in_place(grade):
     assert grade("def rows(x):\n    x += 0\n    x.mul_(2)\n    return x.sum(1) / 2", "01.7").diagnosis == (
         "These are the sums of the rows."

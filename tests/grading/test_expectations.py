@@ -98,6 +98,57 @@ def test_a_mistake_that_happens_to_be_right_here_is_no_mistake():
     expect_close(WANT, WANT, "x", mistakes={"You did it another way.": WANT})
 
 
+def test_a_mistake_is_not_recognised_on_nan_alone():
+    nan = torch.full((2, 3), torch.nan)
+    assert "holds NaN" in told(expect_close, nan, WANT, "x", mistakes={"You divided by zero.": nan.clone()})
+    one = WANT.clone()
+    one[0, 0] = torch.nan
+    assert "holds NaN" in told(expect_close, one, WANT, "x", mistakes={"You divided by zero.": one.clone()})
+    also = one.clone()
+    also[1, 1] = 7.0  # and a number that tells the mistake from the right answer
+    assert told(expect_close, also, WANT, "x", mistakes={"You took the next.": also.clone()}) == "You took the next."
+
+
+def test_a_mistake_that_equals_the_right_value_is_never_told():
+    assert "should be 3" in told(expect_equal, 4, 3, "x", mistakes={"You counted from one.": 3})
+    near = WANT + 2e-5
+    sentence = told(expect_close, WANT + 6e-5, WANT, "x", mistakes={"It is near.": near}, atol=5e-5, rtol=0)
+    assert "It is near." not in sentence
+
+
+def test_infinity_tells_a_mistake():
+    open_ = WANT.clone()
+    open_[0, 0] = -torch.inf
+    assert told(expect_close, open_, WANT, "x", mistakes={"You masked it.": open_.clone()}) == "You masked it."
+
+
+def test_no_number_is_one_times_what_it_should_be():
+    for factor in (1.0004, 1.00004):
+        assert "times what" not in told(expect_close, WANT * factor, WANT, "x", atol=0, rtol=1e-5)
+    assert "Every number is 2 times what it should be." in told(expect_close, 2 * WANT, WANT, "x")
+
+
+def test_numbers_that_differ_are_shown_as_different():
+    sentence = told(expect_close, 1.00000012, 1.00000001, "x", atol=0, rtol=0)
+    assert "should be 1.00000001, but your code gave 1.00000012" in sentence
+
+
+def test_a_sentence_says_how_much_it_says():
+    def rank(function, *args, **kwargs):
+        with pytest.raises(Wrong) as caught:
+            function(*args, **kwargs)
+        return caught.value.rank
+
+    mistakes = {"You squared it.": WANT**2}
+    ranks = [
+        rank(expect_close, WANT**2, WANT, "x", mistakes=mistakes),
+        rank(expect, False, "No."),
+        rank(expect_close, WANT[0], WANT, "x"),
+        rank(expect_close, WANT + 1, WANT, "x"),
+    ]
+    assert ranks == sorted(set(ranks))
+
+
 def test_half_precision_is_no_excuse_for_a_wrong_number():
     assert told(expect_close, (WANT * 1.1).bfloat16(), WANT, "x")
 

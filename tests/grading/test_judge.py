@@ -128,6 +128,16 @@ def test_a_bug_in_the_courses_own_test_is_told_as_ours(grade):
     assert "not counted as your mistake" in verdict.diagnosis
 
 
+def test_the_sentence_that_says_most_leads_whichever_test_it_comes_from(grade):
+    verdict = grade("def double(x):\n    return x**2 if x.ndim == 2 else x[9]")
+    assert [test.status for test in verdict.tests] == ["error", "failed"]
+    assert verdict.diagnosis == "You squared it; doubling is x + x."
+    assert verdict.status == "failed"
+    assert verdict.traceback == ""
+    verdict = grade("def double(x):\n    return 3 * x if x.ndim == 2 else x[9]")
+    assert verdict.diagnosis.startswith("The double is wrong at 5 of 6 places")
+
+
 def test_what_is_printed_is_shown_without_control_characters(grade):
     printing = "print('10%\\r20%\\rdone \\x1b[31mred\\x1b[0m é')"
     verdict = grade(f"def double(x):\n    {printing}\n    os.write(2, b'raw\\n')\n    return 2 * x")

@@ -1,5 +1,7 @@
 """Grading: the learner's code runs in a child process, its answers cross as data, the tests stay here (DESIGN §5).
 
+Each result is looked at against the stub's signature before a test computes with it (`contract`, `kinds`, `answer`).
+
     with Grader() as grader:
         verdict = grader.grade(Path("work/ch02_induction_heads/exercises.py"), exercise("02.3"))
 

@@ -8,6 +8,10 @@
     confined   and the process has no privileges, no files but the library, the interpreter and its own folder, no
                network (TCP, UDP, unix sockets), and no signals or tracing for others. Linux 5.13 or newer.
 
+Which arguments a call has changed in place is told by the learner's process itself (`changes`), since the judge sends
+copies. Hostile code can silence that report and gains by it what an answer gets that changes nothing: values are judged
+here all the same. It can never add points, and what it forges is dropped unless it names an argument of its own.
+
 Each measure says whether it is in force, and why not where it is not. A level is reached when all its measures are.
 """
 

@@ -41,10 +41,11 @@ class Look:
     sizes: dict[str, int | None] = field(default_factory=dict)  # None: two arguments disagree
     whole: dict[str, int] = field(default_factory=dict)  # whole numbers among the arguments: pos+n_new
     complaints: list[str] = field(default_factory=list)
+    part: bool = False  # of a tuple, list or dict
 
     def at(self, subject: str) -> Look:
         """The same look at a part of the result."""
-        return Look(subject, self.sizes, self.whole, self.complaints)
+        return Look(subject, self.sizes, self.whole, self.complaints, part=True)
 
     def size(self, axis: str) -> int | None:
         """How many entries an axis has, if that is known: "3", "batch", "pos-1"."""
@@ -159,9 +160,9 @@ class TensorKind(Kind):
         return x
 
     def _of_number(self, x: torch.Tensor, value: Any, look: Look) -> torch.Tensor:
-        """A plain number: 0 may stand for zeros, and one that should be a tensor has lost its gradient."""
+        """A plain number: as a part, 0 may stand for zeros; one that should be a tensor has lost its gradient."""
         sizes = [look.size(axis) for axis in self.axes or ()]
-        if sizes and None not in sizes and x.dtype != torch.bool and not bool(x):
+        if look.part and sizes and None not in sizes and x.dtype != torch.bool and not bool(x):
             return torch.zeros(tuple(int(n) for n in sizes if n is not None), dtype=x.dtype)
         if self.axes is None or not self.axes:
             look.complaints.append(
@@ -501,7 +502,7 @@ class OneOf(Kind):
     def fit(self, value: Any, look: Look) -> Any:
         second: tuple[Any, Look] | None = None
         for kind in self.kinds:
-            attempt = Look(look.subject, dict(look.sizes), look.whole)
+            attempt = Look(look.subject, dict(look.sizes), look.whole, part=look.part)
             try:
                 fitted = kind.fit(value, attempt)
             except Misfit:
@@ -539,12 +540,18 @@ class Object(Kind):
     def bind(self, value: Any, look: Look) -> None:
         """A model knows the sizes of its own axes; what the tensors say goes first."""
         if isinstance(value, HookedModel):
-            for axis in ("d_model", "d_vocab", "d_head", "d_mlp"):
-                size = getattr(value.cfg, axis, None)
+            for axis, name in _SIZES_OF_A_MODEL.items():
+                size = getattr(value.cfg, name, None)
                 if type(size) is int:
                     look.sizes.setdefault(axis, size)
 
 
+_SIZES_OF_A_MODEL = {
+    **{name: name for name in ("d_model", "d_vocab", "d_head", "d_mlp")},
+    "layer": "n_layers",
+    "head": "n_heads",
+    "neuron": "d_mlp",
+}
 FUNCTION = Object("a function", "functions", lambda value: isinstance(value, Handle) and value.callable)
 ITERATOR = Object("an iterator", "iterators", lambda value: isinstance(value, Handle))
 TRANSFORMER = Object("a Transformer", "Transformers", lambda value: isinstance(value, Transformer))

@@ -187,8 +187,8 @@ def in_place(function: str, argument: str, how: str) -> str:
 def broke_on(function: str, shown: str, error: str) -> str:
     """After a test that could not compute with a result of the right kind and shape."""
     return (
-        f"The test could not go on with what your {function} returned: {shown}. ({error}. If you think that this is a "
-        "right answer, please report it.)"
+        f"The test could not go on with what your {function} returned: {shown}. ({error.rstrip('.')}. "
+        "If you think that this is a right answer, please report it.)"
     )
 
 

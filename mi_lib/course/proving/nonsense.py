@@ -108,8 +108,10 @@ def prove(
 ) -> list[Outcome]:
     """Grade all replacements of these exercises of one chapter, or a seeded sample of so many of each exercise."""
     whole = reference(exercises[0].chapter)
-    references = judge([Task(exercise.id, whole) for exercise in exercises])
-    seconds = {v.exercise_id: allowed_seconds(v, e.time_limit) for e, v in zip(exercises, references, strict=True)}
+    seconds: dict[str, float] = {}  # for a few, timing the reference first costs more than it saves
+    if number is None:
+        references = judge([Task(exercise.id, whole) for exercise in exercises])
+        seconds = {v.exercise_id: allowed_seconds(v, e.time_limit) for e, v in zip(exercises, references, strict=True)}
     probes = [Case(exercise.id, name, "") for exercise in exercises for name in functions(exercise)]
     probed = judge([Task(probe.exercise_id, submission(probe, whole)) for probe in probes])
     found = [case for probe, verdict in zip(probes, probed, strict=True) for case in fitting(probe, verdict)]
@@ -118,7 +120,9 @@ def prove(
         mine = [case for case in found if case.exercise_id == exercise.id]
         few = None if number is None else min(number, len(mine))
         chosen += mine if few is None else random.Random(f"{seed} {exercise.id}").sample(mine, few)
-    verdicts = judge([Task(case.exercise_id, submission(case, whole), seconds[case.exercise_id]) for case in chosen])
+    verdicts = judge(
+        [Task(case.exercise_id, submission(case, whole), seconds.get(case.exercise_id)) for case in chosen]
+    )
     return [
         Outcome(case, fate(case, verdict), verdict.status, verdict.diagnosis)
         for case, verdict in zip(chosen, verdicts, strict=True)
