@@ -58,7 +58,8 @@ def copy_losses(
 
     loss[b, t] is the loss of predicting token t + 1 (exercise 02.2); first[b, t] and
     second[b, t] say whether token t itself lies in a first or in a later copy. Average
-    over all those tokens of the whole batch at once.
+    over all those tokens of the whole batch at once. Token 0 is predicted by nothing: it
+    has no loss, and does not count, whatever the masks say of it.
     """
     ### BEGIN SOLUTION
     return loss[first[:, 1:]].mean().item(), loss[second[:, 1:]].mean().item()
@@ -283,12 +284,12 @@ def find_circuit(
     copies.
 
     Returns a dict:
-        "previous_token_heads": list of (layer, head) of the finished model whose
-                                previous-token score is at least 0.5
+        "previous_token_heads": list of (layer, head) of the finished model, in any
+                                layer, whose previous-token score is at least 0.5
         "induction_heads":      the same for prefix matching, in layer 1 and above
         "formed_at":            the first step at which some head in layer 1 or above
-                                has a prefix-matching score of at least 0.5; None if
-                                that never happens
+                                has a prefix-matching score of at least 0.5, whether
+                                or not it lasts; None if that never happens
         "loss":                 the finished model's mean loss on later copies
         "loss_without":         the same with ALL induction heads silenced at once
     """
@@ -349,7 +350,9 @@ def write_induction_head(config: TransformerConfig) -> dict[str, Tensor]:
         "blocks.L.attn.W_O"  [1 d_head d_model]
 
     Attention scores are q · k / √d_head: to look at one place only, make the products
-    large.
+    large. The loss must be at most 0.1 nats on average over the words that can be known,
+    and the head of layer 1 must put nine tenths of its attention one past the earlier
+    occurrence.
     """
     ### BEGIN SOLUTION
     V, n, d, h = config.d_vocab, config.n_ctx, config.d_model, config.d_head

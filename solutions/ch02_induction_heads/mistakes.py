@@ -413,7 +413,7 @@ def ablate_head(model, tokens, layer, head):
     return model.run_with_hooks(tokens, [(("z", layer), silence)])
 
 
-@mistake("02.8", says="another head")
+@mistake("02.8", says="and the test asked for head")
 def ablate_head(model, tokens, layer, head):
     """Counts heads from 1."""
 
@@ -741,17 +741,19 @@ def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
     return [[score(V, O, Q, K) - chance for Q, K in zip(W_Q, W_K)] for V, O in zip(W_V, W_O)]
 
 
-@right("02.12", how="with einsum over the whole product")
+@right("02.12", how="with einsum over the whole product, in double precision")
 def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
-    def score(OV, QK):
-        product = torch.einsum("iab,jcb->ijac", OV, QK)
+    def score(OV, QK, pairs):
+        product = torch.einsum(pairs, OV, QK)
         size = product.pow(2).sum((-1, -2)).sqrt()
-        return size / (OV.pow(2).sum((1, 2)).sqrt()[:, None] * QK.pow(2).sum((1, 2)).sqrt()[None])
+        sizes = [m.pow(2).sum((1, 2)).sqrt() for m in (OV, QK)]
+        return size / (sizes[0][:, None] * sizes[1][None] if "j" in pairs else sizes[0] * sizes[1])
 
     d_model, d_head = W_V.shape[-2:]
-    V, O, Q, K = (torch.randn(24, d_model, d_head) for _ in range(4))
-    chance = score(V @ O.mT, Q @ K.mT).mean()  # all 24 × 24 pairs
-    return score(W_V @ W_O, W_Q @ W_K.mT) - chance
+    V, O, Q, K = (torch.randn(samples, d_model, d_head).double() for _ in range(4))
+    chance = score(V @ O.mT, Q @ K.mT, "iab,icb->iac").mean()
+    OV, QK = W_V.double() @ W_O.double(), W_Q.double() @ W_K.double().mT
+    return score(OV, QK, "iab,jcb->ijac") - chance
 
 
 # --- 02.13 ------------------------------------------------------------------------------------------------------------
