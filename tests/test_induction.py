@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mi_lib import induction, load, zoo
 from mi_lib.induction import FactoredMatrix
-from mi_lib.models import Transformer, TransformerConfig
+from mi_lib.models import HookedModel, Transformer, TransformerConfig
+from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.recipes import induction_facts
 from mi_lib.worlds import repeats
 from mi_lib.zoo import induction_checks
@@ -363,6 +365,166 @@ def test_circuits_with_tokens_are_tables_of_words():
     assert torch.allclose(induction.ov_circuit(model, 1, 2, tokens=True).full(), full, atol=1e-5)
     scores = model.W_E @ model.W_Q[0, 1] @ model.W_K[0, 1].T @ model.W_E.T
     assert torch.allclose(induction.qk_circuit(model, 0, 1, tokens=True).full(), scores, atol=1e-5)
+
+
+# --- circuits of models with norms ------------------------------------------------------------------------------------
+
+
+def wide(name: str) -> HookedModel:
+    """A random model whose norms multiply by anything between 0.1 and 4."""
+    sizes = {"num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 15, "hidden_size": 16}
+    sizes |= {"num_key_value_heads": 4, "intermediate_size": 20, "max_position_embeddings": 32}
+    gpt2 = {
+        "n_layer": 3,
+        "n_head": 4,
+        "n_embd": 16,
+        "vocab_size": 15,
+        "n_positions": 32,
+        "eos_token_id": 0,
+        "bos_token_id": 0,
+    }
+    gemma = {**sizes, "head_dim": 4, "sliding_window": 8, "query_pre_attn_scalar": 4}
+    if name == "native":
+        shape = {"n_layers": 3, "d_model": 16, "n_heads": 4, "d_head": 4, "d_vocab": 15, "n_ctx": 20, "d_mlp": 10}
+        model: HookedModel = Transformer(TransformerConfig(**shape, norm="layernorm")).init_weights(0, 0.4)
+    else:
+        config = {
+            "gpt2": lambda: transformers.GPT2Config(**gpt2),
+            "llama": lambda: transformers.LlamaConfig(**sizes),
+            "gemma2": lambda: transformers.Gemma2Config(**gemma),
+        }[name]()
+        model = TransformersModel(transformers.AutoModelForCausalLM.from_config(config).eval())
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if parameter.ndim == 1 and ("norm" in parameter_name or "ln" in parameter_name):
+                bias = parameter_name.endswith(("bias", ".b"))
+                drawn = 3.9 * torch.rand(parameter.shape, generator=generator) + 0.1
+                parameter.copy_(torch.zeros_like(drawn) if bias else drawn - 1 if name == "gemma2" else drawn)
+            elif parameter.ndim > 1:
+                parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator))
+    return model.requires_grad_(False)
+
+
+class ByHand:
+    """The maps from stream to stream of a model in `wide`, from its own modules: gains times weights."""
+
+    def __init__(self, name: str, model: HookedModel) -> None:
+        gains = {n: p.detach() + (name == "gemma2") for n, p in model.named_parameters() if p.ndim == 1}
+        path = {
+            "native": ("blocks.{}.ln1.w", None, "ln_final.w"),
+            "gpt2": ("hf.transformer.h.{}.ln_1.weight", None, "hf.transformer.ln_f.weight"),
+            "llama": ("hf.model.layers.{}.input_layernorm.weight", None, "hf.model.norm.weight"),
+            "gemma2": (
+                "hf.model.layers.{}.input_layernorm.weight",
+                "hf.model.layers.{}.post_attention_layernorm.weight",
+                "hf.model.norm.weight",
+            ),
+        }[name]
+        d = model.cfg.d_model
+        self.centre = torch.eye(d) - 1 / d if name in ("native", "gpt2") else torch.eye(d)
+        self.layers = range(model.cfg.n_layers)
+        first = [torch.diag(gains[path[0].format(layer)]) for layer in self.layers]
+        behind = [torch.eye(d) if path[1] is None else torch.diag(gains[path[1].format(i)]) for i in self.layers]
+        self.W_E, self.W_U = model.W_E, self.centre @ torch.diag(gains[path[2]]) @ model.W_U
+        self.reads = [[self.centre @ g @ W[i] for W in (model.W_Q, model.W_K, model.W_V)] for i, g in enumerate(first)]
+        self.writes = [model.W_O[i] @ g for i, g in enumerate(behind)]
+
+    def ov(self, layer: int, head: int) -> torch.Tensor:
+        return self.reads[layer][2][head] @ self.writes[layer][head]
+
+    def qk(self, layer: int, head: int) -> torch.Tensor:
+        return self.reads[layer][0][head] @ self.reads[layer][1][head].T
+
+
+WIDE = ["native", "gpt2", "llama", "gemma2"]
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_weight_circuits_read_and_write_through_the_gains_of_norms(name):
+    model = wide(name)
+    hand = ByHand(name, model)
+    for layer, head in ((0, 1), (2, 3)):
+        ov, qk = hand.ov(layer, head), hand.qk(layer, head)
+        words = (hand.W_E @ ov @ hand.W_U, hand.W_E @ qk @ hand.W_E.T)
+        for got, want, of_words in (
+            (induction.ov_circuit, ov, words[0]),
+            (induction.qk_circuit, qk, words[1]),
+        ):
+            assert torch.allclose(got(model, layer, head).full(), want, atol=1e-4)
+            assert torch.allclose(got(model, layer, head, tokens=True).full(), of_words, atol=1e-3)
+            assert not torch.allclose(got(model, layer, head, fold=False).full(), want, atol=1e-1)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_copying_scores_have_the_sign_that_the_gains_give_them(name):
+    model = wide(name)
+    hand = ByHand(name, model)
+    want = torch.zeros(3, 4)
+    for layer in range(3):
+        for head in range(4):
+            values = torch.linalg.eigvals((hand.W_E @ hand.ov(layer, head) @ hand.W_U).double())
+            want[layer, head] = values.real.sum() / values.abs().sum()
+    got, without = (induction.copying_score_eigenvalues(model, fold=fold) for fold in (True, False))
+    assert torch.allclose(got, want, atol=1e-4)
+    assert (got.sign() == want.sign()).all()
+    assert (got - without).abs().max() > 0.2
+    sample = repeats.sample(2, seed=0, period=5, vocab=15)
+    assert torch.allclose(induction.head_scores(model, sample)["copying"], want, atol=1e-4)
+
+
+def test_with_wide_gains_signs_of_copying_scores_flip_if_they_are_left_out():
+    flipped = sum(
+        int(
+            (
+                induction.copying_score_eigenvalues(m).sign()
+                != induction.copying_score_eigenvalues(m, fold=False).sign()
+            ).sum()
+        )
+        for m in map(wide, WIDE)
+    )
+    assert flipped >= 4
+
+
+@pytest.mark.parametrize("kind", ["Q", "K", "V"])
+@pytest.mark.parametrize("name", WIDE)
+def test_composition_goes_through_the_gains_of_norms(name, kind):
+    model = wide(name)
+    hand = ByHand(name, model)
+    got = induction.composition(model, kind, 0, 2)
+    for first in range(4):
+        for second in range(4):
+            qk = hand.qk(2, second)
+            later = {"Q": qk, "K": qk.T, "V": hand.ov(2, second)}[kind]
+            want = (hand.ov(0, first) @ later).norm() / (hand.ov(0, first).norm() * later.norm())
+            assert got[first, second].item() == pytest.approx(want.item(), abs=1e-4)
+    assert not torch.allclose(got, induction.composition(model, kind, 0, 2, fold=False), atol=1e-2)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_copying_by_attention_measures_the_logits_that_a_head_really_raises(name):
+    model, ids = wide(name), tokens(3, 9, seed=2)
+    hand = ByHand(name, model)
+    _, cache = model.run_with_cache(ids, [("pattern", 1), ("z", 1)])
+    want = torch.zeros(4)
+    for head in range(4):
+        logits = cache["z", 1][:, :, head] @ hand.writes[1][head] @ hand.W_U
+        raised = (logits - logits.mean(-1, keepdim=True)).relu()
+        for b in range(3):
+            for q in range(1, 9):
+                attention = torch.zeros(15).index_add_(0, ids[b], cache["pattern", 1][b, head, q])
+                want[head] += (raised[b, q] / raised[b, q].sum() * attention).sum() / 24
+    assert torch.allclose(induction.copying_score_attention(model, ids, 1), want, atol=1e-4)
+
+
+def test_without_norms_there_is_nothing_to_fold_and_folding_leaves_the_model_as_it_is():
+    plain = small_model()
+    folded, raw = (induction.copying_score_eigenvalues(plain, fold=fold) for fold in (True, False))
+    assert torch.equal(folded, raw)
+    model = wide("native")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    induction.copying_score_eigenvalues(model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("kind", ["Q", "K", "V"])

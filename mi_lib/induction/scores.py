@@ -122,8 +122,11 @@ def _attention_per_token(
     return summed * first[:, None, :]
 
 
-def head_scores(model: HookedModel, repeats: Repeats) -> dict[str, Float[Tensor, "layer head"]]:
-    """All heads on one sample: previous_token, duplicate_token, prefix_matching, copying (by eigenvalues)."""
+def head_scores(model: HookedModel, repeats: Repeats, *, fold: bool = True) -> dict[str, Float[Tensor, "layer head"]]:
+    """All heads on one sample: previous_token, duplicate_token, prefix_matching, copying (by eigenvalues).
+
+    fold: as in `ov_circuit`, for copying.
+    """
     with torch.no_grad():
         _, cache = model.run_with_cache(repeats.tokens, lambda name: name.endswith("hook_pattern"))
     patterns = [cache["pattern", layer] for layer in range(model.cfg.n_layers)]
@@ -131,5 +134,5 @@ def head_scores(model: HookedModel, repeats: Repeats) -> dict[str, Float[Tensor,
         "previous_token": torch.stack([previous_token_score(p) for p in patterns]),
         "duplicate_token": torch.stack([duplicate_token_score(p, repeats.tokens) for p in patterns]),
         "prefix_matching": torch.stack([prefix_matching_score(p, repeats.tokens) for p in patterns]),
-        "copying": copying_score_eigenvalues(model),
+        "copying": copying_score_eigenvalues(model, fold=fold),
     }

@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 from mi_lib.models.errors import LoadError
+from mi_lib.models.norms import NormParts
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,14 @@ class Family:
     mlp_post: str | None = None
     norm: Literal["layernorm", "rmsnorm"] = "rmsnorm"
     norm_plus_one: bool = False  # the norm multiplies by 1 + weight
-    transposed: bool = False  # Conv1D: weight is [in, out], the transpose of Linear's
     needs_eager: bool = False  # the fast attention of `transformers` would leave something out
+
+    def norm_parts(self, norm: Any) -> NormParts:
+        """The numbers of one of this architecture's norms."""
+        epsilon = getattr(norm, "eps", None) or getattr(norm, "variance_epsilon", None) or 1e-6
+        weight = 1 + norm.weight if self.norm_plus_one else norm.weight
+        bias = getattr(norm, "bias", None)
+        return NormParts(weight, torch.zeros_like(weight) if bias is None else bias, epsilon, self.norm == "layernorm")
 
 
 _LLAMA: dict[str, Any] = {"embed": "model.embed_tokens", "blocks": "model.layers", "ln_final": "model.norm"}
@@ -64,7 +73,6 @@ FAMILIES: dict[str, Family] = {
         mlp_linear=None,
         mlp_down="c_proj",
         norm="layernorm",
-        transposed=True,
     ),
     "gpt_neox": Family(
         embed="gpt_neox.embed_in",

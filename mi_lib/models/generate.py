@@ -3,8 +3,11 @@
     for step in stream(model, model.to_tokens("Mira lives in"), temperature=0.7, seed=1):
         print(step.token, step.log_prob, step.top)
 
-Each step is one forward pass. Where the model is one of `transformers`, keys and values of earlier positions are kept
-between steps (the KV cache), so a pass reads only the newest token.
+    for reply in generate(model, ["Mira lives in", "Selby has a"], max_new_tokens=5):
+        print(reply.tokens)
+
+Keys and values of earlier positions are kept between steps (the KV cache), so a pass reads only the newest token, also
+under edits: see `whole`, which lets every edit mean what it means in a full forward pass.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mi_lib.models.edits import edits_called_by, sites_of
 from mi_lib.models.hooked import HookedModel
+from mi_lib.models.whole import Unsteady, Whole
 
 
 class Step(NamedTuple):
@@ -31,6 +36,22 @@ class Step(NamedTuple):
     top: list[tuple[int, float]]
 
 
+class Reply(NamedTuple):
+    """What a model said after one prompt: the new tokens (with the one that stopped it), and each one's log_prob."""
+
+    tokens: list[int]
+    log_probs: list[float]
+
+
+class _Choice(NamedTuple):
+    """How the next token is chosen."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    top: int
+
+
 def stream(
     model: HookedModel,
     tokens: Int[Tensor, " pos"] | Int[Tensor, "1 pos"] | Sequence[int],
@@ -39,64 +60,188 @@ def stream(
     stop: Collection[int] = (),
     max_new_tokens: int = 100,
     *,
+    top_k: int | None = None,
+    top_p: float | None = None,
     top: int = 5,
-    cache: bool | None = None,
+    cache: bool = True,
 ) -> Iterator[Step]:
     """Go on from `tokens` (one sequence), yielding each new token as soon as it is chosen.
 
     temperature: 0 takes the likeliest token; else tokens are drawn from softmax(logits / temperature), the same ones
-        for the same seed. stop: tokens that end the text; the one that does is yielded too. It also ends where the
-        context of the model is full, and after `max_new_tokens`.
-    cache: keep keys and values between steps. With it, an edit made by a hook sees the whole prompt once and then one
-        position at a time. None, the default: only while no hook is active, so that every edit means what it means in
-        a full forward pass. An edit that treats all positions alike, such as steering, may say True and is faster.
+        for the same seed. top_k: only of the k likeliest; top_p: of the fewest that together have this probability.
+    stop: tokens that end the text; the one that does is yielded too. It also ends where the context of the model is
+        full, and after `max_new_tokens`. top: how many tokens each step names as the likeliest.
+    cache: keep keys and values between steps. The result is the same without.
     Hooks hold while the steps are taken: iterate inside `with model.hooks(...)`.
-    Raises ValueError, at the first step, for an empty or too long prompt, a batch, or a negative temperature.
+    Raises ValueError, at the first step, for an empty or too long prompt, a batch, or options out of their range.
     """
-    ids = [int(token) for token in _one_row(tokens)]
-    if not ids or len(ids) > model.cfg.n_ctx:
-        raise ValueError(f"the prompt has {len(ids)} tokens; this model reads 1 to {model.cfg.n_ctx}")
+    choice = _choice(temperature, top_k, top_p, top)
+    for (step,) in _steps(model, [_one_row(tokens)], choice, [seed], set(stop), max_new_tokens, cache):
+        assert step is not None
+        yield step
+
+
+def generate(
+    model: HookedModel,
+    prompts: Sequence[str] | str | Int[Tensor, "batch pos"] | Sequence[Sequence[int]],
+    *,
+    attention_mask: Bool[Tensor, "batch pos"] | None = None,
+    max_new_tokens: int = 100,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int | Sequence[int] = 0,
+    stop: Collection[int] = (),
+    cache: bool = True,
+) -> list[Reply]:
+    """What the model says after each of several prompts, which may differ in length: a `Reply` for each.
+
+    prompts: texts, or tokens; of a padded batch `attention_mask` says which are real. They are read together, and the
+        result is that of reading each alone. The options are those of `stream`.
+    seed: the first prompt's; the next ones take seed + 1, seed + 2, … (or give one for each).
+    Hooks hold: call it inside `with model.hooks(...)`. An edit is called once for the texts of each length, with all
+    their tokens so far and without padding, so that a position means the same in every text.
+    """
+    rows = _rows(model, prompts, attention_mask)
+    seeds = [seed + i for i in range(len(rows))] if isinstance(seed, int) else [int(one) for one in seed]
+    if len(seeds) != len(rows):
+        raise ValueError(f"there are {len(rows)} prompts and {len(seeds)} seeds")
+    replies = [Reply([], []) for _ in rows]
+    choice = _choice(temperature, top_k, top_p, 1)
+    for steps in _steps(model, rows, choice, seeds, set(stop), max_new_tokens, cache):
+        for reply, step in zip(replies, steps, strict=True):
+            if step is not None:
+                reply.tokens.append(step.token)
+                reply.log_probs.append(step.log_prob)
+    return replies
+
+
+def _steps(
+    model: HookedModel,
+    rows: list[list[int]],
+    choice: _Choice,
+    seeds: list[int],
+    stop: set[int],
+    max_new_tokens: int,
+    cache: bool,
+) -> Iterator[list[Step | None]]:
+    """The next token of every text, again and again; None for a text that has ended."""
+    for row in rows:
+        if not row or len(row) > model.cfg.n_ctx:
+            raise ValueError(f"the prompt has {len(row)} tokens; this model reads 1 to {model.cfg.n_ctx}")
+    if not rows:
+        return
+    left = [min(max_new_tokens, model.cfg.n_ctx - len(row) + 1) for row in rows]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    reader = _Reader(model, rows, cache)
+    while any(left):
+        logits = reader.next_logits()
+        steps: list[Step | None] = [None] * len(rows)
+        for i, row in enumerate(logits):
+            if left[i]:
+                step = steps[i] = _choose(row, choice, generators[i])
+                left[i] = 0 if step.token in stop else left[i] - 1
+        yield steps
+        reader.append([step.token if step and left[i] else None for i, step in enumerate(steps)])
+
+
+class _Reader:
+    """Texts that grow, padded on the left, and the model's logits after them."""
+
+    def __init__(self, model: HookedModel, rows: list[list[int]], cache: bool) -> None:
+        self.model = model
+        width = max(map(len, rows))
+        self.padding = [width - len(row) for row in rows]
+        self.tokens = torch.tensor(
+            [[0] * pad + row for pad, row in zip(self.padding, rows, strict=True)], device=model.device
+        )
+        self.mask = torch.tensor([[i >= pad for i in range(width)] for pad in self.padding], device=model.device)
+        self.cache = cache
+        self.past: Any = None
+        self.known = 0  # positions whose keys and values are kept
+        self.edits = Whole(self.padding, remember=True)
+        self.active: list[int] = []
+
+    def append(self, tokens: list[int | None]) -> None:
+        """One more token for each text; None for one that has ended, where padding follows."""
+        new = torch.tensor([[0 if token is None else token] for token in tokens], device=self.tokens.device)
+        real = torch.tensor([[token is not None] for token in tokens], device=self.mask.device)
+        self.tokens, self.mask = torch.cat([self.tokens, new], 1), torch.cat([self.mask, real], 1)
+
+    @torch.no_grad()  # around each pass and not around the generator, whose caller would run without gradients too
+    def next_logits(self) -> Float[Tensor, "batch d_vocab"]:
+        """Logits after the last token of each text, in float32 on the CPU."""
+        active = [id(entry) for entries in sites_of(self.model._key).values() for entry in entries]
+        if active != self.active:  # an edit has come or gone: what is kept was made without it, or with it
+            self.past, self.known, self.active = None, 0, active
+            self.edits = Whole(self.padding, remember=True)
+        if self.cache:
+            try:
+                with edits_called_by(self.edits):
+                    logits, self.past = self.model._step(self.tokens[:, self.known :], self.mask, self.past)
+                self.known = self.tokens.shape[1]
+                return logits.float().cpu()
+            except Unsteady:
+                self.cache, self.past = False, None
+        with edits_called_by(Whole(self.padding, remember=False)):
+            logits, _ = self.model._step(self.tokens, self.mask, None)
+        return logits.float().cpu()
+
+
+def _choose(logits: Float[Tensor, " d_vocab"], choice: _Choice, generator: torch.Generator) -> Step:
+    log_p = logits.log_softmax(-1)
+    if choice.temperature:
+        token = int(torch.multinomial(_probabilities(logits, choice), 1, generator=generator))
+    else:
+        token = int(logits.argmax())
+    best = log_p.topk(min(choice.top, len(log_p)))
+    top = list(zip(best.indices.tolist(), best.values.exp().tolist(), strict=True))
+    return Step(token, log_p[token].item(), top)
+
+
+def _probabilities(logits: Float[Tensor, " d_vocab"], choice: _Choice) -> Float[Tensor, " d_vocab"]:
+    """softmax(logits / temperature), of the tokens that top_k and then top_p leave."""
+    p = (logits / choice.temperature).softmax(-1)
+    if choice.top_k is not None:
+        kept = p.topk(min(choice.top_k, len(p))).indices
+        p = torch.zeros_like(p).index_copy(0, kept, p[kept])
+        p = p / p.sum()
+    if choice.top_p is not None:
+        ordered, order = p.sort(descending=True, stable=True)
+        outside = ordered.cumsum(0) - ordered >= choice.top_p  # what comes before it has the probability already
+        p = p.index_fill(0, order[outside], 0.0)
+    return p / p.sum()
+
+
+def _choice(temperature: float, top_k: int | None, top_p: float | None, top: int) -> _Choice:
     if temperature < 0:
         raise ValueError(f"the temperature must not be negative, and {temperature} is")
-    generator = torch.Generator().manual_seed(seed)
-    past: Any = None
-    for _ in range(min(max_new_tokens, model.cfg.n_ctx - len(ids) + 1)):
-        keep = getattr(model, "hf", None) is not None and (not model._active_names() if cache is None else cache)
-        logits, past = _next_logits(model, ids, past if keep else None, keep)
-        log_p = logits.log_softmax(-1)
-        if temperature:
-            probabilities = (logits / temperature).softmax(-1)
-            token = int(torch.multinomial(probabilities, 1, generator=generator))
-        else:
-            token = int(logits.argmax())
-        best = log_p.topk(min(top, len(log_p)))
-        yield Step(
-            token, log_p[token].item(), list(zip(best.indices.tolist(), best.values.exp().tolist(), strict=True))
-        )
-        if token in stop:
-            return
-        ids.append(token)
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must lie above 0 and at most at 1, not at {top_p}")
+    return _Choice(float(temperature), top_k, top_p, top)
 
 
-@torch.no_grad()  # around each pass and not around the generator, whose caller would run without gradients too
-def _next_logits(model: HookedModel, ids: list[int], past: Any, keep: bool) -> tuple[Float[Tensor, " d_vocab"], Any]:
-    """Logits after the last token, in float32 on the CPU, and the KV cache if it is kept."""
-    if not keep:
-        return model(torch.tensor([ids]), logits_to_keep=1)[0, -1].float().cpu(), None
-    known = 0 if past is None else past.get_seq_length()
-    out = model.hf(  # type: ignore[operator]
-        input_ids=torch.tensor([ids[known:]], device=model.device),
-        position_ids=torch.arange(known, len(ids), device=model.device)[None],
-        past_key_values=past,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return out.logits[0, -1].float().cpu(), out.past_key_values
+def _rows(model: HookedModel, prompts: Any, mask: Tensor | None) -> list[list[int]]:
+    """The tokens of each prompt, without padding."""
+    if isinstance(prompts, str):
+        prompts = [prompts]
+    if not isinstance(prompts, Tensor) and len(prompts) and isinstance(prompts[0], str):
+        tokens, mask = model.tokenize(prompts)
+    elif isinstance(prompts, Tensor):
+        tokens = prompts[None] if prompts.ndim == 1 else prompts
+    else:
+        return [[int(token) for token in row] for row in prompts]
+    if mask is None:
+        return tokens.tolist()
+    return [row[real.bool()].tolist() for row, real in zip(tokens, mask.to(tokens.device), strict=True)]
 
 
 def _one_row(tokens: Tensor | Sequence[int]) -> list[int]:
     row = torch.as_tensor(tokens)
-    row = row[0] if row.ndim == 2 and len(row) == 1 else row
+    if row.ndim == 2 and row.shape[0] == 1:
+        row = row[0]
     if row.ndim != 1 or (len(row) and row.is_floating_point()):
-        raise ValueError(f"stream goes on from one sequence of whole numbers [pos], not {tuple(row.shape)}")
-    return row.tolist()
+        raise ValueError(f"`tokens` must be one sequence of whole numbers, not {row.dtype} {tuple(row.shape)}")
+    return [int(token) for token in row]

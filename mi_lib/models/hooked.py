@@ -1,16 +1,18 @@
 """`HookedModel`: one way to read and edit the inside of any language model.
 
-The mechanism is one dictionary. Every model offers each activation to `self.site(name, value)` on its way through;
-`site` passes it to the functions that are registered under that name, and what they return flows on. Reading is
-registering a function that keeps the value; editing is registering one that returns another.
+Every model offers each activation to its sites on the way through: to the functions that are registered there, and what
+they return flows on. Reading is registering a function that keeps the value; editing is registering one that returns
+another. Who has registered is kept by `edits`, for the calling context alone.
 """
 
 from __future__ import annotations
 
+import copy
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,20 +21,18 @@ from torch import Tensor, nn
 from mi_lib.models import text as text_
 from mi_lib.models.cache import ActivationCache
 from mi_lib.models.config import ModelConfig
+from mi_lib.models.edits import EditFunction, Entry, offer, registered, sites_of, tracked
+from mi_lib.models.norms import NormParts
 from mi_lib.models.sites import Hook, Names, layer_of, resolve, site_names
 
-EditFunction = Callable[[Tensor, Hook], Tensor | None]
 Edit = tuple[Any, EditFunction]  # (name, short form, list of names or predicate; function)
 Input = Tensor | str | Sequence[str]
 
 
-class NormParts(NamedTuple):
-    """A norm's own numbers: x ↦ (x − mean) / √(mean square + epsilon) · weight + bias. RMSNorm keeps the mean."""
-
-    weight: Float[Tensor, " d_model"]
-    bias: Float[Tensor, " d_model"]  # zero where the architecture has none
-    epsilon: float
-    centred: bool  # whether the mean is subtracted
+_ABSENT = {
+    "W_gate": "the MLP of this model has no gate, so there is no W_gate; see W_in",
+    "W_pos": "this model has rotary positions, so there is no W_pos",
+}
 
 
 class HookedModel(nn.Module, ABC):
@@ -40,6 +40,7 @@ class HookedModel(nn.Module, ABC):
 
     Subclasses give `cfg` and `tokenizer`, the weights by their usual names, and `_forward`. Biases that a model has in
     every layer are zero where the architecture has none; `b_U` is None there, and so is `ln_final` without a norm.
+    W_K, W_V, b_K and b_V are repeated where several query heads share a key-value head, so that there is one for each.
     """
 
     cfg: ModelConfig
@@ -52,7 +53,13 @@ class HookedModel(nn.Module, ABC):
     W_K: Float[Tensor, "layer head d_model d_head"]
     W_V: Float[Tensor, "layer head d_model d_head"]
     W_O: Float[Tensor, "layer head d_head d_model"]
+    b_Q: Float[Tensor, "layer head d_head"]
+    b_K: Float[Tensor, "layer head d_head"]
+    b_V: Float[Tensor, "layer head d_head"]
     b_O: Float[Tensor, "layer d_model"]
+    W_in: Float[Tensor, "layer d_model d_mlp"]  # of a gated MLP: what the gate multiplies
+    b_in: Float[Tensor, "layer d_mlp"]
+    W_gate: Float[Tensor, "layer d_model d_mlp"]  # AttributeError without a gate
     W_out: Float[Tensor, "layer d_mlp d_model"]
     b_out: Float[Tensor, "layer d_model"]
     b_U: Float[Tensor, " d_vocab"] | None
@@ -64,7 +71,23 @@ class HookedModel(nn.Module, ABC):
         self.cfg = cfg
         self.tokenizer = tokenizer
         self.hook_names = site_names(cfg)
-        self._functions: dict[str, list[EditFunction]] = {}
+
+    def __deepcopy__(self, memo: dict) -> HookedModel:
+        """A model of its own, with the same tokenizer. Edits and caches do not travel along."""
+        memo[id(self.tokenizer)] = self.tokenizer
+        new = type(self).__new__(type(self))
+        memo[id(self)] = new
+        new.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
+        return new
+
+    def __getattr__(self, name: str) -> Any:
+        """As torch has it, except that a weight which this architecture lacks says why."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name in _ABSENT:
+                raise AttributeError(_ABSENT[name]) from None
+            raise
 
     # --- what a subclass provides -----------------------------------------------------------------------------
 
@@ -79,10 +102,28 @@ class HookedModel(nn.Module, ABC):
         stop_at_layer: int | None = None,
         logits_to_keep: int = 0,
     ) -> Tensor:
-        """Logits [batch pos d_vocab], or the residual stream before block `stop_at_layer`.
+        """Logits [batch pos d_vocab], or the residual stream before block `stop_at_layer` (n_layers: after the last).
 
         With `start_at_layer`, the blocks before it are skipped and `residual` is what enters it.
         `logits_to_keep = n` computes the logits of the last n positions alone (0: of all).
+        """
+
+    @abstractmethod
+    def _step(
+        self, tokens: Int[Tensor, "batch pos"], attention_mask: Bool[Tensor, "batch all_pos"], past: Any
+    ) -> tuple[Float[Tensor, "batch d_vocab"], Any]:
+        """One step of generation: the logits after the last of these tokens, and the keys and values so far.
+
+        attention_mask covers what is in `past` as well; the last position of every row must be a real token.
+        """
+
+    @abstractmethod
+    def folded(self) -> HookedModel:
+        """A copy that computes the same logits with plain norms: x ↦ (x − mean) / scale, without weight and bias.
+
+        The norms' weights and biases are multiplied into the matrices that read them, and with LayerNorm those matrices
+        also lose what they read of the mean. So weight circuits of the copy say what the network really does.
+        Norms that stand elsewhere (of queries and keys, or before the residual stream) stay as they are.
         """
 
     @abstractmethod
@@ -93,49 +134,51 @@ class HookedModel(nn.Module, ABC):
         """The norm between an attention or MLP and the residual stream (Gemma has them)."""
         return None
 
-    def _attach(self, names: set[str]) -> None:
-        """Called with the names of all active sites whenever they change. A native model has nothing to do."""
+    @property
+    def _key(self) -> Hashable:
+        """What stands for this network among the registered functions."""
+        return self
+
+    def _registered(self, entries: Sequence[tuple[str, Entry]]) -> AbstractContextManager[None]:
+        return registered(self._key, entries)
 
     # --- reading and editing ----------------------------------------------------------------------------------
 
     def site(self, name: str, value: Tensor) -> Tensor:
         """Offer an activation to whoever registered for it, and return what flows on."""
-        for function in self._functions.get(name, ()):
-            new = function(value, Hook(name))
-            if new is None:
-                continue
-            if new.shape != value.shape:
-                raise ValueError(f"the edit at {name} returned shape {tuple(new.shape)}, not {tuple(value.shape)}")
-            value = new
-        return value
+        return offer(self._key, name, value)[0]
 
     def active(self, name: str) -> bool:
         """Whether anybody reads or edits this site now (so that nothing is computed for a site that nobody wants)."""
-        return bool(self._functions.get(name))
+        return name in sites_of(self._key)
 
     @contextmanager
-    def hooks(self, fwd_hooks: Sequence[Edit]) -> Iterator[HookedModel]:
+    def hooks(self, fwd_hooks: Sequence[Edit] = (), bwd_hooks: Sequence[Edit] = ()) -> Iterator[HookedModel]:
         """Edits that hold inside the `with` block, also for several calls; removed at its end, whatever happens.
 
-        `fwd_hooks`: pairs (name, fn). The name may be a full name, a short form, a list of them, or a predicate.
-        `fn(value, hook)` returns the new value, or None to leave it. Contexts nest: inner edits see outer ones' work.
+        fwd_hooks: pairs (name, fn). The name may be a full name, a short form, a list of them, or a predicate.
+            `fn(value, hook)` gets a copy of the activation and returns the new one; if it returns None, what it wrote
+            into the copy counts, and the activation stays as it is if it wrote nothing.
+        bwd_hooks: pairs of the same form; `fn(gradient, hook)` is called in the backward pass with the gradient with
+            respect to the activation, and may return another gradient.
+        Contexts nest: inner edits see outer ones' work. They belong to the thread (the context) that entered the block.
         """
-        added = [(name, fn) for names, fn in fwd_hooks for name in self._resolve(names)]
-        try:
-            for name, fn in added:
-                self._functions.setdefault(name, []).append(fn)
-            self._attach(self._active_names())
+        entries = [(name, Entry(fn)) for names, fn in fwd_hooks for name in self._resolve(names)]
+        entries += [(name, Entry(fn, "backward")) for names, fn in bwd_hooks for name in self._resolve(names)]
+        with self._registered(entries):
             yield self
-        finally:
-            for name, fn in reversed(added):
-                _remove_last(self._functions[name], fn)
-            self._attach(self._active_names())
 
     def run_with_hooks(
-        self, tokens: Input, fwd_hooks: Sequence[Edit], attention_mask: Tensor | None = None, **options: Any
+        self,
+        tokens: Input,
+        fwd_hooks: Sequence[Edit] = (),
+        attention_mask: Tensor | None = None,
+        *,
+        bwd_hooks: Sequence[Edit] = (),
+        **options: Any,
     ) -> Tensor:
         """Logits [batch pos d_vocab] of one forward pass with the given edits (see `hooks`)."""
-        with self.hooks(fwd_hooks):
+        with self.hooks(fwd_hooks, bwd_hooks):
             return self(tokens, attention_mask, **options)
 
     def run_with_cache(
@@ -147,8 +190,10 @@ class HookedModel(nn.Module, ABC):
         stop_at_layer: int | None = None,
         grad: bool = False,
     ) -> tuple[Tensor, ActivationCache]:
-        """Run the model and keep the activations that `names` selects (all sites if None).
+        """Run the model and keep the activations that `names` selects.
 
+        names: None for all but those that cost much and are asked for by name (hook_result, hook_q_input, …; see
+            `sites.on_request`); else one name, several, or a predicate.
         stop_at_layer: stop before this block (negative counts from the end); the first result is then the residual
             stream [batch pos d_model] instead of the logits.
         grad: keep the graph, so that after `.backward()` on something computed from the logits, `cache.grad(name)`
@@ -160,13 +205,13 @@ class HookedModel(nn.Module, ABC):
             if not grad:
                 kept[hook.name] = value.detach()
                 return None
-            tracked = value if value.requires_grad else value.detach().requires_grad_()
-            if not tracked.is_leaf:
-                tracked.retain_grad()
-            kept[hook.name] = tracked
-            return tracked
+            kept[hook.name] = value = tracked(value)
+            if not value.is_leaf:
+                value.retain_grad()
+            return value
 
-        with torch.set_grad_enabled(grad), self.hooks([(self._resolve(names), keep)]):
+        entries = [(name, Entry(keep, "read")) for name in self._resolve(names)]
+        with torch.set_grad_enabled(grad), self._registered(entries):
             out = self(tokens, attention_mask, stop_at_layer=stop_at_layer)
         return out, ActivationCache(kept, self.cfg.n_layers)
 
@@ -183,6 +228,7 @@ class HookedModel(nn.Module, ABC):
 
         Each entry is one (name, fn) or a list of them; fn sees a value of batch size 1. Rows are run together, and each
         group starts at the first layer that it changes, from the clean residual stream. Runs without gradients.
+        No edits at all give a result of no rows.
         """
         tokens, mask = self._tokens_and_mask(tokens, attention_mask)
         if tokens.shape[0] != 1:
@@ -192,12 +238,19 @@ class HookedModel(nn.Module, ABC):
         wanted = sorted({layer for layer in starts if layer > 0})
         results: dict[int, Tensor] = {}
         with torch.no_grad():
-            _, clean = self.run_with_cache(tokens, [("resid_pre", layer) for layer in wanted], attention_mask=mask)
+            clean: dict[int, Tensor] = {}
+            if wanted:
+                # What leaves the block before, since an outer edit of resid_pre will be made in the rows too.
+                sites = [("resid_post", layer - 1) for layer in wanted]
+                _, cache = self.run_with_cache(tokens, sites, attention_mask=mask, stop_at_layer=wanted[-1])
+                clean = {layer: cache["resid_post", layer - 1] for layer in wanted}
             for layer in sorted(set(starts)):
                 members = [i for i, start in enumerate(starts) if start == layer]
                 for chunk in (members[i : i + batch_size] for i in range(0, len(members), batch_size)):
                     out = self._run_rows(tokens, mask, [rows[i] for i in chunk], layer, clean, logits_to_keep)
                     results.update(zip(chunk, out, strict=True))
+        if not rows:
+            return self(tokens, mask, logits_to_keep=logits_to_keep)[:0]
         return torch.stack([results[i] for i in range(len(rows))])
 
     def _run_rows(
@@ -206,7 +259,7 @@ class HookedModel(nn.Module, ABC):
         mask: Tensor | None,
         rows: list[list[tuple[str, EditFunction]]],
         layer: int,
-        clean: ActivationCache,
+        clean: dict[int, Tensor],
         logits_to_keep: int,
     ) -> Tensor:
         n = len(rows)
@@ -214,9 +267,9 @@ class HookedModel(nn.Module, ABC):
         for i, row in enumerate(rows):
             for name, fn in row:
                 by_site.setdefault(name, []).append((i, fn))
-        hooks = [(name, _on_rows(edits)) for name, edits in by_site.items()]
-        residual = clean["resid_pre", layer].expand(n, -1, -1) if layer else None
-        with self.hooks(hooks):
+        entries = [(name, Entry(_on_rows(edits), "rows")) for name, edits in by_site.items()]
+        residual = clean[layer].expand(n, -1, -1) if layer else None
+        with self._registered(entries):
             return self._forward(
                 tokens.expand(n, -1),
                 None if mask is None else mask.expand(n, -1),
@@ -248,10 +301,16 @@ class HookedModel(nn.Module, ABC):
         attention_mask: [batch pos], True or 1 at real tokens, False or 0 at padding (either side).
         """
         tokens, mask = self._tokens_and_mask(tokens, attention_mask)
-        stop = options.get("stop_at_layer")
-        if stop is not None and stop < 0:
-            options["stop_at_layer"] = stop + self.cfg.n_layers
+        if options.get("stop_at_layer") is not None:
+            options["stop_at_layer"] = self._stop(options["stop_at_layer"])
         return self._forward(tokens, mask, **options)
+
+    def _stop(self, layer: Any) -> int:
+        n = self.cfg.n_layers
+        layer = operator.index(layer)
+        if not -n <= layer <= n:
+            raise ValueError(f"stop_at_layer={layer}: this model has layers 0 to {n - 1}; {n} stops after the last one")
+        return layer + n if layer < 0 else layer
 
     def unembed(self, normalized: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
         """Logits of what leaves the final norm: W_U, b_U and, where there is one, the cap."""
@@ -298,10 +357,13 @@ class HookedModel(nn.Module, ABC):
             tokens = tokens[None]
         if tokens.ndim != 2 or tokens.is_floating_point():
             raise ValueError(f"tokens must be whole numbers [batch pos], not {tokens.dtype} {tuple(tokens.shape)}")
-        if tokens.numel():
-            low, high = int(tokens.min()), int(tokens.max())
-            if low < 0 or high >= self.cfg.d_vocab:
-                raise ValueError(f"tokens must lie in 0 … {self.cfg.d_vocab - 1}; these go from {low} to {high}")
+        if not tokens.numel():
+            raise ValueError(f"there is nothing to read: tokens has shape {tuple(tokens.shape)} [batch pos]")
+        if tokens.shape[1] > self.cfg.n_ctx and self.cfg.positions != "rotary":
+            raise ValueError(f"{tokens.shape[1]} tokens are too many: this model reads at most {self.cfg.n_ctx}")
+        low, high = int(tokens.min()), int(tokens.max())
+        if low < 0 or high >= self.cfg.d_vocab:
+            raise ValueError(f"tokens must lie in 0 … {self.cfg.d_vocab - 1}; these go from {low} to {high}")
         if mask is not None:
             mask = mask.to(self.device).bool()
             mask = mask[None] if mask.ndim == 1 else mask
@@ -312,17 +374,6 @@ class HookedModel(nn.Module, ABC):
     def _resolve(self, names: Names) -> list[str]:
         return resolve(names, self.hook_names, self.cfg.n_layers)
 
-    def _active_names(self) -> set[str]:
-        return {name for name, functions in self._functions.items() if functions}
-
-
-def _remove_last(functions: list[EditFunction], fn: EditFunction) -> None:
-    """Remove the latest registration of `fn` (the same function may be registered by an outer context too)."""
-    for i in reversed(range(len(functions))):
-        if functions[i] is fn:
-            del functions[i]
-            return
-
 
 def _on_rows(edits: list[tuple[int, EditFunction]]) -> EditFunction:
     """One edit of a whole batch, made of edits of single rows."""
@@ -330,9 +381,13 @@ def _on_rows(edits: list[tuple[int, EditFunction]]) -> EditFunction:
     def edit(value: Tensor, hook: Hook) -> Tensor:
         out = value.clone()
         for row, fn in edits:
-            new = fn(out[row : row + 1], hook)
-            if new is not None:
-                out[row : row + 1] = new
+            one = out[row : row + 1]
+            new = fn(one, hook)
+            if new is None or new is one:
+                continue
+            if new.shape != one.shape:
+                raise ValueError(f"the edit at {hook.name} returned shape {tuple(new.shape)}, not {tuple(one.shape)}")
+            out[row : row + 1] = new
         return out
 
     return edit

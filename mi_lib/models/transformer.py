@@ -14,6 +14,7 @@ Circuits"):
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -28,12 +29,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mi_lib.models.config import TransformerConfig
-from mi_lib.models.hooked import HookedModel, NormParts
+from mi_lib.models.edits import Beside, changed_at, exactly, offer
+from mi_lib.models.hooked import HookedModel
+from mi_lib.models.norms import NormParts
+
+Memory = list[tuple[Tensor, Tensor] | None]  # one place: keys and values so far [batch pos head d_head], updated
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_new": functools.partial(F.gelu, approximate="tanh"),  # and no lambda, which cannot be pickled
     "silu": F.silu,
 }
 
@@ -63,22 +68,39 @@ class Transformer(HookedModel):
         stop_at_layer: int | None = None,
         logits_to_keep: int = 0,
     ) -> Tensor:
-        if tokens.shape[1] > self.config.n_ctx:
-            raise ValueError(f"{tokens.shape[1]} tokens are too many: this model reads at most {self.config.n_ctx}")
         x = self.site("hook_embed", self.W_E[tokens]) if residual is None else residual
         where = self.site("hook_pos_embed", self.W_pos[_positions(tokens, attention_mask)])  # [batch pos d_model]
         if residual is None and self.config.positions == "learned":
             x = x + where
         shift = where if self.config.positions == "shifted" else None
-        allowed = _allowed(tokens, attention_mask)
+        allowed = _allowed(tokens.shape[1], tokens.shape[1], attention_mask, tokens.device)
         for block in self.blocks[start_at_layer:stop_at_layer]:
             x = block(x, shift, allowed)
-        if stop_at_layer is not None and stop_at_layer < self.config.n_layers:
+        if stop_at_layer is not None:
             return x
-        x = x[:, -logits_to_keep:] if logits_to_keep else x
+        return self._unembedded(x, logits_to_keep)
+
+    def _unembedded(self, x: Float[Tensor, "batch pos d_model"], keep: int) -> Float[Tensor, "batch kept d_vocab"]:
         x = self.ln_final(x) if self.ln_final is not None else x
-        logits = x @ self.W_U
+        logits = (x[:, -keep:] if keep else x) @ self.W_U
         return logits + self.b_U if self.b_U is not None else logits
+
+    def _step(
+        self, tokens: Int[Tensor, "batch pos"], attention_mask: Bool[Tensor, "batch all_pos"], past: Any
+    ) -> tuple[Float[Tensor, "batch d_vocab"], Any]:
+        past = [None] * self.config.n_layers if past is None else past
+        new = tokens.shape[1]
+        x = self.site("hook_embed", self.W_E[tokens])
+        where = self.site("hook_pos_embed", self.W_pos[_positions(attention_mask, attention_mask)[:, -new:]])
+        x = x + where if self.config.positions == "learned" else x
+        shift = where if self.config.positions == "shifted" else None
+        allowed = _allowed(new, attention_mask.shape[1], attention_mask, tokens.device)
+        kept = []
+        for block, before in zip(self.blocks, past, strict=True):
+            memory: Memory = [before]
+            x = block(x, shift, allowed, memory)
+            kept.append(memory[0])
+        return self._unembedded(x, 1)[:, 0], kept
 
     def init_weights(self, seed: int, scale: float | None = None) -> Transformer:
         """Fill every matrix with N(0, scale²) (default 0.8/√d_model), biases 0 and norms 1. Returns the model."""
@@ -111,13 +133,23 @@ class Transformer(HookedModel):
         assert isinstance(norm, LayerNorm)
         return NormParts(norm.w, norm.b, norm.eps, centred=True)
 
+    def folded(self) -> Transformer:
+        from mi_lib.models.folding import fold_native
+
+        return fold_native(self)
+
     def _per_layer(self, name: str, part: str = "attn") -> Tensor:
         return torch.stack([getattr(getattr(block, part), name) for block in self.blocks])
 
-    def _biases(self, name: str, part: str) -> Float[Tensor, "layer d_model"]:
-        found = [getattr(getattr(block, part), name, None) for block in self.blocks]
-        zero = torch.zeros(self.config.d_model, device=self.device, dtype=self.dtype)
-        return torch.stack([zero if bias is None else bias for bias in found])
+    def _biases(self, name: str, weight: str, part: str) -> Tensor:
+        """The biases of every layer; zero where the architecture has none. `weight` gives their shape."""
+        found = []
+        for block in self.blocks:
+            module = getattr(block, part)
+            bias, W = getattr(module, name), getattr(module, weight)
+            shape = (W.shape[0], W.shape[2]) if name in ("b_Q", "b_K", "b_V") else W.shape[-1:]
+            found.append(W.new_zeros(shape) if bias is None else bias)
+        return torch.stack(found)
 
     @property
     def W_Q(self) -> Float[Tensor, "layer head d_model d_head"]:  # type: ignore[override]
@@ -137,7 +169,31 @@ class Transformer(HookedModel):
 
     @property
     def b_O(self) -> Float[Tensor, "layer d_model"]:  # type: ignore[override]
-        return self._biases("b_O", "attn")
+        return self._biases("b_O", "W_O", "attn")
+
+    @property
+    def b_Q(self) -> Float[Tensor, "layer head d_head"]:  # type: ignore[override]
+        return self._biases("b_Q", "W_Q", "attn")
+
+    @property
+    def b_K(self) -> Float[Tensor, "layer head d_head"]:  # type: ignore[override]
+        return self._biases("b_K", "W_K", "attn")
+
+    @property
+    def b_V(self) -> Float[Tensor, "layer head d_head"]:  # type: ignore[override]
+        return self._biases("b_V", "W_V", "attn")
+
+    @property
+    def W_in(self) -> Float[Tensor, "layer d_model d_mlp"]:  # type: ignore[override]
+        return self._per_layer("W_in", "mlp")
+
+    @property
+    def b_in(self) -> Float[Tensor, "layer d_mlp"]:  # type: ignore[override]
+        return self._biases("b_in", "W_in", "mlp")
+
+    @property
+    def W_gate(self) -> Float[Tensor, "layer d_model d_mlp"]:  # type: ignore[override]
+        raise AttributeError("W_gate")  # `HookedModel.__getattr__` says why
 
     @property
     def W_out(self) -> Float[Tensor, "layer d_mlp d_model"]:  # type: ignore[override]
@@ -145,7 +201,7 @@ class Transformer(HookedModel):
 
     @property
     def b_out(self) -> Float[Tensor, "layer d_model"]:  # type: ignore[override]
-        return self._biases("b_out", "mlp")
+        return self._biases("b_out", "W_out", "mlp")
 
 
 class Part(nn.Module):
@@ -157,7 +213,11 @@ class Part(nn.Module):
         self.prefix = prefix
 
     def site(self, name: str, value: Tensor) -> Tensor:
-        return self._model[0].site(f"{self.prefix}.{name}", value)
+        return self.offer(name, value)[0]
+
+    def offer(self, name: str, value: Tensor) -> tuple[Tensor, bool]:
+        """What flows on at a site, and whether an edit has changed it."""
+        return offer(self._model[0], f"{self.prefix}.{name}", value)
 
     def active(self, name: str) -> bool:
         return self._model[0].active(f"{self.prefix}.{name}")
@@ -174,14 +234,33 @@ class Block(Part):
         self.ln2 = LayerNorm(model, f"{self.prefix}.ln2") if norm and model.config.d_mlp else None
         self.mlp = MLP(model, f"{self.prefix}.mlp") if model.config.d_mlp else None
 
-    def forward(self, x: Tensor, shift: Tensor | None, allowed: Tensor) -> Float[Tensor, "batch pos d_model"]:
+    def forward(
+        self, x: Float[Tensor, "batch pos d_model"], shift: Tensor | None, allowed: Tensor, memory: Memory | None = None
+    ) -> Float[Tensor, "batch pos d_model"]:
         x = self.site("hook_resid_pre", x)
         attn_in = self.ln1(x) if self.ln1 is not None else x
-        x = x + self.site("hook_attn_out", self.attn(attn_in, shift, allowed))
+        attn_out = self.attn(attn_in, shift, allowed, (self._own_inputs(x), self.ln1), memory)
+        x = x + self.site("hook_attn_out", attn_out)
         if self.mlp is not None:
             x = self.site("hook_resid_mid", x)
-            x = x + self.site("hook_mlp_out", self.mlp(self.ln2(x) if self.ln2 is not None else x))
+            mlp_in = self.site("hook_mlp_in", x)
+            x = x + self.site("hook_mlp_out", self.mlp(self.ln2(mlp_in) if self.ln2 is not None else mlp_in))
         return self.site("hook_resid_post", x)
+
+    def _own_inputs(self, x: Tensor) -> dict[str, tuple[Float[Tensor, "batch pos head d_model"], bool]]:
+        """For "Q", "K", "V", where somebody looks: what each head reads of the stream, and whether it was edited."""
+        found = {}
+        for which in "QKV":
+            name = f"hook_{which.lower()}_input"
+            if not self.active(name):
+                continue
+            stream = x[:, :, None].expand(-1, -1, self._model[0].config.n_heads, -1)
+            edited = bool(changed_at(self._model[0], [f"{self.prefix}.{name}"]))
+            found[which] = self.offer(name, stream if edited else stream.detach())
+            norm = [f"{self.prefix}.ln1.hook_scale", f"{self.prefix}.ln1.hook_normalized"]
+            if found[which][1] and (both := changed_at(self._model[0], norm)):
+                raise ValueError(f"{name} and {both[0]} cannot both be edited: each head would need a norm of its own")
+        return found
 
 
 class Attention(Part):
@@ -203,26 +282,45 @@ class Attention(Part):
         x: Float[Tensor, "batch pos d_model"],
         shift: Float[Tensor, "batch pos d_model"] | None,
         allowed: Bool[Tensor, "batch 1 query key"],
+        own: tuple[dict[str, tuple[Float[Tensor, "batch pos head d_model"], bool]], LayerNorm | None],
+        memory: Memory | None = None,
     ) -> Float[Tensor, "batch pos d_model"]:
-        qk_in = x if shift is None else x + shift
-        q = self.site("hook_q", self._project(qk_in, "Q"))
-        k = self.site("hook_k", self._project(qk_in, "K"))
-        v = self.site("hook_v", self._project(x, "V"))
+        q = self.site("hook_q", self._project(x, "Q", shift, own))
+        k = self.site("hook_k", self._project(x, "K", shift, own))
+        v = self.site("hook_v", self._project(x, "V", None, own))
+        if memory is not None:  # keys and values of the positions before these
+            k, v = (
+                (k, v) if memory[0] is None else (torch.cat([a, b], 1) for a, b in zip(memory[0], (k, v), strict=True))
+            )
+            memory[0] = (k, v)
         scores = einsum(q, k, "batch query head d, batch key head d -> batch head query key") * self.scale
         scores = self.site("hook_attn_scores", scores.masked_fill(~allowed, -torch.inf))
         # A padded position may be allowed to see nothing at all: its row is NaN after the softmax, and is set to 0.
         pattern = self.site("hook_pattern", scores.softmax(-1).masked_fill(~allowed, 0.0))
         z = self.site("hook_z", einsum(pattern, v, "batch head query key, batch key head d -> batch query head d"))
+        out = einsum(z, self.W_O, "batch pos head d, head d d_model -> batch pos d_model")
         if self.active("hook_result"):  # [batch pos head d_model] is large: made only when somebody looks
             result = einsum(z, self.W_O, "batch pos head d, head d d_model -> batch pos head d_model")
-            out = self.site("hook_result", result).sum(2)
-        else:
-            out = einsum(z, self.W_O, "batch pos head d, head d d_model -> batch pos d_model")
+            new, changed = self.offer("hook_result", result)
+            out = out if new is result else new.sum(2) if changed else exactly(out, new.sum(2))
         return out + self.b_O if self.b_O is not None else out
 
-    def _project(self, x: Tensor, which: str) -> Float[Tensor, "batch pos head d_head"]:
-        out = einsum(x, getattr(self, f"W_{which}"), "batch pos d_model, head d_model d -> batch pos head d")
-        bias = getattr(self, f"b_{which}")
+    def _project(
+        self, x: Tensor, which: str, shift: Tensor | None, own: tuple[dict[str, tuple[Tensor, bool]], LayerNorm | None]
+    ) -> Float[Tensor, "batch pos head d_head"]:
+        x = x if shift is None else x + shift
+        W, bias = getattr(self, f"W_{which}"), getattr(self, f"b_{which}")
+        out = einsum(x, W, "batch pos d_model, head d_model d -> batch pos head d")
+        inputs, norm = own
+        if which in inputs:
+            given, changed = inputs[which]
+
+            def heads(x: Tensor) -> Tensor:
+                x = x if norm is None else norm.plain(x)
+                x = x if shift is None else x + shift[:, :, None]
+                return einsum(x, W, "batch pos head d_model, head d_model d -> batch pos head d")
+
+            out = heads(given) if changed else Beside.apply(out, given, heads) if given.requires_grad else out
         return out + bias if bias is not None else out
 
 
@@ -259,6 +357,10 @@ class LayerNorm(Part):
         scale = self.site("hook_scale", (x.pow(2).mean(-1, keepdim=True) + self.eps).sqrt())
         return self.site("hook_normalized", x / scale * self.w + self.b)
 
+    def plain(self, x: Tensor) -> Tensor:
+        """The same, unseen by the sites."""
+        return F.layer_norm(x, x.shape[-1:], self.w, self.b, self.eps)
+
 
 def _positions(tokens: Tensor, mask: Tensor | None) -> Int[Tensor, "batch pos"]:
     """0, 1, 2, … over the real tokens of each row, so that padding on the left shifts nothing."""
@@ -267,8 +369,7 @@ def _positions(tokens: Tensor, mask: Tensor | None) -> Int[Tensor, "batch pos"]:
     return (mask.long().cumsum(-1) - 1).clamp(min=0)
 
 
-def _allowed(tokens: Tensor, mask: Tensor | None) -> Bool[Tensor, "batch 1 query key"]:
-    """Which key each query may see: earlier or equal, and not padding."""
-    n = tokens.shape[1]
-    causal = torch.ones(n, n, dtype=torch.bool, device=tokens.device).tril()[None, None]
+def _allowed(queries: int, keys: int, mask: Tensor | None, device: torch.device) -> Bool[Tensor, "batch 1 query key"]:
+    """Which key each query may see: earlier or equal, and not padding. The queries are the last of the positions."""
+    causal = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)[None, None]
     return causal if mask is None else causal & mask[:, None, None, :]

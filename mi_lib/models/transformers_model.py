@@ -1,42 +1,40 @@
 """`TransformersModel`: a language model of `transformers` behind the sites of `HookedModel`.
 
-Nothing of the model is rewritten. For each active site a torch hook is put on the module where that activation passes,
-and taken off again when nobody wants the site any more. What happens inside attention is seen by `attention.py`.
+Nothing of the model is rewritten. `instrument.py` puts places into it at which its activations can be read and edited.
 """
 
 from __future__ import annotations
 
-import copy
+import functools
 import os
 import socket
 import urllib.request
-from collections.abc import Callable
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import torch
-from einops import einsum, rearrange
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as hf_logging
 
 from mi_lib.models import attention
 from mi_lib.models.config import ModelConfig
+from mi_lib.models.edits import Entry
 from mi_lib.models.errors import LoadError
 from mi_lib.models.families import family_of, part
-from mi_lib.models.hooked import HookedModel, NormParts
-
-
-class _Stop(Exception):
-    """Ends a forward pass before the block that was asked for."""
-
-    def __init__(self, residual: Tensor) -> None:
-        self.residual = residual
+from mi_lib.models.hooked import HookedModel
+from mi_lib.models.instrument import Instrument, Span, Stop
+from mi_lib.models.norms import NormParts
+from mi_lib.models.projections import bias, matrix
 
 
 class TransformersModel(HookedModel):
@@ -50,32 +48,26 @@ class TransformersModel(HookedModel):
         self_family = family_of(hf.config)
         super().__init__(_summary(hf.config, self_family), tokenizer)
         self.family = self_family
-        self.hf: Any = hf
-        self._plain_attention = "eager" if self.family.needs_eager else "sdpa"
-        hf.config._attn_implementation = self._plain_attention
-        self.layers = list(part(hf, self.family.blocks))
         attention.register()
-        for layer, block in enumerate(self.layers):
-            part(block, self.family.attn).mi_owner = (_Weak(self), f"blocks.{layer}.attn")
-        self._handles: dict[str, list[Any]] = {}
-        self._mid_change: dict[int, Tensor] = {}
-        for name in self.hook_names:  # every path of the family's row is tried once, so that a wrong row is told now
-            _ = self._plan(name)
+        self.hf: Any = hf
+        if not hasattr(hf, "mi_instrument"):  # a second wrapper around one model uses what the first put in
+            hf.mi_instrument = Instrument(hf, self_family, self.cfg.d_head)
+        hf.mi_instrument.put_into(hf)
 
-    def __deepcopy__(self, memo: dict) -> TransformersModel:
-        """A model of its own, with the same tokenizer. RuntimeError while hooks are on it: they would stay behind."""
-        if self._handles:
-            raise RuntimeError("a model cannot be copied while it is being read or edited")
-        attentions = [part(block, self.family.attn) for block in self.layers]
-        owners = [vars(attention_).pop("mi_owner") for attention_ in attentions]
-        try:
-            hf = copy.deepcopy(self.hf, memo)
-        finally:
-            for attention_, owner in zip(attentions, owners, strict=True):
-                attention_.mi_owner = owner
-        new = TransformersModel(hf, self.tokenizer)
-        new.source = self.source
-        return new
+    @property
+    def layers(self) -> list[Any]:
+        """The blocks, as modules of `transformers`."""
+        return list(part(self.hf, self.family.blocks))
+
+    @property
+    def _key(self) -> Instrument:
+        return self.hf.mi_instrument
+
+    @contextmanager
+    def _registered(self, entries: Sequence[tuple[str, Entry]]) -> Iterator[None]:
+        self._key.put_into(self.hf)  # again, where an adapter has exchanged a module since
+        with super()._registered(entries):
+            yield
 
     # --- running ----------------------------------------------------------------------------------------------
 
@@ -89,159 +81,69 @@ class TransformersModel(HookedModel):
         stop_at_layer: int | None = None,
         logits_to_keep: int = 0,
     ) -> Tensor:
-        handles: list[Any] = []
-        skipped = self.layers[:start_at_layer]
-        if stop_at_layer is not None and stop_at_layer < self.cfg.n_layers:
-            handles.append(self.layers[stop_at_layer].register_forward_pre_hook(_stop, with_kwargs=True, prepend=True))
-        if residual is not None:
-            replace = _replace_input(lambda _: residual)
-            block = self.layers[start_at_layer]
-            handles.append(block.register_forward_pre_hook(replace, with_kwargs=True, prepend=True))
-        try:
-            for block in skipped:
-                block.forward = _pass_through
-            return self.hf(
-                input_ids=tokens,
-                attention_mask=None if attention_mask is None else attention_mask.long(),
-                position_ids=_positions(tokens, attention_mask),
-                use_cache=False,
-                logits_to_keep=logits_to_keep,
-            ).logits
-        except _Stop as stop:
-            return stop.residual
-        finally:
-            for block in skipped:
-                del block.forward
-            for handle in handles:
-                handle.remove()
-            self._mid_change.clear()
+        self._warn_of_lengths(tokens, attention_mask)
+        with self._key.running(Span(start_at_layer, residual, stop_at_layer)):
+            try:
+                return self.hf(
+                    input_ids=tokens,
+                    attention_mask=None if attention_mask is None else attention_mask.long(),
+                    position_ids=_positions(tokens, attention_mask),
+                    use_cache=False,
+                    logits_to_keep=logits_to_keep,
+                ).logits
+            except Stop as stop:
+                return stop.residual
 
-    # --- sites ------------------------------------------------------------------------------------------------
+    def _step(
+        self, tokens: Int[Tensor, "batch pos"], attention_mask: Bool[Tensor, "batch all_pos"], past: Any
+    ) -> tuple[Float[Tensor, "batch d_vocab"], Any]:
+        self._warn_of_lengths(attention_mask, attention_mask)
+        out = self.hf(
+            input_ids=tokens,
+            attention_mask=None if attention_mask.all() else attention_mask.long(),
+            position_ids=_positions(attention_mask, attention_mask)[:, -tokens.shape[1] :],
+            # Of all positions, also in layers with a window: what an edit of a pattern sees has a column for each.
+            past_key_values=DynamicCache() if past is None else past,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return out.logits[:, -1], out.past_key_values
 
-    def _attach(self, names: set[str]) -> None:
-        """Put torch hooks where sites have become active, and take away those that nobody wants any more."""
-        for name in set(self._handles) - names:
-            for handle in self._handles.pop(name):
-                handle.remove()
-        for name in names - set(self._handles):
-            self._handles[name] = [register() for register in self._plan(name)]
-        inside = any(name.endswith(tuple(f"attn.hook_{inner}" for inner in attention.INNER)) for name in names)
-        self.hf.config._attn_implementation = attention.NAME if inside else self._plain_attention  # type: ignore
+    def _warn_of_lengths(self, tokens: Tensor, mask: Tensor | None) -> None:
+        """Some rotary variants turn every text of a batch as the longest one asks."""
+        limit = self._length_dependent
+        if limit is None or tokens.shape[1] <= limit:
+            return
+        lengths = {tokens.shape[1]} if mask is None else set(mask.sum(1).tolist())
+        if max(lengths) > limit and len(lengths) > 1:
+            warnings.warn(
+                f"the rotary positions of this model depend on the longest text of a batch beyond {limit} tokens, and "
+                "these texts differ in length: the shorter ones are not read as they are alone. Run them one by one",
+                stacklevel=4,
+            )
 
-    def _plan(self, name: str) -> list[Callable[[], Any]]:
-        """How to attach one site: functions that register torch hooks and return their handles."""
-        f, site = self.family, lambda value: self.site(name, value)
-        *where, last = name.split(".")
-        short = last.removeprefix("hook_")
-        if not where:
-            path = f.embed if short == "embed" else f.pos_embed
-            assert path is not None
-            return [_on_output(part(self.hf, path), site)]
-        if where == ["ln_final"]:
-            return [self._on_norm(part(self.hf, f.ln_final), short, site)]
-        block = self.layers[int(where[1])]
-        attn, mlp = part(block, f.attn), part(block, f.mlp)
-        if where[2:] in (["ln1"], ["ln2"]):
-            return [self._on_norm(part(block, f.ln1 if where[2] == "ln1" else f.ln2), short, site)]
-        if where[2:] == ["attn"]:
-            if short in attention.INNER:
-                return []  # offered by the attention function itself
-            if short == "result":
-                return [self._on_result(part(attn, f.out), site)]
-            return [self._on_projection(attn, "qkv".index(short), site)]
-        if where[2:] == ["mlp"]:
-            if short == "post":
-                return [_on_input(part(mlp, f.mlp_down), site)]
-            path = f.mlp_pre if short == "pre" else f.mlp_linear
-            assert path is not None
-            return [_on_output(part(mlp, path), site)]
-        if short == "resid_pre":
-            return [_on_input(block, site)]
-        if short == "resid_post":
-            return [_on_output(block, site)]
-        if short == "attn_out":
-            return [_on_output(part(block, f.attn_post) if f.attn_post else attn, site)]
-        if short == "mlp_out":
-            return [_on_output(part(block, f.mlp_post) if f.mlp_post else mlp, site)]
-        return self._on_resid_mid(int(where[1]), part(block, f.ln2), block, site)
+    @functools.cached_property
+    def _length_dependent(self) -> int | None:
+        """The length beyond which the rotary frequencies depend on a batch's length; None if they never do."""
+        config = self.hf.config
+        rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+        variants = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+        for variant in variants:
+            if variant.get("rope_type", variant.get("type")) in ("dynamic", "longrope"):
+                return int(variant.get("original_max_position_embeddings") or config.max_position_embeddings)
+        return None
 
-    def _on_projection(self, attn: nn.Module, which: int, site: Callable) -> Callable[[], Any]:
-        """q, k or v as they leave their projection, before any rotation: [batch pos head d_head]."""
-        f, d_head = self.family, self.cfg.d_head
-        if not f.fused:
-            projection = part(attn, f.qkv[which])
-            return _on_output(projection, lambda out: site(out.unflatten(-1, (-1, d_head))).flatten(-2))
-        axes = "batch pos (three head d)" if f.fused == "thirds" else "batch pos (head three d)"
+    def folded(self) -> TransformersModel:
+        from mi_lib.models.folding import fold_transformers
 
-        def edit(out: Tensor) -> Tensor:
-            parts = rearrange(out, f"{axes} -> three batch pos head d", three=3, d=d_head)
-            new = site(parts[which])
-            if new is parts[which]:
-                return out
-            pieces = [new if i == which else parts[i] for i in range(3)]
-            return rearrange(torch.stack(pieces), f"three batch pos head d -> {axes}")
-
-        return _on_output(part(attn, f.qkv[0]), edit)
-
-    def _on_result(self, projection: nn.Module, site: Callable) -> Callable[[], Any]:
-        """What each head adds: z W_O, head by head. Computed only while somebody looks."""
-        W_O = self._split_output(projection)
-
-        def hook(_: nn.Module, args: tuple, out: Tensor) -> Tensor:
-            z = args[0].unflatten(-1, (-1, self.cfg.d_head))
-            result = site(einsum(z, W_O, "batch pos head d, head d d_model -> batch pos head d_model"))
-            summed = result.sum(2)
-            return summed if projection.bias is None else summed + projection.bias
-
-        return lambda: projection.register_forward_hook(hook)
-
-    def _on_norm(self, norm: Any, short: str, site: Callable) -> Callable[[], Any]:
-        """hook_normalized is what leaves the norm; hook_scale is its divisor, and the norm is computed anew from it."""
-        if short == "normalized":
-            return _on_output(norm, site)
-
-        def hook(_: nn.Module, args: tuple, out: Tensor) -> Tensor:
-            weight, bias, epsilon, centred = self.norm_parts(norm)
-            x = args[0].float() if args[0].dtype in (torch.float16, torch.bfloat16) else args[0]
-            x = x - x.mean(-1, keepdim=True) if centred else x
-            scale = site((x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt())
-            return (x / scale * weight + bias).to(out.dtype)
-
-        # Before a hook on what leaves the norm, which this one computes anew.
-        return lambda: norm.register_forward_hook(hook, prepend=True)
+        return fold_transformers(self)
 
     def norm_parts(self, norm: Any) -> NormParts:
-        epsilon = getattr(norm, "eps", None) or getattr(norm, "variance_epsilon", None) or 1e-6
-        weight = 1 + norm.weight if self.family.norm_plus_one else norm.weight
-        bias = getattr(norm, "bias", None)
-        centred = self.family.norm == "layernorm"
-        return NormParts(weight, torch.zeros_like(weight) if bias is None else bias, epsilon, centred)
+        return self.family.norm_parts(norm)
 
     def post_norm(self, layer: int, which: Literal["attn", "mlp"]) -> nn.Module | None:
         path = self.family.attn_post if which == "attn" else self.family.mlp_post
         return part(self.layers[layer], path) if path else None
-
-    def _on_resid_mid(self, layer: int, ln2: nn.Module, block: nn.Module, site: Callable) -> list[Callable[[], Any]]:
-        """The stream between attention and MLP goes two ways: into the norm, and around the MLP.
-
-        A hook sees only the first. What an edit changes there is therefore also added to what leaves the block.
-        """
-
-        def before_norm(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            value = args[0] if args else kwargs["hidden_states"]
-            new = site(value)
-            if new is not value:
-                self._mid_change[layer] = new - value
-            return ((new, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": new})
-
-        def after_block(_: nn.Module, __: tuple, out: Tensor) -> Tensor:
-            return out + self._mid_change.pop(layer) if layer in self._mid_change else out
-
-        return [
-            lambda: ln2.register_forward_pre_hook(before_norm, with_kwargs=True),
-            # Before a reader of resid_post, whenever that one came.
-            lambda: block.register_forward_hook(after_block, prepend=True),
-        ]
 
     # --- weights ----------------------------------------------------------------------------------------------
 
@@ -251,12 +153,12 @@ class TransformersModel(HookedModel):
 
     @property
     def W_U(self) -> Float[Tensor, "d_model d_vocab"]:  # type: ignore[override]
-        return self.hf.get_output_embeddings().weight.T  # asked for, because its name has changed for GPT-NeoX
+        return matrix(self.hf.get_output_embeddings(), self.cfg.d_model)  # asked for: its name changed for GPT-NeoX
 
     @property
     def W_pos(self) -> Float[Tensor, "n_ctx d_model"]:
         if self.family.pos_embed is None:
-            raise AttributeError("this model has rotary positions, so there is no W_pos")
+            raise AttributeError("W_pos")  # `HookedModel.__getattr__` says why
         return part(self.hf, self.family.pos_embed).weight
 
     @property
@@ -272,25 +174,52 @@ class TransformersModel(HookedModel):
         return torch.stack([self._split_input(block, 2) for block in self.layers])
 
     @property
+    def b_Q(self) -> Float[Tensor, "layer head d_head"]:  # type: ignore[override]
+        return torch.stack([self._split_input_bias(block, 0) for block in self.layers])
+
+    @property
+    def b_K(self) -> Float[Tensor, "layer head d_head"]:  # type: ignore[override]
+        return torch.stack([self._split_input_bias(block, 1) for block in self.layers])
+
+    @property
+    def b_V(self) -> Float[Tensor, "layer head d_head"]:  # type: ignore[override]
+        return torch.stack([self._split_input_bias(block, 2) for block in self.layers])
+
+    @property
     def W_O(self) -> Float[Tensor, "layer head d_head d_model"]:  # type: ignore[override]
-        return torch.stack([self._split_output(part(b, f"{self.family.attn}.{self.family.out}")) for b in self.layers])
+        heads, d_head = self.cfg.n_heads, self.cfg.d_head
+        found = self._matrices(f"{self.family.attn}.{self.family.out}", heads * d_head)
+        return found.unflatten(1, (heads, d_head))
 
     @property
     def b_O(self) -> Float[Tensor, "layer d_model"]:  # type: ignore[override]
-        return self._biases(f"{self.family.attn}.{self.family.out}")
+        return self._biases(f"{self.family.attn}.{self.family.out}", self.cfg.n_heads * self.cfg.d_head)
+
+    @property
+    def W_in(self) -> Float[Tensor, "layer d_model d_mlp"]:  # type: ignore[override]
+        return self._matrices(f"{self.family.mlp}.{self.family.mlp_linear or self.family.mlp_pre}", self.cfg.d_model)
+
+    @property
+    def b_in(self) -> Float[Tensor, "layer d_mlp"]:  # type: ignore[override]
+        return self._biases(f"{self.family.mlp}.{self.family.mlp_linear or self.family.mlp_pre}", self.cfg.d_model)
+
+    @property
+    def W_gate(self) -> Float[Tensor, "layer d_model d_mlp"]:  # type: ignore[override]
+        if self.family.mlp_linear is None:
+            raise AttributeError("W_gate")
+        return self._matrices(f"{self.family.mlp}.{self.family.mlp_pre}", self.cfg.d_model)
 
     @property
     def W_out(self) -> Float[Tensor, "layer d_mlp d_model"]:  # type: ignore[override]
-        weights = [part(block, f"{self.family.mlp}.{self.family.mlp_down}").weight for block in self.layers]
-        return torch.stack([weight if self.family.transposed else weight.T for weight in weights])
+        return self._matrices(f"{self.family.mlp}.{self.family.mlp_down}", self.cfg.d_mlp)
 
     @property
     def b_out(self) -> Float[Tensor, "layer d_model"]:  # type: ignore[override]
-        return self._biases(f"{self.family.mlp}.{self.family.mlp_down}")
+        return self._biases(f"{self.family.mlp}.{self.family.mlp_down}", self.cfg.d_mlp)
 
     @property
     def b_U(self) -> Float[Tensor, " d_vocab"] | None:  # type: ignore[override]
-        return getattr(self.hf.get_output_embeddings(), "bias", None)
+        return bias(self.hf.get_output_embeddings(), self.cfg.d_model)
 
     @property
     def ln_final(self) -> nn.Module:  # type: ignore[override]
@@ -300,39 +229,39 @@ class TransformersModel(HookedModel):
     def logit_cap(self) -> float | None:  # type: ignore[override]
         return getattr(self.hf.config, "final_logit_softcapping", None)
 
-    def _biases(self, path: str) -> Float[Tensor, "layer d_model"]:
+    def _matrices(self, path: str, d_in: int) -> Float[Tensor, "layer d_in d_out"]:
+        return torch.stack([matrix(part(block, path), d_in) for block in self.layers])
+
+    def _biases(self, path: str, d_in: int) -> Float[Tensor, "layer d_out"]:
         """The biases of one projection in every block; zero where the architecture has none."""
-        found = [getattr(part(block, path), "bias", None) for block in self.layers]
-        zero = torch.zeros(self.cfg.d_model, device=self.device, dtype=self.dtype)
-        return torch.stack([zero if bias is None else bias for bias in found])
+        modules = [part(block, path) for block in self.layers]
+        found = [bias(module, d_in) for module in modules]
+        zero = matrix(modules[0], d_in)[0].detach() * 0
+        return torch.stack([zero if one is None else one for one in found])
+
+    def _input(self, block: nn.Module, which: int) -> nn.Module:
+        f = self.family
+        return part(block, f"{f.attn}.{f.qkv[0 if f.fused else which]}")
 
     def _split_input(self, block: nn.Module, which: int) -> Float[Tensor, "head d_model d_head"]:
-        f, attn = self.family, part(block, self.family.attn)
-        module = part(attn, f.qkv[0 if f.fused else which])
-        weight = module.weight.T if f.transposed else module.weight  # [out, in], as Linear has it
-        if f.fused:
-            axes = "(three head d) m" if f.fused == "thirds" else "(head three d) m"
-            weight = rearrange(weight, f"{axes} -> three head m d", three=3, d=self.cfg.d_head)[which]
-        else:
-            weight = rearrange(weight, "(head d) m -> head m d", d=self.cfg.d_head)
-        return weight.repeat_interleave(self.cfg.n_heads // weight.shape[0], dim=0)
+        found = matrix(self._input(block, which), self.cfg.d_model)
+        return rearrange(self._one_of_three(found, which), "m head d -> head m d")
 
-    def _split_output(self, projection: Any) -> Float[Tensor, "head d_head d_model"]:
-        weight = projection.weight if self.family.transposed else projection.weight.T
-        return rearrange(weight, "(head d) m -> head d m", d=self.cfg.d_head)
+    def _split_input_bias(self, block: nn.Module, which: int) -> Float[Tensor, "head d_head"]:
+        module = self._input(block, which)
+        found = bias(module, self.cfg.d_model)
+        if found is None:
+            return self._split_input(block, which).new_zeros(self.cfg.n_heads, self.cfg.d_head)
+        return self._one_of_three(found, which)
 
-
-class _Weak:
-    """Stands for the model in its own attention modules, without becoming one of their sub-modules."""
-
-    def __init__(self, model: TransformersModel) -> None:
-        self._model = model
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_model"], name)
-
-    def __deepcopy__(self, memo: dict) -> _Weak:
-        raise TypeError("load the model again instead of copying it: its attention modules point back at it")
+    def _one_of_three(self, fused: Float[Tensor, "*rest out"], which: int) -> Float[Tensor, "*rest head d_head"]:
+        """The columns of the queries, keys or values; keys and values repeated, one for every query head."""
+        axes = {"": "(head d)", "thirds": "(three head d)", "per head": "(head three d)"}[self.family.fused]
+        sizes = {"d": self.cfg.d_head} | ({"three": 3} if self.family.fused else {})
+        target = "three ... head d" if self.family.fused else "... head d"
+        found = rearrange(fused, f"... {axes} -> {target}", **sizes)
+        found = found[which] if self.family.fused else found
+        return found.repeat_interleave(self.cfg.n_heads // found.shape[-2], dim=-2)
 
 
 def open_transformers(
@@ -456,35 +385,3 @@ def _positions(tokens: Tensor, mask: Tensor | None) -> Int[Tensor, "batch pos"]:
     if mask is None:
         return torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
     return (mask.long().cumsum(-1) - 1).clamp(min=0)
-
-
-def _pass_through(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    return hidden_states
-
-
-def _stop(_: nn.Module, args: tuple, kwargs: dict) -> None:
-    raise _Stop(args[0] if args else kwargs["hidden_states"])
-
-
-def _replace_input(new: Callable[[Tensor], Tensor]) -> Callable:
-    """A pre-hook that exchanges a module's first argument, however it was given."""
-
-    def hook(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        if args:
-            return (new(args[0]), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": new(kwargs["hidden_states"])}
-
-    return hook
-
-
-def _on_input(module: nn.Module, site: Callable[[Tensor], Tensor]) -> Callable[[], Any]:
-    return lambda: module.register_forward_pre_hook(_replace_input(site), with_kwargs=True)
-
-
-def _on_output(module: nn.Module, site: Callable[[Tensor], Tensor]) -> Callable[[], Any]:
-    """A hook on what leaves a module: a bare tensor, or the first of a tuple (attention returns one)."""
-
-    def hook(_: nn.Module, __: tuple, out: Any) -> Any:
-        return (site(out[0]), *out[1:]) if isinstance(out, tuple) else site(out)
-
-    return lambda: module.register_forward_hook(hook)

@@ -8,6 +8,7 @@ from small_models import FAMILIES, NATIVE, native
 
 from mi_lib.models import checks
 from mi_lib.models.families import part
+from mi_lib.models.sites import on_request
 
 EVERY = (*FAMILIES, *NATIVE)
 
@@ -54,21 +55,26 @@ def test_the_cache_holds_every_site_in_the_right_shape(name, opened, tokens):
     model = opened(name)
     c = model.cfg
     _, cache = model.run_with_cache(tokens)
+    assert set(cache) == {name for name in model.hook_names if not on_request(name)}
+    _, cache = model.run_with_cache(tokens, model.hook_names)
     assert set(cache) == set(model.hook_names)
     batch, pos = tokens.shape
     assert cache["pattern", 1].shape == (batch, c.n_heads, pos, pos)
     assert cache["q", 0].shape == cache["z", 1].shape == (batch, pos, c.n_heads, c.d_head)
     assert cache["k", 0].shape == cache["v", -1].shape == (batch, pos, c.kv_heads, c.d_head)
     assert cache["result", 0].shape == (batch, pos, c.n_heads, c.d_model)
+    assert cache["q_input", 0].shape == (batch, pos, c.n_heads, c.d_model)
+    assert cache["k_input", 0].shape == cache["v_input", 1].shape == (batch, pos, c.kv_heads, c.d_model)
     assert cache["resid_post", -1].shape == (batch, pos, c.d_model)
     if c.d_mlp:
+        assert cache["mlp_in", 0].shape == (batch, pos, c.d_model)
         assert cache["post", 0].shape == (batch, pos, c.d_mlp)
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_heads_sum_to_the_attention_output(name, opened, tokens):
     model = opened(name)
-    _, cache = model.run_with_cache(tokens)
+    _, cache = model.run_with_cache(tokens, lambda site: site.endswith(("hook_z", "hook_result")))
     for layer in range(2):
         by_weights = torch.einsum("bphd,hdm->bphm", cache["z", layer], model.W_O[layer])
         assert (by_weights - cache["result", layer]).abs().max() < 1e-5
@@ -141,8 +147,8 @@ def test_padding_on_either_side_changes_nothing_for_real_tokens(name, side, open
     padded, mask = torch.zeros(2, 9, dtype=torch.long), torch.zeros(2, 9, dtype=torch.bool)
     padded[0], mask[0] = tokens[0], True
     padded[1, start : start + 6], mask[1, start : start + 6] = short[0], True
-    for names in ([], model.hook_names):
-        with model.hooks([(names, lambda value, hook: None)]):
+    for edits in ([], [(None, lambda value, hook: value + 0)]):
+        with model.hooks(edits):
             logits = model(padded, mask)
         assert (logits[1, start : start + 6] - model(short)[0]).abs().max() < 1e-4
         assert (logits[0] - model(tokens[:1])[0]).abs().max() < 1e-4
@@ -151,13 +157,15 @@ def test_padding_on_either_side_changes_nothing_for_real_tokens(name, side, open
 @pytest.mark.parametrize("name", FAMILIES)
 def test_nothing_is_left_on_the_model_after_a_run(name, opened, tokens):
     model = opened(name)
+    clean = model(tokens)
     model.run_with_cache(tokens)
     with pytest.raises(ZeroDivisionError):
         model.run_with_hooks(tokens, [(lambda name: True, lambda value, hook: 1 / 0)])
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.hf.modules())
-    assert model.hf.config._attn_implementation in ("sdpa", "eager")
-    model.run_edits(tokens[:1], [(("resid_pre", 1), lambda v, hook: v)])
-    assert not any("forward" in vars(block) for block in model.layers)
+    assert not any(model.active(site) for site in model.hook_names)
+    model.run_edits(tokens[:1], [(("resid_pre", 1), lambda v, hook: v * 0)])
+    model(tokens, stop_at_layer=1)
+    assert torch.equal(model(tokens), clean)
+    assert torch.equal(model.hf(input_ids=tokens).logits, clean)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "native with mlp"])
@@ -167,17 +175,15 @@ def test_a_cache_of_one_site_costs_no_open_attention(name, opened, tokens, monke
     _, cache = model.run_with_cache(tokens, ("resid_post", 0))
     assert list(cache) == ["blocks.0.hook_resid_post"]
     if name in FAMILIES:
-        with model.hooks([(("resid_post", 0), lambda v, hook: None)]):
-            assert model.hf.config._attn_implementation == "sdpa"
         from mi_lib.models import attention
 
-        calls = []
-        fast = attention.sdpa_attention_forward
-        monkeypatch.setattr(
-            attention, "sdpa_attention_forward", lambda module, *a, **k: calls.append(module) or fast(module, *a, **k)
-        )
+        opened_layers = []
+        masked = attention._masked
+        monkeypatch.setattr(attention, "_masked", lambda *given: opened_layers.append(given) or masked(*given))
+        model.run_with_cache(tokens, [("z", 0), ("resid_post", 0)])
+        assert opened_layers == []  # scores and patterns are not computed
         model.run_with_cache(tokens, ("pattern", 1))
-        assert len(calls) == 1  # layer 0 goes the fast way
+        assert len(opened_layers) == 1  # in the layer that was asked for
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma2", "native with mlp"])

@@ -116,7 +116,7 @@ def test_asking_a_cache_for_what_it_does_not_hold_says_what_it_holds(tokens):
 
 def test_gradients_reach_every_site(tokens):
     model = native("native with mlp")
-    logits, cache = model.run_with_cache(tokens, grad=True)
+    logits, cache = model.run_with_cache(tokens, model.hook_names, grad=True)
     logits[:, -1].pow(2).sum().backward()
     assert all(cache.grad(name).abs().sum() > 0 for name in model.hook_names)
     _, plain = model.run_with_cache(tokens)

@@ -6,30 +6,30 @@ import pytest
 import torch
 import transformers
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.models.llama.modeling_llama import eager_attention_forward
 
 from mi_lib.models import LoadError, attention, checks, load
 
 
 def test_an_attention_function_without_its_mask_sees_the_future(folders, opened, tokens):
-    AttentionInterface.register("trap_without_mask", attention.hooked_attention)
-    model = load(folders["llama"], check=False)
+    AttentionInterface.register("trap_without_mask", eager_attention_forward)
+    plain = transformers.AutoModelForCausalLM.from_pretrained(folders["llama"])
     changed = tokens.clone()
     changed[:, -1] = (changed[:, -1] + 1) % 50
 
-    def looks_ahead(m) -> float:
-        with m.hooks([(("pattern", 0), lambda v, hook: None), (("pattern", 1), lambda v, hook: None)]):
-            if m is model:
-                m.hf.config._attn_implementation = "trap_without_mask"
-            return (m(tokens)[:, :-1] - m(changed)[:, :-1]).abs().max().item()
+    def looks_ahead(run) -> float:
+        return (run(tokens)[:, :-1] - run(changed)[:, :-1]).abs().max().item()
 
-    assert looks_ahead(model) > 1e-3
-    assert looks_ahead(opened("llama")) < 1e-5
+    plain.config._attn_implementation = "trap_without_mask"
+    assert looks_ahead(lambda ids: plain(input_ids=ids).logits) > 1e-3
+    edits = [(("pattern", layer), lambda v, hook: v + 0) for layer in (0, 1)]
+    assert looks_ahead(lambda ids: opened("llama").run_with_hooks(ids, edits)) < 1e-5
 
 
 def test_a_model_whose_mask_is_lost_is_refused(folders, monkeypatch):
     monkeypatch.setitem(AttentionMaskInterface._global_mapping, attention.NAME, lambda *a, **k: None)
     monkeypatch.setattr(attention, "register", lambda: None)
-    with pytest.raises(LoadError, match="self-check"):
+    with pytest.raises(LoadError, match=r"self-check 'padding'"):
         load(folders["llama"])
 
 
@@ -102,18 +102,9 @@ def test_the_last_hidden_state_is_already_normalised(folders, opened, tokens):
 
 def test_a_site_that_is_not_connected_is_found_by_the_self_check(folders, monkeypatch):
     model = load(folders["gpt2"], check=False)
-    whole = model._plan
-    monkeypatch.setattr(model, "_plan", lambda name: [] if name.endswith("1.hook_mlp_out") else whole(name))
-    with pytest.raises(KeyError):
-        checks.self_check(model)  # the site is not even read
-    monkeypatch.setattr(model, "_plan", whole)
-    original = type(model).site
-
-    def deaf(self, name, value):
-        new = original(self, name, value)
-        return value if name == "blocks.1.hook_mlp_out" else new
-
-    monkeypatch.setattr(type(model), "site", deaf)
+    place = next(h for h in model.hf.transformer.h[1].mlp._forward_hooks.values())
+    assert place.name == "blocks.1.hook_mlp_out"
+    monkeypatch.setattr(place, "name", "blocks.1.hook_nothing")
     failed = [check for check in checks.self_check(model, quick=True) if not check.ok]
     assert [check.name for check in failed] == ["edits"]
     assert "blocks.1.hook_mlp_out" in failed[0].detail
