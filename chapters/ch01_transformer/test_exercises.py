@@ -113,33 +113,34 @@ NO_GRADIENT = (
 )
 
 
-def leaves_of(args: tuple) -> dict[str, Tensor]:
-    """The tensors of numbers among the arguments, and what to call them."""
+def leaves_of(args: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of numbers among the arguments, weights by their own names."""
     found: dict[str, Tensor] = {}
-    for i, a in enumerate(args):
-        named = a.items() if isinstance(a, dict) else [(f"argument {i + 1}", a)]
-        found |= {name: t for name, t in named if isinstance(t, Tensor) and t.is_floating_point()}
-    return found
+    for name, a in args.items():
+        found |= leaves_of(a) if isinstance(a, dict) else {name: a}
+    return {name: t for name, t in found.items() if isinstance(t, Tensor) and t.is_floating_point()}
 
 
-def check_gradients(answer: Any, function: Any, args: tuple, oracle: Callable[..., Tensor], what: str) -> None:
-    """The learner's function gives what the oracle gives, and so do the gradients of everything that goes in."""
-    copies = tuple(
-        {name: t.clone().requires_grad_() for name, t in a.items()}
-        if isinstance(a, dict)
-        else a.clone().requires_grad_()
-        if isinstance(a, Tensor) and a.is_floating_point()
-        else a
-        for a in args
-    )
-    out = oracle(*copies)
-    names = leaves_of(copies)
+def learning(value: Any) -> Any:
+    """A copy of an argument whose numbers have gradients."""
+    if isinstance(value, dict):
+        return {name: learning(part) for name, part in value.items()}
+    return value.clone().requires_grad_() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def check_gradients(answer: Any, function: Any, args: dict[str, Any], oracle: Callable[..., Tensor], what: str) -> None:
+    """The learner's function gives what the oracle gives, and so do the gradients of everything that goes in.
+
+    args: the arguments in their order, by the names that the learner knows.
+    """
+    copies = learning(args)
+    out, names = oracle(*copies.values()), leaves_of(copies)
     weights = randn(*out.shape, seed=900)
     want = torch.autograd.grad((out * weights).sum(), list(names.values()), allow_unused=True)
-    expect_close(function(*args), out.detach(), what, atol=1e-3, rtol=1e-3)
+    expect_close(function(*args.values()), out.detach(), what, atol=1e-3, rtol=1e-3)
     gradients = answer.torch.attr("builtins").attr("eval")(GRADIENTS)
     try:
-        got = gradients(answer.torch, function, weights, list(args))
+        got = gradients(answer.torch, function, weights, list(args.values()))
     except AnswerError as error:
         expect("does not require grad" not in str(error) and "numpy" not in str(error), NO_GRADIENT.format(""))
         raise
@@ -262,7 +263,7 @@ def test_a_single_word_stands_at_place_0(answer):
 def test_the_tables_can_learn(answer):
     """Gradients come through to both tables, for rows that are used twice as well."""
     tokens = torch.tensor([[3, 0, 3, 1, 6], [2, 3, 3, 0, 0], [5, 1, 0, 6, 2]])
-    args = (tokens, randn(7, 11, seed=11), randn(13, 11, seed=12))
+    args = {"tokens": tokens, "W_E": randn(7, 11, seed=11), "W_pos": randn(13, 11, seed=12)}
     check_gradients(
         answer,
         answer.embed,
@@ -280,7 +281,7 @@ NORM_ERRORS = {
     "unbiased std plus eps": "This divides by x.std() + eps. x.std() divides by d_model − 1, and eps belongs under the "
     "root: √(variance + eps), with the mean of the squares as variance.",
     "eps outside": "eps stands outside the root. It belongs under it: √(variance + eps).",
-    "no eps": "eps is missing, or is not added to the variance: divide by √(variance + eps). Without it, a vector of "
+    "no eps": "eps is missing, far too small, or not added to the variance: √(variance + eps). Without it, a vector of "
     "equal numbers gives 0/0.",
     "eps ignored": "You always use eps = 0.00001. Use the argument eps.",
     "no mean": "The mean is never subtracted (this is RMSNorm). Subtract it first, then take the mean of the squares.",
@@ -414,7 +415,7 @@ def test_neither_scale_nor_shift_matters(answer):
 @grades("01.2")
 def test_the_norm_can_learn(answer):
     """Gradients come through to x, weight and bias; the scale depends on x as well."""
-    args = (2 * randn(2, 3, 7, seed=12), randn(7, seed=13), randn(7, seed=14))
+    args = {"x": 2 * randn(2, 3, 7, seed=12), "weight": randn(7, seed=13), "bias": randn(7, seed=14)}
     check_gradients(
         answer,
         answer.layer_norm,
@@ -515,7 +516,7 @@ def test_a_query_that_equals_one_key(answer):
 @grades("01.3")
 def test_the_scores_can_learn(answer):
     """Gradients come through to queries and keys."""
-    args = (randn(2, 3, 7, seed=60), randn(2, 5, 7, seed=61))
+    args = {"q": randn(2, 3, 7, seed=60), "k": randn(2, 5, 7, seed=61)}
     check_gradients(
         answer,
         answer.attention_scores,
@@ -662,7 +663,7 @@ def test_the_pattern_can_learn(answer):
     def oracle(scores: Tensor) -> Tensor:
         return torch.where(may_look(*scores.shape[-2:]), scores, -math.inf).softmax(-1)
 
-    check_gradients(answer, answer.causal_pattern, (randn(2, 3, 5, seed=62),), oracle, "the pattern")
+    check_gradients(answer, answer.causal_pattern, {"scores": randn(2, 3, 5, seed=62)}, oracle, "the pattern")
 
 
 # --- 01.5 -------------------------------------------------------------------------------------------------------------
@@ -848,7 +849,8 @@ def test_the_heads_can_learn(answer):
     def oracle(x: Tensor, w: dict[str, Tensor], n_heads: int) -> Tensor:
         return attention_gone_wrong(x, w, n_heads, "")
 
-    check_gradients(answer, answer.attention, (x, w, 3), oracle, "the output of 3 heads")
+    args = {"x": x, "w": w, "n_heads": 3}
+    check_gradients(answer, answer.attention, args, oracle, "the output of 3 heads")
 
 
 # --- 01.6 -------------------------------------------------------------------------------------------------------------
@@ -980,7 +982,7 @@ def test_the_mlp_can_learn(answer):
     def oracle(x: Tensor, w: dict[str, Tensor]) -> Tensor:
         return tanh_gelu(x @ w["c_fc.weight"] + w["c_fc.bias"]) @ w["c_proj.weight"] + w["c_proj.bias"]
 
-    args = (randn(2, 3, 7, seed=15), dict(random_mlp(7, 11, 15).state_dict()))
+    args = {"x": randn(2, 3, 7, seed=15), "w": dict(random_mlp(7, 11, 15).state_dict())}
     check_gradients(answer, answer.mlp, args, oracle, "the output of the MLP")
 
 
@@ -1151,7 +1153,7 @@ def test_the_block_can_learn(answer):
         pre = read @ w["mlp.c_fc.weight"] + w["mlp.c_fc.bias"]
         return x + gelu(pre) @ w["mlp.c_proj.weight"] + w["mlp.c_proj.bias"]
 
-    args = (randn(2, 5, 15, seed=31), dict(module.state_dict()), 3)
+    args = {"x": randn(2, 5, 15, seed=31), "w": dict(module.state_dict()), "n_heads": 3}
     check_gradients(answer, answer.block, args, oracle, "the stream after the block")
 
 
@@ -1351,7 +1353,8 @@ def test_the_network_can_learn(answer):
     def oracle(tokens: Tensor, w: dict[str, Tensor], n_heads: int) -> Tensor:
         return net_run(w, tokens, n_heads)["logits"]
 
-    check_gradients(answer, answer.gpt2, (tokens, weights, 3), oracle, "the tensor of logits")
+    args = {"tokens": tokens, "weights": weights, "n_heads": 3}
+    check_gradients(answer, answer.gpt2, args, oracle, "the tensor of logits")
 
 
 @grades("01.8")
@@ -1582,14 +1585,17 @@ def loss_mistakes(logits: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         ),
         "Only the first sequence is judged. Take the mean over all of them.": each[0].mean(),
         "The logits are flattened in one order and the tokens in another. Flatten both alike: batch first, then pos.": (
-            mean(logits[:, :-1].flatten(0, 1)[None], after.T.flatten()[None])
+            mean(log_p[:, :-1].flatten(0, 1)[None], after.T.flatten()[None])
         ),
         "This is the perplexity, e to the power of the loss.": each.mean().exp(),
         "You judge the logits at position t by token t + 2. Drop ONE position: the last logits, the first token.": (
-            mean(logits[:, :-2], tokens[:, 2:]) if tokens.shape[1] > 2 else torch.tensor(math.nan)
+            mean(log_p[:, :-2], tokens[:, 2:]) if tokens.shape[1] > 2 else torch.tensor(math.nan)
         ),
         "Token 0 is left out, as if it were padding. Every token counts.": each[after != 0].mean(),
         "This is the median. Take the mean.": each.median(),
+        "Label smoothing is at work. The loss is minus the log of the right token's probability, and nothing else.": (
+            F.cross_entropy(logits[:, :-1].flatten(0, 1), after.flatten(), label_smoothing=0.1)
+        ),
         "This is the loss of every token. Take the mean.": each,
         "This is one loss for each sequence. Take the mean over the batch too.": each.mean(1),
     }
@@ -1627,7 +1633,12 @@ def test_losses_that_are_known(answer):
         "the loss of a token that the network is sure will not come",
         mistakes={
             "The loss became infinite. Take log_softmax at once, not the logarithm of a softmax: exp(−1000) is 0 in "
-            "a computer.": math.inf
+            "a computer.": math.inf,
+            **{
+                f"You add {small:g} to the probability before the logarithm, so no loss is larger than "
+                f"{-math.log(small):.1f}. Take log_softmax at once.": -math.log(small)
+                for small in (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)
+            },
         },
     )
 
@@ -2171,6 +2182,9 @@ def test_one_token_always_stays(answer):
             axes="batch d_vocab",
             mistakes={
                 f"For p = {p} nothing is left. One token always stays, the likeliest.": alone * 0.0,
+                f"For p = {p} nothing is left, and all tokens get the same. One always stays, the likeliest.": (
+                    torch.full_like(alone, 1 / alone.shape[-1])
+                ),
             },
         )
     check_nucleus(answer, probabilities, 1.0, probabilities)
@@ -2753,10 +2767,11 @@ def rms_mistakes(x: Tensor, weight: Tensor, eps: float | None) -> dict[str, Tens
     about_eps = {"eps stands outside of the root. It is √(mean of squares + eps).": x / (square.sqrt() + used) * weight}
     if eps is None:
         about_eps |= {
-            "eps is missing, or is not added to the mean of squares: divide by √(mean of squares + eps).": x
+            "eps is missing, far too small, or not added to the mean of squares: √(mean of squares + eps).": x
             / square.sqrt()
             * weight,
             "If no eps is passed in, it is 0.000001. Yours is 0.00001, GPT-2's.": x / (square + 1e-5).sqrt() * weight,
+            "If no eps is passed in, it is 0.000001. Yours is 0.00000001.": x / (square + 1e-8).sqrt() * weight,
         }
     else:  # whoever comes so far has an eps
         largest = "You take eps or the root, whichever is larger. It is √(mean of squares + eps)."
@@ -2776,6 +2791,15 @@ def rms_mistakes(x: Tensor, weight: Tensor, eps: float | None) -> dict[str, Tens
         / (x.pow(2).sum(-1, keepdim=True) + used).sqrt()
         * weight,
         "The root is missing: you divide by the mean of squares.": x / (square + used) * weight,
+        **(
+            {
+                f"You take the mean of squares over {axis}. Each vector is normalised by itself: use the last axis.": x
+                / (x.pow(2).mean(i, keepdim=True) + used).sqrt()
+                * weight
+                for i, axis in ((0, "the first axis"), (1, "the second axis"))
+                if i < x.ndim - 1
+            }
+        ),
         "You take one mean of squares for the whole of x. Each vector is normalised by itself: use the last axis.": x
         / (x.pow(2).mean() + used).sqrt()
         * weight,
@@ -2935,10 +2959,15 @@ def llama_by_hand(w: dict[str, Tensor], heads: int, kv_heads: int, x: Tensor, fa
     angle = torch.arange(pos, dtype=torch.double)[:, None] * 10000.0 ** (
         -torch.arange(d // 2, dtype=torch.double) / (d // 2)
     )
+    base = torch.arange(pos, dtype=torch.double)[:, None] * 500000.0 ** (
+        -torch.arange(d // 2, dtype=torch.double) / (d // 2)
+    )
     ahead = torch.ones(pos, pos, dtype=torch.bool).triu(1)
 
     def turn(x: Tensor, which: str) -> Tensor:
         skipped = fault in ("not turned", f"{which} not turned") or (which == "v" and fault != "v turned")
+        if fault == "base":
+            return rotated(x, base).to(x.dtype)
         pairs = "neighbours" if fault == "neighbours" else "halves"
         return x if skipped else rotated(x, angle, pairs).to(x.dtype)
 
@@ -2959,9 +2988,17 @@ def llama_by_hand(w: dict[str, Tensor], heads: int, kv_heads: int, x: Tensor, fa
     gate, up = product(read, m.format("gate")), product(read, m.format("up"))
     if fault == "exchanged":
         gate, up = up, gate
-    bend = {"gelu": F.gelu, "relu": F.relu, "sigmoid": torch.sigmoid, "no silu": lambda x: x}.get(fault, F.silu)
+    if fault == "reads twice":
+        read = norm(norm(x, "input_layernorm"), "post_attention_layernorm")
+    bend = {
+        "gelu": F.gelu,
+        "tanh gelu": tanh_gelu,
+        "relu": F.relu,
+        "sigmoid": torch.sigmoid,
+        "no silu": lambda x: x,
+    }.get(fault, F.silu)
     hidden = F.silu(gate * up) if fault == "silu of all" else bend(gate) * up
-    return mid + product(hidden, m.format("down"))
+    return (0 if fault == "no second sum" else mid) + product(hidden, m.format("down"))
 
 
 LLAMA_FAULTS = {
@@ -2976,6 +3013,10 @@ LLAMA_FAULTS = {
     "no silu": "The silu is missing: it is silu(gate) · up.",
     "sigmoid": "silu(x) is x · sigmoid(x). The factor x is missing.",
     "silu of all": "silu is applied to the product. It belongs to the gate alone: silu(gate) · up.",
+    "tanh gelu": "This is GPT-2's GELU. Llama's gate has a silu: x · sigmoid(x).",
+    "reads twice": "The MLP reads what attention read, normed once more. It reads the new stream, x + attention.",
+    "no second sum": "After the MLP the stream is lost: add its output to the stream.",
+    "base": "Queries and keys are turned with another base. Use the default of rotate, 10000.",
     "gelu": "This is a GELU. Llama's gate has a silu: x · sigmoid(x).",
     "relu": "This is a ReLU. Llama's gate has a silu: x · sigmoid(x).",
     "not transposed": "A weight that is [out, in] must be transposed: x @ weight.T. For square ones no error says so.",

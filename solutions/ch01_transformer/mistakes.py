@@ -77,6 +77,27 @@ def embed(tokens, W_E, W_pos):
     return torch.stack([torch.stack([W_E[t] + W_pos[i] for i, t in enumerate(row)]) for row in tokens.tolist()])
 
 
+@mistake("01.1", says="Only the first sequence gets its places")
+def embed(tokens, W_E, W_pos):
+    """An index too many."""
+    x = W_E[tokens].clone()
+    x[0] = x[0] + W_pos[: tokens.shape[1]]
+    return x
+
+
+@mistake("01.1", says="no gradient comes through")
+def embed(tokens, W_E, W_pos):
+    """Through numpy: the numbers are right, and nothing can be learned."""
+    return torch.tensor(W_E.detach().numpy()[tokens.numpy()] + W_pos.detach().numpy()[: tokens.shape[1]])
+
+
+@right("01.1", how="with index_select and narrow")
+def embed(tokens, W_E, W_pos):
+    b, p = tokens.shape
+    words = W_E.index_select(0, tokens.reshape(-1)).reshape(b, p, -1)
+    return torch.add(words, W_pos.narrow(0, 0, p).unsqueeze(0))
+
+
 # --- 01.2 -------------------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +214,44 @@ def layer_norm(x, weight, bias, eps=1e-5):
     return (bias + weight * ((x - mean) * torch.rsqrt(variance + eps))).half()
 
 
+@mistake("01.2", says="changed the `x` that it was given")
+def layer_norm(x, weight, bias, eps=1e-5):
+    """Subtracts in place."""
+    x -= x.mean(-1, keepdim=True)
+    return x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt() * weight + bias
+
+
+@mistake("01.2", says="no gradient comes through to x")
+def layer_norm(x, weight, bias, eps=1e-5):
+    """Mean and variance as constants, as in batch norm at test time."""
+    mean, var = x.mean(-1, keepdim=True).detach(), x.var(-1, keepdim=True, unbiased=False).detach()
+    return (x - mean) / (var + eps).sqrt() * weight + bias
+
+
+@mistake("01.2", says="Yours is 0.000001")
+def layer_norm(x, weight, bias, eps=1e-6):
+    """The default of many other models."""
+    return F.layer_norm(x, weight.shape, weight, bias, eps)
+
+
+@mistake("01.2", says="You divide by the mean of the absolute numbers")
+def layer_norm(x, weight, bias, eps=1e-5):
+    x = x - x.mean(-1, keepdim=True)
+    return x / (x.abs().mean(-1, keepdim=True) + eps) * weight + bias
+
+
+@mistake("01.2", says="mean and variance of the first")
+def layer_norm(x, weight, bias, eps=1e-5):
+    m, v = x[:1].mean(-1, keepdim=True), x[:1].var(-1, keepdim=True, unbiased=False)
+    return (x - m) / (v + eps).sqrt() * weight + bias
+
+
+@right("01.2", how="with var_mean")
+def layer_norm(x, weight, bias, eps=1e-5):
+    var, mean = torch.var_mean(x, dim=-1, correction=0, keepdim=True)
+    return torch.addcmul(bias, weight, (x - mean) * (var + eps).pow(-0.5))
+
+
 # --- 01.3 -------------------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +314,35 @@ def attention_scores(q, k):
 def attention_scores(q, k):
     columns = [(q.double() * k[:, j, None]).sum(-1) / q.shape[-1] ** 0.5 for j in range(k.shape[1])]
     return torch.stack(columns).permute(1, 2, 0)
+
+
+@mistake("01.3", says="You turn k with a reshape")
+def attention_scores(q, k):
+    """A view where a transpose was meant."""
+    return q @ k.reshape(k.shape[0], k.shape[2], k.shape[1]) / math.sqrt(q.shape[-1])
+
+
+@mistake("01.3", says="the keys of the first sequence")
+def attention_scores(q, k):
+    return q @ k[0].T / math.sqrt(q.shape[-1])
+
+
+@mistake("01.3", says="keys of all sequences together")
+def attention_scores(q, k):
+    """One letter too many in the einsum."""
+    return torch.einsum("bqd,ckd->bqk", q, k) / math.sqrt(q.shape[-1])
+
+
+@mistake("01.3", says="rounded down")
+def attention_scores(q, k):
+    """math.isqrt gives whole numbers."""
+    return q @ k.mT / math.isqrt(q.shape[-1])
+
+
+@right("01.3", how="with bmm, both divided by the fourth root")
+def attention_scores(q, k):
+    r = q.shape[-1] ** 0.25
+    return torch.bmm(q / r, (k / r).permute(0, 2, 1))
 
 
 # --- 01.4 -------------------------------------------------------------------------------------------------------------
@@ -396,6 +484,40 @@ def causal_pattern(scores):
     eye = torch.eye(n_key, dtype=scores.dtype).expand(*scores.shape[:-2], n_key, n_key)
     allowed = torch.ones(n_query, n_key, dtype=torch.bool).tril(n_key - n_query)
     return F.scaled_dot_product_attention(scores, eye, eye, attn_mask=allowed, scale=1.0)
+
+
+@mistake("01.4", says="Each position also sees the next one")
+def causal_pattern(scores):
+    """One diagonal too far."""
+    nq, nk = scores.shape[-2:]
+    future = torch.ones(nq, nk, dtype=torch.bool).triu(nk - nq + 2)
+    return scores.masked_fill(future, -torch.inf).softmax(-1)
+
+
+@mistake("01.4", says="Where there are more keys than queries, nothing is hidden")
+def causal_pattern(scores):
+    """Thinks only of training."""
+    nq, nk = scores.shape[-2:]
+    if nq == nk:
+        scores = scores.masked_fill(torch.ones(nq, nk, dtype=torch.bool).triu(1), -torch.inf)
+    return scores.softmax(-1)
+
+
+@mistake("01.4", says="changed the `scores` that it was given")
+def causal_pattern(scores):
+    """masked_fill_ writes into the argument."""
+    nq, nk = scores.shape[-2:]
+    future = torch.ones(nq, nk, dtype=torch.bool).triu(nk - nq + 1)
+    scores.masked_fill_(future, -torch.inf)
+    return scores.softmax(-1)
+
+
+@right("01.4", how="with logsumexp")
+def causal_pattern(scores):
+    nq, nk = scores.shape[-2:]
+    i, j = torch.arange(nk - nq, nk).view(-1, 1), torch.arange(nk).view(1, -1)
+    s = torch.where(j <= i, scores, torch.tensor(float("-inf"), dtype=scores.dtype))
+    return (s - s.logsumexp(-1, keepdim=True)).exp()
 
 
 # --- 01.5 -------------------------------------------------------------------------------------------------------------
@@ -591,6 +713,42 @@ def attention(x, w, n_heads):
     return z.permute(2, 1, 0) + w["c_proj.bias"]
 
 
+@mistake("01.5", says="Coming out of the heads you exchange batch and heads")
+def attention(x, w, n_heads):
+    qkv = x @ w["c_attn.weight"] + w["c_attn.bias"]
+    q, k, v = einops.rearrange(qkv, "b p (three h d) -> three (b h) p d", three=3, h=n_heads)
+    z = causal_pattern(attention_scores(q, k)) @ v
+    z = einops.rearrange(z, "(h b) p d -> b p (h d)", h=n_heads)
+    return z @ w["c_proj.weight"] + w["c_proj.bias"]
+
+
+@mistake("01.5", says="All heads share one pattern")
+def attention(x, w, n_heads):
+    qkv = x @ w["c_attn.weight"] + w["c_attn.bias"]
+    q, k, v = einops.rearrange(qkv, "b p (three h d) -> three b h p d", three=3, h=n_heads)
+    a = causal_pattern(q @ k.mT / math.sqrt(q.shape[-1])).mean(1, keepdim=True)
+    return einops.rearrange(a @ v, "b h p d -> b p (h d)") @ w["c_proj.weight"] + w["c_proj.bias"]
+
+
+@mistake("01.5", says="c_proj.bias is added once for every head")
+def attention(x, w, n_heads):
+    """Head by head, with the bias inside of the sum."""
+    qkv = x @ w["c_attn.weight"] + w["c_attn.bias"]
+    q, k, v = einops.rearrange(qkv, "b p (three h d) -> three b h p d", three=3, h=n_heads)
+    z = causal_pattern(q @ k.mT / math.sqrt(q.shape[-1])) @ v
+    W = einops.rearrange(w["c_proj.weight"], "(h d) m -> h d m", h=n_heads)
+    return sum(z[:, h] @ W[h] + w["c_proj.bias"] for h in range(n_heads))
+
+
+@mistake("01.5", says="The heads of a position look at each other")
+def attention(x, w, n_heads):
+    """The axes before the matrix product are in the wrong order."""
+    qkv = x @ w["c_attn.weight"] + w["c_attn.bias"]
+    q, k, v = einops.rearrange(qkv, "b p (three h d) -> three (b p) h d", three=3, h=n_heads)
+    z = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1) @ v
+    return einops.rearrange(z, "(b p) h d -> b p (h d)", b=len(x)) @ w["c_proj.weight"] + w["c_proj.bias"]
+
+
 # --- 01.6 -------------------------------------------------------------------------------------------------------------
 
 
@@ -697,6 +855,41 @@ def mlp(x, w):
     return (y + w["c_proj.bias"][:, None, None]).permute(2, 1, 0)
 
 
+@mistake("01.6", says="Yours is 0.0447.")
+def mlp(x, w):
+    """The number, rounded."""
+    pre = x @ w["c_fc.weight"] + w["c_fc.bias"]
+    return (
+        0.5 * pre * (1 + torch.tanh(math.sqrt(2 / math.pi) * (pre + 0.0447 * pre**3))) @ w["c_proj.weight"]
+        + w["c_proj.bias"]
+    )
+
+
+@mistake("01.6", says="Only the first 4 · d_model neurons")
+def mlp(x, w):
+    """As wide as the MLP of GPT-2."""
+    n = 4 * x.shape[-1]
+    pre = x @ w["c_fc.weight"][:, :n] + w["c_fc.bias"][:n]
+    return F.gelu(pre, approximate="tanh") @ w["c_proj.weight"][:n] + w["c_proj.bias"]
+
+
+@mistake("01.6", says="no gradient comes through to x")
+def mlp(x, w):
+    """The gate as a constant."""
+    pre = x @ w["c_fc.weight"] + w["c_fc.bias"]
+    gate = 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (pre + 0.044715 * pre**3))).detach()
+    return pre * gate @ w["c_proj.weight"] + w["c_proj.bias"]
+
+
+@right("01.6", how="neuron by neuron")
+def mlp(x, w):
+    out = w["c_proj.bias"].expand(*x.shape[:-1], -1)
+    for i in range(w["c_fc.weight"].shape[1]):
+        pre = x @ w["c_fc.weight"][:, i] + w["c_fc.bias"][i]
+        out = out + F.gelu(pre, approximate="tanh")[..., None] * w["c_proj.weight"][i]
+    return out
+
+
 # --- 01.7 -------------------------------------------------------------------------------------------------------------
 
 
@@ -801,6 +994,25 @@ def block(x, w, n_heads):
     y = F.layer_norm(stream, (d_model,), w["ln_2.weight"], w["ln_2.bias"])
     post = F.gelu(y @ w["mlp.c_fc.weight"] + w["mlp.c_fc.bias"], approximate="tanh")
     return stream + post @ w["mlp.c_proj.weight"] + w["mlp.c_proj.bias"]
+
+
+@mistake("01.7", says="In ln_2: The norms of GPT-2 have eps")
+def block(x, w, n_heads):
+    x = x + attention(layer_norm(x, w["ln_1.weight"], w["ln_1.bias"]), part(w, "attn."), n_heads)
+    return x + mlp(layer_norm(x, w["ln_2.weight"], w["ln_2.bias"], 1e-6), part(w, "mlp."))
+
+
+@mistake("01.7", says="The biases of ln_1 and ln_2 are exchanged")
+def block(x, w, n_heads):
+    x = x + attention(layer_norm(x, w["ln_1.weight"], w["ln_2.bias"]), part(w, "attn."), n_heads)
+    return x + mlp(layer_norm(x, w["ln_2.weight"], w["ln_1.bias"]), part(w, "mlp."))
+
+
+@mistake("01.7", says="no gradient comes through to x")
+def block(x, w, n_heads):
+    """A gradient that does not take the straight road."""
+    x = x.detach() + attention(layer_norm(x, w["ln_1.weight"], w["ln_1.bias"]), part(w, "attn."), n_heads)
+    return x + mlp(layer_norm(x, w["ln_2.weight"], w["ln_2.bias"]), part(w, "mlp."))
 
 
 # --- 01.8 -------------------------------------------------------------------------------------------------------------
@@ -988,6 +1200,39 @@ def gpt2(tokens, weights, n_heads):
     return einops.einsum(x, weights["wte.weight"], "b p d, v d -> b p v")
 
 
+@mistake("01.8", says="The last norm has another eps")
+def gpt2(tokens, weights, n_heads):
+    x = embed(tokens, weights["wte.weight"], weights["wpe.weight"])
+    layer = 0
+    while w := part(weights, f"h.{layer}."):
+        x = block(x, w, n_heads)
+        layer += 1
+    return layer_norm(x, weights["ln_f.weight"], weights["ln_f.bias"], 1e-6) @ weights["wte.weight"].T
+
+
+@mistake("01.8", says="changed the `weights` that it was given")
+def gpt2(tokens, weights, n_heads):
+    """pop takes them out of the dict of whoever called."""
+    x = embed(tokens, weights["wte.weight"], weights["wpe.weight"])
+    layer = 0
+    while w := part(weights, f"h.{layer}."):
+        x = block(x, w, n_heads)
+        layer += 1
+    return layer_norm(x, weights.pop("ln_f.weight"), weights["ln_f.bias"]) @ weights["wte.weight"].T
+
+
+@mistake("01.8", says="You divide them by √d_model")
+def gpt2(tokens, weights, n_heads):
+    x = embed(tokens, weights["wte.weight"], weights["wpe.weight"])
+    layer = 0
+    while w := part(weights, f"h.{layer}."):
+        x = block(x, w, n_heads)
+        layer += 1
+    return (
+        layer_norm(x, weights["ln_f.weight"], weights["ln_f.bias"]) @ weights["wte.weight"].T / math.sqrt(x.shape[-1])
+    )
+
+
 # --- 01.9 -------------------------------------------------------------------------------------------------------------
 
 
@@ -1074,6 +1319,28 @@ def next_token_loss(logits, tokens):
 def next_token_loss(logits, tokens):
     target = F.pad(tokens, (0, 1), value=-100)[:, 1:]
     return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), target.reshape(-1), ignore_index=-100)
+
+
+@mistake("01.9", says="flattened in one order and the tokens in another")
+def next_token_loss(logits, tokens):
+    return F.cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]), tokens[:, 1:].T.reshape(-1))
+
+
+@mistake("01.9", says="as if it were padding")
+def next_token_loss(logits, tokens):
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=0)
+
+
+@mistake("01.9", says="to the probability before the logarithm")
+def next_token_loss(logits, tokens):
+    """So that the logarithm never becomes infinite."""
+    p = logits[:, :-1].softmax(-1).gather(-1, tokens[:, 1:, None])
+    return -(p + 1e-9).log().mean()
+
+
+@mistake("01.9", says="Only the first sequence is judged")
+def next_token_loss(logits, tokens):
+    return F.cross_entropy(logits[0, :-1], tokens[0, 1:])
 
 
 # --- 01.10 ------------------------------------------------------------------------------------------------------------
@@ -1449,6 +1716,51 @@ def next_token_probabilities(logits, temperature, top_k=None):
     return p / p.sum(-1, keepdim=True)
 
 
+@mistake("01.11", says="You take a temperature of 0.004 for 0.")
+def next_token_probabilities(logits, temperature, top_k=None):
+    """A threshold in place of 0."""
+    if temperature < 0.01:
+        return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+    logits = logits / temperature
+    if top_k is not None and top_k < logits.shape[-1]:
+        kept = logits.topk(top_k, dim=-1)
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, kept.indices, kept.values)
+    return logits.softmax(dim=-1)
+
+
+@mistake("01.11", says="to the temperature")
+def next_token_probabilities(logits, temperature, top_k=None):
+    """So that nothing is divided by 0."""
+    logits = logits / (temperature + 1e-8)
+    if top_k is not None and top_k < logits.shape[-1]:
+        kept = logits.topk(top_k, dim=-1)
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, kept.indices, kept.values)
+    return logits.softmax(dim=-1)
+
+
+@mistake("01.11", says="Without a top_k all tokens can be drawn")
+def next_token_probabilities(logits, temperature, top_k=50):
+    """The default of many libraries."""
+    if temperature == 0:
+        return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+    logits = logits / temperature
+    if top_k is not None and top_k < logits.shape[-1]:
+        kept = logits.topk(top_k, dim=-1)
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, kept.indices, kept.values)
+    return logits.softmax(dim=-1)
+
+
+@mistake("01.11", says="Every row is cut at the top_k-th largest of the first")
+def next_token_probabilities(logits, temperature, top_k=None):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+    logits = logits / temperature
+    if top_k is not None:
+        kept = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[0, -1]
+        logits = logits.masked_fill(logits < kept, -torch.inf)
+    return logits.softmax(dim=-1)
+
+
 # --- 01.12 ------------------------------------------------------------------------------------------------------------
 
 
@@ -1572,6 +1884,43 @@ def nucleus(probabilities, p):
     remove = torch.zeros_like(remove).scatter(-1, order, remove)
     logits = probabilities.log().masked_fill(remove, -torch.inf)
     return logits.softmax(-1)
+
+
+@mistake("01.12", says="changed the `probabilities` that it was given")
+def nucleus(probabilities, p):
+    ordered, order = probabilities.sort(dim=-1, descending=True)
+    before = ordered.cumsum(-1) - ordered
+    drop = before >= p
+    drop[:, 0] = False
+    probabilities[drop.scatter(-1, order, drop)] = 0
+    return probabilities / probabilities.sum(-1, keepdim=True)
+
+
+@mistake("01.12", says="You put the probabilities back with gather")
+def nucleus(probabilities, p):
+    ordered, order = probabilities.sort(dim=-1, descending=True)
+    kept = torch.where(ordered.cumsum(-1) - ordered < p, ordered, 0.0)
+    kept[:, 0] = ordered[:, 0]
+    r = kept.gather(-1, order)
+    return r / r.sum(-1, keepdim=True)
+
+
+@mistake("01.12", says="You divide by the sum over the whole batch")
+def nucleus(probabilities, p):
+    ordered, order = probabilities.sort(dim=-1, descending=True)
+    kept = torch.where(ordered.cumsum(-1) - ordered < p, ordered, 0.0)
+    kept[:, 0] = ordered[:, 0]
+    r = torch.zeros_like(probabilities).scatter(-1, order, kept)
+    return r / r.sum()
+
+
+@right("01.12", how="with a count of tokens and ranks")
+def nucleus(probabilities, p):
+    o, i = torch.sort(probabilities, -1, descending=True)
+    n = (torch.cumsum(o, -1) < p).sum(-1, keepdim=True) + 1
+    rank = i.argsort(-1)
+    kept = probabilities * (rank < n)
+    return kept / kept.sum(-1, keepdim=True)
 
 
 # --- 01.13 ------------------------------------------------------------------------------------------------------------
@@ -1959,6 +2308,18 @@ class section:
             if tokens.shape[1] <= len(weights["wpe.weight"]):
                 logits, cache = step(new, cache, weights, n_heads)
         return tokens
+
+
+@mistake("01.13", says="For n_new = 0 you add a token")
+def generate(tokens, weights, n_heads, n_new):
+    logits, cache = step(tokens, [], weights, n_heads)
+    while True:
+        new = logits[:, -1:].argmax(-1)
+        tokens = torch.cat([tokens, new], 1)
+        n_new -= 1
+        if n_new <= 0:
+            return tokens
+        logits, cache = step(new, cache, weights, n_heads)
 
 
 # --- 01.14 ------------------------------------------------------------------------------------------------------------
@@ -2710,7 +3071,7 @@ class section:
         return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], -1)
 
 
-@mistake("01.15", says="eps is missing, or is not added to the mean of squares")
+@mistake("01.15", says="eps is missing, far too small, or not added to the mean of squares")
 class section:
     def rms_norm(x, weight, eps=1e-6):
         """x / RMS(x)."""
