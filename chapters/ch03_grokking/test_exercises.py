@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -840,7 +841,7 @@ def cases_of_the_rule() -> dict[str, tuple[Tensor, list[int]]]:
     """Neurons just on either side of each bound, and their key frequencies."""
     cases = {
         "a crowd of which some neurons vary a little more than 1/1000 of the largest, and some a little less": (
-            [(3, 6, 0.9, 1.0), (11, 2, 0.9, 1.5e-3), (7, 4, 0.9, 0.7e-3), (5, 1, 0.3, 0.5)],
+            [(3, 6, 0.9, 1.0), (11, 2, 0.9, 1.0005e-3), (7, 4, 0.9, 0.9995e-3), (5, 1, 0.3, 0.5)],
             [2, 6],
         ),
         "a crowd with large numbers": ([(3, 5, 0.9, 4e6), (7, 2, 0.9, 2e3), (5, 3, 0.9, 8e2)], [5]),
@@ -1452,8 +1453,25 @@ OTHER_PHASES: dict[str, dict] = {
 }
 
 
+@contextmanager
+def another_clock(model: Transformer) -> Iterator[None]:
+    """What breaks on another clock over 113 numbers has that number typed in."""
+    try:
+        yield
+    except AnswerError as error:
+        if model.cfg.d_vocab != 114 and any(n in str(error) for n in ("113", "114", "12769")):
+            raise Wrong(
+                f"113 is typed in somewhere: on a clock of {model.cfg.d_vocab - 1} numbers your code broke ({error}). "
+                "Read p off the network: model.cfg.d_vocab − 1.",
+                MISTAKE,
+            ) from None
+        raise
+
+
 def compare_phases(answer, checkpoints: Film, training: Tensor, keys: list[int], rows: list[Row], which: str) -> None:
-    want, got = phases_by(rows), answer.phases(list(checkpoints), training, list(keys))
+    want = phases_by(rows)
+    with another_clock(checkpoints[0][1]):
+        got = answer.phases(list(checkpoints), training, list(keys))
     if tuple(got) == want:
         return
     for sentence, rule in OTHER_PHASES.items():
@@ -1483,7 +1501,7 @@ def test_the_phases_of_the_training(answer):
     """Checkpoints of the network, on its own training set."""
     steps = mi_lib.zoo.checkpoints(NAME)
     over = [steps.index(step) for step in mi_lib.zoo.card(NAME)["phases"].values()]
-    chosen = {0, len(steps) - 1, *over, *(i - 1 for i in over)}  # where each phase is over, and just before
+    chosen = {0, *over, over[1] - 1}  # where each phase is over, and just before the circuit is there
     compare_bundled(answer, NAME, tuple(steps[i] for i in sorted(chosen)), "the training of the network")
 
 
@@ -1700,7 +1718,8 @@ def compare_formula(answer, model: Transformer, which: str) -> None:
     p = model.cfg.d_vocab - 1
     places, both = found_by_hand(model)
     keys = places["last"]
-    mine_sign, mine = answer.find_formula(model)
+    with another_clock(model):
+        mine_sign, mine = answer.find_formula(model)
     mine_sign, mine = int(mine_sign), {int(k): float(A) for k, A in mine.items()}
     if not keys:
         expect(

@@ -176,7 +176,7 @@ def key_frequencies(activations: Float[Tensor, "a b neuron"]) -> list[int]:
     live = activations[:, :, variance >= variance.max() / 1000]
     frequency, explained = neuron_frequencies(live)
     counts = torch.bincount(frequency[explained >= 0.5])
-    return [k for k in range(len(counts)) if counts[k] > 0 and counts[k] >= 0.02 * live.shape[2]]
+    return [k for k in range(len(counts)) if counts[k] >= 0.02 * live.shape[2]]
     ### END SOLUTION
 
 

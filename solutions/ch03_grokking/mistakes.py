@@ -42,6 +42,34 @@ def dataset(p):
     return torch.stack([a, b], dim=1), (a + b) % p
 
 
+@mistake("03.1", says="A whole turn is always subtracted")
+def dataset(p):
+    """Subtracts p whether the sum is large or not."""
+    a, b = torch.arange(p).repeat_interleave(p), torch.arange(p).repeat(p)
+    return torch.stack([a, b, torch.full((p * p,), p)], dim=1), a + b - p
+
+
+@mistake("03.1", says="the clock shows 0, not p")
+def dataset(p):
+    """Turns back only beyond p."""
+    a, b = torch.arange(p).repeat_interleave(p), torch.arange(p).repeat(p)
+    return torch.stack([a, b, torch.full((p * p,), p)], dim=1), torch.where(a + b > p, a + b - p, a + b)
+
+
+@mistake("03.1", says="torch wants int64")
+def dataset(p):
+    """Saves memory."""
+    a, b = torch.arange(p).repeat_interleave(p), torch.arange(p).repeat(p)
+    return torch.stack([a, b, torch.full((p * p,), p)], dim=1).to(torch.int16), (a + b) % p
+
+
+@mistake("03.1", says="`torch.stack` makes one tensor of several")
+def dataset(p):
+    """A list of rows."""
+    pairs = [(a, b) for a in range(p) for b in range(p)]
+    return [torch.tensor([a, b, p]) for a, b in pairs], torch.tensor([(a + b) % p for a, b in pairs])
+
+
 @right("03.1", how="with two loops")
 def dataset(p):
     rows = [(a, b, p) for a in range(p) for b in range(p)]
@@ -86,6 +114,29 @@ def precise_loss(logits, answers):
     """Overflows."""
     x = logits.double()
     return -(x.exp() / x.exp().sum(1, keepdim=True)).log().gather(1, answers[:, None]).mean()
+
+
+@mistake("03.2", says="No gradient comes back")
+def precise_loss(logits, answers):
+    """The right number, cut off from the logits."""
+    return torch.tensor(F.cross_entropy(logits.double(), answers).item())
+
+
+@mistake("03.2", says="No gradient comes back")
+def precise_loss(logits, answers):
+    """In numpy."""
+    import numpy as np
+
+    x = logits.detach().double().numpy()
+    top = x.max(1, keepdims=True)
+    log_sum = top[:, 0] + np.log(np.exp(x - top).sum(1))
+    return torch.tensor(log_sum - x[np.arange(len(x)), answers.numpy()]).mean()
+
+
+@mistake("03.2", says="The softmax runs over the batch")
+def precise_loss(logits, answers):
+    """The wrong axis."""
+    return -logits.double().log_softmax(0).gather(1, answers[:, None]).mean()
 
 
 @right("03.2", how="with log_softmax in float64")
@@ -185,6 +236,50 @@ def train(model, tokens, answers, steps, weight_decay):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    return model, losses
+
+
+@mistake("03.3", says="computed in float32")
+def train(model, tokens, answers, steps, weight_decay):
+    """The ordinary loss."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=weight_decay)
+    losses = []
+    for _ in range(steps):
+        loss = F.cross_entropy(model(tokens)[:, -1], answers)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model, losses
+
+
+@mistake("03.3", says="yours is AdamW's own")
+def train(model, tokens, answers, steps, weight_decay):
+    """Forgets to hand the decay on."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98))
+    losses = []
+    for _ in range(steps):
+        loss = precise_loss(model(tokens)[:, -1], answers)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model, losses
+
+
+@mistake("03.3", says="a warm-up")
+def train(model, tokens, answers, steps, weight_decay):
+    """The schedule of the paper's code."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 10, 1))
+    losses = []
+    for _ in range(steps):
+        loss = precise_loss(model(tokens)[:, -1], answers)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
     return model, losses
 
 
@@ -379,6 +474,19 @@ def fourier_2d(x):
     return torch.einsum("ai,bj,abn->ijn", basis, basis, x.double())
 
 
+@mistake("03.6", says="All neurons are added up")
+def fourier_2d(x):
+    """Loses an axis."""
+    basis = fourier_basis(x.shape[0])
+    return torch.einsum("ia,jb,abn->ij", basis, basis, x.double())
+
+
+@right("03.6", how="all in float32")
+def fourier_2d(x):
+    basis = fourier_basis(x.shape[0]).float()
+    return torch.einsum("ia,jb,abn->ijn", basis, basis, x)
+
+
 @right("03.6", how="with one einsum")
 def fourier_2d(x):
     basis = fourier_basis(x.shape[0]).to(x.dtype)
@@ -459,6 +567,32 @@ def neuron_frequencies(activations):
     return index + 1, best / energy.sum((0, 1))
 
 
+@mistake("03.7", says="The last frequency, (p − 1)/2, is never tried")
+def neuron_frequencies(activations):
+    """range(1, p // 2) again."""
+    energy = fourier_2d(activations).pow(2)
+    energy[0, 0] = 0
+    shares = []
+    for k in range(1, len(energy) // 2):
+        rows = torch.tensor([0, 2 * k - 1, 2 * k])
+        shares.append(energy[rows][:, rows].sum((0, 1)))
+    best, index = torch.stack(shares).max(0)
+    return index + 1, best / energy.sum((0, 1))
+
+
+@mistake("03.7", says="Each neuron has its own total")
+def neuron_frequencies(activations):
+    """Sums over everything."""
+    energy = fourier_2d(activations).pow(2)
+    energy[0, 0] = 0
+    shares = []
+    for k in range(1, (len(energy) + 1) // 2):
+        rows = torch.tensor([0, 2 * k - 1, 2 * k])
+        shares.append(energy[rows][:, rows].sum((0, 1)))
+    best, index = torch.stack(shares).max(0)
+    return index + 1, best / energy.sum()
+
+
 @right("03.7", how="with numpy's complex FFT")
 def neuron_frequencies(activations):
     import numpy as np
@@ -489,7 +623,7 @@ def neuron_frequencies(activations):
 # --- 03.8 -------------------------------------------------------------------------------------------------------------
 
 
-@mistake("03.8", says="noisy neurons have a best frequency too")
+@mistake("03.8", says="Every neuron has a best frequency")
 def key_frequencies(activations):
     """Does not ask how much is explained."""
     variance = activations.double().var((0, 1))
@@ -499,7 +633,7 @@ def key_frequencies(activations):
     return [k for k in range(len(counts)) if counts[k] > 0 and counts[k] >= 0.02 * live.shape[2]]
 
 
-@mistake("03.8", says="One neuron in a hundred is no crowd")
+@mistake("03.8", says="one neuron alone is no crowd")
 def key_frequencies(activations):
     """Any neuron will do."""
     variance = activations.double().var((0, 1))
@@ -518,7 +652,7 @@ def key_frequencies(activations):
     return [k for k in range(len(counts)) if counts[k] > 0 and counts[k] >= 0.02 * activations.shape[2]]
 
 
-@mistake("03.8", says="only dead neurons here")
+@mistake("03.8", says="hardly vary")
 def key_frequencies(activations):
     """Leaves out only the neurons that never vary at all."""
     live = activations[:, :, activations.double().var((0, 1)) > 0]
@@ -534,6 +668,37 @@ def key_frequencies(activations):
     live = activations[:, :, variance >= variance.max() / 1000]
     frequency, explained = neuron_frequencies(live)
     counts = torch.bincount(frequency[explained >= 0.85])
+    return [k for k in range(len(counts)) if counts[k] > 0 and counts[k] >= 0.02 * live.shape[2]]
+
+
+@mistake("03.8", says="you compare standard deviations")
+def key_frequencies(activations):
+    """Live by the standard deviation."""
+    spread = activations.double().std(dim=(0, 1))
+    live = activations[:, :, spread >= spread.max() / 1000]
+    frequency, explained = neuron_frequencies(live)
+    counts = torch.bincount(frequency[explained >= 0.5])
+    return [k for k in range(len(counts)) if counts[k] > 0 and counts[k] >= 0.02 * live.shape[2]]
+
+
+@mistake("03.8", says="should be a whole number")
+def key_frequencies(activations):
+    """nonzero gives a column."""
+    variance = activations.double().var(dim=(0, 1))
+    live = activations[:, :, variance >= variance.max() / 1000]
+    frequency, explained = neuron_frequencies(live)
+    counts = torch.bincount(frequency[explained >= 0.5])
+    return (counts >= 0.02 * live.shape[2]).nonzero().tolist()
+
+
+@mistake("03.8", says="not the number 0.001")
+def key_frequencies(activations):
+    """An absolute bound."""
+    live = activations[:, :, activations.double().var(dim=(0, 1)) >= 1e-3]
+    if live.shape[2] == 0:
+        return []
+    frequency, explained = neuron_frequencies(live)
+    counts = torch.bincount(frequency[explained >= 0.5])
     return [k for k in range(len(counts)) if counts[k] > 0 and counts[k] >= 0.02 * live.shape[2]]
 
 
@@ -602,6 +767,24 @@ def sum_waves(p, k):
     angle = 2 * math.pi * k / p * (a[:, None] + a).flatten()
     waves = torch.stack([angle.cos(), angle.sin()])
     return waves / waves.norm()
+
+
+@mistake("03.9", says="The waves should be float64")
+def sum_waves(p, k):
+    """Narrowed at the end."""
+    a = torch.arange(p).double()
+    angle = 2 * math.pi * k / p * (a[:, None] + a).flatten()
+    waves = torch.stack([angle.cos(), angle.sin()])
+    return (waves / waves.norm(dim=1, keepdim=True)).float()
+
+
+@mistake("03.9", says="the precision of float32")
+def sum_waves(p, k):
+    """Whole numbers times a Python number are float32."""
+    a = torch.arange(p)
+    angle = 2 * math.pi * k / p * (a[:, None] + a).flatten()
+    waves = torch.stack([angle.cos(), angle.sin()]).double()
+    return waves / waves.norm(dim=1, keepdim=True)
 
 
 @right("03.9", how="from the basis, with the addition theorem")
@@ -682,6 +865,24 @@ def restricted_loss(logits, answers, frequencies):
     return F.cross_entropy((logits.mean(0) + waves.T @ (waves @ logits)).float(), answers).item()
 
 
+@mistake("03.10", says="The mean is over the answers")
+def restricted_loss(logits, answers, frequencies):
+    """The other axis, which softmax cannot even see."""
+    logits = logits.double()
+    waves = torch.cat([sum_waves(logits.shape[1], k) for k in frequencies])
+    return precise_loss(logits.mean(dim=1, keepdim=True) + waves.T @ (waves @ logits), answers).item()
+
+
+@mistake("03.10", says="Only the last of the frequencies is kept")
+def restricted_loss(logits, answers, frequencies):
+    """Overwrites in a loop."""
+    logits = logits.double()
+    for k in frequencies:
+        waves = sum_waves(logits.shape[1], k)
+        kept = waves.T @ (waves @ logits)
+    return precise_loss(logits.mean(dim=0) + kept, answers).item()
+
+
 @right("03.10", how="by least squares")
 def restricted_loss(logits, answers, frequencies):
     p = logits.shape[1]
@@ -753,6 +954,24 @@ def excluded_loss(logits, answers, frequencies, in_training):
     transformed = fourier_2d(logits.double().reshape(p, p, p)) * (1 - mask)[:, :, None]
     rest = torch.einsum("ia,jb,ijc->abc", basis, basis, transformed).reshape(p * p, p)
     return precise_loss(rest[in_training], answers[in_training]).item()
+
+
+@mistake("03.11", says="The loss was rounded in float32")
+def excluded_loss(logits, answers, frequencies, in_training):
+    """The ordinary loss, of float32 logits."""
+    logits = logits.double()
+    waves = torch.cat([sum_waves(logits.shape[1], k) for k in frequencies])
+    rest = (logits - waves.T @ (waves @ logits)).float()
+    return F.cross_entropy(rest[in_training], answers[in_training]).item()
+
+
+@mistake("03.11", says="in place")
+def excluded_loss(logits, answers, frequencies, in_training):
+    """Subtracts from what it was given."""
+    for k in frequencies:
+        for u in sum_waves(logits.shape[1], k):
+            logits -= (u[:, None] * (u @ logits.double())).float()
+    return precise_loss(logits[in_training], answers[in_training]).item()
 
 
 @right("03.11", how="wave by wave")
@@ -925,7 +1144,7 @@ def phases(checkpoints, in_training, frequencies):
     return tuple(found)
 
 
-@mistake("03.13", says="It is about the excluded loss on the training pairs")
+@mistake("03.13", says="is measured on the TRAINING pairs")
 def phases(checkpoints, in_training, frequencies):
     """Takes the training loss for the excluded loss."""
     p = checkpoints[0][1].cfg.d_vocab - 1
@@ -941,6 +1160,83 @@ def phases(checkpoints, in_training, frequencies):
         ]
         found = [step if f is None and n else f for f, n in zip(found, now)]
     return tuple(found)
+
+
+@mistake("03.13", says="An elif, or a break, looks at the first only")
+def phases(checkpoints, in_training, frequencies):
+    """A chain of elif."""
+    p = checkpoints[0][1].cfg.d_vocab - 1
+    tokens, answers = dataset(p)
+    memorised = circuit = cleaned = None
+    for step, model in checkpoints:
+        logits = model(tokens)[:, -1, :p]
+        right = (logits.argmax(-1) == answers).double()
+        knows = right[in_training].mean() >= 0.999
+        if memorised is None and knows:
+            memorised = step
+        elif circuit is None and knows and excluded_loss(logits, answers, frequencies, in_training) >= 1.0:
+            circuit = step
+        elif cleaned is None and right[~in_training].mean() >= 0.999:
+            cleaned = step
+    return memorised, circuit, cleaned
+
+
+@mistake("03.13", says="113 is typed in somewhere")
+def phases(checkpoints, in_training, frequencies):
+    """The clock of the chapter."""
+    tokens, answers = dataset(113)
+    memorised = circuit = cleaned = None
+    for step, model in checkpoints:
+        logits = model(tokens)[:, -1, :113]
+        right = (logits.argmax(-1) == answers).double()
+        knows = right[in_training].mean() >= 0.999
+        if memorised is None and knows:
+            memorised = step
+        if circuit is None and knows and excluded_loss(logits, answers, frequencies, in_training) >= 1.0:
+            circuit = step
+        if cleaned is None and right[~in_training].mean() >= 0.999:
+            cleaned = step
+    return memorised, circuit, cleaned
+
+
+@mistake("03.13", says="the waves ALONE")
+def phases(checkpoints, in_training, frequencies):
+    """The restricted loss for the excluded one."""
+    p = checkpoints[0][1].cfg.d_vocab - 1
+    tokens, answers = dataset(p)
+    memorised = circuit = cleaned = None
+    for step, model in checkpoints:
+        logits = model(tokens)[:, -1, :p]
+        right = (logits.argmax(-1) == answers).double()
+        knows = right[in_training].mean() >= 0.999
+        waves = torch.cat([sum_waves(p, k) for k in frequencies])
+        alone = logits.double().mean(0) + waves.T @ (waves @ logits.double())
+        if memorised is None and knows:
+            memorised = step
+        if circuit is None and knows and precise_loss(alone[in_training], answers[in_training]) >= 1.0:
+            circuit = step
+        if cleaned is None and right[~in_training].mean() >= 0.999:
+            cleaned = step
+    return memorised, circuit, cleaned
+
+
+@mistake("03.13", says='Some of your answers are "="')
+def phases(checkpoints, in_training, frequencies):
+    """Keeps the logit of "="."""
+    p = checkpoints[0][1].cfg.d_vocab - 1
+    tokens, answers = dataset(p)
+    memorised = circuit = cleaned = None
+    for step, model in checkpoints:
+        logits = model(tokens)[:, -1]
+        right = (logits.argmax(-1) == answers).double()
+        knows = right[in_training].mean() >= 0.999
+        if memorised is None and knows:
+            memorised = step
+        if circuit is None and knows and excluded_loss(logits[:, :p], answers, frequencies, in_training) >= 1.0:
+            circuit = step
+        if cleaned is None and right[~in_training].mean() >= 0.999:
+            cleaned = step
+    return memorised, circuit, cleaned
 
 
 @right("03.13", how="with lists and next")
@@ -1087,6 +1383,58 @@ class section:
         keys = key_frequencies(cache["post", 0][:, -1].reshape(p, p, -1))
         if not keys:
             keys = sorted((spectrum(model.W_E[:p]).argsort(descending=True)[:5] + 1).tolist())
+        found = {}
+        for s in (1, -1):
+            waves = {k: formula(p, s, {k: 1.0}) for k in keys}
+            found[s] = {k: ((logits * D).sum() / (D * D).sum()).item() for k, D in waves.items()}
+        sign = max(found, key=lambda s: sum(A**2 for A in found[s].values()))
+        return sign, found[sign]
+
+    def formula(p, sign, amplitudes):
+        tokens, _ = dataset(p)
+        difference = (tokens[:, 0] + sign * tokens[:, 1])[:, None] - torch.arange(p)  # [pairs, answer]
+        logits = torch.zeros(p * p, p, dtype=torch.float64)
+        for k, A in amplitudes.items():
+            logits += A * torch.cos(2 * math.pi * k / p * difference.double())
+        return logits
+
+
+@mistake("03.14", says="neurons at the first position")
+class section:
+    def find_formula(model):
+        """Looks at the neurons before there is anything to add."""
+        p = model.cfg.d_vocab - 1
+        tokens, _ = dataset(p)
+        logits, cache = model.run_with_cache(tokens, ("post", 0))
+        logits = logits[:, -1, :p].double()
+        keys = key_frequencies(cache["post", 0][:, 0].reshape(p, p, -1))
+        found = {}
+        for s in (1, -1):
+            waves = {k: formula(p, s, {k: 1.0}) for k in keys}
+            found[s] = {k: ((logits * D).sum() / (D * D).sum()).item() for k, D in waves.items()}
+        sign = max(found, key=lambda s: sum(A**2 for A in found[s].values()))
+        return sign, found[sign]
+
+    def formula(p, sign, amplitudes):
+        tokens, _ = dataset(p)
+        difference = (tokens[:, 0] + sign * tokens[:, 1])[:, None] - torch.arange(p)  # [pairs, answer]
+        logits = torch.zeros(p * p, p, dtype=torch.float64)
+        for k, A in amplitudes.items():
+            logits += A * torch.cos(2 * math.pi * k / p * difference.double())
+        return logits
+
+
+@mistake("03.14", says="should be a whole number, but it is None")
+class section:
+    def find_formula(model):
+        """No sign where there is no formula."""
+        p = model.cfg.d_vocab - 1
+        tokens, _ = dataset(p)
+        logits, cache = model.run_with_cache(tokens, ("post", 0))
+        logits = logits[:, -1, :p].double()
+        keys = key_frequencies(cache["post", 0][:, -1].reshape(p, p, -1))
+        if not keys:
+            return None, {}
         found = {}
         for s in (1, -1):
             waves = {k: formula(p, s, {k: 1.0}) for k in keys}
