@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -342,15 +342,49 @@ TRAINING_ERRORS = {
 }
 
 
-def check_training(
-    answer, model: Transformer, tokens: Tensor, answers: Tensor, steps: int, decay: float, errors: list[str], **near
-) -> None:
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-    made, losses = answer.train(model, tokens, answers, steps, decay)
-    want, weights = trained_by_us(model, tokens, answers, steps, decay)
+class Case(NamedTuple):
+    """One training: a network, what it is trained on, and how."""
+
+    model: Transformer
+    tokens: Tensor
+    answers: Tensor
+    steps: int
+    decay: float
+
+
+@functools.cache
+def training_cases() -> dict[str, Case]:
+    def part(p: int, rows: slice) -> tuple[Tensor, Tensor]:
+        return inputs(p)[rows], sums(p)[rows]
+
+    certain, tokens = small_model(7, 2), inputs(7)
+    with torch.no_grad():
+        top = certain(tokens)[:, -1].topk(2)
+        leads = top.values[:, 0] - top.values[:, 1]
+        chosen = leads.topk(13).indices
+        certain.W_U.mul_(20.0 / leads[chosen].min())
+    return {
+        "small": Case(small_model(5, 0), *part(5, slice(0, 17)), 7, 1.5),
+        "without decay": Case(small_model(7, 3), *part(7, slice(10, 47)), 11, 0.0),
+        "one step": Case(small_model(3, 5), *part(3, slice(0, 5)), 1, 0.5),
+        "much decay": Case(small_model(5, 1), *part(5, slice(0, 23)), 29, 20.0),
+        # Its favourite answers are the ones to be learned, so it has nothing left to learn but certainty.
+        "nearly certain": Case(certain, tokens[chosen], top.indices[chosen, 0], 2, 0.0),
+    }
+
+
+@functools.cache
+def trained(case: str, how: str = "right") -> tuple[list[float], dict[str, Tensor]]:
+    return trained_by_us(*training_cases()[case], how)
+
+
+def check_training(answer, case: str, errors: list[str], **near) -> None:
+    start = training_cases()[case].model.state_dict()
+    made, losses = answer.train(*training_cases()[case])
+    want, weights = trained(case)
 
     def wrong() -> dict[str, list[float]]:
-        return {TRAINING_ERRORS[how]: trained_by_us(model, tokens, answers, steps, decay, how)[0] for how in errors}
+        return {TRAINING_ERRORS[how]: trained(case, how)[0] for how in errors}
 
     expect_close_to(losses, want, "the list of losses", wrong, **{"rtol": 2e-4, **near})
     expect(isinstance(made, Transformer), "The first thing that you return should be the trained model.")
@@ -362,39 +396,26 @@ def check_training(
         expect_close(value.detach(), weights[name], f"the trained weights {name}", atol=5e-4, rtol=0.01)
 
 
-def part(p: int, rows: slice) -> tuple[Tensor, Tensor]:
-    return inputs(p)[rows], sums(p)[rows]
-
-
 @grades("03.3", weight=2)
 def test_the_first_steps(answer):
     """The losses and weights of a few steps, on small networks."""
     errors = [e for e in TRAINING_ERRORS if e not in ("adam", "no decay", "default decay", "float32")]
-    check_training(answer, small_model(5, 0), *part(5, slice(0, 17)), 7, 1.5, errors)
-    check_training(answer, small_model(7, 3), *part(7, slice(10, 47)), 11, 0.0, errors)
-    check_training(answer, small_model(3, 5), *part(3, slice(0, 5)), 1, 0.5, ["one more", "all positions"])
+    check_training(answer, "small", errors)
+    check_training(answer, "without decay", errors)
+    check_training(answer, "one step", ["one more", "all positions"])
 
 
 @grades("03.3")
 def test_weight_decay_shrinks_the_weights(answer):
     """With a large weight decay: AdamW, not Adam."""
     errors = ["no decay", "default decay", "decay of the network", "adam", "betas", "accumulate", "fresh optimizer"]
-    check_training(answer, small_model(5, 1), *part(5, slice(0, 23)), 29, 20.0, errors)
+    check_training(answer, "much decay", errors)
 
 
 @grades("03.3")
 def test_losses_of_a_network_that_is_nearly_certain(answer):
     """A network whose answers lead by 20 and more: losses that float32 would round away."""
-    model, tokens = small_model(7, 2), inputs(7)
-    with torch.no_grad():
-        top = model(tokens)[:, -1].topk(2)
-        leads = top.values[:, 0] - top.values[:, 1]
-        chosen = leads.topk(13).indices
-        model.W_U.mul_(20.0 / leads[chosen].min())
-    # Its favourite answers are the ones to be learned, so it has nothing left to learn but certainty.
-    check_training(
-        answer, model, tokens[chosen], top.indices[chosen, 0], 2, 0.0, ["float32", "after"], atol=0.0, rtol=5e-3
-    )
+    check_training(answer, "nearly certain", ["float32", "after"], atol=0.0, rtol=5e-3)
 
 
 # --- 03.4 -------------------------------------------------------------------------------------------------------------
