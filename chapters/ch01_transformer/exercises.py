@@ -8,8 +8,8 @@ are.
 A network is a function of tokens and of its weights: a dict from names to tensors. The
 names are those of GPT-2's own files.
 
-In exercise 01.10 the network learns. So gradients must come through whatever you write
-from 01.1 to 01.9: compute with torch from beginning to end.
+In exercise 01.10 the network learns. Then gradients must come through all that you have
+written before, so compute with torch from beginning to end.
 """
 
 import math

@@ -108,8 +108,8 @@ GRADIENTS = """lambda torch, function, weights, args: (
    if isinstance(t, torch.Tensor) and t.is_floating_point()])"""
 
 NO_GRADIENT = (
-    "The numbers are right, but no gradient comes through{}. The network will learn in exercise 01.10: compute with "
-    "torch from beginning to end, without .item(), .detach(), .data, float(), numpy and torch.no_grad."
+    "Your {} computes the right numbers, but no gradient comes through it{}, so the network cannot learn. Compute with "
+    "torch there, from beginning to end: without .item(), .detach(), .data, float(), numpy and torch.no_grad."
 )
 
 
@@ -128,12 +128,12 @@ def learning(value: Any) -> Any:
     return value.clone().requires_grad_() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
-def check_gradients(answer: Any, function: Any, args: dict[str, Any], oracle: Callable[..., Tensor], what: str) -> None:
-    """The learner's function gives what the oracle gives, and so do the gradients of everything that goes in.
+def check_gradients(answer: Any, name: str, args: dict[str, Any], oracle: Callable[..., Tensor], what: str) -> None:
+    """A function of an earlier exercise gives what the oracle gives, and so do the gradients of all that goes in.
 
-    args: the arguments in their order, by the names that the learner knows.
+    name: of the function. args: its arguments in their order, by the names that the learner knows.
     """
-    copies = learning(args)
+    copies, function = learning(args), getattr(answer, name)
     out, names = oracle(*copies.values()), leaves_of(copies)
     weights = randn(*out.shape, seed=900)
     want = torch.autograd.grad((out * weights).sum(), list(names.values()), allow_unused=True)
@@ -142,12 +142,12 @@ def check_gradients(answer: Any, function: Any, args: dict[str, Any], oracle: Ca
     try:
         got = gradients(answer.torch, function, weights, list(args.values()))
     except AnswerError as error:
-        expect("does not require grad" not in str(error) and "numpy" not in str(error), NO_GRADIENT.format(""))
+        expect("does not require grad" not in str(error) and "numpy" not in str(error), NO_GRADIENT.format(name, ""))
         raise
-    for name, mine, right in zip(names, got, want, strict=True):
+    for leaf, mine, right in zip(names, got, want, strict=True):
         if right is None or not bool(right.abs().max() > 1e-3):  # a bias of the keys has none but rounding
             continue
-        lost = NO_GRADIENT.format(f" to {name}, or not on every way")
+        lost = NO_GRADIENT.format(name, f" to {leaf}, or not on every way")
         expect(mine is not None and mine.shape == right.shape, lost)
         expect(bool((mine - right).abs().max() <= 1e-2 * right.abs().max()), lost)
 
@@ -259,14 +259,13 @@ def test_a_single_word_stands_at_place_0(answer):
         )
 
 
-@grades("01.1")
-def test_the_tables_can_learn(answer):
+def embed_learns(answer: Any) -> None:
     """Gradients come through to both tables, for rows that are used twice as well."""
     tokens = torch.tensor([[3, 0, 3, 1, 6], [2, 3, 3, 0, 0], [5, 1, 0, 6, 2]])
     args = {"tokens": tokens, "W_E": randn(7, 11, seed=11), "W_pos": randn(13, 11, seed=12)}
     check_gradients(
         answer,
-        answer.embed,
+        "embed",
         args,
         lambda t, W_E, W_pos: F.embedding(t, W_E) + F.embedding(torch.arange(5).expand(3, 5), W_pos),
         "the embedding",
@@ -412,13 +411,12 @@ def test_neither_scale_nor_shift_matters(answer):
     )
 
 
-@grades("01.2")
-def test_the_norm_can_learn(answer):
+def layer_norm_learns(answer: Any) -> None:
     """Gradients come through to x, weight and bias; the scale depends on x as well."""
     args = {"x": 2 * randn(2, 3, 7, seed=12), "weight": randn(7, seed=13), "bias": randn(7, seed=14)}
     check_gradients(
         answer,
-        answer.layer_norm,
+        "layer_norm",
         args,
         lambda x, weight, bias: F.layer_norm(x, (7,), weight, bias, 1e-5),
         "the normalised x",
@@ -513,13 +511,12 @@ def test_a_query_that_equals_one_key(answer):
     )
 
 
-@grades("01.3")
-def test_the_scores_can_learn(answer):
+def attention_scores_learns(answer: Any) -> None:
     """Gradients come through to queries and keys."""
     args = {"q": randn(2, 3, 7, seed=60), "k": randn(2, 5, 7, seed=61)}
     check_gradients(
         answer,
-        answer.attention_scores,
+        "attention_scores",
         args,
         lambda q, k: torch.einsum("bid,bjd->bij", q, k) / math.sqrt(7),
         "the tensor of scores",
@@ -656,14 +653,13 @@ def test_the_size_of_scores_does_not_matter(answer):
     )
 
 
-@grades("01.4")
-def test_the_pattern_can_learn(answer):
+def causal_pattern_learns(answer: Any) -> None:
     """Gradients come through to the scores of the past, and those of the future have none."""
 
     def oracle(scores: Tensor) -> Tensor:
         return torch.where(may_look(*scores.shape[-2:]), scores, -math.inf).softmax(-1)
 
-    check_gradients(answer, answer.causal_pattern, {"scores": randn(2, 3, 5, seed=62)}, oracle, "the pattern")
+    check_gradients(answer, "causal_pattern", {"scores": randn(2, 3, 5, seed=62)}, oracle, "the pattern")
 
 
 # --- 01.5 -------------------------------------------------------------------------------------------------------------
@@ -840,8 +836,7 @@ def test_attention_sees_no_future_and_no_neighbour(answer):
     check_sequences_apart(run, x, (4, 4, 8), "the output")
 
 
-@grades("01.5")
-def test_the_heads_can_learn(answer):
+def attention_learns(answer: Any) -> None:
     """Gradients come through to x, to all weights and to the biases."""
     w = dict(random_attention(21, 3, 10).state_dict())
     x = randn(2, 5, 21, seed=10)
@@ -850,7 +845,7 @@ def test_the_heads_can_learn(answer):
         return attention_gone_wrong(x, w, n_heads, "")
 
     args = {"x": x, "w": w, "n_heads": 3}
-    check_gradients(answer, answer.attention, args, oracle, "the output of 3 heads")
+    check_gradients(answer, "attention", args, oracle, "the output of 3 heads")
 
 
 # --- 01.6 -------------------------------------------------------------------------------------------------------------
@@ -975,15 +970,14 @@ def test_every_position_is_alone(answer):
     )
 
 
-@grades("01.6")
-def test_the_mlp_can_learn(answer):
+def mlp_learns(answer: Any) -> None:
     """Gradients come through to x, to both matrices and to both biases."""
 
     def oracle(x: Tensor, w: dict[str, Tensor]) -> Tensor:
         return tanh_gelu(x @ w["c_fc.weight"] + w["c_fc.bias"]) @ w["c_proj.weight"] + w["c_proj.bias"]
 
     args = {"x": randn(2, 3, 7, seed=15), "w": dict(random_mlp(7, 11, 15).state_dict())}
-    check_gradients(answer, answer.mlp, args, oracle, "the output of the MLP")
+    check_gradients(answer, "mlp", args, oracle, "the output of the MLP")
 
 
 # --- 01.7 -------------------------------------------------------------------------------------------------------------
@@ -1140,8 +1134,7 @@ def test_short_vectors_show_the_eps_of_the_norms(answer):
     )
 
 
-@grades("01.7")
-def test_the_block_can_learn(answer):
+def block_learns(answer: Any) -> None:
     """Gradients come through to the stream, on both ways, and to all weights."""
     module = random_block(15, 3, 31)
     gelu = tanh_gelu
@@ -1154,7 +1147,7 @@ def test_the_block_can_learn(answer):
         return x + gelu(pre) @ w["mlp.c_proj.weight"] + w["mlp.c_proj.bias"]
 
     args = {"x": randn(2, 5, 15, seed=31), "w": dict(module.state_dict()), "n_heads": 3}
-    check_gradients(answer, answer.block, args, oracle, "the stream after the block")
+    check_gradients(answer, "block", args, oracle, "the stream after the block")
 
 
 @grades("01.7")
@@ -1345,8 +1338,7 @@ def test_short_vectors_show_the_eps_of_every_norm(answer):
     )
 
 
-@grades("01.8")
-def test_the_network_can_learn(answer):
+def gpt2_learns(answer: Any) -> None:
     """Gradients come through to every weight; the table of words gets them from both ends."""
     weights, tokens = own_weights(random_gpt2(2, 15, 3, 17, seed=32)), random_tokens(2, 5, 17, 32)
 
@@ -1354,7 +1346,7 @@ def test_the_network_can_learn(answer):
         return net_run(w, tokens, n_heads)["logits"]
 
     args = {"tokens": tokens, "weights": weights, "n_heads": 3}
-    check_gradients(answer, answer.gpt2, args, oracle, "the tensor of logits")
+    check_gradients(answer, "gpt2", args, oracle, "the tensor of logits")
 
 
 @grades("01.8")
@@ -1772,6 +1764,22 @@ def test_losses_and_weights_of_the_first_steps(answer):
                     "The weights that you return are those from before the last step.": trained_parts(name, early[name])
                 },
             )
+
+
+@grades("01.10")
+def test_gradients_come_through_all_that_you_have_built(answer):
+    """Every function from 01.1 to 01.8, with all that goes into it: the gradients are those of torch's own parts."""
+    for learns in (
+        embed_learns,
+        layer_norm_learns,
+        attention_scores_learns,
+        causal_pattern_learns,
+        attention_learns,
+        mlp_learns,
+        block_learns,
+        gpt2_learns,
+    ):
+        learns(answer)
 
 
 @grades("01.10")
