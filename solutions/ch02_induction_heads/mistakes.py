@@ -631,7 +631,7 @@ def ablate_head(model, tokens, layer, head):
     return model(tokens)
 
 
-@mistake("02.8", says="still silent")
+@mistake("02.8", says="left a hook in the `model`")
 def ablate_head(model, tokens, layer, head):
     """Opens the context and never closes it."""
 
