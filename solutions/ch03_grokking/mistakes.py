@@ -253,7 +253,7 @@ def train(model, tokens, answers, steps, weight_decay):
     return model, losses
 
 
-@mistake("03.3", says="yours is AdamW's own")
+@mistake("03.3", says="The weight decay is missing")
 def train(model, tokens, answers, steps, weight_decay):
     """Forgets to hand the decay on."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98))
