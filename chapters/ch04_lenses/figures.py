@@ -101,6 +101,9 @@ def answer_by_depth() -> go.Figure:
     series = {
         "Pico": reading.first_guess(lens.logit_lens(_model(), tokens), answers),
         "an untrained network": reading.first_guess(lens.logit_lens(_untrained(), tokens), answers),
+        "Pico, marked with another's town": reading.first_guess(
+            lens.logit_lens(_model(), tokens), answers[reading.elsewhere(answers)]
+        ),
     }
     return _by_depth(series, "Logit lens: when is the town the first guess?", "share of residents")
 
@@ -133,25 +136,16 @@ def divergence_by_depth() -> go.Figure:
     return _by_depth(series, "How far from the final prediction?", "KL (nats)", first=1)
 
 
-@functools.cache
-def _against() -> tuple[Tensor, Tensor, Tensor]:
-    """Prompts, towns, and for each another town, the next resident's who lives elsewhere."""
-    tokens, right = reading.questions(SENTENCE)
-    order = torch.arange(len(right))
-    wrong = torch.stack([next(t for t in right[order.roll(-i)] if t != right[i]) for i in range(len(right))])
-    return tokens, right, wrong
-
-
 def who_wrote() -> go.Figure:
     """Mean contribution of every component to the logit of the town against another."""
-    parts = lens.direct_logit_attribution(_model(), *_against())
+    parts = lens.direct_logit_attribution(_model(), *reading.against())
     values = dict(zip(parts.names, parts.values.mean(1).tolist(), strict=True))
     return plots.bars(values, "Who wrote the town? (its logit minus that of another town)", "difference of logits")
 
 
 def who_wrote_heads() -> go.Figure:
     """The same for every head, layer by layer."""
-    parts = lens.direct_logit_attribution(_model(), *_against(), heads=True)
+    parts = lens.direct_logit_attribution(_model(), *reading.against(), heads=True)
     cfg = _model().cfg
     values = [[_head(parts, layer, head) for head in range(cfg.n_heads)] for layer in range(cfg.n_layers)]
     return plots.matrix(
@@ -188,3 +182,23 @@ def attention_or_mlp() -> go.Figure:
         [f"block {layer}" for layer in range(_model().cfg.n_layers)], series,
         "Patched at the last position alone", "", "share that comes back",
     )  # fmt: skip
+
+
+def parts_of_a_name() -> go.Figure:
+    """What Pico still answers without a part of a name's vector, and with that part alone: from the card."""
+    found = zoo.card(NAME)["reading"]["lookup"]
+    edits = {
+        "same town: their mean": ("town", "neighbours"),
+        "same dish: their mean": ("dish", "neighbours"),
+        "without the town": ("town", "without"),
+        "without the dish": ("dish", "without"),
+        "without another town": ("town", "without_another"),
+    }
+    series = {
+        f"{question}, {where}": [found[place][question][fact][kind] for fact, kind in edits.values()]
+        for place, where in (("name", "at the name"), ("brought", "brought to the end"))
+        for question in ("town", "dish")
+    }
+    return plots.grouped_bars(
+        list(edits), series, "One part of a name for another question", "", "share answered right"
+    )

@@ -161,7 +161,7 @@ def tuned_lens(
 
     There are n_layers translators but n_layers + 1 depths: the last depth is what the
     model itself reads, and is not translated. With A = 0 and b = 0 this is the logit
-    lens.
+    lens. Gradients must flow to A and b: exercise 04.5 trains them.
     """
     ### BEGIN SOLUTION
     inputs, last = stream[:-1], stream[-1:]
@@ -177,7 +177,9 @@ def lens_loss(lens: Float[Tensor, "depth batch pos d_vocab"]) -> Float[Tensor, "
     """What the training minimises: KL(final ‖ lens) in nats, averaged over batch and
     positions, and summed over depths.
 
-    The last depth is the final prediction and adds 0. Gradients must flow through it.
+    The last depth is the final prediction and adds 0. Gradients must flow from the loss
+    to the logits of all other depths; it is the same for training whether they flow to
+    the last one.
     """
     ### BEGIN SOLUTION
     return kl_to_final(lens).mean((1, 2)).sum()
@@ -442,7 +444,7 @@ def find_recall(
     model: HookedModel,
     pairs: list[tuple[Int[Tensor, "1 pos"], Int[Tensor, "1 pos"], int, int]],
 ) -> tuple[int, int]:
-    """The head that brings the name to the last position: (layer, head).
+    """The head that brings the answer to the last position: (layer, head).
 
     pairs: (clean, corrupt, right, wrong), as in exercise 04.11. For every head, replace
     its z, ("z", LAYER), at the last position of the corrupt run and at no other, by
