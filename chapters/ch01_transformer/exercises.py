@@ -164,7 +164,7 @@ def next_token_loss(
     tokens: Int[Tensor, "batch pos"],
 ) -> Float[Tensor, ""]:
     """The mean of −log p(next token), in nats, over all positions that have a next
-    token.
+    token: a tensor, so that its gradient can be taken.
 
     The logits at position t are judged by the token at position t + 1.
     """

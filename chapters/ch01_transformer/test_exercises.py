@@ -1642,6 +1642,7 @@ def test_the_gradient_of_the_loss(answer):
     want = logits.softmax(-1)
     want[:, :-1] -= F.one_hot(tokens[:, 1:], 5)
     want[:, -1] = 0.0
+    check_loss(answer, logits, tokens, loss_by_loops(logits, tokens).mean())
     partial = answer.torch.attr("functools").attr("partial")(answer.next_token_loss, tokens=tokens)
     jacobian = answer.torch.attr("autograd").attr("functional").attr("jacobian")
     lost = "The number may be right, but no gradient comes through: leave out .item(), .detach(), float() and no_grad."

@@ -1,0 +1,57 @@
+"""What the lesson of chapter 01 quotes from the card of repeats-gpt2 is measured again on the shipped files.
+
+What takes longer is left to `python -m mi_lib.recipes.repeats_gpt2_reading`: training without a mask, all distances.
+"""
+
+import pytest
+
+from mi_lib import load, zoo
+from mi_lib.models.transformers_model import TransformersModel
+from mi_lib.recipes import repeats_gpt2_reading as reading
+
+CARD = zoo.card("repeats-gpt2")["reading"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load("repeats-gpt2").hf
+
+
+def same(measured, written):
+    """Equal, numbers up to a thousandth: what other machines round otherwise."""
+    if isinstance(measured, dict):
+        assert measured.keys() == written.keys()
+        for key in measured:
+            same(measured[key], written[key])
+    elif isinstance(measured, float):
+        assert measured == pytest.approx(written, rel=1e-3, abs=1e-3)
+    else:
+        assert measured == written
+
+
+@pytest.mark.parametrize("name", ["opening", "bet", "numbers_used", "tables", "slips"])
+def test_the_card_says_what_is_measured_of_the_network(name, model):
+    same(getattr(reading, name)(model), CARD[name])
+
+
+@pytest.mark.parametrize("name", ["lengths", "looks"])
+def test_the_card_says_what_is_measured_inside_of_the_network(name, model):
+    same(getattr(reading, name)(TransformersModel(reading.copied(model))), CARD[name])
+
+
+@pytest.mark.parametrize("name", ["gpt2_small", "stare", "at_the_start"])
+def test_the_card_says_what_is_measured_without_the_trained_network(name):
+    same(getattr(reading, name)(), CARD[name])
+
+
+def test_it_is_the_distance_that_counts_and_not_the_length_of_the_block(model):
+    far = CARD["distances"]["best_of_others"]
+    assert CARD["distances"]["worst_of_trained"] < CARD["distances"]["best_of_others"]
+    assert reading.later_words(model, 7) > far - 0.01  # seven places back
+    assert reading.later_words(model, 7, 1) < 1  # the same words, eight places back
+    assert reading.later_words(model, 6, 1) > far - 0.01  # a block that it knows, seven places back
+
+
+def test_an_untrained_network_does_not_tell_the_distances_apart():
+    fresh = reading.recipe.new_model(0).eval()
+    assert abs(reading.later_words(fresh, 7) - reading.later_words(fresh, 8)) < 0.5
