@@ -1969,7 +1969,7 @@ def test_equal_logits_at_the_edge(answer):
     """Two logits tie for the last place of top_k: one of them or both may stay, and neither choice gives NaN."""
     logits = torch.tensor([[0.0, 2.0, 1.0, 1.0, -3.0], [4.0, 4.0, 4.0, 4.0, 4.0]])
     got = answer.next_token_probabilities(logits, 1.0, 2)
-    expect(isinstance(got, Tensor) and got.shape == logits.shape, "Return a tensor of the shape of the logits.")
+    got = values(got, tuple(logits.shape), "the distribution")
     expect_close(got.sum(-1), [1.0, 1.0], "the sum of each row")
     e = math.e
     rows = [torch.tensor([0.0, e, *ones, 0.0]) for ones in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))]
@@ -2151,7 +2151,7 @@ def test_a_sum_that_is_exactly_p(answer):
     x = torch.tensor([[0.125, 0.5, 0.125, 0.25], [0.25, 0.125, 0.5, 0.125]])
     for p, size in ((0.5, 1), (0.75, 2), (1.0, 4), (0.76, 3)):
         got = answer.nucleus(x, p)
-        expect(isinstance(got, Tensor) and got.shape == x.shape, "nucleus should return a tensor of the same shape.")
+        got = values(got, tuple(x.shape), "the nucleus")
         most = int((got > 0).sum(-1).max())
         expect(
             most <= size,
@@ -2896,8 +2896,7 @@ def test_scores_depend_on_the_distance_only(answer):
     q, k = torch.randn(2, d_head, generator=generator(99))
     got = [answer.rotate(x.expand(1, 1, pos, d_head).contiguous()) for x in (q, k)]
     for x, old, name in zip(got, (q, k), ("query", "key"), strict=True):
-        expect(isinstance(x, Tensor) and x.shape == (1, 1, pos, d_head), "rotate should return a tensor of x's shape.")
-        lengths = x.double().norm(dim=-1)[0, 0]
+        lengths = values(x, (1, 1, pos, d_head), f"the turned {name}").norm(dim=-1)[0, 0]
         same = bool(((lengths - old.double().norm()).abs() < 1e-4).all())
         expect(same, f"The {name} changes its length. A rotation keeps it: use one angle for both of a pair.")
     scores = (got[0].double() @ got[1].double().mT)[0, 0]
