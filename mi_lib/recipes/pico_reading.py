@@ -467,6 +467,8 @@ def measure(
             "swapped_by_one": swapped(model, layer, order[:1]),
             "swapped_by_others": swapped(model, layer, order[1:]),
             "swapped_by_layer": swapped(model, layer, everywhere),
+            "swapped_by_three": swapped(model, layer, order[:3]),
+            "swapped_elsewhere": swapped(model, model.cfg.n_layers - 1 if layer == 0 else 0, everywhere),
             "swapped_by_writer": swapped(model, wrote["strongest_head_layer"], everywhere),
             "swapped_by_mlp": exchanged(model, [Exchange("mlp_out", layer)]),
             "swapped_by_later_mlps": exchanged(
