@@ -1551,7 +1551,9 @@ KEYS = ("previous_token_heads", "induction_heads", "formed_at", "loss", "loss_wi
 def compare(answer: Any, facts: Facts, which: str) -> None:
     got = answer.find_circuit(facts.checkpoints, facts.sample.tokens, facts.sample.second)
     missing = [key for key in KEYS if key not in got]
-    expect(not missing, f"The dict lacks {', '.join(repr(key) for key in missing)}.")
+    expect(
+        not missing, f"The dict should have five entries, but yours lacks {', '.join(repr(key) for key in missing)}."
+    )
     for key, want in zip(KEYS, (facts.previous_heads, facts.induction_heads), strict=False):
         check_heads(heads_in(got[key], key), want, facts, key, which)
     check_formed(got["formed_at"], facts, which)
@@ -1648,7 +1650,7 @@ def assembled(answer: Any, config: TransformerConfig) -> Transformer:
     model = Transformer(config)
     wanted = dict(model.named_parameters())
     for name, parameter in wanted.items():
-        expect(name in got, f'The weight "{name}" is missing from the dict.')
+        expect(name in got, f'The dict should hold the weight "{name}", but yours lacks it.')
         value = got[name]
         expect(isinstance(value, Tensor | np.ndarray), f'The weight "{name}" should be a tensor.')
         value = torch.as_tensor(value)
