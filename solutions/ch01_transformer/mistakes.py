@@ -2297,15 +2297,34 @@ class section:
 
 
 @mistake("01.13", says="For n_new = 0 you add a token")
-def generate(tokens, weights, n_heads, n_new):
-    logits, cache = step(tokens, [], weights, n_heads)
-    while True:
-        new = logits[:, -1:].argmax(-1)
-        tokens = torch.cat([tokens, new], 1)
-        n_new -= 1
-        if n_new <= 0:
-            return tokens
-        logits, cache = step(new, cache, weights, n_heads)
+class section:
+    def step(tokens, cache, weights, n_heads):
+        seen = cache[0][0].shape[2] if cache else 0
+        x = embed(tokens, weights["wte.weight"], weights["wpe.weight"][seen:])
+        layer, longer = 0, []
+        while w := part(weights, f"h.{layer}."):
+            qkv = layer_norm(x, w["ln_1.weight"], w["ln_1.bias"]) @ w["attn.c_attn.weight"] + w["attn.c_attn.bias"]
+            q, k, v = einops.rearrange(qkv, "batch pos (three head d) -> three batch head pos d", three=3, head=n_heads)
+            if cache:
+                k, v = (torch.cat([old, new], dim=2) for old, new in zip(cache[layer], (k, v), strict=True))
+            longer.append((k, v))
+            z = causal_pattern(attention_scores(q, k)) @ v
+            z = einops.rearrange(z, "batch head pos d -> batch pos (head d)")
+            x = x + z @ w["attn.c_proj.weight"] + w["attn.c_proj.bias"]
+            x = x + mlp(layer_norm(x, w["ln_2.weight"], w["ln_2.bias"]), part(w, "mlp."))
+            layer += 1
+        return layer_norm(x, weights["ln_f.weight"], weights["ln_f.bias"]) @ weights["wte.weight"].T, longer
+
+    def generate(tokens, weights, n_heads, n_new):
+        """Asks at the end of the loop whether it is over."""
+        logits, cache = step(tokens, [], weights, n_heads)
+        while True:
+            new = logits[:, -1:].argmax(-1)
+            tokens = torch.cat([tokens, new], 1)
+            n_new -= 1
+            if n_new <= 0:
+                return tokens
+            logits, cache = step(new, cache, weights, n_heads)
 
 
 # --- 01.14 ------------------------------------------------------------------------------------------------------------
