@@ -823,7 +823,7 @@ def test_a_few_steps_of_training(answer):
             A, b = answer.train_tuned_lens(*given)
             arguments = (model, tokens, steps, lr, bias_only)
             want = train_by_hand(*arguments)
-            for got, i, name in ((b, 1, "b"), (A, 0, "A")):
+            for got, i, name in ((A, 0, "A"), (b, 1, "b")):
                 close(
                     got,
                     want[i],
