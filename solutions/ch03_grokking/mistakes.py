@@ -1144,7 +1144,7 @@ def phases(checkpoints, in_training, frequencies):
     return tuple(found)
 
 
-@mistake("03.13", says="is measured on the TRAINING pairs")
+@mistake("03.13", says="It is about the excluded loss on the training pairs")
 def phases(checkpoints, in_training, frequencies):
     """Takes the training loss for the excluded loss."""
     p = checkpoints[0][1].cfg.d_vocab - 1
