@@ -1117,7 +1117,9 @@ def restricted_mistakes(logits: Tensor, answers: Tensor, keys: list[int]) -> dic
     x, only = logits.double().numpy(), parts(logits, keys)
     return {
         "This is the loss of the whole logits: nothing was taken away.": ce(x, answers),
-        "The mean of the logits over all pairs is missing: keep it beside the waves.": ce(only["waves"], answers),
+        "The mean over all pairs is missing, or it is over the answers, where no softmax sees it: take dim=0.": ce(
+            only["waves"], answers
+        ),
         "You keep all products of the key components (an outer-product mask): (2K + 1)² of them. Keep the two "
         "waves of a + b for each frequency; the others hold waves of a − b and of two frequencies.": ce(
             only["outer"], answers
@@ -1134,9 +1136,6 @@ def restricted_mistakes(logits: Tensor, answers: Tensor, keys: list[int]) -> dic
         ),
         "This is the opposite: the loss WITHOUT the waves.": ce(x - only["waves"], answers),
         "You subtract the mean instead of keeping it.": ce(only["waves"] - only["mean"], answers),
-        "The mean is over the answers. Keep for EVERY answer its mean over the pairs: dim=0.": ce(
-            only["waves"] + x.mean(1, keepdims=True), answers
-        ),
         "Only the sines are kept. The cosine of each frequency belongs to it.": ce(
             only["sines"] + only["mean"], answers
         ),

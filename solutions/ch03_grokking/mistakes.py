@@ -834,7 +834,7 @@ def restricted_loss(logits, answers, frequencies):
     return precise_loss(kept, answers).item()
 
 
-@mistake("03.10", says="The mean of the logits over all pairs is missing")
+@mistake("03.10", says="The mean over all pairs is missing")
 def restricted_loss(logits, answers, frequencies):
     """Waves only."""
     waves = torch.cat([sum_waves(logits.shape[1], k) for k in frequencies])
@@ -865,7 +865,7 @@ def restricted_loss(logits, answers, frequencies):
     return F.cross_entropy((logits.mean(0) + waves.T @ (waves @ logits)).float(), answers).item()
 
 
-@mistake("03.10", says="The mean is over the answers")
+@mistake("03.10", says="or it is over the answers")
 def restricted_loss(logits, answers, frequencies):
     """The other axis, which softmax cannot even see."""
     logits = logits.double()
