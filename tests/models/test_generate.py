@@ -104,6 +104,7 @@ def test_the_same_seed_says_the_same_and_another_seed_something_else(opened):
     assert said[0] == said[1] != said[2]
 
 
+@pytest.mark.slow
 def test_draws_follow_the_probabilities_at_the_temperature(opened):
     model = opened("gpt2")
     with torch.no_grad():

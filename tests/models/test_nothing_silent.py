@@ -106,6 +106,7 @@ def test_edits_belong_to_the_thread_that_made_them(opened, tokens):
 # --- two wrappers -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_two_wrappers_around_one_model_both_work(name, tokens):
     first = fresh(name)
@@ -129,6 +130,7 @@ def test_the_plain_model_sees_the_edits_of_the_block_that_it_runs_in(tokens):
 # --- edits in place ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_an_edit_in_place_changes_no_other_site_that_is_kept(name, opened, tokens):
     model = opened(name)
@@ -212,6 +214,7 @@ def test_nothing_to_do_or_to_read_has_a_result_or_a_sentence(name, opened, token
 # --- reading leaves the numbers alone ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_reading_every_site_equals_the_plain_model_bit_for_bit(name, dtype, folders, tokens):
@@ -472,12 +475,16 @@ def test_backward_hooks_see_and_change_gradients(name, opened, tokens):
     assert cut.grad(("z", 1)).any()
 
 
-@pytest.mark.parametrize("name", EVERY)
-@pytest.mark.parametrize("how", ["copy", "pickle", "copy of .hf", "pickle of .hf"])
+COPIES = [("copy", name) for name in EVERY] + [
+    (how, name) for name in ("gpt2", "gemma2", "native with mlp") for how in ("pickle", "copy of .hf", "pickle of .hf")
+    if not (name in NATIVE and how.endswith(".hf"))  # a native model has no .hf
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "name"), COPIES)
 def test_a_copy_is_a_model_of_its_own_and_takes_no_edits_along(name, how, tokens):
     model = fresh(name)
-    if how.endswith(".hf") and name in NATIVE:
-        pytest.skip("a native model has no .hf")
     clean = model(tokens)
     with model.hooks([(("resid_pre", 1), zero)]):
         edited = model(tokens)
