@@ -484,6 +484,37 @@ def kl_to_next(lens: Tensor) -> Tensor:
     return torch.stack([kl_table(torch.stack([q, p]))[0] for q, p in zip(lens, after, strict=True)])
 
 
+def divergence_by_hand(lens: Tensor) -> Tensor:
+    """[depth batch pos], in double precision, with gradients."""
+    p = lens[-1].double().softmax(-1)
+    return torch.stack([(p * (p.log() - q.double().softmax(-1).log())).sum(-1) for q in lens])
+
+
+def check_trains(answer: Any, function: Any, lens: Tensor, weights: Tensor, oracle: Callable, what: str) -> None:
+    """The gradients with respect to the logits of every depth but the last are those of the oracle."""
+    want = lens.clone().requires_grad_()
+    (oracle(want) * weights).sum().backward()
+    try:
+        got = answer.torch.attr("builtins").attr("eval")(GRADIENTS)(answer.torch, function, weights, [lens], [0])[0]
+    except AnswerError as error:
+        expect("does not require grad" not in str(error) and "numpy" not in str(error), NO_GRADIENT)
+        raise
+    expect(got is not None and got.shape == lens.shape, NO_GRADIENT)
+    off = (got - want.grad)[:-1].abs().max()
+    expect(
+        bool(off <= 1e-3 * want.grad[:-1].abs().max()),
+        f"The {what} is right, but its gradients are not: somewhere on the way a part of it is detached, or computed "
+        "without torch.",
+    )
+
+
+@grades("04.3")
+def test_the_divergence_can_be_trained(answer):
+    """Its gradients with respect to the logits of every depth but the last, compared with a sum written out."""
+    lens, weights = 2 * random(3, 2, 5, 7, seed=71), random(3, 2, 5, seed=72)
+    check_trains(answer, answer.kl_to_final, lens, weights, divergence_by_hand, "divergence")
+
+
 @grades("04.3")
 def test_the_entropy_of_known_distributions(answer):
     """Uniform over 8 tokens, over 2 of 8, certain, and random ones."""
@@ -736,29 +767,12 @@ def test_no_loss_when_every_depth_says_the_same(answer):
 @grades("04.5")
 def test_the_loss_can_be_trained(answer):
     """Its gradients with respect to the logits of every depth but the last, compared with a loss written out."""
-    inputs, final = 2 * random(2, 3, 5, 7, seed=61), 2 * random(1, 3, 5, 7, seed=62)
+    lens = 2 * random(3, 2, 5, 7, seed=61)
 
     def oracle(lens: Tensor) -> Tensor:
-        p = lens[-1].double().softmax(-1)
-        return sum((p * (p.log() - q.double().softmax(-1).log())).sum(-1).mean() for q in lens[:-1])
+        return divergence_by_hand(lens).mean((1, 2)).sum()
 
-    lens = torch.cat([inputs, final])
-    want = lens.clone().requires_grad_()
-    oracle(want).backward()
-    try:
-        got = answer.torch.attr("builtins").attr("eval")(GRADIENTS)(
-            answer.torch, answer.lens_loss, torch.tensor(1.0), [lens], [0]
-        )[0]
-    except AnswerError as error:
-        expect("does not require grad" not in str(error) and "numpy" not in str(error), NO_GRADIENT)
-        raise
-    expect(got is not None and got.shape == lens.shape, NO_GRADIENT)
-    off = (got - want.grad)[:-1].abs().max()
-    expect(
-        bool(off <= 1e-3 * want.grad[:-1].abs().max()),
-        "The loss is right, but its gradients are not: somewhere on the way a part of it is detached, or computed "
-        "without torch.",
-    )
+    check_trains(answer, answer.lens_loss, lens, torch.tensor(1.0), oracle, "loss")
 
 
 def train_by_hand(

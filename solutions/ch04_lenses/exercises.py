@@ -108,7 +108,8 @@ def kl_to_final(
     """KL(final ‖ lens) = Σ p log(p / q) in nats, at every depth.
 
     p is the final prediction (the last depth), q the lens's. It says what it costs to
-    believe the lens if the model's answer is the truth.
+    believe the lens if the model's answer is the truth. Gradients must flow to the
+    logits of all depths but the last: exercise 04.5 trains by them.
     """
     ### BEGIN SOLUTION
     log_q = lens.log_softmax(-1)
