@@ -131,8 +131,8 @@ def name_missing(name: str, exercise_id: str) -> str:
 
 def raised(type_name: str, text: str, line: int | None) -> str:
     where = f" on line {line} of your file" if line else ""
-    what = f"{type_name}: {text}" if text else type_name
-    return f"Your code raised {what.rstrip('.')}{where}."
+    what = f": {text.rstrip('.')}" if text.strip() else ""
+    return f"Your code raised {type_name}{where}{what}."
 
 
 def no_input(function: str) -> str:
