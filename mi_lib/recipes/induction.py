@@ -312,6 +312,10 @@ def _write(
         "bets": induction_facts.bets(model),
         "bets_untrained": induction_facts.bets(checks.untrained(model)),
         "phase_change": phase_change(curves[2]),
+        "fall": induction_facts.fall(curves[n_layers]),
+        "most_ever": {
+            name: induction_facts.most_ever(curves[n_layers], name) for name in ("previous_token", "prefix_matching")
+        },
     }
     if n_layers == 2:
         early = load(folder.name, checkpoint=induction_facts.EARLY)
@@ -319,7 +323,12 @@ def _write(
         facts["circuit"] = induction_facts.circuit(model, early)
         facts["times_smaller_than_gpt2"] = induction_facts.gpt2_parameters() / facts["parameters"]
         facts["no_better_until"] = induction_facts.no_better_until(curves[2], curves[1])
-        facts["births"] = {f"seed_{seed}": induction_facts.birth(film) for seed, film in sorted(begun.items())}
+        facts["no_better_by"] = induction_facts.BETTER
+        facts["births"] = {
+            f"seed_{seed}": induction_facts.birth(film, curves[1]) for seed, film in sorted(begun.items())
+        }
+        passed = _passed("k_composition", by_seed, others)
+        facts["k_by_seed"] = {"seeds": len(passed), "fail": passed.count(False)}
     first, second = facts["losses"]["first"], facts["losses"]["second"]
     cards.write(
         folder,
@@ -333,6 +342,7 @@ def _write(
             "learning_rate": LEARNING_RATE,
             "weight_decay": WEIGHT_DECAY,
             "rent_from": RENT_FROM,
+            "save_every": SAVE_EVERY,
         },
         by_seed=by_seed,
         curves=curves[n_layers],
@@ -345,6 +355,12 @@ def _write(
         card = zoo.card(folder.name)
         card["seeds"] += others
         (folder / "card.json").write_text(json.dumps(card, separators=(",", ":")) + "\n")
+
+
+def _passed(name: str, by_seed: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[bool]:
+    """Whether a check passes, seed by seed. by_seed: checks as measured; others: as a card has them."""
+    measured = [check.passed for seed in by_seed for check in seed["checks"] if check.name == name]
+    return measured + [seed["checks"][name]["passed"] for seed in others]
 
 
 def _table_of_seeds(seeds: Sequence[dict[str, Any]]) -> str:

@@ -23,6 +23,7 @@ from mi_lib.zoo import induction_checks as checks
 Head = tuple[int, int]
 KINDS = ("zero", "mean", "pattern_preserving")
 EARLY = 400  # a checkpoint after the heads formed, and before they pay rent
+BETTER = 0.1  # one training is ahead of another once its loss is lower by this share
 
 
 def losses(model: HookedModel) -> dict[str, float]:
@@ -85,17 +86,20 @@ def circuit(model: Transformer, early: Transformer) -> dict[str, Any]:
         **late,
         "induction_worth": _of(late["worth"], found.induction[0]),
         "previous_worth": _of(late["worth"], found.previous[0]),
-        "on_bos_in_first_copies": on_bos(model, found.induction[0], sample),
+        "on_bos_in_first_copies": on_bos(model, found.induction[0], sample, sample.first),
+        "on_bos_when_known": on_bos(model, found.induction[0], sample, sample.predictable),
+        "on_bos_untrained": on_bos(checks.untrained(model), found.induction[0], sample, sample.first),
         "k": _k_composition(model, found),
         "copying": _copying(model, found),
         "cut": {site: loss_with_cut(model, found, site) for site in "qkv"},
         "moved_notes": {"as_it_is": moved_notes(model, found, 0), "moved": moved_notes(model, found, 1)},
-        "alikes_without": _alikes_without(model, found, alike, sample),
+        "alikes_without": _alikes_without(model, found, alike),
         "early": {
             "step": EARLY,
             **young,
             "most_in_layer_1": max(young["worth"][1]),
             "all_of_layer_1": checks.loss_brought_back(early, sample, [(1, head) for head in range(early.cfg.n_heads)]),
+            "alikes_without": _alikes_without(early, found, alike),
             **{f"{name}_lost": checks.loss_brought_back(early, sample, heads) for name, heads in groups.items()},
         },
     }
@@ -128,9 +132,9 @@ def _of(table: list[list[float]], head: Head) -> float:
     return table[head[0]][head[1]]
 
 
-def on_bos(model: HookedModel, head: Head, sample: Repeats) -> float:
-    """In first copies, where there is nothing to find: the mean attention of a head to <bos>."""
-    return pattern(model, sample, head)[..., 0][sample.first].mean().item()
+def on_bos(model: HookedModel, head: Head, sample: Repeats, where: Bool[Tensor, "batch pos"]) -> float:
+    """The mean attention of a head to <bos>, over the positions of a mask."""
+    return pattern(model, sample, head)[..., 0][where].mean().item()
 
 
 def pattern(model: HookedModel, sample: Repeats, head: Head, edits: list[Any] | None = None) -> Tensor:
@@ -145,11 +149,13 @@ def _k_composition(model: Transformer, found: checks.Circuit) -> dict[str, Any]:
     pairs = checks.k_composition(model)
     others = [head for head in range(len(pairs)) if (0, head) not in found.previous]
     blank = checks.k_composition(checks.untrained(model))
+    writer, reader = divmod(int(pairs.argmax()), pairs.shape[1])
     return {
         "pairs": pairs.tolist(),
         "chance": chance,
         "spread": spread,
         "strongest": pairs.max().item(),
+        "strongest_pair": [[0, writer], [1, reader]],
         "least_with_previous": pairs[[head for _, head in found.previous]].min().item(),
         "other_writers": pairs[others].max().item(),
         "untrained": blank.abs().max().item(),
@@ -210,21 +216,26 @@ def moved_notes(model: Transformer, found: checks.Circuit, places: int) -> dict[
     }
 
 
-def _alikes_without(
-    model: Transformer, found: checks.Circuit, alike: list[Head], sample: Repeats
-) -> dict[str, dict[str, float]]:
-    """How well the heads that look alike look (lowest and highest score): as they are, without the previous-token
-    head, and without all other heads of layer 0."""
+def _alikes_without(model: Transformer, found: checks.Circuit, alike: list[Head]) -> dict[str, dict[str, float]]:
+    """How well these heads of layer 1 look one past the earlier occurrence (lowest and highest score) on held-out
+    words: as they are, without the previous-token head, and without all other heads of layer 0."""
     others = [head for head in found.others if head[0] == 0]
     result = {}
     for name, silent in (("nothing", []), ("previous", found.previous), ("others", others)):
-        edits: list[Any] = [(("z", 0), silencing(silent))]
-        scores = [
-            induction.prefix_matching_score(pattern(model, sample, head, edits)[:, None], sample.tokens).item()
-            for head in alike
-        ]
+        scores = _scores_without(model, silent, alike)
         result[name] = {"lowest": min(scores), "highest": max(scores)}
     return result
+
+
+def _scores_without(model: Transformer, silent: list[Head], heads: list[Head]) -> list[float]:
+    """The prefix-matching score of each of these heads, without some heads of layer 0."""
+    samples = checks.held_out_samples()
+    edits: list[Any] = [(("z", 0), silencing(silent))]
+
+    def score(head: Head, sample: Repeats) -> float:
+        return induction.prefix_matching_score(pattern(model, sample, head, edits)[:, None], sample.tokens).item()
+
+    return [sum(score(head, sample) for sample in samples) / len(samples) for head in heads]
 
 
 def silencing(heads: list[Head]) -> Any:
@@ -240,29 +251,54 @@ def silencing(heads: list[Head]) -> Any:
     return silence
 
 
-def birth(curves: dict[str, list]) -> dict[str, int]:
-    """When the heads formed, read off the curves of a training.
+def birth(curves: dict[str, list], control: dict[str, list]) -> dict[str, Any]:
+    """When the heads formed, read off the curves of a training. control: those of the one-layer training.
 
     For the previous-token scores of layer 0 and the prefix-matching scores of layer 1: the first recorded step at which
-    some head has a quarter, and one half; and which head is the best of its layer when half is reached.
+    some head has a quarter, and one half; and which head is the best of its layer when half is reached. At the step
+    where layer 0 has its quarter: how far the heads of layer 1 are, how far they were one record before, and the loss
+    on later copies, beside the control's.
     """
     scores = {
         "previous": [layers[0] for layers in curves["previous_token"]],
         "induction": [layers[1] for layers in curves["prefix_matching"]],
     }
-    result = {}
+    result: dict[str, Any] = {}
     for name, by_step in scores.items():
         for mark, bound in (("quarter", 0.25), ("half", 0.5)):
             at = next(i for i, heads in enumerate(by_step) if max(heads) >= bound)
             result[f"{name}_{mark}"] = curves["step"][at]
         result[f"{name}_head"] = by_step[at].index(max(by_step[at]))
+    at = curves["step"].index(result["previous_quarter"])
+    result["at_previous_quarter"] = {
+        "induction_least": min(scores["induction"][at]),
+        "induction_most_before": max(scores["induction"][at - 1]),
+        "second": curves["second"][at],
+        "second_of_control": control["second"][control["step"].index(curves["step"][at])],
+    }
     return result
 
 
+def most_ever(curves: dict[str, list], name: str) -> float:
+    """The highest score of any head at any recorded step of a training."""
+    return max(max(heads) for layers in curves[name] for heads in layers)
+
+
+def fall(curves: dict[str, list]) -> dict[str, int]:
+    """The first recorded steps at which a tenth, and nine tenths, of the fall of the loss on later copies are over."""
+    start, end = curves["second"][0], curves["second"][-1]
+
+    def over(share: float) -> int:
+        bound = start - share * (start - end)
+        return next(step for step, loss in zip(curves["step"], curves["second"], strict=True) if loss <= bound)
+
+    return {"begins": over(0.1), "is_over": over(0.9)}
+
+
 def no_better_until(curves: dict[str, list], control: dict[str, list]) -> int:
-    """The last recorded step before the loss on later copies is a tenth lower than the control's."""
+    """The last recorded step before the loss on later copies is lower than the control's by the share BETTER."""
     pairs = zip(curves["step"], curves["second"], control["second"], strict=True)
-    better = next(step for step, mine, theirs in pairs if mine < 0.9 * theirs)
+    better = next(step for step, mine, theirs in pairs if mine < (1 - BETTER) * theirs)
     return curves["step"][curves["step"].index(better) - 1]
 
 
