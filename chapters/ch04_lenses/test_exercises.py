@@ -28,6 +28,11 @@ SHAPES = ((2, 3, 5, 19, True, 7, 11, 0), (3, 2, 11, 19, False, 5, 7, 1), (1, 5, 
 D_MODEL, D_VOCAB = 13, 17
 
 
+# What does not depend on the answer is computed once for a process, not once for a verdict. The keys are the models and
+# tensors themselves, which the cached cases keep alive; those of a single test are forgotten again.
+oracle_cache = functools.lru_cache(256)
+
+
 @functools.cache
 def random_model(n_layers: int, n_heads: int, d_head: int, d_mlp: int, b_U: bool, seed: int) -> Transformer:
     """A small random model in which no bias is 0 and no norm weight is 1."""
@@ -64,16 +69,18 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(200 + seed))
 
 
-def cases() -> list[tuple[HookedModel, Tensor]]:
-    return [
+@functools.cache
+def cases() -> tuple[tuple[HookedModel, Tensor], ...]:
+    return tuple(
         (random_model(layers, heads, d_head, d_mlp, b_U, seed), random_tokens(batch, pos, seed))
         for layers, heads, d_head, d_mlp, b_U, batch, pos, seed in SHAPES
-    ]
+    )
 
 
+@functools.cache
 def bundled() -> tuple[HookedModel, Tensor]:
     """A trained model in the format of GPT-2."""
-    return mi_lib.load("repeats-gpt2"), random_tokens(3, 7, 5, d_vocab=64)
+    return mi_lib.load("repeats-gpt2", check=False), random_tokens(3, 7, 5, d_vocab=64)
 
 
 def answers(batch: int, seed: int, d_vocab: int = D_VOCAB) -> tuple[Tensor, Tensor]:
@@ -115,6 +122,7 @@ NO_GRADIENT = (
 
 def check_gradients(answer: Any, function: Any, args: tuple, which: tuple[int, ...], oracle: Callable) -> None:
     """The gradients with respect to some arguments are those of the oracle, in the directions that are left."""
+    expect_close(function(*args), oracle(*args).detach(), "what is to be trained", atol=1e-3)
     copies = [x.clone() if isinstance(x, Tensor) else x for x in args]
     leaves = [copies[i].requires_grad_() for i in which]
     out = oracle(*copies)
@@ -135,6 +143,7 @@ def check_gradients(answer: Any, function: Any, args: tuple, which: tuple[int, .
 # --- 04.1 -------------------------------------------------------------------------------------------------------------
 
 
+@oracle_cache
 def stream_of(model: HookedModel, tokens: Tensor) -> Tensor:
     """The residual stream, by stopping the model before each block; at the end, what the last block has added."""
     depths = [model(tokens, stop_at_layer=layer) for layer in range(model.cfg.n_layers)]
@@ -469,11 +478,11 @@ def test_the_divergence_to_the_final_prediction(answer):
                 "This is the last position alone. Keep every position.": want[:, :, -1],
                 "You compare each depth with the NEXT one. Compare it with the last.": kl_to_next(lens),
                 "You compare with the final prediction at the last position. Each position has its own.": kl_table(
-                    torch.cat([lens[:-1], lens[-1:, :, -1:].expand_as(lens[-1:])])
-                ),
+                    torch.cat([lens, lens[-1:, :, -1:].expand_as(lens[-1:])])
+                )[:-1],
                 "You compare with the final prediction of the first sequence. Each sequence has its own.": kl_table(
-                    torch.cat([lens[:-1], lens[-1:, :1].expand_as(lens[-1:])])
-                ),
+                    torch.cat([lens, lens[-1:, :1].expand_as(lens[-1:])])
+                )[:-1],
                 **exchanged(want, "depth batch pos"),
             },
         )
@@ -491,7 +500,11 @@ def divergence_by_hand(lens: Tensor) -> Tensor:
 
 
 def check_trains(answer: Any, function: Any, lens: Tensor, weights: Tensor, oracle: Callable, what: str) -> None:
-    """The gradients with respect to the logits of every depth but the last are those of the oracle."""
+    """The gradients with respect to the logits of every depth but the last are those of the oracle.
+
+    The numbers come first: whoever has them wrong would otherwise be told of gradients.
+    """
+    expect_close(function(lens), oracle(lens), f"the {what}")
     want = lens.clone().requires_grad_()
     (oracle(want) * weights).sum().backward()
     try:
@@ -1072,9 +1085,8 @@ def test_some_parts_of_a_larger_stream(answer):
                     by_length(*arguments)
                 ),
                 "You add epsilon to the root. It stands under it.": beside_the_root(*arguments),
-                "epsilon is missing under the root.": frozen_by_hand(parts, residual, weight, 0.0, centred),
-                "You always add 1e-5. Take the `epsilon` that is given.": frozen_by_hand(
-                    parts, residual, weight, 1e-5, centred
+                "What you add under the root is not the `epsilon` that is given: it is nothing, or always 1e-5.": (
+                    frozen_by_hand(parts, residual, weight, 1e-5, centred)
                 ),
                 "You take no account of `centred`, or the wrong way round.": frozen_by_hand(
                     parts, residual, weight, epsilon, not centred
@@ -1130,6 +1142,7 @@ def test_a_stream_so_small_that_epsilon_counts(answer):
         axes="part batch d_model",
         mistakes={
             "epsilon is missing under the root.": frozen_by_hand(*arguments, 0.0, True),
+            "You always add 1e-5. Take the `epsilon` that is given.": frozen_by_hand(*arguments, 1e-5, True),
             "You add epsilon to the root. It stands under it.": (parts - parts.mean(-1, keepdim=True)) / (std + 1e-3),
             "Each part is divided by its own scale. Hold the scale at that of `residual`.": frozen_by_hand(
                 *arguments, 1e-3, True, own_scale=True
@@ -1146,6 +1159,7 @@ def difference(logits: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
     return logits[rows, right] - logits[rows, wrong]
 
 
+@oracle_cache
 def pull(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tensor, frozen: bool = True) -> Tensor:
     """How the logit difference at the last position changes with the stream after the last block: its gradient,
 
@@ -1207,12 +1221,13 @@ def direct_mistakes(model: HookedModel, parts: Tensor, residual: Tensor, right: 
     }
 
 
-def attribution_cases() -> list[tuple[HookedModel, Tensor, Tensor, Tensor]]:
+@functools.cache
+def attribution_cases() -> tuple[tuple[HookedModel, Tensor, Tensor, Tensor], ...]:
     """Models with prompts and a pair of answers for each prompt."""
     found = []
     for seed, (model, tokens) in enumerate([*cases(), bundled()]):
         found.append((model, tokens, *answers(len(tokens), seed, model.cfg.d_vocab)))
-    return found
+    return tuple(found)
 
 
 @grades("04.7")
@@ -1247,6 +1262,7 @@ def written_by_layers(model: HookedModel, tokens: Tensor, position: int = -1) ->
     return {name: cache[site][:, position].expand(shape) for name, site in names.items()}
 
 
+@oracle_cache
 def constants(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tensor) -> dict[str, Tensor]:
     """What biases add: the answer of a stream that is 0, at the frozen scale."""
     _, cache = model.run_with_cache(tokens, ("scale", "ln_final"))
@@ -1475,6 +1491,7 @@ def test_heads_and_bias_sum_to_their_layer(answer):
         expect_close(heads.double().sum(-1) + biases, torch.stack(whole, dim=1), "heads and bias together", atol=2e-4)
 
 
+@oracle_cache
 def without(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tensor, site: tuple) -> Tensor:
     """By how much the logit difference falls if what `site` has written is taken out of the last stream alone."""
     _, cache = model.run_with_cache(tokens, [site, ("scale", "ln_final")])
@@ -1489,10 +1506,11 @@ def without(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tensor, si
 # --- 04.9 -------------------------------------------------------------------------------------------------------------
 
 
-def neuron_cases() -> list[tuple[HookedModel, Tensor, Tensor, Tensor]]:
+@functools.cache
+def neuron_cases() -> tuple[tuple[HookedModel, Tensor, Tensor, Tensor], ...]:
     """And a model with as many neurons as d_model, where a transposed W_out still fits."""
     square, tokens = random_model(1, 2, 5, D_MODEL, True, 3), random_tokens(3, 7, 3)
-    return [*attribution_cases(), (square, tokens, *answers(3, 9))]
+    return (*attribution_cases(), (square, tokens, *answers(3, 9)))
 
 
 @grades("04.9", weight=2)
@@ -1676,6 +1694,7 @@ def test_sources_sum_to_their_head(answer):
 # --- 04.11 ------------------------------------------------------------------------------------------------------------
 
 
+@oracle_cache
 def patch_table(
     model: HookedModel,
     clean: Tensor,
@@ -1722,14 +1741,15 @@ def patch_table(
     return table
 
 
-def patch_cases() -> list[tuple[HookedModel, Tensor, Tensor, int, int]]:
+@functools.cache
+def patch_cases() -> tuple[tuple[HookedModel, Tensor, Tensor, int, int], ...]:
     found = []
     for model, tokens in [*cases(), bundled()]:
         clean, corrupt = tokens[:1], tokens[1:2]
         # The pair of answers on which the two prompts differ most, so that nothing is divided by almost 0.
         change = (model(clean) - model(corrupt))[0, -1]
         found.append((model, clean, corrupt, int(change.argmax()), int(change.argmin())))
-    return found
+    return tuple(found)
 
 
 ONE = (
@@ -2043,7 +2063,8 @@ def swap_mistakes(model: HookedModel, tokens: Tensor, other: Tensor, layer: int,
 @functools.cache
 def pico_pairs() -> tuple[HookedModel, tuple[reading.Pair, ...]]:
     """Pico, and pairs of sentences about two residents of Littletown."""
-    return mi_lib.load("pico"), tuple(reading.pairs(5, sentence=reading.SENTENCES[1], seed=4))
+    # Unchecked: the self-checks are twenty times as dear as the loading, and the suite makes them.
+    return mi_lib.load("pico", check=False), tuple(reading.pairs(5, sentence=reading.SENTENCES[1], seed=4))
 
 
 @functools.cache
