@@ -103,9 +103,13 @@ def your_first_prediction() -> go.Figure:
 
 def seven_and_eight() -> go.Figure:
     """The loss by place in the copy, for a block length of training and for the one that was left out."""
-    series = {f"blocks of {period} words": reading.loss_by_place(_model().hf, period)[:7] for period in (8, 7)}
+    left_out = reading.recipe.HELD_OUT_PERIOD
+    series = {
+        f"blocks of {period} words": reading.loss_by_place(_model().hf, period)[:left_out]
+        for period in (left_out + 1, left_out)
+    }
     title = f"Loss in the second copy, on average over {reading.MANY} blocks"
-    return plots.grouped_bars(range(1, 8), series, title, "word of the copy", "loss (nats)")
+    return plots.grouped_bars(range(1, left_out + 1), series, title, "word of the copy", "loss (nats)")
 
 
 def training() -> go.Figure:
@@ -146,23 +150,17 @@ def pico_speaks() -> go.Figure:
 def where_they_part() -> go.Figure:
     """Largest difference at every site between the model and three sabotaged copies."""
     tokens = _tokens()
-    original = _sites(_model(), tokens)
+    original = reading.read(_model().hf, tokens)
     series: dict[str, list[float]] = {}
     for said, network in _sabotaged().items():
-        other = _sites(network, tokens)
+        other = reading.read(network, tokens)
         series[said] = [max((x - other[name]).abs().max().item(), 1e-8) for name, x in original.items()]
     short = [name.replace("blocks.", "").replace("hook_", "") for name in original]
     figure = plots.lines(short, series, "Where they part", "", "largest difference", log_y=True)
     return figure.update_xaxes(type="category", tickangle=-60).update_layout(height=460)
 
 
-def _sites(model: TransformersModel, tokens: Tensor) -> dict[str, Tensor]:
-    left_out = ("scale", "attn_scores", "result", "ln1.hook_normalized", "ln2.hook_normalized")
-    logits, cache = model.run_with_cache(tokens, lambda name: not name.endswith(left_out))
-    return {**dict(cache.items()), "logits": logits}
-
-
-def _sabotaged() -> dict[str, TransformersModel]:
+def _sabotaged() -> dict[str, GPT2LMHeadModel]:
     def copied(**settings: Any) -> GPT2LMHeadModel:
         config = copy.deepcopy(_model().hf.config)
         for name, value in settings.items():
@@ -174,7 +172,7 @@ def _sabotaged() -> dict[str, TransformersModel]:
     shifted = copied()
     shifted.transformer.wpe.weight.data = shifted.transformer.wpe.weight.data.roll(-1, 0)
     return {
-        "the exact GELU": TransformersModel(copied(activation_function="gelu")),
-        "places counted from 1": TransformersModel(shifted),
-        "eps of 0.01 in the norms": TransformersModel(copied(layer_norm_epsilon=1e-2)),
+        "the exact GELU": copied(activation_function="gelu"),
+        "places counted from 1": shifted,
+        "eps of 0.01 in the norms": copied(layer_norm_epsilon=1e-2),
     }

@@ -4,13 +4,17 @@ Each function answers one question, and returns beside the answer what a control
 claim should fail.
 
 `python -m mi_lib.recipes.repeats_gpt2_reading` measures it again on the bundled network, and writes it on its card.
+With names after it, such as `bet lengths`, it measures those parts alone.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import math
+import sys
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -30,7 +34,11 @@ OPENING = "bird bread boat bell"  # a block; its repeat is broken off after two 
 SEED, MANY = 72_001, 256  # of new sequences, and how many
 UNMASKED_STEPS = 200  # of training without a mask, and of its control
 GAPS = range(7)  # other words between two copies
+WORDS_BEFORE = (0, 6)  # a block stands early or late in the text
 TOLERANCE = 1e-4  # of `first_difference`
+NOT_NAMED = ("scale", "attn_scores", "result", "ln1.hook_normalized", "ln2.hook_normalized", "_input", "mlp_in")
+ROUNDING = 1e-13  # gradients up to here are none, in double precision: those that are some begin a hundred times higher
+SPELLED = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
 # --- the network --------------------------------------------------------------------------------------------------
@@ -47,6 +55,7 @@ def opening(model: Any) -> dict[str, Any]:
 
     return {
         "text": f"{OPENING} · {' '.join(words[:2])}",
+        "words": SPELLED[len(words)],
         "next": words[2],
         "probability": probability([*block, *block[:2]]),
         "control": probability(block[:2]),
@@ -55,27 +64,50 @@ def opening(model: Any) -> dict[str, Any]:
 
 @torch.no_grad()
 def bet(model: Any) -> dict[str, float]:
-    """On first copies: the loss, and what is left of it when the words that were seen already can get nothing."""
+    """On first copies: the loss, and what is left of it when the words that were seen already can get nothing.
+
+    Controls: what those words would get if all words got the same, and the loss if all others did.
+    """
     drawn = checks.sample(checks.KNOWN_PERIODS)
     first, logits = drawn.first[:, 1:], model(drawn.tokens).logits
     seen = F.one_hot(drawn.tokens, recipe.D_VOCAB).cumsum(1) > 0
     hidden = logits.masked_fill(seen, -torch.inf)
     with_bet, without = (induction.per_token_loss(x, drawn.tokens)[first].mean().item() for x in (logits, hidden))
-    return {"loss": with_bet, "loss_without": without}
+    unseen = (~seen).sum(-1)[:, :-1][first]
+    return {
+        "loss": with_bet,
+        "loss_without": without,
+        "even": checks.bet_on_seen_words(lambda tokens: Even(tokens)),
+        "loss_even_on_the_rest": unseen.double().log().mean().item(),
+    }
+
+
+class Even:
+    """What a network returns that finds all words equally likely."""
+
+    def __init__(self, tokens: Int[Tensor, "batch pos"]) -> None:
+        self.logits = torch.zeros(*tokens.shape, recipe.D_VOCAB)
 
 
 def numbers_used(model: Any) -> dict[str, Any]:
-    """To guess one word after ten: the share of all numbers in which the guess has a gradient. The rows of places that
-    are not reached are the control: they have none."""
+    """To guess one word after ten: the share of all numbers in which the guess has a gradient that is more than
+    rounding. Controls, which have none: the rows of places that are not reached; the biases of keys, which add the same
+    to all scores of a query."""
     model = copied(model).double().requires_grad_(True)
     tokens = repeats.sample(1, seed=SEED, period=10, offset=0, vocab=recipe.D_VOCAB).tokens[:, :11]
     model(tokens).logits[0, -1].log_softmax(-1).max().backward()
-    parts = {name: p.grad.ne(0) for name, p in model.named_parameters() if p.grad is not None}
-    places = parts["transformer.wpe.weight"].any(-1)
+    parts = {name: p.grad.abs() > ROUNDING for name, p in model.named_parameters() if p.grad is not None}
+    places = parts["transformer.wpe.weight"]
+    key_biases = [x.chunk(3)[1] for name, x in parts.items() if name.endswith("c_attn.bias")]
+    unused, of = sum(int((~x).sum()) for x in parts.values()), sum(x.numel() for x in parts.values())
     return {
-        "share": sum(int(x.sum()) for x in parts.values()) / sum(x.numel() for x in parts.values()),
-        "places": int(places.sum()),
+        "share": 1 - unused / of,
+        "places": int(places.any(-1).sum()),
         "of_places": len(places),
+        "unused": unused,
+        "unused_of_places": int((~places).sum()),
+        "unused_of_key_biases": sum(int((~x).sum()) for x in key_biases),
+        "key_biases": sum(len(x) for x in key_biases),
     }
 
 
@@ -126,7 +158,8 @@ def lengths(model: TransformersModel) -> dict[str, float]:
     _, cache = model.run_with_cache(drawn.tokens, lambda name: name.endswith(wanted))
     size = {name: value[:, 1:].norm(dim=-1).mean().item() for name, value in cache.items()}
     after = {f"after_{layer}": size[f"blocks.{layer}.hook_resid_post"] for layer in range(model.cfg.n_layers)}
-    return {"word": size["hook_embed"], "place": size["hook_pos_embed"], **after}
+    word, last = size["hook_embed"], after[f"after_{model.cfg.n_layers - 1}"]
+    return {"word": word, "place": size["hook_pos_embed"], **after, "times": last / word}
 
 
 # --- distances -----------------------------------------------------------------------------------------------------
@@ -140,10 +173,13 @@ def copies(period: int, gap: int) -> repeats.Repeats:
     )
 
 
-@torch.no_grad()
 def loss_by_place(model: Any, period: int, gap: int = 0) -> Float[Tensor, " word"]:
     """Mean loss of each word of a second copy."""
-    drawn = copies(period, gap)
+    return loss_of_copy(model, copies(period, gap), period, gap)
+
+
+@torch.no_grad()
+def loss_of_copy(model: Any, drawn: repeats.Repeats, period: int, gap: int) -> Float[Tensor, " word"]:
     loss = induction.per_token_loss(model(drawn.tokens).logits, drawn.tokens)
     start = drawn.offset + period + gap  # where the loss of the second copy's first word stands
     return loss.gather(1, start[:, None] + torch.arange(period)).mean(0)
@@ -152,6 +188,16 @@ def loss_by_place(model: Any, period: int, gap: int = 0) -> Float[Tensor, " word
 def later_words(model: Any, period: int, gap: int = 0) -> float:
     """Mean loss of a second copy from its third word on: two words are enough to see that it has begun."""
     return loss_by_place(model, period, gap)[2:].mean().item()
+
+
+def early_and_late(model: Any, period: int, gap: int) -> list[float]:
+    """The same for blocks that begin early in the text, and for blocks that begin late."""
+
+    def later(before: int) -> float:
+        drawn = repeats.sample(MANY, seed=SEED, period=period, offset=before, distractors=gap, vocab=recipe.D_VOCAB)
+        return loss_of_copy(model, drawn, period, gap)[2:].mean().item()
+
+    return [later(before) for before in WORDS_BEFORE]
 
 
 def distances(model: Any) -> dict[str, Any]:
@@ -165,6 +211,12 @@ def distances(model: Any) -> dict[str, Any]:
     unknown = [distance for distance in by_distance if distance not in trained]
     return {
         "lengths": f"{', '.join(map(str, trained[:-1]))} or {trained[-1]}",
+        "left_out": SPELLED[left_out],
+        "one_more": SPELLED[left_out + 1],
+        "one_less": SPELLED[left_out - 1],
+        "words_before": WORDS_BEFORE[1],
+        "six_early_and_late": early_and_late(model, left_out - 1, 0),
+        "six_and_two_between_early_and_late": early_and_late(model, left_out - 1, 2),
         "seven": later_words(model, left_out),
         "eight": later_words(model, left_out + 1),
         "seven_and_one_between": later_words(model, left_out, 1),
@@ -214,8 +266,9 @@ def looks(model: TransformersModel) -> dict[str, Any]:
 # --- parts ---------------------------------------------------------------------------------------------------------
 
 
-def stare(d_head: int = 64, keys: int = 20, queries: int = 2000) -> dict[str, Any]:
-    """Attention of random queries over random keys, not divided by √d_head and divided."""
+def stare(keys: int = 20, queries: int = 2000) -> dict[str, Any]:
+    """Attention of random queries over random keys as wide as the network's, not divided by √d_head and divided."""
+    d_head = recipe.config().n_embd // recipe.config().n_head
     generator = torch.Generator().manual_seed(0)
     q, k = (torch.randn(queries, n, d_head, generator=generator) for n in (1, keys))
     scores = (q * k).sum(-1)
@@ -273,6 +326,7 @@ def other_gelu(model: Any) -> dict[str, Any]:
         "same_words": (words == other_words).float().mean().item(),
         "sites": len(off),
         "sites_off": sum(off),
+        "tolerance": TOLERANCE,
         "first_off": list(gaps)[off.index(True)],
         "all_after_it_off": all(off[off.index(True) :]),
         "logits": gaps["logits"],
@@ -288,8 +342,8 @@ def site_gaps(model: Any, other: Any, tokens: Int[Tensor, "batch pos"]) -> dict[
 
 
 def read(model: Any, tokens: Int[Tensor, "batch pos"]) -> dict[str, Tensor]:
-    left_out = ("scale", "attn_scores", "result", "ln1.hook_normalized", "ln2.hook_normalized")
-    logits, cache = TransformersModel(model).run_with_cache(tokens, lambda name: not name.endswith(left_out))
+    """What exercise 01.14 names, in the order of computation."""
+    logits, cache = TransformersModel(model).run_with_cache(tokens, lambda name: not name.endswith(NOT_NAMED))
     return {**dict(cache.items()), "logits": logits}
 
 
@@ -302,15 +356,20 @@ def seeing_all(model: Any, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "b
     return model(tokens, attention_mask=torch.zeros(batch, 1, pos, pos)).logits
 
 
-def trained_for_a_while(masked: bool) -> Any:
-    model = recipe.new_model(0).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.LEARNING_RATE, betas=(0.9, 0.98))
-    for step in range(UNMASKED_STEPS):
+def mean_loss(masked: bool, model: Any, batch: repeats.Repeats) -> Tensor:
+    logits = model(batch.tokens).logits if masked else seeing_all(model, batch.tokens)
+    return induction.per_token_loss(logits, batch.tokens).mean()
+
+
+def trained(steps: int, loss_of: Callable[[Any, repeats.Repeats], Tensor]) -> Any:
+    """A network after the first steps of the recipe's training, with this loss."""
+    model = recipe.new_model(recipe.SEEDS[0]).train()
+    decay = recipe.WEIGHT_DECAY
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.LEARNING_RATE, weight_decay=decay, betas=(0.9, 0.98))
+    for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate(step)
-        tokens = recipe.training_batch(0, step).tokens
-        logits = model(tokens).logits if masked else seeing_all(model, tokens)
-        loss = induction.per_token_loss(logits, tokens).mean()
+        loss = loss_of(model, recipe.training_batch(recipe.SEEDS[0], step))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -324,7 +383,7 @@ def without_a_mask() -> dict[str, float]:
     yet. Control: the same training with a mask, where the two are one."""
     tokens = checks.sample(checks.KNOWN_PERIODS).tokens[:128]
     with torch.enable_grad():
-        free, masked = (trained_for_a_while(masked=m) for m in (False, True))
+        free, masked = (trained(UNMASKED_STEPS, functools.partial(mean_loss, m)) for m in (False, True))
     writing = torch.stack([seeing_all(free, tokens[:, : t + 1])[:, -1] for t in range(tokens.shape[1])], 1)
     return {
         "steps": UNMASKED_STEPS,
@@ -351,12 +410,36 @@ def at_the_start() -> dict[str, float]:
 
     return {
         "loss": loss(logits),
-        "on_this_word": logits.softmax(-1).gather(-1, here).mean().item(),
+        "on_this_word": on_this_word(ours),
         "loss_without_this_word": loss(hidden),
         "size": recipe.INITIAL_SIZE,
         "gpt2_size": short.config.initializer_range,
         "loss_at_gpt2_size": loss(short(drawn.tokens).logits),
     }
+
+
+def soon(model: Any) -> dict[str, float]:
+    """After the first steps of training, as many as between two points of the card's curves: the bets of the network,
+    and its loss on first copies of the sequences of these curves. Control: the same bet of the trained network."""
+    early = trained(recipe.RECORD_EVERY, recipe.training_loss)
+    curves: dict[str, list] = {"step": [], "first": [], "second": []}
+    sample = repeats.sample(64, seed=70_000, period=recipe.PERIODS[3:], offset=(0, 6), vocab=recipe.D_VOCAB)
+    recipe.record(early, sample, recipe.RECORD_EVERY, curves)
+    return {
+        "steps": recipe.RECORD_EVERY,
+        "first": curves["first"][0],
+        "on_this_word": on_this_word(early),
+        "even": 1 / recipe.D_VOCAB,
+        "on_seen_words": checks.bet_on_seen_words(early),
+        "on_this_word_at_the_end": on_this_word(model),
+    }
+
+
+@torch.no_grad()
+def on_this_word(model: Any) -> float:
+    """The mean probability of the word that was just read."""
+    tokens = checks.sample(checks.KNOWN_PERIODS).tokens
+    return model(tokens).logits.softmax(-1).gather(-1, tokens[..., None]).mean().item()
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
@@ -415,33 +498,38 @@ def gpt2_small() -> dict[str, int]:
     return {"n_layers": made.n_layer, "n_heads": made.n_head, "millions": round(model.num_parameters() / 1e6)}
 
 
-def measure(model: Any) -> dict[str, Any]:
-    """Everything, for the card. model: the network as `transformers` has it."""
+def measure(model: Any, only: Collection[str] = ()) -> dict[str, Any]:
+    """Everything, for the card, or what is named. model: the network as `transformers` has it."""
     hooked = TransformersModel(copied(model))
-    return {
-        "gpt2_small": gpt2_small(),
-        "opening": opening(model),
-        "bet": bet(model),
-        "numbers_used": numbers_used(model),
-        "tables": tables(model),
-        "lengths": lengths(hooked),
-        "distances": distances(model),
-        "looks": looks(hooked),
-        "stare": stare(),
-        "other_gelu": other_gelu(model),
-        "without_a_mask": without_a_mask(),
-        "at_the_start": at_the_start(),
-        "slips": slips(model),
-        "last_word": last_word(model),
+    parts: dict[str, Callable[[], Any]] = {
+        "gpt2_small": gpt2_small,
+        "opening": lambda: opening(model),
+        "bet": lambda: bet(model),
+        "numbers_used": lambda: numbers_used(model),
+        "tables": lambda: tables(model),
+        "lengths": lambda: lengths(hooked),
+        "distances": lambda: distances(model),
+        "looks": lambda: looks(hooked),
+        "stare": stare,
+        "other_gelu": lambda: other_gelu(model),
+        "without_a_mask": without_a_mask,
+        "at_the_start": at_the_start,
+        "soon": lambda: soon(model),
+        "slips": lambda: slips(model),
+        "last_word": lambda: last_word(model),
     }
+    if unknown := set(only) - set(parts):
+        raise ValueError(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    return {name: part() for name, part in parts.items() if not only or name in only}
 
 
 def main() -> None:
     file = zoo.folder(recipe.NAME) / "card.json"
     card = json.loads(file.read_text())
-    card["reading"] = measure(load(recipe.NAME).hf)  # type: ignore[attr-defined]
+    measured = measure(load(recipe.NAME).hf, sys.argv[1:])  # type: ignore[attr-defined]
+    card["reading"] = {**card.get("reading", {}), **measured}
     file.write_text(json.dumps(card, separators=(",", ":")) + "\n")
-    print(json.dumps(card["reading"], indent=2))
+    print(json.dumps(measured, indent=2))
 
 
 if __name__ == "__main__":
