@@ -1363,7 +1363,7 @@ def training_pairs(name: str) -> Tensor:
     return Modular(made["p"], made["sign"], made["fraction"], mi_lib.zoo.card(name)["seed"]).in_training
 
 
-# What is measured at each checkpoint. The last five are what some take for one of the first three.
+# What is measured at each checkpoint. The others are what some take for one of train, test and excluded.
 Row = dict[str, float]
 
 
@@ -1377,6 +1377,7 @@ def measure(film: Film, keys: list[int], training: Tensor) -> list[Row]:
             every = model(inputs(p))[:, -1].double()
         logits = every[:, :p].numpy()
         right = (every[:, :p].argmax(-1) == answers).double()
+        with_equals = (every.argmax(-1) == answers).double()
         waves = project(every[:, :p], keys)
         rows.append(
             {
@@ -1385,7 +1386,8 @@ def measure(film: Film, keys: list[int], training: Tensor) -> list[Row]:
                 "test": right[~training].mean().item(),
                 "excluded": ce((logits - waves)[train], answers[training]),
                 "all": right.mean().item(),
-                "with =": (every.argmax(-1) == answers).double()[training].mean().item(),
+                "train, with =": with_equals[training].mean().item(),
+                "test, with =": with_equals[~training].mean().item(),
                 "excluded, test": ce((logits - waves)[~train], answers[~training]),
                 "excluded, all": ce(logits - waves, answers),
                 "restricted": ce((waves + logits.mean(0))[train], answers[training]),
@@ -1453,7 +1455,10 @@ OTHER_PHASES: dict[str, dict] = {
     "`memorised` is about the accuracy on the TRAINING pairs; yours is on all pairs.": {"train": "all"},
     "`cleaned` is about the accuracy on the pairs that are NOT in training, and on no others.": {"test": "all"},
     "The training pairs and the others are exchanged.": {"train": "test", "test": "train", "loss": "excluded, test"},
-    'Some of your answers are "=". Drop its logit: the answer is the largest of the p others.': {"train": "with ="},
+    'Some of your answers are "=". Drop its logit: the answer is the largest of the p others.': {
+        "train": "train, with =",
+        "test": "test, with =",
+    },
     "The bound of the accuracy is 99.9 %; yours is lower.": {"bound": 0.995},
     "The bound of the accuracy is 99.9 %, not all of them.": {"bound": 1.0},
     "The bound of the excluded loss is 1 nat; yours is lower.": {"nats": 0.5},
@@ -1615,6 +1620,7 @@ def made_up_films() -> dict[str, Film]:
         "a training that is cleaned last": (
             (2, "half right"), (11, "a list"), (13, "rule alone, 2 wrong of the others"), (31, "mostly rule"),
         ),
+        "a training of one checkpoint": ((9, "everything"),),
         "a training that never memorises": ((7, "nothing"), (17, "rule, 3 and 1 wrong"), (29, "rule, 2 and 2 wrong")),
     }  # fmt: skip
     return {which: tuple((step, network_of_sums(at[name])) for step, name in steps) for which, steps in films.items()}
@@ -1824,15 +1830,18 @@ def planted(p: int, keys: dict[int, int], early: int, seed: int, equals: bool) -
 def planted_networks() -> dict[str, Transformer]:
     return {
         "a made-up network mod 13": planted(13, {2: 5, 5: 7}, early=4, seed=0, equals=True),
-        "a made-up network mod 11": planted(11, {1: 3, 4: 7, 3: 5}, early=2, seed=3, equals=False),
+        "a made-up network mod 11": planted(11, {1: 3, 4: 7, 3: 5}, early=2, seed=6, equals=False),
         "a made-up network mod 7": planted(7, {3: 11}, early=1, seed=5, equals=True),
-        "a made-up network mod 17": planted(17, {8: 3, 6: 5}, early=3, seed=8, equals=True),
+        "a made-up network mod 17": planted(17, {8: 3, 6: 5}, early=3, seed=9, equals=True),
     }
 
 
 @grades("03.14")
 def test_networks_with_planted_frequencies(answer):
-    """Made-up networks on small clocks; before "=" their neurons have other frequencies."""
+    """Made-up networks on small clocks; before "=" their neurons have other frequencies.
+
+    Mod 11 and mod 17 the sign would be another one by the sum of |A|, by the largest |A| or by one frequency alone.
+    """
     for which, model in planted_networks().items():
         compare_formula(answer, model, which)
 
