@@ -1561,10 +1561,10 @@ def neuron_mistakes(model: HookedModel, tokens: Tensor, layer: int, right: Tenso
             torch.ones_like(parts) * model.W_out[layer][:, None]
         ),
         "You use the W_out of another layer.": written(out_of=other),
-        "These are the neurons of another layer.": written_by_neurons(model, tokens, other),
         "These are the neurons of the last layer. Take those of `layer`.": written_by_neurons(
             model, tokens, model.cfg.n_layers - 1
         ),
+        "These are the neurons of another layer.": written_by_neurons(model, tokens, other),
     }
     if model.W_out.shape[1] == model.W_out.shape[2]:
         slips["W_out is transposed: a neuron's own direction is a ROW of it, [neuron d_model]."] = written(turn=True)
@@ -1784,7 +1784,8 @@ def patch_mistakes(model: HookedModel, clean: Tensor, corrupt: Tensor, right: in
     arguments = (model, clean, corrupt, right, wrong)
     want = patch_table(*arguments)
     return {
-        "You patch what LEAVES each block. The site is resid_pre: what enters it.": patch_table(
+        # At one position the two are the same: all that stands between them, the MLP, acts on each position alone.
+        "You patch what LEAVES each block, or the middle of it. The site is resid_pre: what enters it.": patch_table(
             *arguments, site="resid_post"
         ),
         "You patch what the attention adds. The site is resid_pre, the whole stream.": patch_table(
@@ -1813,9 +1814,6 @@ def patch_mistakes(model: HookedModel, clean: Tensor, corrupt: Tensor, right: in
         "You forgot to subtract m_corrupt above the line.": unshifted(*arguments, above=True),
         "You divide by m_clean alone. Divide by m_clean − m_corrupt.": over_clean(*arguments),
         "This is for `right` alone: m is logit[right] − logit[wrong].": patch_table(*arguments, alone=True),
-        "You patch the stream of the middle of each block. The site is resid_pre.": patch_table(
-            *arguments, site="resid_mid"
-        ),
         "You patch what the MLP adds. The site is resid_pre, the whole stream.": patch_table(
             *arguments, site="mlp_out"
         ),

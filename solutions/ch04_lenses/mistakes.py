@@ -84,6 +84,30 @@ class section:
         return model.unembed(torch.cat([stream[:-1], model.ln_final(stream[-1:])]))
 
 
+@mistake("04.1", says="MIDDLE of each block")
+class section:
+    """Stops half-way: the stream between attention and MLP."""
+
+    def residual_stream(model, tokens):
+        _, cache = model.run_with_cache(tokens)
+        return torch.stack([*cache.stack("resid_mid"), cache["resid_post", model.cfg.n_layers - 1]])
+
+    def logit_lens(model, tokens):
+        return model.unembed(model.ln_final(residual_stream(model, tokens)))
+
+
+@mistake("04.1", says="These are log probabilities")
+class section:
+    """One softmax too many."""
+
+    def residual_stream(model, tokens):
+        _, cache = model.run_with_cache(tokens)
+        return torch.stack([*cache.stack("resid_pre"), cache["resid_post", model.cfg.n_layers - 1]])
+
+    def logit_lens(model, tokens):
+        return model.unembed(model.ln_final(residual_stream(model, tokens))).log_softmax(-1)
+
+
 @right("04.1", how="with hooks that keep the stream, depth by depth")
 class section:
     def residual_stream(model, tokens):
@@ -220,6 +244,52 @@ class section:
         *inputs, last = hidden_states
         last = last if is_normalised(last, weight, bias) else model.ln_final(last)
         return model.unembed(torch.stack([*(model.ln_final(x) for x in inputs), last]))
+
+
+@mistake("04.2", says="What counts is the distance")
+class section:
+    """No abs(): whatever is too small passes."""
+
+    def is_normalised(x, weight, bias):
+        y = (x - bias) / weight
+        return bool((y.mean(-1) < 0.02).all() and (y.var(-1, unbiased=False) - 1 < 0.02).all())
+
+    def lens_of_hidden_states(model, hidden_states):
+        weight, bias, _, _ = model.norm_parts(model.ln_final)
+        *inputs, last = hidden_states
+        last = last if is_normalised(last, weight, bias) else model.ln_final(last)
+        return model.unembed(torch.stack([*(model.ln_final(x) for x in inputs), last]))
+
+
+@mistake("04.2", says="variance (not its square root)")
+class section:
+    """The standard deviation for the variance: its distance from 1 is half as large."""
+
+    def is_normalised(x, weight, bias):
+        y = (x - bias) / weight
+        return bool((y.mean(-1).abs() < 0.02).all() and ((y.std(-1, unbiased=False) - 1).abs() < 0.02).all())
+
+    def lens_of_hidden_states(model, hidden_states):
+        weight, bias, _, _ = model.norm_parts(model.ln_final)
+        *inputs, last = hidden_states
+        last = last if is_normalised(last, weight, bias) else model.ln_final(last)
+        return model.unembed(torch.stack([*(model.ln_final(x) for x in inputs), last]))
+
+
+@mistake("04.2", says="You ask of every hidden state")
+class section:
+    """Lets each hidden state decide for itself."""
+
+    def is_normalised(x, weight, bias):
+        y = (x - bias) / weight
+        mean, variance = y.mean(-1), y.var(-1, unbiased=False)
+        return bool((mean.abs() < 0.02).all() and ((variance - 1).abs() < 0.02).all())
+
+    def lens_of_hidden_states(model, hidden_states):
+        weight, bias, _, _ = model.norm_parts(model.ln_final)
+        return model.unembed(
+            torch.stack([x if is_normalised(x, weight, bias) else model.ln_final(x) for x in hidden_states])
+        )
 
 
 @right("04.2", how="by comparing with what LayerNorm makes of it, in double precision")
@@ -374,6 +444,76 @@ class section:
         return order[:, torch.arange(len(answer)), answer]
 
 
+@mistake("04.3", says="You compare each depth with the NEXT one")
+class section:
+    """How far each layer moves, instead of how far it still has to go."""
+
+    def kl_to_final(lens):
+        log_q = lens.log_softmax(-1)
+        log_p = torch.cat([log_q[1:], log_q[-1:]])
+        return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+    def entropy(logits):
+        log_p = logits.log_softmax(-1)
+        return -(log_p.exp() * log_p).sum(-1)
+
+    def answer_rank(lens, answer):
+        logits = lens[:, :, -1]
+        return (logits > logits[:, torch.arange(len(answer)), answer][..., None]).sum(-1)
+
+
+@mistake("04.3", says="Each position has its own")
+class section:
+    """The prediction at the end of the text stands for all positions."""
+
+    def kl_to_final(lens):
+        log_q = lens.log_softmax(-1)
+        log_p = log_q[-1, :, -1:]
+        return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+    def entropy(logits):
+        log_p = logits.log_softmax(-1)
+        return -(log_p.exp() * log_p).sum(-1)
+
+    def answer_rank(lens, answer):
+        logits = lens[:, :, -1]
+        return (logits > logits[:, torch.arange(len(answer)), answer][..., None]).sum(-1)
+
+
+@mistake("04.3", says="You use one answer for all sequences")
+class section:
+    """The first answer for everybody."""
+
+    def kl_to_final(lens):
+        log_q = lens.log_softmax(-1)
+        return (log_q[-1].exp() * (log_q[-1] - log_q)).sum(-1)
+
+    def entropy(logits):
+        log_p = logits.log_softmax(-1)
+        return -(log_p.exp() * log_p).sum(-1)
+
+    def answer_rank(lens, answer):
+        logits = lens[:, :, -1]
+        return (logits > logits[:, :, answer[0], None]).sum(-1)
+
+
+@mistake("04.3", says="You look at the first position")
+class section:
+    """The wrong end of the text."""
+
+    def kl_to_final(lens):
+        log_q = lens.log_softmax(-1)
+        return (log_q[-1].exp() * (log_q[-1] - log_q)).sum(-1)
+
+    def entropy(logits):
+        log_p = logits.log_softmax(-1)
+        return -(log_p.exp() * log_p).sum(-1)
+
+    def answer_rank(lens, answer):
+        logits = lens[:, :, 0]
+        return (logits > logits[:, torch.arange(len(answer)), answer][..., None]).sum(-1)
+
+
 @right("04.3", how="with F.kl_div, Categorical and sorting twice")
 class section:
     def kl_to_final(lens):
@@ -455,6 +595,31 @@ def tuned_lens(model, stream, A, b):
     """The bias inside."""
     shifted = stream[:-1] + b[:, None, None]
     return model.unembed(model.ln_final(torch.cat([shifted + shifted @ A.mT[:, None], stream[-1:]])))
+
+
+@mistake("04.4", says="The translators pile up")
+def tuned_lens(model, stream, A, b):
+    """One h for all depths, that grows in a loop."""
+    h, depths = stream[0], []
+    for M, v in zip(A, b):
+        h = h + h @ M.T + v
+        depths.append(h)
+    return model.unembed(model.ln_final(torch.stack([*depths, stream[-1]])))
+
+
+@mistake("04.4", says="b is missing")
+def tuned_lens(model, stream, A, b):
+    """The matrix alone."""
+    translated = stream[:-1] + stream[:-1] @ A.mT[:, None]
+    return model.unembed(model.ln_final(torch.cat([translated, stream[-1:]])))
+
+
+@mistake("04.4", says="changed the `stream` that it was given")
+def tuned_lens(model, stream, A, b):
+    """Writes the translated h over the learner's own stream."""
+    for layer in range(len(A)):
+        stream[layer] += stream[layer] @ A[layer].T + b[layer]
+    return model.unembed(model.ln_final(stream))
 
 
 @right("04.4", how="with einsum and a loop over depths")
@@ -748,6 +913,39 @@ def through_frozen_norm(parts, residual, weight, epsilon, centred):
     x = residual - residual.mean(-1, keepdim=True) if centred else residual
     y = parts - parts.mean(-1, keepdim=True) if centred else parts
     return y / (x.pow(2).mean(-1, keepdim=True).sqrt() + epsilon) * weight
+
+
+@mistake("04.6", says="You take the sum of the parts for the whole stream")
+def through_frozen_norm(parts, residual, weight, epsilon, centred):
+    """Takes for granted that the parts are all there is."""
+    whole = parts.sum(0)
+    x = whole - whole.mean(-1, keepdim=True) if centred else whole
+    y = parts - parts.mean(-1, keepdim=True) if centred else parts
+    return y / (x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt() * weight
+
+
+@mistake("04.6", says="You divide by the length of the stream")
+def through_frozen_norm(parts, residual, weight, epsilon, centred):
+    """The norm of the vector, as its name suggests."""
+    x = residual - residual.mean(-1, keepdim=True) if centred else residual
+    y = parts - parts.mean(-1, keepdim=True) if centred else parts
+    return y / (x.pow(2).sum(-1, keepdim=True) + epsilon).sqrt() * weight
+
+
+@mistake("04.6", says="You always add 1e-5")
+def through_frozen_norm(parts, residual, weight, epsilon, centred):
+    """The epsilon of most models, typed in."""
+    x = residual - residual.mean(-1, keepdim=True) if centred else residual
+    y = parts - parts.mean(-1, keepdim=True) if centred else parts
+    return y / (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt() * weight
+
+
+@mistake("04.6", says="You take one scale for all sequences")
+def through_frozen_norm(parts, residual, weight, epsilon, centred):
+    """One scale for the whole batch."""
+    x = residual - residual.mean(-1, keepdim=True) if centred else residual
+    y = parts - parts.mean(-1, keepdim=True) if centred else parts
+    return y / (x.pow(2).mean() + epsilon).sqrt() * weight
 
 
 @right("04.6", how="with a centring matrix and einsum, in double precision")
@@ -1065,6 +1263,74 @@ class section:
         return result
 
 
+@mistake("04.7", says="answers of the first sequence for all")
+class section:
+    """One direction for everybody."""
+
+    def to_logits(model, parts, residual, right, wrong):
+        weight, _, epsilon, centred = model.norm_parts(model.ln_final)
+        direction = model.W_U[:, right[0]] - model.W_U[:, wrong[0]]
+        return (through_frozen_norm(parts, residual, weight, epsilon, centred) * direction).sum(-1)
+
+    def layer_contributions(model, tokens, right, wrong):
+        names = {"embed": ("embed",), "pos_embed": ("pos_embed",)}
+        for layer in range(model.cfg.n_layers):
+            names[f"attn {layer}"], names[f"mlp {layer}"] = ("attn_out", layer), ("mlp_out", layer)
+        _, cache = model.run_with_cache(tokens)
+        residual = cache["resid_post", model.cfg.n_layers - 1][:, -1]
+        parts = torch.stack([cache[site][:, -1].expand_as(residual) for site in names.values()])
+        result = dict(zip(names, to_logits(model, parts, residual, right, wrong)))
+        result["norm bias"] = model.norm_parts(model.ln_final).bias @ (model.W_U[:, right] - model.W_U[:, wrong])
+        result["b_U"] = torch.zeros(len(right)) if model.b_U is None else model.b_U[right] - model.b_U[wrong]
+        return result
+
+
+@mistake("04.7", says="their order is not")
+class section:
+    """All attention layers first, then all MLPs."""
+
+    def to_logits(model, parts, residual, right, wrong):
+        weight, _, epsilon, centred = model.norm_parts(model.ln_final)
+        direction = (model.W_U[:, right] - model.W_U[:, wrong]).T
+        return (through_frozen_norm(parts, residual, weight, epsilon, centred) * direction).sum(-1)
+
+    def layer_contributions(model, tokens, right, wrong):
+        names = {"embed": ("embed",), "pos_embed": ("pos_embed",)}
+        for layer in range(model.cfg.n_layers):
+            names[f"attn {layer}"] = ("attn_out", layer)
+        for layer in range(model.cfg.n_layers):
+            names[f"mlp {layer}"] = ("mlp_out", layer)
+        _, cache = model.run_with_cache(tokens)
+        residual = cache["resid_post", model.cfg.n_layers - 1][:, -1]
+        parts = torch.stack([cache[site][:, -1].expand_as(residual) for site in names.values()])
+        result = dict(zip(names, to_logits(model, parts, residual, right, wrong)))
+        result["norm bias"] = model.norm_parts(model.ln_final).bias @ (model.W_U[:, right] - model.W_U[:, wrong])
+        result["b_U"] = torch.zeros(len(right)) if model.b_U is None else model.b_U[right] - model.b_U[wrong]
+        return result
+
+
+@mistake("04.7", says="model.b_U is not None here")
+class section:
+    """Takes every model for one without that bias."""
+
+    def to_logits(model, parts, residual, right, wrong):
+        weight, _, epsilon, centred = model.norm_parts(model.ln_final)
+        direction = (model.W_U[:, right] - model.W_U[:, wrong]).T
+        return (through_frozen_norm(parts, residual, weight, epsilon, centred) * direction).sum(-1)
+
+    def layer_contributions(model, tokens, right, wrong):
+        names = {"embed": ("embed",), "pos_embed": ("pos_embed",)}
+        for layer in range(model.cfg.n_layers):
+            names[f"attn {layer}"], names[f"mlp {layer}"] = ("attn_out", layer), ("mlp_out", layer)
+        _, cache = model.run_with_cache(tokens)
+        residual = cache["resid_post", model.cfg.n_layers - 1][:, -1]
+        parts = torch.stack([cache[site][:, -1].expand_as(residual) for site in names.values()])
+        result = dict(zip(names, to_logits(model, parts, residual, right, wrong)))
+        result["norm bias"] = model.norm_parts(model.ln_final).bias @ (model.W_U[:, right] - model.W_U[:, wrong])
+        result["b_U"] = torch.zeros(len(right))
+        return result
+
+
 @right("04.7", how="with einsum, in double precision, part by part")
 class section:
     def to_logits(model, parts, residual, right, wrong):
@@ -1206,10 +1472,67 @@ def head_contributions(model, tokens, right, wrong):
     return torch.stack(heads, dim=1), torch.stack(biases, dim=1)
 
 
+@mistake("04.8", says="b_O is added to every head")
+def head_contributions(model, tokens, right, wrong):
+    """The whole bias with each head."""
+    n_layers = model.cfg.n_layers
+    _, cache = model.run_with_cache(tokens)
+    residual = cache["resid_post", n_layers - 1][:, -1]
+    heads, biases = [], []
+    for layer in range(n_layers):
+        outputs = torch.einsum("bhd,hdm->hbm", cache["z", layer][:, -1], model.W_O[layer]) + model.b_O[layer]
+        heads.append(to_logits(model, outputs, residual, right, wrong).T)
+        biases.append(to_logits(model, model.b_O[layer].expand(1, len(right), -1), residual, right, wrong)[0])
+    return torch.stack(heads, dim=1), torch.stack(biases, dim=1)
+
+
+@mistake("04.8", says="You use the W_O of another layer")
+def head_contributions(model, tokens, right, wrong):
+    """Layers counted from the end in the weights."""
+    n_layers = model.cfg.n_layers
+    _, cache = model.run_with_cache(tokens)
+    residual = cache["resid_post", n_layers - 1][:, -1]
+    heads, biases = [], []
+    for layer in range(n_layers):
+        outputs = torch.einsum("bhd,hdm->hbm", cache["z", layer][:, -1], model.W_O[layer - 1])
+        heads.append(to_logits(model, outputs, residual, right, wrong).T)
+        biases.append(to_logits(model, model.b_O[layer].expand(1, len(right), -1), residual, right, wrong)[0])
+    return torch.stack(heads, dim=1), torch.stack(biases, dim=1)
+
+
+@mistake("04.8", says="those of layer 0")
+def head_contributions(model, tokens, right, wrong):
+    """The layer is forgotten where the bias is read."""
+    n_layers = model.cfg.n_layers
+    _, cache = model.run_with_cache(tokens)
+    residual = cache["resid_post", n_layers - 1][:, -1]
+    heads, biases = [], []
+    for layer in range(n_layers):
+        outputs = torch.einsum("bhd,hdm->hbm", cache["z", layer][:, -1], model.W_O[layer])
+        heads.append(to_logits(model, outputs, residual, right, wrong).T)
+        biases.append(to_logits(model, model.b_O[0].expand(1, len(right), -1), residual, right, wrong)[0])
+    return torch.stack(heads, dim=1), torch.stack(biases, dim=1)
+
+
+@mistake("04.8", says="The axes batch and head are exchanged")
+def head_contributions(model, tokens, right, wrong):
+    """Stacks what to_logits gives as it comes."""
+    n_layers = model.cfg.n_layers
+    _, cache = model.run_with_cache(tokens)
+    residual = cache["resid_post", n_layers - 1][:, -1]
+    heads, biases = [], []
+    for layer in range(n_layers):
+        outputs = torch.einsum("bhd,hdm->hbm", cache["z", layer][:, -1], model.W_O[layer])
+        heads.append(to_logits(model, outputs, residual, right, wrong))
+        biases.append(to_logits(model, model.b_O[layer].expand(1, len(right), -1), residual, right, wrong)[0])
+    return torch.stack(heads, dim=1), torch.stack(biases, dim=1)
+
+
 @right("04.8", how="with the site that holds each head's result")
 def head_contributions(model, tokens, right, wrong):
-    _, cache = model.run_with_cache(tokens)
-    residual = cache["resid_post", -1][:, -1]
+    last = ("resid_post", model.cfg.n_layers - 1)
+    _, cache = model.run_with_cache(tokens, [*(("result", layer) for layer in range(model.cfg.n_layers)), last])
+    residual = cache[last][:, -1]
     results = cache.stack("result")[:, :, -1]  # [layer batch head d_model]
     n_layers, batch, n_heads, d = results.shape
     parts = results.permute(0, 2, 1, 3).reshape(-1, batch, d)
@@ -1306,6 +1629,30 @@ def neuron_contributions(model, tokens, layer, right, wrong):
     return neurons.T, to_logits(model, bias, residual, right, wrong)[0]
 
 
+@mistake("04.9", says="These are the neurons of the last layer")
+def neuron_contributions(model, tokens, layer, right, wrong):
+    """Takes no account of `layer`."""
+    last = model.cfg.n_layers - 1
+    _, cache = model.run_with_cache(tokens)
+    residual = cache["resid_post", last][:, -1]
+    parts = cache[("post", last)][:, -1].T[:, :, None] * model.W_out[last][:, None]
+    bias = model.b_out[layer].expand(1, len(right), -1)
+    neurons = to_logits(model, parts, residual, right, wrong)
+    return neurons.T, to_logits(model, bias, residual, right, wrong)[0]
+
+
+@mistake("04.9", says="This is the first position")
+def neuron_contributions(model, tokens, layer, right, wrong):
+    """The wrong end of the text."""
+    last = model.cfg.n_layers - 1
+    _, cache = model.run_with_cache(tokens)
+    residual = cache["resid_post", last][:, -1]
+    parts = cache[("post", layer)][:, 0].T[:, :, None] * model.W_out[layer][:, None]
+    bias = model.b_out[layer].expand(1, len(right), -1)
+    neurons = to_logits(model, parts, residual, right, wrong)
+    return neurons.T, to_logits(model, bias, residual, right, wrong)[0]
+
+
 @right("04.9", how="with a diagonal matrix of activations, in double precision")
 def neuron_contributions(model, tokens, layer, right, wrong):
     _, cache = model.run_with_cache(tokens)
@@ -1389,6 +1736,30 @@ def source_contributions(model, tokens, layer, head, right, wrong):
     attention = cache["pattern", layer][:, head, -1]
     written = (attention[:, :, None] * cache["v", layer][:, :, head]) @ model.W_O[layer, head]
     return to_logits(model, written.transpose(0, 1), cache["resid_pre", layer][:, -1], right, wrong).T
+
+
+@mistake("04.10", says="This is head 0")
+def source_contributions(model, tokens, layer, head, right, wrong):
+    """Takes no account of `head`."""
+    _, cache = model.run_with_cache(tokens)
+    attention = cache["pattern", layer][:, 0, -1]
+    written = (attention[:, :, None] * cache["v", layer][:, :, 0]) @ model.W_O[layer, 0]
+    return to_logits(model, written.transpose(0, 1), cache["resid_post", -1][:, -1], right, wrong).T
+
+
+@mistake("04.10", says="This is the sum over all heads")
+def source_contributions(model, tokens, layer, head, right, wrong):
+    """The whole layer, source by source."""
+    _, cache = model.run_with_cache(tokens)
+    written = torch.einsum("bhs,bshd,hdm->sbm", cache["pattern", layer][:, :, -1], cache["v", layer], model.W_O[layer])
+    return to_logits(model, written, cache["resid_post", -1][:, -1], right, wrong).T
+
+
+@mistake("04.10", says="This is the attention itself")
+def source_contributions(model, tokens, layer, head, right, wrong):
+    """Takes looking for writing."""
+    _, cache = model.run_with_cache(tokens, ("pattern", layer))
+    return cache["pattern", layer][:, head, -1]
 
 
 @right("04.10", how="with one einsum")
@@ -1634,6 +2005,86 @@ def patch_residual(model, clean, corrupt, right, wrong):
     m = lambda x: (x[..., right] - x[..., wrong]).mean(-1)
     patched = m(model.run_edits(corrupt, [put(layer, pos) for layer in layers for pos in positions]))
     return ((patched - m(model(corrupt))) / (m(logits) - m(model(corrupt)))).view(len(layers), -1)
+
+
+@mistake("04.11", says="You divide by m_clean alone")
+def patch_residual(model, clean, corrupt, right, wrong):
+    """A share of the clean difference."""
+    layers, positions = range(model.cfg.n_layers), range(clean.shape[1])
+    logits, cache = model.run_with_cache(clean)
+
+    def put(layer, pos):
+        def edit(x, hook):
+            x = x.clone()
+            x[:, pos] = cache["resid_pre", layer][:, pos]
+            return x
+
+        return ("resid_pre", layer), edit
+
+    m = lambda x: x[:, -1, right] - x[:, -1, wrong]
+    patched = m(model.run_edits(corrupt, [put(layer, pos) for layer in layers for pos in positions]))
+    m_clean, m_corrupt = m(logits), m(model(corrupt))
+    return ((patched - m_corrupt) / m_clean).view(len(layers), -1)
+
+
+@mistake("04.11", says="You forgot to subtract m_corrupt above the line")
+def patch_residual(model, clean, corrupt, right, wrong):
+    """Half of the ratio."""
+    layers, positions = range(model.cfg.n_layers), range(clean.shape[1])
+    logits, cache = model.run_with_cache(clean)
+
+    def put(layer, pos):
+        def edit(x, hook):
+            x = x.clone()
+            x[:, pos] = cache["resid_pre", layer][:, pos]
+            return x
+
+        return ("resid_pre", layer), edit
+
+    m = lambda x: x[:, -1, right] - x[:, -1, wrong]
+    patched = m(model.run_edits(corrupt, [put(layer, pos) for layer in layers for pos in positions]))
+    m_clean, m_corrupt = m(logits), m(model(corrupt))
+    return (patched / (m_clean - m_corrupt)).view(len(layers), -1)
+
+
+@mistake("04.11", says="This is for `right` alone")
+def patch_residual(model, clean, corrupt, right, wrong):
+    """One token instead of a difference."""
+    layers, positions = range(model.cfg.n_layers), range(clean.shape[1])
+    logits, cache = model.run_with_cache(clean)
+
+    def put(layer, pos):
+        def edit(x, hook):
+            x = x.clone()
+            x[:, pos] = cache["resid_pre", layer][:, pos]
+            return x
+
+        return ("resid_pre", layer), edit
+
+    m = lambda x: x[:, -1, right]
+    patched = m(model.run_edits(corrupt, [put(layer, pos) for layer in layers for pos in positions]))
+    m_clean, m_corrupt = m(logits), m(model(corrupt))
+    return ((patched - m_corrupt) / (m_clean - m_corrupt)).view(len(layers), -1)
+
+
+@mistake("04.11", says="or the middle of it")
+def patch_residual(model, clean, corrupt, right, wrong):
+    """Between attention and MLP."""
+    layers, positions = range(model.cfg.n_layers), range(clean.shape[1])
+    logits, cache = model.run_with_cache(clean)
+
+    def put(layer, pos):
+        def edit(x, hook):
+            x = x.clone()
+            x[:, pos] = cache["resid_mid", layer][:, pos]
+            return x
+
+        return ("resid_mid", layer), edit
+
+    m = lambda x: x[:, -1, right] - x[:, -1, wrong]
+    patched = m(model.run_edits(corrupt, [put(layer, pos) for layer in layers for pos in positions]))
+    m_clean, m_corrupt = m(logits), m(model(corrupt))
+    return ((patched - m_corrupt) / (m_clean - m_corrupt)).view(len(layers), -1)
 
 
 @right("04.11", how="one run after another, in a loop")
@@ -1909,6 +2360,31 @@ class section:
             m = runs[:, a] - runs[:, b]
             ratios.append((m[2:] - m[1]) / (m[0] - m[1]))
         return heads[int(torch.stack(ratios).max(0).values.argmax())]
+
+    def swap_answer(model, tokens, other, layer, head):
+        _, cache = model.run_with_cache(other, ("z", layer))
+
+        def edit(z, hook):
+            z = z.clone()
+            z[:, -1, head] = cache["z", layer][:, -1, head]
+            return z
+
+        return model.run_with_hooks(tokens, [(("z", layer), edit)])[0, -1]
+
+
+@mistake("04.12", says="You look for the largest ABSOLUTE ratio")
+class section:
+    """A head that pushes the answer away is taken for the one that brings it."""
+
+    def find_recall(model, pairs):
+        table = torch.zeros(len(pairs), model.cfg.n_layers, model.cfg.n_heads)
+        for i, (clean, corrupt, a, b) in enumerate(pairs):
+            m_clean, m_corrupt = (x[a] - x[b] for x in (model(clean)[0, -1], model(corrupt)[0, -1]))
+            for layer in range(model.cfg.n_layers):
+                for head in range(model.cfg.n_heads):
+                    x = swap_answer(model, corrupt, clean, layer, head)
+                    table[i, layer, head] = (x[a] - x[b] - m_corrupt) / (m_clean - m_corrupt)
+        return divmod(int(table.mean(0).abs().argmax()), model.cfg.n_heads)
 
     def swap_answer(model, tokens, other, layer, head):
         _, cache = model.run_with_cache(other, ("z", layer))
