@@ -71,7 +71,13 @@ def test_a_distance_that_is_known_at_one_place_is_not_known_at_another(model):
 
 def test_the_sites_are_those_that_exercise_14_names(model):
     tokens = reading.repeats.sample(1, seed=1, period=3, vocab=64).tokens
-    assert len(reading.read(reading.copied(model), tokens)) == CARD["other_gelu"]["sites"]
+    names = list(reading.read(reading.copied(model), tokens))
+    of_layer_0 = [name.rsplit("hook_")[-1] for name in names if name.startswith("blocks.0")]
+    assert of_layer_0 == [
+        *("resid_pre", "q", "k", "v", "pattern", "z", "attn_out"),
+        *("resid_mid", "pre", "post", "mlp_out", "resid_post"),
+    ]
+    assert len(names) == 4 + 2 * len(of_layer_0) == CARD["other_gelu"]["sites"]
 
 
 def test_a_part_that_is_not_there_is_refused(model):
