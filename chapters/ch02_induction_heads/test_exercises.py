@@ -7,6 +7,7 @@ cannot look like another; random models come in several shapes and seeds, so tha
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -109,6 +110,7 @@ def test_patterns_of_random_models(answer):
                     "Here positions look at what comes after them: the causal mask is missing.": by_hand["unmasked"],
                     "These scores were not divided by √d_head before the softmax.": by_hand["unscaled"],
                     "This is the pattern of the first sequence alone. Keep the batch axis.": want[0],
+                    "Every sequence has the pattern of the first one. Each has its own.": want[:1].expand_as(want),
                     "This is the pattern of one head. Keep all heads.": want[:, 0],
                     "This is the mean over heads. Heads do different things: keep them apart.": want.mean(1),
                     "This is the mean over the batch. Keep every sequence.": want.mean(0),
@@ -211,6 +213,10 @@ def test_each_position_is_judged_by_the_next_token(answer):
                 "Only the sign is wrong: a loss is minus the log probability, so it is never negative.": -want,
                 "These are bits. Use the natural logarithm, which gives nats.": want / math.log(2),
                 "These are probabilities. The loss is minus their logarithm.": (-want).exp(),
+                "Token 0 is a word like any other, and its loss counts: leave out `ignore_index=0`.": torch.where(
+                    tokens[:, 1:] == 0, 0.0, want
+                ),
+                "Every sequence has the losses of the first one. Each has its own.": want[:1].expand_as(want),
                 "The last position has no next token, and so no loss: leave it out.": everywhere,
                 "This is the mean. Keep the loss of every token.": want.mean(),
                 "This is the sum. Keep the loss of every token.": want.sum(),
@@ -230,8 +236,13 @@ def test_very_large_logits(answer):
     expect_close(
         got,
         torch.tensor([[1000.0, 0.0]]),
-        "the losses of a word that the model is sure will not come, and of one that it is sure will come,",
+        "the loss of a word that the model is sure will not come, and then of one that it is sure will come,",
         mistakes={
+            **{
+                f"The loss stops at {-math.log(tiny):.1f} nats: {tiny:g} was added to the probabilities. Take "
+                "log_softmax of the logits, which needs no such number.": torch.tensor([[-math.log(tiny), 0.0]])
+                for tiny in (10.0**-power for power in range(4, 41))
+            },
             "The loss became infinite. Take log_softmax at once, not the logarithm of a softmax: "
             "exp(−1000) is 0 in a computer.": torch.tensor([[math.inf, 0.0]]),
         },
@@ -295,6 +306,13 @@ def copy_mistakes(loss: Tensor, first: Tensor, second: Tensor, want: Tensor) -> 
         "Both numbers are about later copies.": want[[1, 1]],
         "You average each sequence first and then the averages. Sequences with few such tokens then count too "
         "much: average over all tokens at once.": pair(of_rows),
+        "You average each sequence first and then the averages. Sequences without any such token then count as 0: "
+        "average over all tokens at once.": pair(lambda m: of_rows(m) * m[:, 1:].any(1).double().mean()),
+        "You average each position first and then the averages: average over all tokens at once.": pair(
+            lambda m: torch.stack(
+                [loss[:, t][m[:, t + 1]].mean() for t in range(loss.shape[1]) if m[:, t + 1].any()]
+            ).mean()
+        ),
         "You divide by the number of all tokens. Divide by the number of those that count.": pair(
             lambda m: (loss * m[:, 1:]).mean()
         ),
@@ -592,7 +610,12 @@ def prefix_matching_mistakes(pattern: Tensor, previous: Tensor) -> dict[str, Ten
         "You average over heads instead of over tokens.": paid.mean(1),
         "You keep the repeated tokens: average over them, so that one number is left for each head.": paid,
         "This is a sum. The score is a mean, between 0 and 1.": paid.sum(0),
+        "The last place of a sequence is one like any other: a last token that repeats its neighbour should look at "
+        "itself.": mean_attention_to(pattern, [[min(p, len(row) - 2) for p in row] for row in after]),
         "You use the first sequence alone. Average over all repeated tokens.": paid[b == 0].mean(0),
+        "You use `previous` of the first sequence for all of them. Each has its own.": mean_attention_to(
+            pattern, [after[0]] * len(after)
+        ),
         "You count how often a head looks most at the right place. The score is the mean attention itself.": (
             most.double().mean(0)
         ),
@@ -637,6 +660,7 @@ def test_prefix_matching_on_random_patterns(answer):
         tokens = random_tokens(batch, pos, seed, d_vocab=5)
         if batch > 1:
             tokens[-1] = torch.arange(pos)  # a sequence without any repeat
+            tokens[0, -1] = tokens[0, -2]  # the one past the earlier occurrence is the last place itself
         previous = previous_with_dict(tokens)
         rows = [[p + 1 if p >= 0 else -1 for p in row] for row in previous.tolist()]
         expect_close(
@@ -698,6 +722,11 @@ def flat_scores(head: int) -> Put:
     return put
 
 
+def without_direct_effect(model: Transformer, tokens: Tensor, layer: int, head: int) -> Tensor:
+    """What a head writes is taken out of the last residual stream; later heads have read it."""
+    return model(tokens) - (z_of(model, tokens, layer)[:, :, head] @ model.W_O[layer, head]) @ model.W_U
+
+
 NOTHING = (
     "Nothing has changed: these are the logits of the whole model. Does your hook return the new value, and is it "
     "registered?"
@@ -732,6 +761,8 @@ def ablation_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int)
         "You silence this head in every layer. Silence it in the one layer that was asked for.": without_head(
             model, *[(i, head) for i in range(layers)]
         )(tokens),
+        "You take away what the head writes to the logits alone, its direct effect. Later heads read it too: set z to "
+        "0 while the model runs.": without_direct_effect(model, tokens, layer, head),
         "You put the mean in the head's place. Put 0.": z(
             lambda value: value[:, :, head].copy_(value[:, :, head].mean(0).expand_as(value[:, :, head]))
         ),
@@ -756,7 +787,7 @@ def test_zero_ablation_of_each_head(answer):
             judge(
                 answer.ablate_head(model, tokens, layer, head),
                 without_head(model, (layer, head))(tokens),
-                f"the logits without head {layer}.{head}",
+                f"the tensor of logits without head {layer}.{head}",
                 atol=1e-4,
                 axes="batch pos d_vocab",
                 mistakes=functools.partial(ablation_mistakes, model, tokens, layer, head),
@@ -773,7 +804,7 @@ def test_the_bundled_model_without_a_head(answer):
         expect_close(
             answer.ablate_head(model, tokens, layer, head),
             without_head(model, (layer, head))(tokens),
-            f"the logits without head {layer}.{head}",
+            f"the tensor of logits without head {layer}.{head}",
             atol=1e-3,
             axes="batch pos d_vocab",
             mistakes={
@@ -829,6 +860,12 @@ def mean_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int, ref
     mistakes[f"You replace head {layer}.{other}, and the test asked for head {layer}.{head}."] = with_z(
         model, tokens, layer, entry((everything, everything, other), z_reference[:, :, other].mean(0))
     )
+    mistakes["You replace the head in as many sequences as `reference` has. Replace it in all of them."] = with_z(
+        model,
+        tokens,
+        layer,
+        entry((slice(len(reference)), everything, head), z_reference[:, :, head].mean(0)),
+    )
     mistakes["You replace the head in the first sequence alone."] = with_z(
         model, tokens, layer, entry((0, everything, head), z_reference[:, :, head].mean(0))
     )
@@ -847,7 +884,7 @@ def test_mean_ablation_of_each_head(answer):
             judge(
                 answer.mean_ablate_head(model, tokens, layer, head, reference),
                 with_z(model, tokens, layer, entry((slice(None), slice(None), head), mean)),
-                f"the logits with head {layer}.{head} at its mean",
+                f"the tensor of logits with head {layer}.{head} at its mean",
                 atol=1e-4,
                 axes="batch pos d_vocab",
                 mistakes=functools.partial(mean_mistakes, model, tokens, layer, head, reference),
@@ -863,7 +900,7 @@ def test_a_mean_of_equal_sequences_changes_nothing(answer):
             judge(
                 answer.mean_ablate_head(model, one, layer, 0, one.expand(3, -1)),
                 model(one),
-                "the logits, which should be those of the whole model,",
+                "the tensor of logits, which should be that of the whole model,",
                 functools.partial(mean_mistakes, model, one, layer, 0, one.expand(3, -1)),
                 atol=1e-4,
                 axes="batch pos d_vocab",
@@ -875,15 +912,25 @@ def z_of(model: Transformer, tokens: Tensor, layer: int) -> Tensor:
     return cache[f"blocks.{layer}.attn.hook_z"]
 
 
-def by_products(model: Transformer, tokens: Tensor, silent: list[tuple[int, int]], frozen: list[int]) -> Tensor:
-    """The forward pass written out as plain products: some heads silent, and the patterns of some layers as they were
-    in the whole model."""
-    clean = patterns_of(model, tokens)
+def by_products(
+    model: Transformer,
+    tokens: Tensor,
+    silent: list[tuple[int, int]],
+    frozen: list[int],
+    clean: list[Tensor] | None = None,
+    heads: list[int] | None = None,
+) -> Tensor:
+    """The forward pass written out as plain products: some heads silent, and the patterns of some layers held, of all
+    heads or of some: at `clean`, by default what they were in the whole model."""
+    clean = patterns_of(model, tokens) if clean is None else clean
+    heads = list(range(model.cfg.n_heads)) if heads is None else heads
     x = model.W_E[tokens] + model.W_pos[: tokens.shape[1]]
     mask = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool).tril()
     for i in range(model.cfg.n_layers):
         scores = torch.einsum("bqd,hde,bkf,hfe->bhqk", x, model.W_Q[i], x, model.W_K[i]) / math.sqrt(model.cfg.d_head)
-        pattern = clean[i] if i in frozen else scores.masked_fill(~mask, -torch.inf).softmax(-1)
+        pattern = scores.masked_fill(~mask, -torch.inf).softmax(-1)
+        if i in frozen:
+            pattern[:, heads] = clean[i][:, heads]
         result = torch.einsum("bhqk,bkd,hde,hef->bhqf", pattern, x, model.W_V[i], model.W_O[i])
         for layer, head in silent:
             if i == layer:
@@ -902,7 +949,7 @@ def test_frozen_patterns_on_random_models(answer):
             judge(
                 answer.ablate_with_frozen_patterns(model, tokens, layer, head),
                 by_products(model, tokens, [(layer, head)], every),
-                f"the logits without head {layer}.{head}, patterns frozen",
+                f"the tensor of logits without head {layer}.{head}, patterns frozen",
                 atol=1e-4,
                 axes="batch pos d_vocab",
                 mistakes=functools.partial(frozen_mistakes, model, tokens, layer, head),
@@ -912,8 +959,10 @@ def test_frozen_patterns_on_random_models(answer):
 def frozen_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int) -> dict[str, Tensor]:
     heads, every = model.cfg.n_heads, list(range(model.cfg.n_layers))
 
-    def run(silent: list[tuple[int, int]], frozen: list[int] = every) -> Tensor:
-        return by_products(model, tokens, silent, frozen)
+    def run(silent: list[tuple[int, int]], frozen: list[int] = every, **held: Any) -> Tensor:
+        return by_products(model, tokens, silent, frozen, **held)
+
+    clean = patterns_of(model, tokens)
 
     mistakes = {
         "Nothing has changed: these are the logits of the whole model.": model(tokens),
@@ -922,6 +971,13 @@ def frozen_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int) -
         "You silence this head in every layer. Silence it in the one layer that was asked for.": run(
             [(i, head) for i in every]
         ),
+        "Every sequence has the patterns of the first one. Each has its own.": run(
+            [(layer, head)], clean=[p[:1].expand_as(p) for p in clean]
+        ),
+        "You put back the mean of the patterns over the batch. Each sequence has its own.": run(
+            [(layer, head)], clean=[p.mean(0, keepdim=True).expand_as(p) for p in clean]
+        ),
+        "You silence the head in the first sequence alone.": torch.cat([run([(layer, head)])[:1], model(tokens)[1:]]),
     }
     for other in ((head + 1) % heads, (head - 1) % heads):
         mistakes[f"You silence head {layer}.{other}, and the test asked for head {layer}.{head}."] = run(
@@ -932,6 +988,10 @@ def frozen_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int) -
             "Later heads look elsewhere now: their patterns were not put back. Freeze the patterns of every layer."
         ] = run([(layer, head)], [])
         mistakes[
+            f"You freeze the patterns of head {head} alone in every layer. Freeze those of all heads: pattern[:, :], "
+            "not pattern[:, head]."
+        ] = run([(layer, head)], heads=[head])
+        mistakes[
             "You freeze the next layer alone. Those behind it look elsewhere too: freeze the patterns of every layer."
         ] = run([(layer, head)], [layer, layer + 1])
         mistakes[
@@ -939,7 +999,7 @@ def frozen_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int) -
         ] = run([(layer, head)], every[-1:])
         mistakes[
             "You hold what later heads write, not where they look. They should write what they find there now."
-        ] = model(tokens) - (z_of(model, tokens, layer)[:, :, head] @ model.W_O[layer, head]) @ model.W_U
+        ] = without_direct_effect(model, tokens, layer, head)
     return mistakes
 
 
@@ -951,7 +1011,7 @@ def test_in_the_last_layer_freezing_changes_nothing(answer):
         judge(
             answer.ablate_with_frozen_patterns(model, tokens, last, 2),
             without_head(model, (last, 2))(tokens),
-            f"the logits without head {last}.2",
+            f"the tensor of logits without head {last}.2",
             atol=1e-4,
             axes="batch pos d_vocab",
             mistakes=functools.partial(frozen_mistakes, model, tokens, last, 2),
@@ -992,6 +1052,14 @@ def copying_mistakes(W_E: Tensor, W_V: Tensor, W_O: Tensor, W_U: Tensor) -> dict
         ),
         "eigvalsh and eigh are for symmetric matrices, and this one is not symmetric: they read half of it. Take "
         "eigvals.": float(np.linalg.eigvalsh(small).sum() / np.abs(np.linalg.eigvalsh(small)).sum()),
+        **{
+            f"You divide by the sum of the singular values {of}. Divide by Σ |λ|, the sum of the moduli of the "
+            "eigenvalues.": float(values.real.sum() / np.linalg.svd(matrix, compute_uv=False).sum())
+            for of, matrix in (
+                ("of the circuit", (W_E @ W_V @ W_O @ W_U).double().numpy()),
+                ("of the small matrix", small),
+            )
+        },
         "The sign is turned round.": float(-values.real.sum() / np.abs(values).sum()),
     }
     if float(diagonal.abs().sum()) > 0:
@@ -1131,6 +1199,8 @@ def composition_mistakes(weights: list[Tensor]) -> dict[str, Tensor]:
         "You divide by the norm of W_OV alone. Divide by that of W_QK too.": halves[0] - base,
         "You divide by the norm of W_QK alone. Divide by that of W_OV too.": halves[1] - base,
         "The two heads are exchanged: rows are heads of the earlier layer.": (raw - base).T,
+        "You subtract the mean over the pairs that you were given. If most of them compose, that is not chance: take "
+        "the mean over pairs of random heads.": raw - raw.mean(),
         "You added the baseline. Subtract it.": raw + base,
         "You divide by the baseline. Subtract it.": raw / base,
         "The sign is turned round: subtract the baseline from the score.": base - raw,
@@ -1191,6 +1261,14 @@ def test_the_baseline_has_the_shape_of_the_heads(answer):
             float((base - chance_of_positive_numbers(11)).abs().max()) > within,
             "Your baseline is far too high. torch.rand gives numbers between 0 and 1, all of them positive; N(0, 1) is "
             "torch.randn.",
+        )
+        given = raw_composition(*weights).mean()
+        one_number = float(base.std()) < 1e-5 and float((base - given).abs().max()) > 1e-5
+        expect(
+            not one_number or not 0 < float(base.mean()) < 1,
+            f"The scores are right, but what you subtract is {float(base.mean()):.3f} for heads of width 1 in 11 "
+            f"dimensions. The mean over many random pairs of this shape is {right:.3f}. Do your random matrices have "
+            "the shapes that the function was given, and is it a mean over `samples` pairs, not one pair?",
         )
     expect_composition(answer, weights, 2000)
 
@@ -1271,7 +1349,7 @@ class Built:
         return self
 
 
-PERIOD = 11
+PERIOD, SHORT = 11, 5
 WEAK_BACK, WEAK_PREFIX = 2.35, 2.8  # scores at which a head has a little less than one half of its attention there
 
 
@@ -1292,6 +1370,27 @@ def three_by_three(seed: int = 1) -> Built:
     built.match(2, 0, built.note, copies=5.0)  # and another, in another layer
     built.back(2, 1, PERIOD - 1, and_itself=True)  # a prefix-matching score of exactly one half
     built.back(2, 2, 1, sharp=WEAK_BACK)  # looks one back, and too little
+    return built
+
+
+def sample_with_a_tail(seed: int) -> repeats.Repeats:
+    """Short blocks, and after them the same words in any order: repeated tokens of which most lie in no later copy."""
+    short = repeats.sample(5, seed=seed, period=SHORT, offset=0, vocab=WORDS, n_ctx=1 + 2 * SHORT)
+    generator = torch.Generator().manual_seed(seed)
+    tail = [row[1 + torch.randint(0, SHORT, (17,), generator=generator)] for row in short.tokens]
+    tokens = torch.cat([short.tokens, torch.stack(tail)], dim=1)
+    previous = previous_with_dict(tokens)
+    first, second = (torch.nn.functional.pad(mask, (0, 17)) for mask in (short.first, short.second))
+    return dataclasses.replace(short, tokens=tokens, previous=previous, first=first, second=second)
+
+
+def by_distance() -> Built:
+    """Heads that look one past the earlier occurrence in a later copy, by counting, and hardly anywhere else."""
+    built = Built(2, 3, 11)
+    built.back(0, 1, 1).notes(0, 1)
+    built.back(0, 2, SHORT - 1)
+    built.back(1, 0, SHORT - 1)
+    built.match(1, 2, built.note, copies=4.0)
     return built
 
 
@@ -1342,6 +1441,11 @@ class Facts:
         before = [[q - 1 for q in range(tokens.shape[1])] for _ in rows]
         self.back = scores_of(self.final, tokens, before)
         self.prefix = scores_of(self.final, tokens, after)
+        copied = [
+            [p if later else -1 for p, later in zip(row, mask, strict=True)]
+            for row, mask in zip(after, sample.second.tolist(), strict=True)
+        ]
+        self.prefix_in_copies = scores_of(self.final, tokens, copied)
         self.duplicate = scores_of(self.final, tokens, rows)
         self.previous_heads = [head for head, score in self.back.items() if score >= 0.5]
         self.induction_heads = [head for head, score in self.prefix.items() if score >= 0.5 and head[0] > 0]
@@ -1358,6 +1462,10 @@ class Facts:
         tokens = self.sample.tokens
         mask = self.sample.second[:, 1:] if mask is None else mask
         return loss_with_loops(model(tokens), tokens)[mask].mean().item()
+
+    def mean_of_means(self, model: Transformer) -> float:
+        loss, mask = loss_with_loops(model(self.sample.tokens), self.sample.tokens), self.sample.second[:, 1:]
+        return torch.stack([row[where].mean() for row, where in zip(loss, mask, strict=True)]).mean().item()
 
 
 def heads_in(value: Any, key: str) -> list[Head]:
@@ -1415,6 +1523,12 @@ def check_heads(got: list[Head], want: list[Head], facts: Facts, key: str, which
         early = [head for head in got if head[0] == 0]
         expect(not early, f"{early[0] if early else ''} is in layer 0, which cannot hold an induction head.")
         only(lambda h: h[0] == 1, "You look for induction heads in layer 1 alone. Look in layer 1 and above.")
+        copies = sorted(head for head, value in facts.prefix_in_copies.items() if value >= 0.5 and head[0] > 0)
+        expect(
+            got != copies,
+            "You score the tokens of later copies alone. The prefix-matching score counts every repeated token, "
+            "wherever it lies.",
+        )
         alike = sorted(head for head, value in facts.duplicate.items() if value >= 0.5 and head[0] > 0)
         expect(
             got != alike,
@@ -1461,12 +1575,18 @@ def check_formed(got: Any, facts: Facts, which: str) -> None:
     )
     there = [s for s, layers in facts.matching if any(layers)]
     expect(
+        step is not None or want != 0 or there[-1] == steps[-1],
+        "The first induction head is there at step 0 and goes away again: formed_at is 0, whether or not it lasts. "
+        "(And 0 is a step like any other: it is not None.)",
+    )
+    expect(
         step is not None or want != 0,
         "The first induction head is there at step 0, and 0 is a step like any other: it is not None.",
     )
     expect(
         step is not None or there[-1] == steps[-1],
-        "formed_at is the first step at which an induction head is there, also if the finished model has none.",
+        "formed_at is the first step at which an induction head is there, whether or not it lasts: also if the "
+        "finished model has none.",
     )
     expect(step is not None, f"In {which} an induction head forms, at step {want}; your code says None.")
     expect(step != steps.index(want), "formed_at is a training step, not the number of a checkpoint.")
@@ -1479,9 +1599,22 @@ def check_formed(got: Any, facts: Facts, which: str) -> None:
     raise Wrong(f"In {which} the first induction head is there at step {want}, not {got}.", NUMBERS)
 
 
+MEAN_OF_MEANS = (
+    "You average each sequence first and then the averages. Average over all tokens of later copies at once."
+)
+FIRST_ALONE = "This is the loss of the first sequence alone. Average over all of them."
+
+
+def only_first(mask: Tensor) -> Tensor:
+    """The mask with nothing in it but its first row."""
+    return mask & (torch.arange(len(mask)) == 0)[:, None]
+
+
 def loss_mistakes(facts: Facts) -> dict[str, float]:
     sample, final = facts.sample, facts.final
     return {
+        MEAN_OF_MEANS: facts.mean_of_means(final),
+        FIRST_ALONE: facts.loss_of(final, only_first(sample.second[:, 1:])),
         "This is the loss on all tokens. Count those in later copies alone.": facts.loss_of(
             final, torch.ones_like(sample.second[:, 1:])
         ),
@@ -1504,13 +1637,22 @@ def loss_without_mistakes(facts: Facts) -> dict[str, float]:
         return facts.loss_of(without_head(final, *silent), mask)
 
     idle = any(abs(without([head]) - facts.loss) < 1e-3 for head in found)
-    nothing = "nothing was silenced, or only heads that write nothing." if idle else "nothing was silenced."
+    nothing = (
+        "nothing was silenced, or of several heads of a layer only one, which writes nothing."
+        if idle
+        else "nothing was silenced."
+    )
     mistakes = {
         f"This is the loss of the whole model: {nothing}": facts.loss,
         "This is the loss on all tokens, not on later copies alone.": without(
             found, torch.ones_like(sample.second[:, 1:])
         ),
+        MEAN_OF_MEANS: facts.mean_of_means(without_head(final, *found)),
+        FIRST_ALONE: without(found, only_first(sample.second[:, 1:])),
         "The previous-token heads were silenced. Silence the induction heads.": without(facts.previous_heads),
+        "The previous-token heads are silent too. Silence the induction heads alone.": without(
+            sorted({*found, *facts.previous_heads})
+        ),
         "Other heads of the same layers are silent too. Silence the induction heads alone.": without(
             [(layer, head) for layer in layers for head in heads]
         ),
@@ -1521,6 +1663,16 @@ def loss_without_mistakes(facts: Facts) -> dict[str, float]:
             [(layer, head) for layer in range(final.cfg.n_layers) for head in heads]
         ),
     }
+    for one in (max, min):
+        mistakes[
+            f"Of several heads of a layer only one was silenced, the {'last' if one is max else 'first'}. An edit for "
+            "each head needs an entry of its own in the list (a dict keeps one for each key), and a number of its own "
+            "(a function made in a loop sees the loop's last one)."
+        ] = without([one(head for head in found if head[0] == layer) for layer in layers])
+    mistakes[
+        "Only the last of the heads was silenced, in every layer with an induction head: a function made in a loop "
+        "sees the loop's last head. Give the head to a function that makes the edit."
+    ] = without([(layer, found[-1][1]) for layer in layers])
     for layer, head in found if len(found) > 1 else []:
         mistakes[f"Only head {layer}.{head} was silenced. Silence all induction heads at once."] = without(
             [(layer, head)]
@@ -1584,6 +1736,10 @@ def facts_of(case: str) -> Facts:
             [(0, first), (31, Built(2, 5, 9).back(0, 2, 1).back(1, 4, PERIOD - 1, sharp=WEAK_PREFIX).model)],
             hand_sample(8),
         )
+    if case == "with a tail":
+        return Facts(
+            [(5, Built(2, 3, 12).back(1, 0, SHORT - 1).model), (37, by_distance().model)], sample_with_a_tail(5)
+        )
     assert case == "five heads"
     return Facts([(17, Built(2, 5, 10).back(0, 4, 1).model), (53, two_by_five().model)], hand_sample(9))
 
@@ -1602,6 +1758,7 @@ def test_models_built_by_hand(answer):
     """Three layers of three heads and two of five: in every layer there are heads on either side of each rule."""
     compare(answer, facts_of("five heads"), "a model of two layers and five heads")
     compare(answer, facts_of("three layers"), "a model of three layers and three heads")
+    compare(answer, facts_of("with a tail"), "a model of two layers and three heads")
 
 
 @grades("02.13")

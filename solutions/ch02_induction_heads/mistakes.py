@@ -67,6 +67,13 @@ def attention_pattern(model, tokens, layer):
     return model.run_with_cache(tokens, ("pattern", layer))[1]["pattern", layer].transpose(1, 2)
 
 
+@mistake("02.1", says="Each has its own")
+def attention_pattern(model, tokens, layer):
+    """Reads one sequence and repeats it."""
+    one = model.run_with_cache(tokens[:1], ("pattern", layer))[1]["pattern", layer]
+    return one.expand(len(tokens), -1, -1, -1)
+
+
 @right("02.1", how="with a hook that keeps the value")
 def attention_pattern(model, tokens, layer):
     kept = []
@@ -150,6 +157,19 @@ def loss_per_token(logits, tokens):
     return -log_probs.gather(-1, tokens[:, 1:, None])[..., 0] / math.log(2)
 
 
+@mistake("02.2", says="ignore_index=0")
+def loss_per_token(logits, tokens):
+    """Token 0 is taken for padding, as in many training loops."""
+    return torch.nn.functional.cross_entropy(logits[:, :-1].mT, tokens[:, 1:], ignore_index=0, reduction="none")
+
+
+@mistake("02.2", says="was added to the probabilities")
+def loss_per_token(logits, tokens):
+    """The logarithm of a softmax, with a small number against log(0)."""
+    log_probs = torch.log(logits[:, :-1].softmax(-1) + 1e-10)
+    return -log_probs.gather(-1, tokens[:, 1:, None])[..., 0]
+
+
 @right("02.2", how="with cross_entropy, which wants the vocabulary on axis 1")
 def loss_per_token(logits, tokens):
     return torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
@@ -218,6 +238,22 @@ def copy_losses(loss, first, second):
     """What is no first copy must be a later one."""
     early = first[:, 1:]
     return loss[early].mean().item(), loss[~early].mean().item()
+
+
+@mistake("02.3", says="You use the first sequence alone")
+def copy_losses(loss, first, second):
+    """Looks at one sequence."""
+    return loss[0][first[0, 1:]].mean().item(), loss[0][second[0, 1:]].mean().item()
+
+
+@mistake("02.3", says="You average each sequence first")
+def copy_losses(loss, first, second):
+    """A mean of means; sequences without such tokens count as 0."""
+
+    def mean(mask):
+        return ((loss * mask).sum(1) / mask.sum(1).clamp(min=1)).mean().item()
+
+    return mean(first[:, 1:]), mean(second[:, 1:])
 
 
 @right("02.3", how="with sums")
@@ -547,6 +583,27 @@ def prefix_matching_score(pattern, previous):
     return pattern[batch, :, query, previous[batch, query]].mean(0)
 
 
+@mistake("02.7", says="The last place of a sequence is one like any other")
+def prefix_matching_score(pattern, previous):
+    """Guards against an index that can never come, and one place too early."""
+    b, q = (previous >= 0).nonzero(as_tuple=True)
+    return pattern[b, :, q, (previous[b, q] + 1).clamp(max=q.max() - 1)].mean(0)
+
+
+@mistake("02.7", says="You use the first sequence alone")
+def prefix_matching_score(pattern, previous):
+    """Looks at one sequence."""
+    q = (previous[0] >= 0).nonzero()[:, 0]
+    return pattern[0][:, q, previous[0, q] + 1].mean(1)
+
+
+@mistake("02.7", says="of the first sequence for all of them")
+def prefix_matching_score(pattern, previous):
+    """One sequence's places, used for every sequence."""
+    q = (previous[0] >= 0).nonzero()[:, 0]
+    return pattern[:, :, q, previous[0, q] + 1].mean((0, 2))
+
+
 @right("02.7", how="with gather")
 def prefix_matching_score(pattern, previous):
     counts = (previous >= 0).to(pattern.dtype)
@@ -682,6 +739,13 @@ def ablate_head(model, tokens, layer, head):
     return model.run_with_hooks(tokens, [(lambda name: name.endswith("hook_z"), silence)])
 
 
+@mistake("02.8", says="its direct effect")
+def ablate_head(model, tokens, layer, head):
+    """Takes what the head writes out of the logits, where later heads have read it already."""
+    logits, cache = model.run_with_cache(tokens, ("z", layer))
+    return logits - cache["z", layer][:, :, head] @ model.W_O[layer, head] @ model.W_U
+
+
 @right("02.8", how="on the head's result, [batch pos head d_model]")
 def ablate_head(model, tokens, layer, head):
     def silence(result, hook):
@@ -803,6 +867,19 @@ def mean_ablate_head(model, tokens, layer, head, reference):
     return model.run_with_hooks(tokens, [(("z", layer), replace)])
 
 
+@mistake("02.9", says="as many sequences as `reference` has")
+def mean_ablate_head(model, tokens, layer, head, reference):
+    """Writes into the sequences of the reference's number."""
+    mean = model.run_with_cache(reference, ("z", layer))[1]["z", layer][:, :, head].mean(0)
+
+    def replace(z, hook):
+        z = z.clone()
+        z[: len(reference), :, head] = mean
+        return z
+
+    return model.run_with_hooks(tokens, [(("z", layer), replace)])
+
+
 @right("02.9", how="on the head's result")
 def mean_ablate_head(model, tokens, layer, head, reference):
     mean = model.run_with_cache(reference, ("result", layer))[1]["result", layer].mean(0)
@@ -914,6 +991,72 @@ def ablate_with_frozen_patterns(model, tokens, layer, head):
         return model.run_with_hooks(tokens, [(list(clean), lambda p, hook: clean[hook.name])])
 
 
+@mistake("02.10", says="Freeze those of all heads")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """Holds where the silent head looks, and no other."""
+    _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
+
+    def freeze(pattern, hook):
+        pattern = pattern.clone()
+        pattern[:, head] = clean[hook.name][:, head]
+        return pattern
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(list(clean), freeze), (("z", layer), silence)])
+
+
+@mistake("02.10", says="the mean of the patterns over the batch")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """One pattern for all sequences: their mean."""
+    _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
+
+    def freeze(pattern, hook):
+        return clean[hook.name].mean(0, keepdim=True).expand_as(pattern)
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(list(clean), freeze), (("z", layer), silence)])
+
+
+@mistake("02.10", says="Every sequence has the patterns of the first one")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """One pattern for all sequences: that of the first."""
+    _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
+
+    def freeze(pattern, hook):
+        return clean[hook.name][:1].expand_as(pattern)
+
+    def silence(z, hook):
+        z = z.clone()
+        z[:, :, head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(list(clean), freeze), (("z", layer), silence)])
+
+
+@mistake("02.10", says="in the first sequence alone")
+def ablate_with_frozen_patterns(model, tokens, layer, head):
+    """Silences the head in one sequence."""
+    _, clean = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
+
+    def freeze(pattern, hook):
+        return clean[hook.name]
+
+    def silence(z, hook):
+        z = z.clone()
+        z[0, :, head] = 0.0
+        return z
+
+    return model.run_with_hooks(tokens, [(list(clean), freeze), (("z", layer), silence)])
+
+
 @right("02.10", how="with nested contexts")
 def ablate_with_frozen_patterns(model, tokens, layer, head):
     _, clean = model.run_with_cache(tokens)
@@ -1015,6 +1158,13 @@ def copying_score(W_E, W_V, W_O, W_U):
 def copying_score(W_E, W_V, W_O, W_U):
     """A mean."""
     return torch.linalg.eigvals(W_O @ W_U @ W_E @ W_V).real.mean().item()
+
+
+@mistake("02.11", says="the singular values of the small matrix")
+def copying_score(W_E, W_V, W_O, W_U):
+    """Eigenvalues above, singular values below."""
+    small = W_O @ W_U @ W_E @ W_V
+    return (torch.linalg.eigvals(small).real.sum() / torch.linalg.svdvals(small).sum()).item()
 
 
 @right("02.11", how="with the factors multiplied in another order, in double precision")
@@ -1164,6 +1314,47 @@ def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
     d_model, d_head = W_V.shape[-2:]
     V, O, Q, K = (torch.randn(5000, d_model, d_head) for _ in range(4))
     return score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None]) / score(V, O.mT, Q, K).mean()
+
+
+@mistake("02.12", says="You subtract the mean over the pairs that you were given")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Takes the mean of the pairs for chance."""
+
+    def score(W_V, W_O, W_Q, W_K):
+        OV, QK = W_V @ W_O, W_Q @ W_K.mT
+        norm = torch.linalg.matrix_norm
+        return norm(OV @ QK.mT) / (norm(OV) * norm(QK))
+
+    pairs = score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None])
+    return pairs - pairs.mean()
+
+
+@mistake("02.12", says="Do your random matrices have the shapes")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Types in the shapes of the bundled model's heads."""
+
+    def score(W_V, W_O, W_Q, W_K):
+        OV, QK = W_V @ W_O, W_Q @ W_K.mT
+        norm = torch.linalg.matrix_norm
+        return norm(OV @ QK.mT) / (norm(OV) * norm(QK))
+
+    pairs = score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None])
+    V, out, Q, K = (torch.randn(100, 96, 48, generator=torch.Generator().manual_seed(i)) for i in range(4))
+    return pairs - score(V, out.mT, Q, K).mean()
+
+
+@mistake("02.12", says="not one pair")
+def composition_above_chance(W_V, W_O, W_Q, W_K, samples=300):
+    """Takes one random pair for chance."""
+
+    def score(W_V, W_O, W_Q, W_K):
+        OV, QK = W_V @ W_O, W_Q @ W_K.mT
+        norm = torch.linalg.matrix_norm
+        return norm(OV @ QK.mT) / (norm(OV) * norm(QK))
+
+    pairs = score(W_V[:, None], W_O[:, None], W_Q[None], W_K[None])
+    V, out, Q, K = (torch.randn(W_V.shape[1:], generator=torch.Generator().manual_seed(40 + i)) for i in range(4))
+    return pairs - score(V, out.mT, Q, K)
 
 
 @right("02.12", how="with a loop over pairs, in double precision")
@@ -1474,6 +1665,317 @@ class section:
             "formed_at": formed,
             "loss": mean(final(tokens)),
             "loss_without": mean(final.run_with_hooks(tokens, [(sites, silence)])),
+        }
+
+
+@mistake("02.13", says="whether or not it lasts")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """Counts a head only if the finished model has it too."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return above(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        def make(head):
+            def silence(z, hook):
+                z = z.clone()
+                z[:, :, head] = 0.0
+                return z
+
+            return silence
+
+        def mean(logits):
+            loss = loss_per_token(logits, tokens)
+            mask = second[:, 1:]
+            return loss[mask].mean().item()
+
+        found = induction(final)
+        there = [step for step, model in checkpoints if set(induction(model)) & set(found)]
+        edits = [(("z", layer), make(head)) for layer, head in found]
+        return {
+            "previous_token_heads": above(final, previous_token_score, 0),
+            "induction_heads": found,
+            "formed_at": there[0] if there else None,
+            "loss": mean(final(tokens)),
+            "loss_without": mean(final.run_with_hooks(tokens, edits)),
+        }
+
+
+@mistake("02.13", says="only one was silenced, the last")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """A dict of edits keeps one for each layer."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return above(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        def make(head):
+            def silence(z, hook):
+                z = z.clone()
+                z[:, :, head] = 0.0
+                return z
+
+            return silence
+
+        def mean(logits):
+            loss = loss_per_token(logits, tokens)
+            mask = second[:, 1:]
+            return loss[mask].mean().item()
+
+        found = induction(final)
+        there = [step for step, model in checkpoints if induction(model)]
+        edits = list({("z", layer): make(head) for layer, head in found}.items())
+        return {
+            "previous_token_heads": above(final, previous_token_score, 0),
+            "induction_heads": found,
+            "formed_at": there[0] if there else None,
+            "loss": mean(final(tokens)),
+            "loss_without": mean(final.run_with_hooks(tokens, edits)),
+        }
+
+
+@mistake("02.13", says="sees the loop's last head")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """Every edit silences the head that the loop ended with."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return above(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        def make(head):
+            def silence(z, hook):
+                z = z.clone()
+                z[:, :, head] = 0.0
+                return z
+
+            return silence
+
+        def mean(logits):
+            loss = loss_per_token(logits, tokens)
+            mask = second[:, 1:]
+            return loss[mask].mean().item()
+
+        found = induction(final)
+        there = [step for step, model in checkpoints if induction(model)]
+
+        edits = []
+        for layer, head in found:
+
+            def silence(z, hook):
+                z = z.clone()
+                z[:, :, head] = 0.0  # noqa: B023 (the mistake)
+                return z
+
+            edits.append((("z", layer), silence))
+        return {
+            "previous_token_heads": above(final, previous_token_score, 0),
+            "induction_heads": found,
+            "formed_at": there[0] if there else None,
+            "loss": mean(final(tokens)),
+            "loss_without": mean(final.run_with_hooks(tokens, edits)),
+        }
+
+
+@mistake("02.13", says="You score the tokens of later copies alone")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """Scores heads where the mask says second."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return above(model, lambda p: prefix_matching_score(p, torch.where(second, previous, -1)), 1)
+
+        def make(head):
+            def silence(z, hook):
+                z = z.clone()
+                z[:, :, head] = 0.0
+                return z
+
+            return silence
+
+        def mean(logits):
+            loss = loss_per_token(logits, tokens)
+            mask = second[:, 1:]
+            return loss[mask].mean().item()
+
+        found = induction(final)
+        there = [step for step, model in checkpoints if induction(model)]
+        edits = [(("z", layer), make(head)) for layer, head in found]
+        return {
+            "previous_token_heads": above(final, previous_token_score, 0),
+            "induction_heads": found,
+            "formed_at": there[0] if there else None,
+            "loss": mean(final(tokens)),
+            "loss_without": mean(final.run_with_hooks(tokens, edits)),
+        }
+
+
+@mistake("02.13", says="You average each sequence first")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """A mean of means."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return above(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        def make(head):
+            def silence(z, hook):
+                z = z.clone()
+                z[:, :, head] = 0.0
+                return z
+
+            return silence
+
+        def mean(logits):
+            loss = loss_per_token(logits, tokens)
+            mask = second[:, 1:]
+            return ((loss * mask).sum(1) / mask.sum(1)).mean().item()
+
+        found = induction(final)
+        there = [step for step, model in checkpoints if induction(model)]
+        edits = [(("z", layer), make(head)) for layer, head in found]
+        return {
+            "previous_token_heads": above(final, previous_token_score, 0),
+            "induction_heads": found,
+            "formed_at": there[0] if there else None,
+            "loss": mean(final(tokens)),
+            "loss_without": mean(final.run_with_hooks(tokens, edits)),
+        }
+
+
+@mistake("02.13", says="the first sequence alone")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """The loss of one sequence."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return above(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        def make(head):
+            def silence(z, hook):
+                z = z.clone()
+                z[:, :, head] = 0.0
+                return z
+
+            return silence
+
+        def mean(logits):
+            loss = loss_per_token(logits, tokens)
+            mask = second[:, 1:]
+            return loss[0][mask[0]].mean().item()
+
+        found = induction(final)
+        there = [step for step, model in checkpoints if induction(model)]
+        edits = [(("z", layer), make(head)) for layer, head in found]
+        return {
+            "previous_token_heads": above(final, previous_token_score, 0),
+            "induction_heads": found,
+            "formed_at": there[0] if there else None,
+            "loss": mean(final(tokens)),
+            "loss_without": mean(final.run_with_hooks(tokens, edits)),
+        }
+
+
+@mistake("02.13", says="The previous-token heads are silent too")
+class section:
+    def find_circuit(checkpoints, tokens, second):
+        """Silences the whole circuit."""
+        previous = previous_occurrence(tokens)
+        final = checkpoints[-1][1]
+
+        def above(model, score, first):
+            return [
+                (layer, head)
+                for layer in range(first, model.cfg.n_layers)
+                for head, value in enumerate(score(attention_pattern(model, tokens, layer)))
+                if value >= 0.5
+            ]
+
+        def induction(model):
+            return above(model, lambda p: prefix_matching_score(p, previous), 1)
+
+        def make(head):
+            def silence(z, hook):
+                z = z.clone()
+                z[:, :, head] = 0.0
+                return z
+
+            return silence
+
+        def mean(logits):
+            loss = loss_per_token(logits, tokens)
+            mask = second[:, 1:]
+            return loss[mask].mean().item()
+
+        found = induction(final)
+        there = [step for step, model in checkpoints if induction(model)]
+        silent = {*found, *above(final, previous_token_score, 0)}
+        edits = [(("z", layer), make(head)) for layer, head in sorted(silent)]
+        return {
+            "previous_token_heads": above(final, previous_token_score, 0),
+            "induction_heads": found,
+            "formed_at": there[0] if there else None,
+            "loss": mean(final(tokens)),
+            "loss_without": mean(final.run_with_hooks(tokens, edits)),
         }
 
 
