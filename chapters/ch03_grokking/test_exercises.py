@@ -529,7 +529,7 @@ def spectrum_mistakes(x: Tensor) -> dict[str, np.ndarray]:
         "Add the energy of the cosine and of the sine of each frequency.": separate / separate.sum(),
         "Your total is that of the lengths, not of the energies: divide by the sum of the shares' own squares.": e[1:]
         / np.sqrt(e[1:]).sum(),
-        "The last frequency, (p − 1)/2, is missing.": e[1:-1] / e[1:-1].sum(),
+        "The last frequency should be (p − 1)/2, but yours is one less.": e[1:-1] / e[1:-1].sum(),
         "You divide by the largest entry. The entries should sum to 1: divide by their sum.": e[1:] / e[1:].max(),
         "Sum the squares over d_model, not their signed values: waves of opposite sign would cancel.": (
             lambda q: (q[1::2] + q[2::2]) / (q[1::2] + q[2::2]).sum()
