@@ -50,7 +50,7 @@ def raw_embedding() -> go.Figure:
     return plots.maps(
         _analysis().inputs.embedding.T[None],
         ["W_E, transposed"],
-        "The embedding of 113 numbers",
+        f"The embedding of {_analysis().p} numbers",
         x_title="number",
         y_title="dimension",
     )
@@ -77,7 +77,7 @@ def circle_of_numbers() -> go.Figure:
     k = max(found.frequencies, key=lambda k: found.spectrum[k - 1].item())
     points = grokking.plane(found.inputs.embedding, k)
     labels = [str(a) if a % 4 == 0 else "" for a in range(found.p)]
-    title = f"113 numbers in the plane of frequency {k}"
+    title = f"{found.p} numbers in the plane of frequency {k}"
     return plots.circle(points, labels, title, "first axis of the plane", "second axis")
 
 
@@ -137,19 +137,26 @@ def waves_in_the_logits() -> go.Figure:
 
 
 def with_and_without() -> go.Figure:
-    """Loss on all pairs of the whole network, with key waves alone, and without them; on a logarithmic scale."""
+    """Loss on all pairs of the whole network, with key waves alone, and without them; on a logarithmic scale.
+
+    Of the random sets of other waves that are taken away instead, the one that hurts most, from the card.
+    """
     found = _analysis()
     numbers = torch.arange(found.p)
     answers = ((numbers[:, None] + numbers) % found.p).flatten()
     logits, ks = found.inputs.logits, found.frequencies
-    others = [k for k in range(1, len(found.spectrum) + 1) if k not in ks][: len(ks)]
+    card = zoo.card(NAME)
     bars = {
         "whole network": grokking.loss(logits, answers),
         "key waves alone": grokking.loss(grokking.restricted_logits(logits, ks), answers),
         "without key waves": grokking.loss(grokking.excluded_logits(logits, ks), answers),
-        f"without {len(ks)} other waves": grokking.loss(grokking.excluded_logits(logits, others), answers),
+        f"without {len(ks)} other waves": card["loss_without"]["as_many_others"],
     }
-    figure = plots.bars(bars, "Loss on all 12 769 sums", "loss (nats)")
+    figure = plots.bars(
+        bars,
+        f"Loss on all {found.p**2} sums; of {card['reading']['draws']} draws of other waves the worst",
+        "loss (nats)",
+    )
     figure.update_yaxes(type="log", exponentformat="power")
     return figure
 

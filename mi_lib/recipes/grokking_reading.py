@@ -18,12 +18,12 @@ from torch import Tensor
 
 from mi_lib import grokking, load, zoo
 from mi_lib.models import Hook, HookedModel, Transformer
-from mi_lib.recipes.grokking_cards import CONTROL, NETWORK, SECOND, other_frequencies
+from mi_lib.recipes.grokking_cards import CONTROL, DRAWS, NETWORK, SECOND, other_frequencies
 from mi_lib.worlds.modular import Modular
 from mi_lib.zoo import grokking_checks as checks
 
 WELL = 0.85  # a neuron is well explained at this share (Nanda et al. 2023, section 4.2)
-KNOWS = 0.9  # the waves alone know the rule at this accuracy on pairs that training never showed
+KNOWS = 0.9  # a part of the logits knows the rule, or the list, at this accuracy on unseen pairs, or on training pairs
 
 
 def last_logits(
@@ -93,9 +93,8 @@ def attention(model: HookedModel, task: Modular) -> dict[str, Any]:
     def mean_values(value: Tensor, hook: Hook) -> Tensor:
         return value.mean(0, keepdim=True).expand_as(value)
 
-    frozen, swapped = with_pattern(mean), last_logits(model, task, order=(1, 0, 2))
+    frozen = with_pattern(mean)
     one_head = [accuracy(with_pattern(mean, [head]), task) for head in range(model.cfg.n_heads)]
-    free = last_logits(model, task)
     return {
         "to_a": pattern[:, :, 0].mean(0).tolist(),
         "to_b": pattern[:, :, 1].mean(0).tolist(),
@@ -107,8 +106,17 @@ def attention(model: HookedModel, task: Modular) -> dict[str, Any]:
         "values_frozen": accuracy(last_logits(model, task, [(("v", 0), mean_values)]), task),
         "one_head_frozen_least": min(one_head),
         "one_head_frozen_most": max(one_head),
-        "same_when_swapped": (swapped.argmax(-1) == free.argmax(-1)).double().mean().item(),
     }
+
+
+def swapped(model: HookedModel, task: Modular) -> float:
+    """How far the logits move if b is said before a: the squared difference, as a share of the logits' variance over
+    all pairs. 0 if a and b are treated alike; 2 if the two orders had nothing to do with each other.
+
+    On the logits, since equal answers would say nothing about a network that is always right.
+    """
+    logits, other = last_logits(model, task), last_logits(model, task, order=(1, 0, 2))
+    return ((other - logits).pow(2).sum() / (logits - logits.mean(0)).pow(2).sum()).item()
 
 
 def products(model: HookedModel, task: Modular, frequencies: Sequence[int]) -> dict[str, float]:
@@ -125,14 +133,19 @@ def products(model: HookedModel, task: Modular, frequencies: Sequence[int]) -> d
     return shares
 
 
-def circle(model: HookedModel, p: int) -> dict[str, float]:
-    """How round the embedding is in the plane of its strongest frequency.
+def strongest(name: str) -> int:
+    """The strongest frequency of the embedding. The control is looked at where its network is looked at."""
+    network = load(NETWORK if name == CONTROL else name)
+    return int(grokking.spectrum(network.W_E[: zoo.card(name)["recipe"]["p"]]).argmax()) + 1  # type: ignore[attr-defined]
+
+
+def circle(model: HookedModel, p: int, k: int) -> dict[str, float]:
+    """How round the embedding is in the plane of frequency k.
 
     radius: the standard deviation of the 113 distances from the middle, as a share of their mean. off: by how many of
     the p places on the circle a number stands beside its own, the median. The circle may be turned or reflected.
     """
     embedding = model.W_E[:p]  # type: ignore[attr-defined]
-    k = int(grokking.spectrum(embedding).argmax()) + 1
     z = torch.view_as_complex(grokking.plane(embedding, k).contiguous())
     off = []
     for direction in (1, -1):
@@ -172,6 +185,24 @@ def waves(logits: Float[Tensor, "pairs answer"], task: Modular, frequencies: Seq
     }
 
 
+def leftover(logits: Float[Tensor, "pairs answer"], task: Modular, frequencies: Sequence[int]) -> dict[str, float]:
+    """The logits of the training pairs without these waves: are they equal, as a guess would be, or noise?
+
+    spread: the standard deviation from answer to answer, root mean square over pairs; spread_whole: that of all logits.
+    loss_of_any_answer: the loss if an answer drawn at random were the right one.
+    """
+    rest = grokking.excluded_logits(logits, frequencies, task.sign)[task.in_training]
+
+    def spread(values: Tensor) -> float:
+        return values.var(-1, correction=0).mean().sqrt().item()
+
+    return {
+        "spread": spread(rest),
+        "spread_whole": spread(logits[task.in_training]),
+        "loss_of_any_answer": (-rest.log_softmax(-1)).mean().item(),
+    }
+
+
 def beside(logits: Float[Tensor, "pairs answer"], task: Modular, frequencies: Sequence[int]) -> dict[str, float]:
     """The loss with the key waves and, beside them, their second harmonics or as many other waves (the lowest)."""
     harmonics = {grokking.harmonic(k, task.p) for k in frequencies} - set(frequencies)
@@ -198,10 +229,60 @@ def under_the_list(name: str, task: Modular, frequencies: Sequence[int]) -> dict
     return None
 
 
+def at_step(name: str, task: Modular, frequencies: Sequence[int], step: int) -> dict[str, float] | None:
+    """A checkpoint, its waves alone and the rest of its logits, on pairs that training never showed.
+
+    sure: the mean probability of whatever answer comes out first. None if there is no such checkpoint.
+    """
+    if step not in zoo.checkpoints(name):
+        return None
+    unseen, logits = ~task.in_training, last_logits(load(name, checkpoint=step), task)
+
+    def alone(ks: Sequence[int]) -> Tensor:
+        return grokking.restricted_logits(logits, ks, task.sign)
+
+    def sure(values: Tensor) -> float:
+        return values[unseen].softmax(-1).amax(-1).mean().item()
+
+    rest = grokking.excluded_logits(logits, frequencies, task.sign)
+    drawn = other_frequencies(task.p, frequencies, len(frequencies))
+    return {
+        "step": step,
+        "whole": accuracy(logits, task, unseen),
+        "alone": accuracy(alone(frequencies), task, unseen),
+        "others_alone": max(accuracy(alone(ks), task, unseen) for ks in drawn),
+        "alone_sure": sure(alone(frequencies)),
+        "rest": accuracy(rest, task, unseen),
+        "rest_sure": sure(rest),
+        "rest_of_training": accuracy(rest, task, ~unseen),
+    }
+
+
+def last_list(name: str, task: Modular, frequencies: Sequence[int]) -> dict[str, float] | None:
+    """The last checkpoint that still knows its list without the key waves, and how large its weights are.
+
+    weights: the sum of the squares of all weights, from the card. None if no checkpoint is so far.
+    """
+    columns = zoo.card(name)["measures"]
+    for step in reversed(zoo.checkpoints(name)):
+        logits = last_logits(load(name, checkpoint=step), task)
+        rest = accuracy(grokking.excluded_logits(logits, frequencies, task.sign), task, task.in_training)
+        if rest >= KNOWS:
+            weights = columns["weights"][columns["step"].index(step)]
+            return {
+                "step": step,
+                "of_training": rest,
+                "whole": accuracy(logits, task, ~task.in_training),
+                "weights": weights,
+            }
+    return None
+
+
 def training(card: dict[str, Any]) -> dict[str, float]:
     """From the columns of the card: when the test loss turns, how good the waves are then, how large the weights get.
 
-    half_of_the_rise: the first step after the peak of the test loss at which half of the unseen pairs are right.
+    half_right: the first step at which half of the unseen pairs are right. first_team: that at which a frequency has
+    a team of neurons. Weights are the sum of the squares of all weights, which has no unit.
     """
     columns, curves = card["measures"], card["curves"]
     peak = columns["test_loss"].index(max(columns["test_loss"]))
@@ -212,6 +293,8 @@ def training(card: dict[str, Any]) -> dict[str, float]:
         "restricted_loss_at_start": columns["restricted_loss"][0],
         "restricted_loss_at_peak": columns["restricted_loss"][peak],
         "half_right": half,
+        "first_team": next((s for s, n in zip(columns["step"], columns["key_frequencies"], strict=True) if n), None),
+        "weights_start": curves["weights"][0],
         "weights_most": max(curves["weights"]),
         "weights_end": curves["weights"][-1],
     }
@@ -229,14 +312,20 @@ def measure(name: str) -> dict[str, Any]:
         "float32": rounding(model, task),
         "attention": attention(model, task),
         "products": products(model, task, ks),
-        "circle": circle(model, task.p),
+        "swapped_when_memorised": swapped(load(name, checkpoint=over["memorised"]), task),
+        "swapped": swapped(model, task),
+        "circle": circle(model, task.p, strongest(name)),
         "energy": matrices(model, task.p, ks),
         "harmonics_in_W_E": checks.embedding_energy(found, ks) - matrices(model, task.p, ks)["W_E"],
         "neurons": len(live),
         "well_explained_of_all": ((found.neurons.explained >= WELL) & live).double().mean().item(),
+        "draws": DRAWS,
         "waves": waves(found.inputs.logits, task, ks),
+        "leftover": leftover(found.inputs.logits, task, ks),
         "beside": beside(found.inputs.logits, task, ks),
         "under_the_list": under_the_list(name, task, ks),
+        "at_the_peak": at_step(name, task, ks, int(training(card)["peak_step"])),
+        "last_list": last_list(name, task, ks),
         "training": training(card),
     }
 
