@@ -32,6 +32,8 @@ PAIRS = 40
 MIXTURES: tuple[littletown.Mixture, ...] = ("base", "chat")  # of the texts that lenses are trained on
 SHUFFLES = 1000
 SURE, CLOSE = 0.9, 2.0  # probability of the first guess; its ratio to that of the second
+MOST = 0.8  # of what all heads write together
+WORDS, TEXTS = 15, 120  # of held-out prose: how many words from the beginning of each, and of how many texts
 
 
 class Pair(NamedTuple):
@@ -73,7 +75,13 @@ def first_guess(lens_logits: Float[Tensor, "depth batch pos vocab"], answers: In
     return (lens.rank(lens_logits[:, :, -1], answers) == 0).float().mean(1).tolist()
 
 
-def prose(words: int = 15, texts: int = 120) -> Int[Tensor, "batch pos"]:
+def among_towns(lens_logits: Float[Tensor, "depth batch pos vocab"]) -> Int[Tensor, "depth batch"]:
+    """At every depth the likeliest of the towns at the last position, whatever other words are likelier still."""
+    towns = labels("town").unique()
+    return towns[lens_logits[:, :, -1][..., towns].argmax(-1)]
+
+
+def prose(words: int = WORDS, texts: int = TEXTS) -> Int[Tensor, "batch pos"]:
     """The beginnings of texts that training has left out, as far as they are long enough."""
     found = (littletown.document(i, 3, "held_out").words for i in range(texts))
     return torch.tensor([ids(text[:words]) for text in found if len(text) >= words])
@@ -114,9 +122,11 @@ class Exchange(NamedTuple):
 
 
 @torch.no_grad()
-def exchanged(model: HookedModel, places: Sequence[Exchange], sentence: str = SENTENCES[1]) -> float:
-    """The share of pairs in which the likeliest word becomes the other person's town, when these places hold what they
-    hold in the other person's prompt."""
+def exchanged(
+    model: HookedModel, places: Sequence[Exchange], sentence: str = SENTENCES[1], towns_only: bool = False
+) -> float:
+    """The share of pairs in which the likeliest word (or the likeliest town) becomes the other person's town, when
+    these places hold what they hold in the other person's prompt."""
     found = pairs(sentence=sentence)
     clean, other = torch.cat([pair.clean for pair in found]), torch.cat([pair.corrupt for pair in found])
     _, cache = model.run_with_cache(other, [(place.site, place.layer) for place in places])
@@ -130,7 +140,8 @@ def exchanged(model: HookedModel, places: Sequence[Exchange], sentence: str = SE
 
         return (place.site, place.layer), put
 
-    said = model.run_with_hooks(clean, [edit(place) for place in places])[:, -1].argmax(-1)
+    logits = model.run_with_hooks(clean, [edit(place) for place in places])
+    said = among_towns(logits[None])[0] if towns_only else logits[:, -1].argmax(-1)
     return (said == torch.tensor([pair.wrong for pair in found])).float().mean().item()
 
 
@@ -334,14 +345,77 @@ def texts_without(names: Sequence[str], count: int) -> tuple[Tensor, Tensor]:
 
 
 def first_guess_unmet(model: HookedModel, held_out: lens.TunedLens) -> dict[str, dict[str, float]]:
-    """At every depth: the share of residents whose town is first, of those the lens never met and of the others."""
+    """At every depth: the share of residents whose town is first, of those the lens never met and of the others; and
+    how many residents that is."""
     tokens, answers = questions(SENTENCES[1])
     read = lens.tuned_lens(model, held_out, tokens)
     never = torch.tensor([name in unmet() for name in people.RESIDENTS])
-    return {
-        group: {f"depth_{depth}": value for depth, value in enumerate(first_guess(read[:, who], answers[who]))}
-        for group, who in (("unmet", never), ("met", ~never))
+    groups = {"unmet": never, "met": ~never}
+    shares = {group: by_depth(first_guess(read[:, who], answers[who])) for group, who in groups.items()}
+    counts = {
+        f"{group}_right": {depth: round(value * int(who.sum())) for depth, value in shares[group].items()}
+        for group, who in groups.items()
     }
+    return {**shares, **counts}
+
+
+def by_depth(values: Sequence[float]) -> dict[str, float]:
+    return {f"depth_{depth}": value for depth, value in enumerate(values)}
+
+
+def on_towns(model: HookedModel, tuned: lens.TunedLens) -> dict[str, Any]:
+    """How often each lens has the right town: as the likeliest of all words, and as the likeliest of the towns.
+
+    The control deals the towns out anew among the residents: mean and largest share of the draws, at every depth.
+    """
+    tokens, answers = questions(SENTENCES[1])
+    read = {"logit": lens.logit_lens(model, tokens), "tuned": lens.tuned_lens(model, tuned, tokens)}
+    all_words = {name: x[:, :, -1].argmax(-1) for name, x in read.items()}
+    towns = {name: among_towns(x) for name, x in read.items()}
+
+    def judged(said: Int[Tensor, "depth batch"]) -> dict[str, Any]:
+        anew = [dealt_anew(lambda dealt, row=row: share(row, dealt), answers) for row in said]
+        return {
+            **by_depth([share(row, answers) for row in said]),
+            "shuffled": by_depth([found["shuffled"] for found in anew]),
+            "shuffled_most": by_depth([found["shuffled_most"] for found in anew]),
+            "shuffled_most_residents": max(round(found["shuffled_most"] * len(answers)) for found in anew),
+            "shuffled_highest": max(found["shuffled"] for found in anew),
+        }
+
+    return {
+        "towns": len(answers.unique()),
+        "words": {name: judged(said) for name, said in all_words.items()},
+        "among_towns": {name: judged(said) for name, said in towns.items()},
+    }
+
+
+def by_sentence(model: HookedModel) -> dict[str, dict[str, Any]]:
+    """For every sentence that asks for a town: the head that brings back most when it is patched alone, how much of
+    the answer that is, and in how many pairs the other person's town becomes the likeliest of the towns when that head
+    is exchanged. Of the towns, because after one of the sentences Pico says "a" rather than a town (see `says`)."""
+    found: dict[str, dict[str, Any]] = {}
+    for number, sentence in enumerate(SENTENCES):
+        tables = [
+            lens.head_patching(model, pair.clean, pair.corrupt, lens.logit_difference(pair.right, pair.wrong))
+            for pair in pairs(sentence=sentence)
+        ]
+        table = torch.stack(tables).mean(0)
+        layer, order = carriers(table)
+        tokens, answers = questions(sentence)
+        with torch.no_grad():
+            logits = model(tokens)
+        found[f"sentence_{number}"] = {
+            "sentence": sentence.format("…"),
+            "layer": layer,
+            "head": order[0],
+            "head_share": table[layer, order[0]].item(),
+            "swapped_by_one": exchanged(model, [Exchange("z", layer, heads=order[:1])], sentence, towns_only=True),
+            "swapped_by_others": exchanged(model, [Exchange("z", layer, heads=order[1:])], sentence, towns_only=True),
+            "says": first_guess(logits[None], answers)[0],
+            "right_among_towns": share(among_towns(logits[None])[0], answers),
+        }
+    return found
 
 
 def twice(model: HookedModel) -> dict[str, float]:
@@ -353,6 +427,7 @@ def twice(model: HookedModel) -> dict[str, float]:
     _, changed_towns = normed_twice(model, questions(SENTENCES[1])[0])
     return {
         "words": cost.numel(),
+        "sure_from": SURE,
         "kl": cost.mean().item(),
         "changed": changed.mean().item(),
         "changed_towns": changed_towns[:, -1].mean().item(),
@@ -366,22 +441,26 @@ def twice(model: HookedModel) -> dict[str, float]:
     }
 
 
-def on_prose(model: HookedModel, tuned: lens.TunedLens) -> dict[str, Any]:
-    """How often a lens's first guess is already the final one, by depth; the control takes another text's guess."""
+def on_prose(model: HookedModel, tuned: lens.TunedLens, shifted: lens.TunedLens) -> dict[str, Any]:
+    """How often a lens's first guess is already the final one, by depth; the control takes another text's guess. And
+    the divergence from the final prediction, with a bias alone (`shifted`) as the control of the tuned lens."""
     tokens = prose()
     plain, read = lens.logit_lens(model, tokens), lens.tuned_lens(model, tuned, tokens)
     guess, final = plain.argmax(-1), plain[-1].argmax(-1)
 
-    def by_depth(values: Tensor) -> dict[str, float]:
-        return {f"depth_{depth}": value for depth, value in enumerate(values[:, :, 1:].float().mean((1, 2)).tolist())}
+    def mean(values: Tensor) -> dict[str, float]:
+        return by_depth(values[:, :, 1:].float().mean((1, 2)).tolist())
 
     return {
+        "texts": len(tokens),
+        "words_each": WORDS,
         "reads_itself": (guess[0] == tokens)[:, 1:].float().mean().item(),
-        "agrees": by_depth(guess == final),
-        "agrees_tuned": by_depth(read.argmax(-1) == final),
-        "agrees_with_another_text": by_depth(guess.roll(1, dims=1) == final),
-        "kl": by_depth(lens.kl_to_final(plain)),
-        "kl_tuned": by_depth(lens.kl_to_final(read)),
+        "agrees": mean(guess == final),
+        "agrees_tuned": mean(read.argmax(-1) == final),
+        "agrees_with_another_text": mean(guess.roll(1, dims=1) == final),
+        "kl": mean(lens.kl_to_final(plain)),
+        "kl_bias": mean(lens.kl_to_final(lens.tuned_lens(model, shifted, tokens))),
+        "kl_tuned": mean(lens.kl_to_final(read)),
     }
 
 
@@ -402,7 +481,7 @@ def writers(model: HookedModel, head: str) -> dict[str, Any]:
     by_head = {name: value for name, value in mean.items() if name.startswith("head ")}
     strongest = sorted(by_head, key=by_head.__getitem__, reverse=True)
     reached, few = 0.0, 0
-    while reached < 0.8 * sum(by_head.values()):
+    while reached < MOST * sum(by_head.values()):
         reached, few = reached + by_head[strongest[few]], few + 1
     return {
         "second_half": sum(v for name, v in mean.items() if name.split()[-1].split(".")[0] in late) / total,
@@ -413,6 +492,7 @@ def writers(model: HookedModel, head: str) -> dict[str, Any]:
         "strongest_head_layer": int(strongest[0].split()[1].split(".")[0]),
         "strongest_head_share": by_head[strongest[0]] / total,
         "heads_for_most": few,
+        "most": MOST,
         "heads": len(by_head),
     }
 
@@ -439,22 +519,23 @@ def measure(
     wrote = writers(model, f"head {layer}.{order[0]}")
     everywhere, place = list(range(model.cfg.n_heads)), 1 + SENTENCES[1].split().index("{}")
     return {
-        "first_guess": {f"depth_{depth}": share for depth, share in enumerate(first_guess(plain, answers))},
-        "first_guess_tuned": {
-            f"depth_{depth}": share
-            for depth, share in enumerate(first_guess(lens.tuned_lens(model, tuned, tokens), answers))
-        },
+        "first_guess": by_depth(first_guess(plain, answers)),
+        "first_guess_tuned": by_depth(first_guess(lens.tuned_lens(model, tuned, tokens), answers)),
+        "on_towns": on_towns(model, tuned),
         "first_guess_untrained": max(first_guess(lens.logit_lens(untrained, tokens), answers)),
         "first_guess_another": dealt_anew(lambda towns: share(said, towns), answers),
         "first_guess_held_out": first_guess_unmet(model, held_out_lens(model)),
         "unmet": len(unmet()),
+        "met": len(people.RESIDENTS) - len(unmet()),
+        "shuffles": SHUFFLES,
+        "by_sentence": by_sentence(model),
         "kl_at_1": {name: value[1].mean().item() for name, value in divergences.items()},
         "kl_in_the_middle": {name: value[middle].mean().item() for name, value in divergences.items()},
         "middle": middle,
         "pairs": PAIRS,
         "travel": {name: [[round(x, 4) for x in row] for row in table.tolist()] for name, table in seen.items()},
         "twice": twice(model),
-        "prose": on_prose(model, tuned),
+        "prose": on_prose(model, tuned, shifted),
         "wrote": wrote,
         "lookup": lookup(model, untrained, layer),
         "recall": {
