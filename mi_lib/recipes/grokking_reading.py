@@ -136,7 +136,8 @@ def products(model: HookedModel, task: Modular, frequencies: Sequence[int]) -> d
 def strongest(name: str) -> int:
     """The strongest frequency of the embedding. The control is looked at where its network is looked at."""
     network = load(NETWORK if name == CONTROL else name)
-    return int(grokking.spectrum(network.W_E[: zoo.card(name)["recipe"]["p"]]).argmax()) + 1  # type: ignore[attr-defined]
+    embedding = network.W_E[: zoo.card(name)["recipe"]["p"]]  # type: ignore[attr-defined]
+    return int(grokking.spectrum(embedding).argmax()) + 1
 
 
 def circle(model: HookedModel, p: int, k: int) -> dict[str, float]:
