@@ -566,6 +566,23 @@ def test_the_entropy_of_known_distributions(answer):
 
 
 @grades("04.3")
+def test_the_entropy_over_a_large_vocabulary(answer):
+    """All 50 257 tokens of GPT-2 equally likely: log 50257."""
+    n = 50257
+    expect_close(
+        answer.entropy(torch.zeros(1, n)),
+        [math.log(n)],
+        f"the entropy of {n} equally likely tokens",
+        rtol=1e-5,
+        mistakes={
+            f"You take log(p + {small:g}). Where p itself is that small, as in a large vocabulary, this is another "
+            "number. Take log_softmax of the logits, and add nothing.": [-math.log(1 / n + small)]
+            for small in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+        },
+    )
+
+
+@grades("04.3")
 def test_the_place_of_the_answer(answer):
     """Random logits, compared with sorting."""
     for seed, (depth, batch, pos, d_vocab) in enumerate([(3, 5, 2, 7), (2, 3, 5, 19), (5, 1, 1, 11)]):
@@ -588,8 +605,8 @@ def test_the_place_of_the_answer(answer):
                 "You count from 1. The first guess has rank 0: count the tokens with a LARGER logit.": want + 1,
                 "You count the tokens with a smaller logit. The first guess has rank 0.": places(-1, lambda v: v),
                 "You look at the first position. The answer is expected at the last.": places(0, lambda v: -v),
-                "This is which token has the answer's number as its rank, not the rank of the answer. Sort twice, or "
-                "count the larger logits.": lens[:, :, -1].argsort(-1, descending=True)[:, torch.arange(batch), right],
+                "This is which token has the answer's number as its rank, not the rank of the answer. Count the larger "
+                "logits.": lens[:, :, -1].argsort(-1, descending=True)[:, torch.arange(batch), right],
                 "You use one answer for all sequences. Each has its own.": (
                     lens[:, :, -1] > lens[:, :, -1, right[:1]]
                 ).sum(-1),
@@ -599,6 +616,32 @@ def test_the_place_of_the_answer(answer):
                 if batch == 1
                 else torch.stack([(x[:1, -1] > x[:1, -1, right].T).sum(-1) for x in lens]),
                 "The axes depth and batch are exchanged: the result is [depth batch].": want.T,
+            },
+        )
+
+
+@grades("04.3")
+def test_tokens_as_likely_as_the_answer(answer):
+    """Whole numbers for logits, so that many are equal: only larger ones count."""
+    for seed, (depth, batch, pos, d_vocab) in enumerate([(3, 5, 2, 7), (2, 7, 3, 19)]):
+        lens = random(depth, batch, pos, d_vocab, seed=20 + seed).round()
+        right = torch.randint(0, d_vocab, (batch,), generator=torch.Generator().manual_seed(20 + seed))
+
+        def count(larger, lens=lens, right=right) -> Tensor:
+            rows = [[sum(larger(v, x[-1][r]) for v in x[-1]) for x, r in zip(d, right, strict=True)] for d in lens]
+            return torch.tensor(rows)
+
+        equal = "Some tokens have the same logit as the answer. They are not in front of it: count the LARGER ones (>)"
+        expect_equal(
+            answer.answer_rank(lens, right),
+            count(lambda v, mine: int(v > mine)),
+            "the rank of answers whose logit others have too",
+            mistakes={
+                f"{equal}; yours are all that are as large, less the answer itself.": count(
+                    lambda v, mine: int(v >= mine)
+                )
+                - 1,
+                f"{equal}, and not those as large (>=).": count(lambda v, mine: int(v >= mine)),
             },
         )
 
@@ -672,6 +715,9 @@ def tuned_mistakes(model: HookedModel, stream: Tensor, A: Tensor, b: Tensor) -> 
         ),
         "b is missing.": lens_by_hand(model, translated_by_hand(stream, A, 0 * b)),
         "A is missing.": lens_by_hand(model, shifted),
+        "b is inside: that is h + A (h + b). A multiplies h alone, and b is added to the result.": lens_by_hand(
+            model, translated_by_hand(stream, A, torch.einsum("lij,lj->li", A, b))
+        ),
         "b is subtracted. Add it.": lens_by_hand(model, translated_by_hand(stream, A, -b)),
         "A h is subtracted. Add it.": lens_by_hand(model, translated_by_hand(stream, -A, b)),
         "You translate what the norm gives. Translate the stream first, then normalise.": unembed_by_hand(model, after),
@@ -801,6 +847,7 @@ def train_by_hand(
     sgd: bool = False,
     decay: float = 0.0,
     one: bool = False,
+    in_turn: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """One layer after the other, with Adam written out, in double precision. The switches make known mistakes."""
     stream, d = stream_of(model, tokens).double(), model.cfg.d_model
@@ -813,11 +860,13 @@ def train_by_hand(
             A.requires_grad_(), b.requires_grad_()
             if one:
                 stream, final = stream[:, :1], final[:1]
-            lens = lens_by_hand(model, stream[layer] + stream[layer] @ A.T + b).log_softmax(-1)
+            taken = slice((step - 1) % len(final), (step - 1) % len(final) + 1) if in_turn else slice(None)
+            h, last = stream[layer, taken], final[taken]
+            lens = lens_by_hand(model, h + h @ A.T + b).log_softmax(-1)
             if labels:
                 loss = F.cross_entropy(lens[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
             else:
-                p, q = (lens, final) if swap else (final, lens)
+                p, q = (lens, last) if swap else (last, lens)
                 loss = (p.exp() * (p - q)).sum(-1).mean()
             gradients = torch.autograd.grad(loss, [A, b])
             new = []
@@ -881,10 +930,16 @@ def training_mistakes(arguments: tuple, i: int) -> dict[str, Tensor]:
             by_hand(bias_only, decay=0.01)[i]
         ),
         "Each step takes ALL tokens: you train on the first sequence alone.": by_hand(bias_only, one=True)[i],
+        "Each step takes ALL tokens: you take one sequence per step.": by_hand(bias_only, in_turn=True)[i],
         "Nothing was trained: A and b are still 0.": torch.zeros_like(right),
         "You make one step too few.": one_step_less(arguments)[i],
     }
-    if not bias_only:
+    if bias_only:
+        found[
+            "With bias_only, A must not move during the training: this b was trained together with an A, and setting A "
+            "to 0 afterwards does not undo that. Give the optimizer b alone."
+        ] = by_hand(False)[1]
+    else:
         found["Without bias_only, A is trained too. bias_only is False where nobody says otherwise."] = by_hand(True)[i]
     if i == 0:
         found["A is transposed: in `tuned_lens`, A[l] stands for A h, which is h @ A.T for rows."] = right.mT
@@ -896,10 +951,12 @@ def one_step_less(arguments: tuple) -> tuple[Tensor, Tensor]:
     return train_by_hand(model, tokens, steps - 1, lr, bias_only)
 
 
-# In the learner's process: A, b, and by how much any weight of the model has changed.
+# In the learner's process: A, b, by how much any weight of the model has changed, and whether all still ask for
+# gradients.
 TRAINED = """lambda torch, train, model, tokens, steps, lr: (
     lambda before: [*train(model, tokens, steps, lr),
-                    max(float((p.detach() - before[n]).abs().max()) for n, p in model.named_parameters())]
+                    max(float((p.detach() - before[n]).abs().max()) for n, p in model.named_parameters()),
+                    all(p.requires_grad for p in model.parameters())]
 )({n: p.detach().clone() for n, p in model.named_parameters()})"""
 
 
@@ -909,12 +966,17 @@ def test_the_model_stays_as_it_is(answer):
     for model, tokens in cases()[:2]:
         run = answer.torch.attr("builtins").attr("eval")(TRAINED)
         result = run(answer.torch, answer.train_tuned_lens, trainable(model), tokens, 3, 0.05)
-        fits = isinstance(result, tuple | list) and len(result) == 3
+        fits = isinstance(result, tuple | list) and len(result) == 4
         expect(fits, "Return two tensors: (A, b).")
         expect(
             float(result[2]) == 0,
             "The model's own weights have changed. The optimizer gets A and b, and nothing else: else A and b fit "
             "another model than the one you were given.",
+        )
+        expect(
+            result[3],
+            "The model asked for gradients before your training, and does not any more: requires_grad_(False) stays "
+            "after your function has returned. Give the optimizer A and b alone, and the model needs no freezing.",
         )
         for got, want, name in zip(result, train_by_hand(model, tokens, 3, 0.05, False), "Ab", strict=False):
             expect_close(got, want, f"{name} after 3 steps on a model that asks for gradients", atol=1e-3, rtol=1e-3)

@@ -514,7 +514,43 @@ class section:
         return (logits > logits[:, torch.arange(len(answer)), answer][..., None]).sum(-1)
 
 
-@right("04.3", how="with F.kl_div, Categorical and sorting twice")
+@mistake("04.3", says="less the answer itself")
+class section:
+    """>= − 1: right as long as no two logits are equal."""
+
+    def kl_to_final(lens):
+        log_q = lens.log_softmax(-1)
+        return (log_q[-1].exp() * (log_q[-1] - log_q)).sum(-1)
+
+    def entropy(logits):
+        log_p = logits.log_softmax(-1)
+        return -(log_p.exp() * log_p).sum(-1)
+
+    def answer_rank(lens, answer):
+        last = lens[:, :, -1]
+        mine = last[:, torch.arange(len(answer)), answer]
+        return (last >= mine[..., None]).sum(-1) - 1
+
+
+@mistake("04.3", says="You take log(p + 1e-06)")
+class section:
+    """A small number against log(0)."""
+
+    def kl_to_final(lens):
+        log_q = lens.log_softmax(-1)
+        return (log_q[-1].exp() * (log_q[-1] - log_q)).sum(-1)
+
+    def entropy(logits):
+        p = logits.softmax(-1)
+        return -(p * torch.log(p + 1e-6)).sum(-1)
+
+    def answer_rank(lens, answer):
+        last = lens[:, :, -1]
+        mine = last[:, torch.arange(len(answer)), answer]
+        return (last > mine[..., None]).sum(-1)
+
+
+@right("04.3", how="with F.kl_div, Categorical and searchsorted")
 class section:
     def kl_to_final(lens):
         log_q = lens.log_softmax(-1)
@@ -525,8 +561,9 @@ class section:
         return torch.distributions.Categorical(logits=logits).entropy()
 
     def answer_rank(lens, answer):
-        places = lens[:, :, -1].argsort(-1, descending=True).argsort(-1)
-        return torch.stack([places[:, n, int(a)] for n, a in enumerate(answer)], dim=1)
+        last = lens[:, :, -1].sort(-1).values
+        mine = lens[:, torch.arange(len(answer)), -1, answer][..., None].contiguous()
+        return last.shape[-1] - torch.searchsorted(last, mine, right=True)[..., 0]
 
 
 @right("04.3", how="with loops and lists, in double precision")
@@ -620,6 +657,14 @@ def tuned_lens(model, stream, A, b):
     for layer in range(len(A)):
         stream[layer] += stream[layer] @ A[layer].T + b[layer]
     return model.unembed(model.ln_final(stream))
+
+
+@mistake("04.4", says="b is inside: that is h + A (h + b)")
+def tuned_lens(model, stream, A, b):
+    """The bias inside the correction."""
+    h = stream[:-1]
+    translated = h + torch.einsum("lij,lbpj->lbpi", A, h + b[:, None, None])
+    return model.unembed(model.ln_final(torch.cat([translated, stream[-1:]])))
 
 
 @right("04.4", how="with einsum and a loop over depths")
@@ -805,6 +850,65 @@ class section:
         return A.detach(), b.detach()
 
 
+@mistake("04.5", says="requires_grad_(False) stays")
+class section:
+    """Freezes the model and leaves it frozen."""
+
+    def lens_loss(lens):
+        return kl_to_final(lens).mean((1, 2)).sum()
+
+    def train_tuned_lens(model, tokens, steps, lr, bias_only=False):
+        model.requires_grad_(False)
+        stream = residual_stream(model, tokens)
+        n, d = model.cfg.n_layers, model.cfg.d_model
+        A, b = torch.zeros(n, d, d, requires_grad=True), torch.zeros(n, d, requires_grad=True)
+        optimizer = torch.optim.Adam([b] if bias_only else [A, b], lr=lr)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            lens_loss(tuned_lens(model, stream, A, b)).backward()
+            optimizer.step()
+        return A.detach(), b.detach()
+
+
+@mistake("04.5", says="you take one sequence per step")
+class section:
+    """Stochastic descent."""
+
+    def lens_loss(lens):
+        return kl_to_final(lens).mean((1, 2)).sum()
+
+    def train_tuned_lens(model, tokens, steps, lr, bias_only=False):
+        stream = residual_stream(model, tokens)
+        n, d = model.cfg.n_layers, model.cfg.d_model
+        A, b = torch.zeros(n, d, d, requires_grad=True), torch.zeros(n, d, requires_grad=True)
+        optimizer = torch.optim.Adam([b] if bias_only else [A, b], lr=lr)
+        for step in range(steps):
+            optimizer.zero_grad()
+            i = step % stream.shape[1]
+            lens_loss(tuned_lens(model, stream[:, i : i + 1], A, b)).backward()
+            optimizer.step()
+        return A.detach(), b.detach()
+
+
+@mistake("04.5", says="A must not move during the training")
+class section:
+    """Trains A along with b, and sets it to 0 in the end."""
+
+    def lens_loss(lens):
+        return kl_to_final(lens).mean((1, 2)).sum()
+
+    def train_tuned_lens(model, tokens, steps, lr, bias_only=False):
+        stream = residual_stream(model, tokens)
+        n, d = model.cfg.n_layers, model.cfg.d_model
+        A, b = torch.zeros(n, d, d, requires_grad=True), torch.zeros(n, d, requires_grad=True)
+        optimizer = torch.optim.Adam([A, b], lr=lr)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            lens_loss(tuned_lens(model, stream, A, b)).backward()
+            optimizer.step()
+        return A.detach() * (not bias_only), b.detach()
+
+
 @right("04.5", how="with F.kl_div, and one optimizer for each layer")
 class section:
     def lens_loss(lens):
@@ -847,6 +951,7 @@ class section:
         return (cross - cross[-1]).mean(dim=(1, 2)).sum()
 
     def train_tuned_lens(model, tokens, steps, lr, bias_only=False):
+        asked = [p.requires_grad for p in model.parameters()]
         model.requires_grad_(False)
         stream = residual_stream(model, tokens)
         lens = Translators(model.cfg.n_layers, model.cfg.d_model)
@@ -856,6 +961,8 @@ class section:
             optimizer.zero_grad()
             lens_loss(tuned_lens(model, stream, lens.A, lens.b)).backward()
             optimizer.step()
+        for p, wanted in zip(model.parameters(), asked):
+            p.requires_grad_(wanted)
         return lens.A, lens.b
 
 
