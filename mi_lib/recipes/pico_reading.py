@@ -352,7 +352,7 @@ def first_guess_unmet(model: HookedModel, held_out: lens.TunedLens) -> dict[str,
     never = torch.tensor([name in unmet() for name in people.RESIDENTS])
     groups = {"unmet": never, "met": ~never}
     shares = {group: by_depth(first_guess(read[:, who], answers[who])) for group, who in groups.items()}
-    counts = {
+    counts: dict[str, dict[str, float]] = {
         f"{group}_right": {depth: round(value * int(who.sum())) for depth, value in shares[group].items()}
         for group, who in groups.items()
     }
@@ -413,6 +413,7 @@ def by_sentence(model: HookedModel) -> dict[str, dict[str, Any]]:
             "swapped_by_one": exchanged(model, [Exchange("z", layer, heads=order[:1])], sentence, towns_only=True),
             "swapped_by_others": exchanged(model, [Exchange("z", layer, heads=order[1:])], sentence, towns_only=True),
             "says": first_guess(logits[None], answers)[0],
+            "says_mostly": littletown.vocabulary()[int(logits[:, -1].argmax(-1).mode().values)],
             "right_among_towns": share(among_towns(logits[None])[0], answers),
         }
     return found
