@@ -183,6 +183,9 @@ def test_the_stream_at_every_depth(answer):
             mistakes=lambda model=model, tokens=tokens, want=want: {
                 "The last depth is missing: what the model reads in the end is what leaves its last block, "
                 '("resid_post", n_layers − 1).': want[:-1],
+                "This is what LEAVES each block. Take what enters it, and at the end what leaves the last.": torch.cat(
+                    [want[1:], want[-1:]]
+                ),
                 "The first depth is missing: what enters block 0 is the embedding, before any layer has spoken.": (
                     want[1:]
                 ),
@@ -237,6 +240,9 @@ def lens_mistakes(model: HookedModel, stream: Tensor) -> dict[str, Tensor]:
         "These are probabilities. The lens gives logits.": want.softmax(-1),
         "These are log probabilities. The lens gives logits, before any softmax.": want.log_softmax(-1),
         "The last depth is missing.": want[:-1],
+        "You read what LEAVES each block. Read what enters it, and at the end what leaves the last.": torch.cat(
+            [want[1:], want[-1:]]
+        ),
         "You read after each block and leave out the embedding: the first depth is what enters block 0.": want[1:],
         "The weight and the bias of the final norm are missing. Use model.ln_final, which has both.": unembed_by_hand(
             model, F.layer_norm(stream.double(), stream.shape[-1:])
@@ -1154,7 +1160,11 @@ def test_some_parts_of_a_larger_stream(answer):
                     parts, residual, weight, epsilon, not centred
                 ),
             }
-            if not centred:
+            if centred:
+                mistakes["You subtract the mean over the PARTS. The mean is over d_model, the last axis."] = (
+                    frozen_by_hand(parts - parts.mean(0), residual, weight, epsilon, True, mean_of="none")
+                )
+            else:
                 mistakes["RMSNorm subtracts no mean from the parts either: look at `centred`."] = frozen_by_hand(
                     parts - parts.mean(-1, keepdim=True), residual, weight, epsilon, False
                 )
@@ -1274,6 +1284,10 @@ def direct_mistakes(model: HookedModel, parts: Tensor, residual: Tensor, right: 
         "The weight of the final norm is missing.": to_logits_by_hand(*arguments, weighed=False),
         "This is what is added to the logit of `right` alone. Subtract what is added to that of `wrong`.": (
             to_logits_by_hand(model, parts, residual, right, None)
+        ),
+        "You put every part through the final norm by itself. That divides each by its own scale, and adds the bias to "
+        "each: hold the scale at that of `residual`, and leave the bias out.": (
+            to_logits_by_hand(*arguments, own_scale=True) + bias @ directions
         ),
         "The bias of the final norm is added to every part. It is one term of its own.": want + bias @ directions,
         "You use the answers of the first sequence for all. Each sequence has its own.": to_logits_by_hand(
@@ -1406,23 +1420,37 @@ def layer_mistakes(
 def scale_mistakes(model: HookedModel, tokens: Tensor) -> dict[str, Tensor]:
     """By how much every contribution is wrong, [batch], at the scale of a stream that the final norm never sees."""
     _, cache = model.run_with_cache(tokens)
-    _, _, epsilon, centred = model.norm_parts(model.ln_final)
-
-    def scale(x: Tensor) -> Tensor:
-        x = x.double()
-        x = x - x.mean(-1, keepdim=True) if centred else x
-        return (x.pow(2).mean(-1) + epsilon).sqrt()
-
-    why = (
-        "The final norm stands after ALL blocks: it divides by the scale of the stream that leaves the LAST block, at "
-        'the last position, ("resid_post", n_layers − 1). That is the `residual` of every part.'
-    )
     last = stream_of(model, tokens)[-1]
-    others = {f"The scale is that of the stream at the first position. {why}": last[:, 0]}
+    others = {f"The scale is that of the stream at the first position. {LAST_SCALE}": last[:, 0]}
     for layer in range(model.cfg.n_layers):
         for site, which in (("resid_pre", "enters"), ("resid_mid", "stands in the middle of")):
-            others[f"The scale is that of the stream which {which} block {layer}. {why}"] = cache[site, layer][:, -1]
-    return {sentence: scale(last[:, -1]) / scale(other) for sentence, other in others.items()}
+            others[f"The scale is that of the stream which {which} block {layer}. {LAST_SCALE}"] = cache[site, layer][
+                :, -1
+            ]
+    return {sentence: scale_of(model, last[:, -1]) / scale_of(model, other) for sentence, other in others.items()}
+
+
+LAST_SCALE = (
+    "The final norm stands after ALL blocks: it divides by the scale of the stream that leaves the LAST block, at "
+    'the last position, ("resid_post", n_layers − 1). That is the `residual` of every part.'
+)
+
+
+def scale_of(model: HookedModel, x: Tensor) -> Tensor:
+    """By what the final norm would divide."""
+    _, _, epsilon, centred = model.norm_parts(model.ln_final)
+    return (centred_by_hand(x, centred).pow(2).mean(-1) + epsilon).sqrt()
+
+
+def scales_of_own_layer(model: HookedModel, tokens: Tensor) -> dict[str, Tensor]:
+    """By how much the contributions of each layer are wrong, [layer batch], at the scale of the stream around it."""
+    _, cache = model.run_with_cache(tokens)
+    right = scale_of(model, residual_at_end(model, tokens))
+    found = {}
+    for site, which in (("resid_pre", "enters"), ("resid_mid", "stands in the middle of"), ("resid_post", "leaves")):
+        scales = [right / scale_of(model, cache[site, layer][:, -1]) for layer in range(model.cfg.n_layers)]
+        found[f"For each layer the scale is that of the stream which {which} it. {LAST_SCALE}"] = torch.stack(scales)
+    return found
 
 
 def norm_bias_mistakes(model: HookedModel, residual: Tensor, right: Tensor, wrong: Tensor, normed: dict) -> dict:
@@ -1521,6 +1549,8 @@ def head_mistakes(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tens
         mistakes.setdefault(sentence, heads_arranged(values.view(sizes)))
     for sentence, factor in scale_mistakes(model, tokens).items():
         mistakes[sentence] = heads_arranged((written * g).sum(-1) * factor)
+    for sentence, factors in scales_of_own_layer(model, tokens).items():
+        mistakes[sentence] = heads_arranged((written * g).sum(-1) * factors[:, None])
     if model.cfg.n_layers > 1:
         mistakes["You use the W_O of another layer."] = of(heads_by_hand(model, tokens, layer_shift=1))
     return mistakes
@@ -1600,11 +1630,14 @@ def written_by_neurons(
     position: int = -1,
     out_of: int | None = None,
     turn: bool = False,
+    relu: bool = False,
 ) -> Tensor:
     """[neuron batch d_model]. The switches make known mistakes."""
     _, cache = model.run_with_cache(tokens, (site, layer))
+    activations = cache[site, layer][:, position]
+    activations = activations.relu() if relu else activations
     W_out = model.W_out[layer if out_of is None else out_of]
-    return torch.einsum("bn,nd->nbd", cache[site, layer][:, position], W_out.T if turn else W_out)
+    return torch.einsum("bn,nd->nbd", activations, W_out.T if turn else W_out)
 
 
 def neuron_mistakes(model: HookedModel, tokens: Tensor, layer: int, right: Tensor, wrong: Tensor) -> dict[str, Tensor]:
@@ -1616,6 +1649,8 @@ def neuron_mistakes(model: HookedModel, tokens: Tensor, layer: int, right: Tenso
     slips = {
         "These are the activations from BEFORE the activation function. A neuron writes what comes after it, at "
         '("post", LAYER).': written(site="pre"),
+        "You apply a ReLU of your own. The activation function of this model is another one: take what comes after it, "
+        'at ("post", LAYER).': written(site="pre", relu=True),
         "This is the first position. The answer is read at the last one.": written(position=0),
         "b_out is spread over the neurons. It belongs to none of them.": parts + model.b_out[layer] / len(parts),
         "b_out is added to every neuron. It belongs to none of them.": parts + model.b_out[layer],
@@ -1770,6 +1805,7 @@ def patch_table(
     read: int | str = -1,
     late: bool = False,
     alone: bool = False,
+    probabilities: bool = False,
 ) -> Tensor:
     """One patched run after another. The switches make known mistakes.
 
@@ -1778,6 +1814,7 @@ def patch_table(
     """
 
     def m(logits: Tensor, pos: int) -> float:
+        logits = logits.softmax(-1) if probabilities else logits
         values = logits[0, :, right] - (0 if alone else logits[0, :, wrong])
         return (values.mean() if read == "all" else values[pos if read == "patched" else read]).item()
 
@@ -1876,6 +1913,9 @@ def patch_mistakes(model: HookedModel, clean: Tensor, corrupt: Tensor, right: in
         "You forgot to subtract m_corrupt above the line.": unshifted(*arguments, above=True),
         "You divide by m_clean alone. Divide by m_clean − m_corrupt.": over_clean(*arguments),
         "This is for `right` alone: m is logit[right] − logit[wrong].": patch_table(*arguments, alone=True),
+        "These are differences of probabilities. m is a difference of LOGITS, before any softmax.": patch_table(
+            *arguments, probabilities=True
+        ),
         "You patch what the MLP adds. The site is resid_pre, the whole stream.": patch_table(
             *arguments, site="mlp_out"
         ),
@@ -2023,6 +2063,9 @@ def recall_mistakes(model: HookedModel, pairs: list) -> dict[str, list[int]]:
         "You average ABSOLUTE ratios: a head that pushes the answer away counts as one that brings it.": strongest(
             table.abs().mean(0)
         ),
+        "The number of the best head in the flat table is divided by n_layers. A row of the table [layer head] has "
+        "n_heads entries: divmod(best, n_heads).": list(divmod(int(mean.argmax()), model.cfg.n_layers)),
+        "You take the MEDIAN over the pairs. Take the mean.": strongest(table.median(0).values),
         "The pair is exchanged: (layer, head).": place[::-1],
         "You look for the strongest head in the layer that is strongest as a whole. Compare all heads of all layers.": (
             in_strongest_layer(mean)

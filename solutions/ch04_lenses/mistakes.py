@@ -1438,6 +1438,34 @@ class section:
         return result
 
 
+@mistake("04.7", says="through the final norm by itself")
+class section:
+    """The norm itself for every part."""
+
+    def to_logits(model, parts, residual, right, wrong):
+        weight, _, epsilon, centred = model.norm_parts(model.ln_final)
+        normed = model.ln_final(parts).double()
+        logits = torch.einsum("pbd,dv->pbv", normed, model.W_U.double())
+        rows = torch.arange(len(right))
+        return logits[:, rows, right] - logits[:, rows, wrong]
+
+    def layer_contributions(model, tokens, right, wrong):
+        _, cache = model.run_with_cache(tokens)
+        residual = cache["resid_post", -1][:, -1]
+
+        def one(x):
+            return to_logits(model, x[None, :, -1].expand(1, *residual.shape), residual, right, wrong)[0]
+
+        result = {"embed": one(cache["embed"]), "pos_embed": one(cache["pos_embed"])}
+        for layer in range(model.cfg.n_layers):
+            result[f"attn {layer}"] = one(cache["attn_out", layer])
+            result[f"mlp {layer}"] = one(cache["mlp_out", layer])
+        shift = model.norm_parts(model.ln_final).bias @ model.W_U
+        result["norm bias"] = shift[right] - shift[wrong]
+        result["b_U"] = right * 0.0 if model.b_U is None else model.b_U[right] - model.b_U[wrong]
+        return result
+
+
 @right("04.7", how="with einsum, in double precision, part by part")
 class section:
     def to_logits(model, parts, residual, right, wrong):
@@ -1635,6 +1663,21 @@ def head_contributions(model, tokens, right, wrong):
     return torch.stack(heads, dim=1), torch.stack(biases, dim=1)
 
 
+@mistake("04.8", says="For each layer the scale is that of the stream which leaves it")
+def head_contributions(model, tokens, right, wrong):
+    """The stream after each block, where the final norm sees the last."""
+    _, cache = model.run_with_cache(tokens)
+    heads = torch.zeros(len(right), model.cfg.n_layers, model.cfg.n_heads, dtype=torch.float64)
+    whole = torch.zeros(len(right), model.cfg.n_layers, dtype=torch.float64)
+    for layer in range(model.cfg.n_layers):
+        residual = cache["resid_post", layer][:, -1].double()
+        whole[:, layer] = to_logits(model, cache["attn_out", layer][None, :, -1].double(), residual, right, wrong)[0]
+        for head in range(model.cfg.n_heads):
+            out = cache["z", layer][:, -1, head].double() @ model.W_O[layer, head].double()
+            heads[:, layer, head] = to_logits(model, out[None], residual, right, wrong)[0]
+    return heads, whole - heads.sum(-1)
+
+
 @right("04.8", how="with the site that holds each head's result")
 def head_contributions(model, tokens, right, wrong):
     last = ("resid_post", model.cfg.n_layers - 1)
@@ -1758,6 +1801,18 @@ def neuron_contributions(model, tokens, layer, right, wrong):
     bias = model.b_out[layer].expand(1, len(right), -1)
     neurons = to_logits(model, parts, residual, right, wrong)
     return neurons.T, to_logits(model, bias, residual, right, wrong)[0]
+
+
+@mistake("04.9", says="You apply a ReLU of your own")
+def neuron_contributions(model, tokens, layer, right, wrong):
+    """ReLU, where the model has another function."""
+    _, cache = model.run_with_cache(tokens)
+    residual = cache["resid_post", -1][:, -1].double()
+    parts = torch.stack(
+        [torch.diag(a.double()) @ model.W_out[layer].double() for a in cache["pre", layer][:, -1].relu()], 1
+    )
+    bias = model.b_out[layer].double().repeat(1, len(right), 1)
+    return to_logits(model, parts, residual, right, wrong).mT, to_logits(model, bias, residual, right, wrong).squeeze(0)
 
 
 @right("04.9", how="with a diagonal matrix of activations, in double precision")
@@ -2194,6 +2249,29 @@ def patch_residual(model, clean, corrupt, right, wrong):
     return ((patched - m_corrupt) / (m_clean - m_corrupt)).view(len(layers), -1)
 
 
+@mistake("04.11", says="These are differences of probabilities")
+def patch_residual(model, clean, corrupt, right, wrong):
+    """Softmax first."""
+    _, cache = model.run_with_cache(clean)
+
+    def m(logits):
+        return float(logits.softmax(-1)[0, -1, right] - logits.softmax(-1)[0, -1, wrong])
+
+    high, low = m(model(clean)), m(model(corrupt))
+    table = []
+    for layer in range(model.cfg.n_layers):
+        table.append([])
+        for pos in range(clean.shape[1]):
+
+            def edit(x, hook, layer=layer, pos=pos):
+                x[:, pos] = cache["resid_pre", layer][:, pos]
+                return x
+
+            logits = model.run_with_hooks(corrupt, [(f"blocks.{layer}.hook_resid_pre", edit)])
+            table[-1].append((m(logits) - low) / (high - low))
+    return table
+
+
 @right("04.11", how="one run after another, in a loop")
 def patch_residual(model, clean, corrupt, right, wrong):
     _, cache = model.run_with_cache(clean)
@@ -2492,6 +2570,66 @@ class section:
                     x = swap_answer(model, corrupt, clean, layer, head)
                     table[i, layer, head] = (x[a] - x[b] - m_corrupt) / (m_clean - m_corrupt)
         return divmod(int(table.mean(0).abs().argmax()), model.cfg.n_heads)
+
+    def swap_answer(model, tokens, other, layer, head):
+        _, cache = model.run_with_cache(other, ("z", layer))
+
+        def edit(z, hook):
+            z = z.clone()
+            z[:, -1, head] = cache["z", layer][:, -1, head]
+            return z
+
+        return model.run_with_hooks(tokens, [(("z", layer), edit)])[0, -1]
+
+
+@mistake("04.12", says="divmod(best, n_heads)")
+class section:
+    """Rows of the wrong length."""
+
+    def find_recall(model, pairs):
+        rows = []
+        for clean, corrupt, a, b in pairs:
+            runs = torch.stack(
+                [model(clean)[0, -1], model(corrupt)[0, -1]]
+                + [
+                    swap_answer(model, corrupt, clean, layer, head)
+                    for layer in range(model.cfg.n_layers)
+                    for head in range(model.cfg.n_heads)
+                ]
+            )
+            m = runs[:, a] - runs[:, b]
+            rows.append((m[2:] - m[1]) / (m[0] - m[1]))
+        return divmod(int(torch.stack(rows).mean(0).argmax()), model.cfg.n_layers)
+
+    def swap_answer(model, tokens, other, layer, head):
+        _, cache = model.run_with_cache(other, ("z", layer))
+
+        def edit(z, hook):
+            z = z.clone()
+            z[:, -1, head] = cache["z", layer][:, -1, head]
+            return z
+
+        return model.run_with_hooks(tokens, [(("z", layer), edit)])[0, -1]
+
+
+@mistake("04.12", says="You take the MEDIAN")
+class section:
+    """The middle one of the pairs."""
+
+    def find_recall(model, pairs):
+        rows = []
+        for clean, corrupt, a, b in pairs:
+            runs = torch.stack(
+                [model(clean)[0, -1], model(corrupt)[0, -1]]
+                + [
+                    swap_answer(model, corrupt, clean, layer, head)
+                    for layer in range(model.cfg.n_layers)
+                    for head in range(model.cfg.n_heads)
+                ]
+            )
+            m = runs[:, a] - runs[:, b]
+            rows.append((m[2:] - m[1]) / (m[0] - m[1]))
+        return divmod(int(torch.stack(rows).median(0).values.argmax()), model.cfg.n_heads)
 
     def swap_answer(model, tokens, other, layer, head):
         _, cache = model.run_with_cache(other, ("z", layer))
