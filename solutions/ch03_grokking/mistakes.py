@@ -109,7 +109,7 @@ def precise_loss(logits, answers):
     return F.nll_loss(logits.double(), answers)
 
 
-@mistake("03.2", says="Take log_softmax at once")
+@mistake("03.2", says="exp(1000) is infinite")
 def precise_loss(logits, answers):
     """Overflows."""
     x = logits.double()
@@ -137,6 +137,12 @@ def precise_loss(logits, answers):
 def precise_loss(logits, answers):
     """The wrong axis."""
     return -logits.double().log_softmax(0).gather(1, answers[:, None]).mean()
+
+
+@mistake("03.2", says="which is 0 even in float64")
+def precise_loss(logits, answers):
+    """A softmax that does not overflow, and the logarithm of its 0."""
+    return -logits.double().softmax(-1).log().gather(1, answers[:, None]).mean()
 
 
 @right("03.2", how="with log_softmax in float64")
@@ -1239,6 +1245,90 @@ def phases(checkpoints, in_training, frequencies):
     return memorised, circuit, cleaned
 
 
+@mistake("03.13", says="0 counts as False")
+def phases(checkpoints, in_training, frequencies):
+    """Takes step 0 for "not yet"."""
+    p = checkpoints[0][1].cfg.d_vocab - 1
+    tokens, answers = dataset(p)
+    memorised = circuit = cleaned = None
+    for step, model in checkpoints:
+        logits = model(tokens)[:, -1, :p]
+        right = (logits.argmax(-1) == answers).double()
+        knows, rule = right[in_training].mean() >= 0.999, right[~in_training].mean() >= 0.999
+        loss = excluded_loss(logits, answers, frequencies, in_training)
+        if knows:
+            memorised = memorised or step
+        if circuit is None and knows and loss >= 1.0:
+            circuit = step
+        if cleaned is None and rule:
+            cleaned = step
+    return memorised, circuit, cleaned
+
+
+@mistake("03.13", says="A network can forget again")
+def phases(checkpoints, in_training, frequencies):
+    """Once memorised, always memorised."""
+    p = checkpoints[0][1].cfg.d_vocab - 1
+    tokens, answers = dataset(p)
+    memorised = circuit = cleaned = None
+    for step, model in checkpoints:
+        logits = model(tokens)[:, -1, :p]
+        right = (logits.argmax(-1) == answers).double()
+        knows, rule = right[in_training].mean() >= 0.999, right[~in_training].mean() >= 0.999
+        loss = excluded_loss(logits, answers, frequencies, in_training)
+        if memorised is None and knows:
+            memorised = step
+        if memorised is not None and circuit is None and loss >= 1.0:
+            circuit = step
+        if cleaned is None and rule:
+            cleaned = step
+    return memorised, circuit, cleaned
+
+
+@mistake("03.13", says="You let one come after the other")
+def phases(checkpoints, in_training, frequencies):
+    """One phase at a time, in order."""
+    p = checkpoints[0][1].cfg.d_vocab - 1
+    tokens, answers = dataset(p)
+    memorised = circuit = cleaned = None
+    for step, model in checkpoints:
+        logits = model(tokens)[:, -1, :p]
+        right = (logits.argmax(-1) == answers).double()
+        knows, rule = right[in_training].mean() >= 0.999, right[~in_training].mean() >= 0.999
+        loss = excluded_loss(logits, answers, frequencies, in_training)
+        if memorised is None:
+            if knows:
+                memorised = step
+        elif circuit is None:
+            if knows and loss >= 1.0:
+                circuit = step
+        elif cleaned is None and rule:
+            cleaned = step
+    return memorised, circuit, cleaned
+
+
+@mistake("03.13", says="A network can forget again")
+def phases(checkpoints, in_training, frequencies):
+    """One phase at a time, each taking the one before for granted."""
+    p = checkpoints[0][1].cfg.d_vocab - 1
+    tokens, answers = dataset(p)
+    memorised = circuit = cleaned = None
+    for step, model in checkpoints:
+        logits = model(tokens)[:, -1, :p]
+        right = (logits.argmax(-1) == answers).double()
+        knows, rule = right[in_training].mean() >= 0.999, right[~in_training].mean() >= 0.999
+        loss = excluded_loss(logits, answers, frequencies, in_training)
+        if memorised is None:
+            if knows:
+                memorised = step
+        elif circuit is None:
+            if loss >= 1.0:
+                circuit = step
+        elif cleaned is None and rule:
+            cleaned = step
+    return memorised, circuit, cleaned
+
+
 @right("03.13", how="with lists and next")
 def phases(checkpoints, in_training, frequencies):
     p = checkpoints[0][1].cfg.d_vocab - 1
@@ -1267,11 +1357,12 @@ def phases(checkpoints, in_training, frequencies):
     for step, model in checkpoints:
         logits = model(tokens)[:, -1][:, :p]
         wrong = logits.max(-1).indices != answers
-        if found[0] is None and int(wrong[in_training].sum()) <= 0.001 * int(in_training.sum()):
+        knows = int(wrong[in_training].sum()) <= 0.001 * int(in_training.sum())
+        if found[0] is None and knows:
             found[0] = step
         if found[2] is None and int(wrong[~in_training].sum()) <= 0.001 * int((~in_training).sum()):
             found[2] = step
-        if found[1] is None and found[0] is not None and excluded_loss(logits, answers, frequencies, in_training) >= 1:
+        if found[1] is None and knows and excluded_loss(logits, answers, frequencies, in_training) >= 1:
             found[1] = step
     return found
 

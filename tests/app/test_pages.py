@@ -79,7 +79,7 @@ def test_a_prediction_is_asked_before_its_figure_and_explained_after_it(tmp_path
 
 def test_one_switch_goes_past_a_question_that_holds_back_two_figures(tmp_path, monkeypatch):
     workspace = Workspace.init(tmp_path / "work")
-    app = run(workspace.path, monkeypatch, chapter("13"))
+    app = run(workspace.path, monkeypatch, chapter("10", number="03"))
     figures = len(app.get("plotly_chart"))
     assert [toggle.label for toggle in app.toggle] == ["Go on without a prediction"]
     app.toggle[0].set_value(True).run()
