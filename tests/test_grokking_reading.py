@@ -4,7 +4,7 @@ import pytest
 
 from mi_lib import grokking, load, zoo
 from mi_lib.recipes import grokking_reading as reading
-from mi_lib.zoo import grokking_checks as checks
+from mi_lib.recipes.grokking import checks
 
 NETWORKS = (reading.NETWORK, reading.CONTROL, reading.SECOND)
 

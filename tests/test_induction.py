@@ -14,8 +14,8 @@ from mi_lib.induction import FactoredMatrix
 from mi_lib.models import HookedModel, Transformer, TransformerConfig
 from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.recipes import induction_facts
+from mi_lib.recipes.induction import checks as induction_checks
 from mi_lib.worlds import repeats
-from mi_lib.zoo import induction_checks
 
 
 def small_model(seed: int = 0, n_layers: int = 3, scale: float = 0.5) -> Transformer:

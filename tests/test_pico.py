@@ -6,8 +6,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mi_lib import lens, load, zoo
 from mi_lib.recipes import pico_reading as reading
+from mi_lib.recipes.pico import prose_checks
 from mi_lib.worlds.littletown import judges, people
-from mi_lib.zoo import pico_prose_checks as prose_checks
 
 
 @pytest.fixture(scope="module")

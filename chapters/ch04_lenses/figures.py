@@ -27,7 +27,7 @@ def _model() -> HookedModel:
 
 @functools.cache
 def _untrained() -> HookedModel:
-    from mi_lib.recipes.pico_card import untrained
+    from mi_lib.recipes.pico.common import untrained
 
     return untrained()
 

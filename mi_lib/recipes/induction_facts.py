@@ -16,9 +16,9 @@ from torch import Tensor
 from mi_lib import induction
 from mi_lib.induction.loss import split_loss
 from mi_lib.models import HookedModel, Transformer
+from mi_lib.recipes.induction import checks
 from mi_lib.worlds import repeats
 from mi_lib.worlds.repeats import Repeats
-from mi_lib.zoo import induction_checks as checks
 
 Head = tuple[int, int]
 KINDS = ("zero", "mean", "pattern_preserving")

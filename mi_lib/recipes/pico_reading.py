@@ -22,9 +22,9 @@ from torch import Tensor
 
 from mi_lib import lens, load, zoo
 from mi_lib.models import Hook, HookedModel
+from mi_lib.recipes.pico.common import ids, padded, token, untrained
 from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import people
-from mi_lib.zoo.pico_common import ids, padded, token
 
 SENTENCES = ("{} lives in", "The home of {} is in", "{} has a house in")
 DISH = "The favourite dish of {} is"
@@ -326,7 +326,7 @@ def unmet(parts: int = 3) -> list[str]:
 
 def held_out_lens(model: HookedModel) -> lens.TunedLens:
     """A tuned lens trained as the bundled one is, on texts in which the residents of `unmet` do not occur."""
-    from mi_lib.recipes import pico_card
+    from mi_lib.recipes.pico import card as pico_card
 
     tokens, mask = texts_without(unmet(), pico_card.LENS_TEXTS)
     return lens.train_tuned_lens(model, tokens, steps=pico_card.LENS_STEPS, attention_mask=mask)
@@ -565,7 +565,7 @@ def measure(
 def main() -> None:
     """Measure the bundled network again. Its tuned lens stays; the controls, a bias alone and a lens that has not met
     some residents, are trained anew."""
-    from mi_lib.recipes import pico_card
+    from mi_lib.recipes.pico import card as pico_card
 
     model = load("pico")
     tokens, mask = pico_card.lens_texts(MIXTURES)
@@ -573,7 +573,7 @@ def main() -> None:
     tuned = lens.TunedLens.load(zoo.folder("pico") / "tuned_lens.safetensors")
     file = zoo.folder("pico") / "card.json"
     card = json.loads(file.read_text())
-    card["reading"] = measure(model, pico_card.untrained(), tuned, shifted)
+    card["reading"] = measure(model, untrained(), tuned, shifted)
     file.write_text(json.dumps(card, separators=(",", ":")) + "\n")
     print(json.dumps(card["reading"], indent=2))
 

@@ -26,9 +26,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from mi_lib import induction, load, zoo
 from mi_lib.models.transformers_model import TransformersModel
-from mi_lib.recipes import repeats_gpt2 as recipe
+from mi_lib.recipes.repeats_gpt2 import checks
+from mi_lib.recipes.repeats_gpt2 import train as recipe
 from mi_lib.worlds import repeats
-from mi_lib.zoo import repeats_gpt2_checks as checks
 
 OPENING = "bird bread boat bell"  # a block; its repeat is broken off after two words
 SEED, MANY = 72_001, 256  # of new sequences, and how many
