@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -108,26 +109,33 @@ def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Pro
             icon = icon if exercise_id else ":material/flag:"
             label = f"{exercise_id.split('.')[-1]} · {title}" if exercise_id else title
             kind = "primary" if i == at else "tertiary"
-            if st.button(label, key=f"toc-{i}", icon=icon, type=kind, width="stretch"):  # type: ignore[arg-type]
-                _go(chapter, i, len(steps))
+            go = functools.partial(_go, chapter, i, len(steps))
+            st.button(label, key=f"toc-{i}", icon=icon, type=kind, width="stretch", on_click=go)  # type: ignore[arg-type]
 
 
 def _onwards(chapter: Chapter, steps: list[list[Block]], at: int) -> None:
     st.divider()
     left, right = st.columns(2)
-    if at > 0 and left.button("Back", icon=":material/arrow_back:", width="stretch"):
-        _go(chapter, at - 1, len(steps))
+    go = functools.partial(_go, chapter, steps=len(steps))
+    if at > 0:
+        left.button("Back", icon=":material/arrow_back:", width="stretch", on_click=go, kwargs={"step": at - 1})
     if at + 1 < len(steps):
-        if right.button("Next", icon=":material/arrow_forward:", type="primary", width="stretch"):
-            _go(chapter, at + 1, len(steps))
+        right.button(
+            "Next",
+            icon=":material/arrow_forward:",
+            type="primary",
+            width="stretch",
+            on_click=go,
+            kwargs={"step": at + 1},
+        )
     elif right.button("Course map", icon=":material/map:", width="stretch"):
-        st.switch_page(st.Page(home.show, title="Course map", url_path="home", default=True))
+        home.go()
 
 
 def _go(chapter: Chapter, step: int, steps: int) -> None:
+    """What a tap on Next, Back or the contents does: in a callback, before anything of the old step is drawn again."""
     last = step == steps - 1
     st.query_params.update(chapter=chapter.number, exercise="end" if last else str(step + 1))
-    st.rerun()
 
 
 def _block(chapter: Chapter, block: Block, workspace: Workspace, progress: Progress) -> None:

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
+import logging
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
 from mi_lib.course import CourseError, Progress, Workspace
 from mi_lib.course.grading import Grader
+
+_LOG = logging.getLogger("mi_lib.app")
+
+
+def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:
+    """The same function; where it raises, a sentence of ours and a way on. The trace goes to the terminal alone.
+
+    For pages, for fragments (Streamlit runs those without their page) and for what a tap calls.
+    way_on: goes to the course map, for a page that can.
+    """
+
+    @functools.wraps(show)
+    def guard(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return show(*args, **kwargs)
+        except Exception:  # Streamlit's own ways out of a run are no `Exception`
+            _LOG.exception("%s.%s raised", show.__module__, show.__qualname__)
+            _apology(show.__qualname__, way_on)
+
+    return guard
+
+
+def _apology(key: str, way_on: Callable[[], None] | None) -> None:
+    st.error(
+        "This could not be shown, by a fault of the course and not of yours. Your answers and your progress are safe "
+        "in your workspace. What went wrong stands in the terminal in which the course runs.",
+        icon=":material/healing:",
+    )
+    with st.container(horizontal=True):
+        st.button("Try again", key=f"again-{key}", type="primary", icon=":material/refresh:")
+        if way_on and st.button("Course map", key=f"map-{key}", icon=":material/map:"):
+            way_on()
 
 
 @st.cache_resource

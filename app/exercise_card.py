@@ -26,6 +26,7 @@ def show(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
 
 
 @st.fragment(run_every=2)
+@common.guarded
 def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
     """A fragment: typing and checking run this part of the page again, and not the figures.
 
@@ -61,8 +62,10 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
         kept["adopt"],
         kept["heard"],
         hold=kept["conflict"] is not None,
-        on_draft=lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft")),
-        on_check=lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check")),
+        on_draft=common.guarded(lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft"))),
+        on_check=common.guarded(
+            lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check"))
+        ),
     )
     if kept.pop("wanted", False):
         with st.spinner("Checking …"):

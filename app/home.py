@@ -57,6 +57,11 @@ def _first_open(chapter: Chapter, done: set[str]) -> str:
     return next((e.id for e in chapter.required if e.id not in done), chapter.exercises[0].id)
 
 
+def go() -> None:
+    """Go to this page."""
+    st.switch_page(st.Page(show, title="Course map", url_path="home", default=True))
+
+
 def open_exercise(chapter_number: str, exercise_id: str) -> None:
     """Go to the chapter page at this exercise."""
     from app import chapter_page

@@ -51,6 +51,37 @@ def test_a_chapter_opens_at_the_exercise_that_the_address_names(tmp_path, monkey
     assert any(header.value.startswith("02.5") for header in app.subheader)
 
 
+def broken(*_: object) -> None:
+    raise RuntimeError("a secret of the course's inside")
+
+
+def test_a_page_that_raises_is_our_sentence_and_a_way_on_and_the_trace_goes_to_the_terminal(
+    tmp_path, monkeypatch, caplog
+):
+    Workspace.init(tmp_path / "work")
+    monkeypatch.setattr("mi_lib.course.index.chapters", broken)
+    app = run(tmp_path / "work", monkeypatch, "from app import common, home\ncommon.guarded(home.show, home.go)()")
+    assert not app.exception
+    assert "Your answers and your progress are safe" in app.error[0].value
+    assert "secret" not in app.error[0].value
+    assert [button.label for button in app.button] == ["Try again", "Course map"]
+    assert "a secret of the course's inside" in caplog.text
+    monkeypatch.undo()
+    monkeypatch.setenv("MI_WORKSPACE", str(tmp_path / "work"))
+    app.button[0].click().run()
+    assert not app.error
+    assert "Next:" in words(app)
+
+
+def test_a_card_that_raises_leaves_the_rest_of_its_page(tmp_path, monkeypatch):
+    Workspace.init(tmp_path / "work")
+    monkeypatch.setattr("app.exercise_card._help", broken)
+    app = run(tmp_path / "work", monkeypatch, chapter("5"))
+    assert not app.exception
+    assert "Your answers and your progress are safe" in app.error[0].value
+    assert "Next" in [button.label for button in app.button]
+
+
 def test_an_unknown_chapter_is_one_sentence(tmp_path, monkeypatch):
     Workspace.init(tmp_path / "work")
     app = run(tmp_path / "work", monkeypatch, chapter(number="77"))
