@@ -1,4 +1,4 @@
-"""What every page needs: the learner's workspace, their progress, and one warm grader for the whole server."""
+"""What every page needs: the learner's workspace, their progress, and warm graders for the whole server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from mi_lib.course import CourseError, Progress, Workspace
-from mi_lib.course.grading import Grader
+from mi_lib.course.checks import Checks
 
 _LOG = logging.getLogger("mi_lib.app")
 
@@ -49,10 +49,10 @@ def _apology(key: str, way_on: Callable[[], None] | None) -> None:
 
 
 @st.cache_resource
-def grader() -> Grader:
-    """One grader for the server. It starts in the background, so that the first check is quick too."""
+def checks() -> Checks:
+    """The server's graders. The first starts in the background, so that the first check is quick too."""
     threading.Thread(target=_import_torch, daemon=True).start()
-    return Grader()
+    return Checks()
 
 
 def _import_torch() -> None:
@@ -89,3 +89,15 @@ def minutes(total: int) -> str:
     """90 → "1 h 30 min"."""
     hours, rest = divmod(total, 60)
     return " ".join([*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])])
+
+
+def asked_for(parameters: dict[str, str]) -> str:
+    """{"page": "7"} → "page=7", as the address says it."""
+    return " and ".join(f"`{name}={value}`".replace("``", "") for name, value in parameters.items())
+
+
+def lost(sentence: str, way_on: Callable[[], None] | None = None) -> None:
+    """A link that leads nowhere: say so, and offer the way back."""
+    st.warning(sentence, icon=":material/wrong_location:")
+    if way_on and st.button("Course map", key="lost", type="primary", icon=":material/map:"):
+        way_on()

@@ -17,10 +17,22 @@ from app import chapter_page, chat, common, explore_grokking, explore_lens, expl
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 
-common.grader()
+common.checks()
 # A table of contents reads from the left; Streamlit centres what stands in buttons.
 LEFT = "{ justify-content: flex-start; text-align: left }"
 STYLE = f"[data-testid=stSidebar] button, [data-testid=stSidebar] button * {LEFT}"
+# All pages and all exercises of a chapter fit into the sidebar of a small laptop.
+STYLE += """
+[data-testid=stSidebarHeader] { height: 2.2rem; min-height: 0; padding-bottom: 0; margin-bottom: 0 }
+[data-testid=stSidebarNavLink] { padding-top: 1px; padding-bottom: 1px; min-height: 1.6rem }
+[data-testid=stSidebarUserContent] { padding-top: .4rem; padding-bottom: 1rem }
+[data-testid=stSidebarUserContent] [data-testid=stVerticalBlock] { gap: .3rem }
+.st-key-contents [data-testid=stVerticalBlock], .st-key-contents { gap: 0 }
+.st-key-contents button { min-height: 1.6rem; padding: 1px .5rem }
+.st-key-contents button p { white-space: nowrap; overflow: hidden; text-overflow: ellipsis }
+[class*=st-key-verdict] [data-testid=stAlert] p { font-size: 1.15rem; font-weight: 600; line-height: 1.45 }
+[class*=st-key-verdict] { scroll-margin: 4rem }
+"""
 if st.context.theme.type == "dark":  # Streamlit writes white on the light blue of the dark theme: hard to read
     STYLE += " [data-testid=stBaseButton-primary]:enabled { color: #10151c }"
 st.html(f"<style>{STYLE}</style>")

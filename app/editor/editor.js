@@ -91,6 +91,14 @@ function attach(root, component) {
   const check = () => {
     clearTimeout(editor.timer)
     editor.component.setTriggerValue("check", outgoing())
+    lookAtTheVerdict(shownVerdict()?.className)
+  }
+  // The verdict stands below the editor, often out of sight: when a new one comes, bring it into view.
+  const shownVerdict = () => document.querySelector('[class*="st-key-verdict-"]')
+  const lookAtTheVerdict = (old, tries = 150) => {
+    const verdict = shownVerdict()
+    if (verdict && verdict.className !== old) verdict.scrollIntoView({ block: "nearest", behavior: "smooth" })
+    else if (tries && editor.attached) setTimeout(() => lookAtTheVerdict(old, tries - 1), 200)
   }
 
   // Taps elsewhere. Nothing is sent between down and up: the page could move under the finger.
@@ -125,7 +133,9 @@ function attach(root, component) {
     },
   }
   for (const [name, listener] of Object.entries(elsewhere)) window.addEventListener(name, listener, true)
+  editor.attached = true
   editor.detach = () => {
+    editor.attached = false
     clearTimeout(editor.timer)
     for (const letGo of editor.waiting) letGo()
     for (const [name, listener] of Object.entries(elsewhere)) window.removeEventListener(name, listener, true)
