@@ -16,9 +16,11 @@ from mi_lib.course.index import CourseError
 
 FINDINGS = "findings"
 _QUOTE = re.compile(r"\{\{\s*([\w.-]+)\s*:\s*([\w.\-/]+)\s*(?:\|\s*([^}]*?)\s*)?\}\}")
-_SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-seventeen eighteen nineteen""".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_SMALL = [
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
 class QuoteError(CourseError):

@@ -185,7 +185,6 @@ of seven words, which were left out: it counts distances. Chapter 01 builds it a
 
 
 def main() -> None:
-    from mi_lib.recipes import repeats_gpt2_reading as reading
     from mi_lib.zoo import repeats_gpt2_checks as checks
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -223,7 +222,6 @@ def main() -> None:
             "bet_on_seen_words": checks.bet_on_seen_words(load_run(SEEDS[0])),
             "losses_of_seven": {"first": unknown[0], "second": unknown[1]},
             **sizes(),
-            "reading": reading.measure(load_run(SEEDS[0])),
         },
         words=f"Loss on first copies {known[0]:.3f}, on later copies {known[1]:.3f} nats per token; for blocks of "
         f"{HELD_OUT_PERIOD} words {unknown[0]:.3f} and {unknown[1]:.3f} (seed {SEEDS[0]}).",
