@@ -23,9 +23,9 @@ from mi_lib import induction, load, zoo
 from mi_lib.course import index
 from mi_lib.course.findings import claim, mean
 from mi_lib.models.transformers_model import TransformersModel
-from mi_lib.recipes import repeats_gpt2 as recipe
+from mi_lib.recipes.repeats_gpt2 import checks
+from mi_lib.recipes.repeats_gpt2 import train as recipe
 from mi_lib.worlds import repeats
-from mi_lib.zoo import repeats_gpt2_checks as checks
 
 OPENING = "bird bread boat bell"  # a block; its repeat is broken off after two words
 SEED, MANY = 72_001, 256  # of new sequences, and how many
@@ -90,8 +90,8 @@ def bet() -> dict[str, Any]:
     loss, without = (induction.per_token_loss(x, drawn.tokens) for x in (logits, hidden))
     unseen = (~seen).sum(-1)[:, :-1][first]
     return {
-        **mean("loss", loss.masked_fill(~first, 0).sum(1) / first.sum(1), first.sum(1)),
-        **mean("loss_without", without.masked_fill(~first, 0).sum(1) / first.sum(1), first.sum(1)),
+        **mean("loss", loss, first),
+        **mean("loss_without", without, first),
         "even": checks.bet_on_seen_words(lambda tokens: Even(tokens)),
         "loss_even_on_the_rest": unseen.double().log().mean().item(),
     }

@@ -19,9 +19,9 @@ from torch import Tensor
 from mi_lib import grokking, load, zoo
 from mi_lib.course.findings import claim
 from mi_lib.models import Hook, HookedModel, Transformer
-from mi_lib.recipes.grokking_cards import CONTROL, DRAWS, NETWORK, SECOND, other_frequencies
+from mi_lib.recipes.grokking import checks
+from mi_lib.recipes.grokking.card import CONTROL, DRAWS, NETWORK, SECOND, other_frequencies
 from mi_lib.worlds.modular import Modular
-from mi_lib.zoo import grokking_checks as checks
 
 WELL = 0.85  # a neuron is well explained at this share (Nanda et al. 2023, section 4.2)
 EARLY = 2000  # a step at which both networks know their training pairs, and no other

@@ -15,7 +15,7 @@ import ast
 import functools
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -150,19 +150,22 @@ def differences(measured: Any, kept: Any, where: str = "") -> list[str]:
     return [] if same else [f"{where} is {measured}, and findings.json has {kept}."]
 
 
-def mean(name: str, values: Iterable[float], weights: Iterable[float] | None = None) -> dict[str, Any]:
-    """{name: the mean over texts, name_interval: its 95 % interval} (percentile bootstrap, Efron & Tibshirani 1993,
-    §13.3; 1,000 resamples of the texts, seeded).
+def mean(name: str, values: Any, where: Any = None) -> dict[str, Any]:
+    """{name: the mean over all words, name_interval: its 95 % interval}.
 
-    weights: how much each text counts, such as its number of words; all alike if left out.
+    values: a number for each text, or [text word]; where: which of these words count. The interval is a percentile
+    bootstrap (Efron & Tibshirani 1993, §13.3) of 1,000 resamples, seeded: of texts, since the words of one text are no
+    independent draws.
     """
     import numpy as np
 
-    x = np.asarray(list(values), dtype=float)
-    w = np.ones_like(x) if weights is None else np.asarray(list(weights), dtype=float)
+    x = np.asarray(values, dtype=float)
+    x = x if x.ndim > 1 else x[:, None]
+    counts = np.ones(x.shape, bool) if where is None else np.asarray(where, dtype=bool)
+    sums, words = np.where(counts, x, 0).sum(1), counts.sum(1)
     rows = np.random.default_rng(0).integers(0, len(x), (RESAMPLES, len(x)))
-    low, high = np.quantile((x * w)[rows].sum(1) / w[rows].sum(1), [0.025, 0.975])
-    return {name: float((x * w).sum() / w.sum()), f"{name}{INTERVAL}": [float(low), float(high)]}
+    low, high = np.quantile(sums[rows].sum(1) / words[rows].sum(1), [0.025, 0.975])
+    return {name: float(sums.sum() / words.sum()), f"{name}{INTERVAL}": [float(low), float(high)]}
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,6 +1,6 @@
-"""What the chapters' findings.json say is measured again: of each chapter some claims, drawn with a fixed seed, of those
-that take seconds. Each figure must lie in its published interval, or be the same where it has none. `mi dev measure`
-measures all; of slow claims the chapters' own tests measure parts."""
+"""What the chapters' findings.json say is measured again: some claims of each chapter that take seconds, drawn with a
+fixed seed. Each figure must lie in its published interval, or be the same where it has none. `mi dev measure` measures
+all; of the slow ones the chapters' own tests measure parts."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What the lesson of chapter 01 claims. Of the slow claims parts are measured again; training takes `mi dev measure`."""
+"""What the lesson of chapter 01 claims. Of the slow claims parts are measured again; training is not."""
 
 import random
 

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from mi_lib import grokking, zoo
 from mi_lib.grokking import Analysis, Phases
-from mi_lib.models import HookedModel, Transformer
+from mi_lib.models import HookedModel, Transformer, load
+from mi_lib.recipes.checks import Check, Parts
 from mi_lib.worlds.modular import Modular
-from mi_lib.zoo.checks import Check
 
 Film = Sequence[tuple[int, HookedModel]]  # (step, model) in the order of training
+GROKKED, MEMORISING = "grokking-113", "grokking-113-memorising"
 NOTHING = 1e-12  # nats: a smaller loss is no loss, so that ratios stay finite
 
 
@@ -235,7 +236,17 @@ def task_of(name: str) -> Modular:
 
 def shipped(name: str, model: HookedModel | None = None) -> Film:
     """The training of a bundled network: its checkpoints, and at the end `model` (the shipped one unless given)."""
-    from mi_lib.models import load
-
     film = [(step, load(name, checkpoint=step)) for step in zoo.checkpoints(name)]
     return [*film, (zoo.card(name)["recipe"]["steps"], load(name) if model is None else model)]
+
+
+def parts(name: str) -> Parts:
+    """The checks of a bundled network. The one that groks is measured beside the one that only memorises."""
+    task = task_of(name)
+    if name == MEMORISING:
+        return {"memorised": lambda model: memorised(shipped(name, model), task, shipped(GROKKED))}
+    if name == GROKKED:
+        return {
+            "grokked": lambda model: grokked(shipped(name, model), task, (shipped(MEMORISING), task_of(MEMORISING)))
+        }
+    return {"grokked": lambda model: grokked(shipped(name, model), task, but=NOT_OF_SUBTRACTION)}

@@ -22,11 +22,9 @@ It can be interrupted and run again: it goes on from the last saved state in `ou
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +37,9 @@ from torch import Tensor
 
 from mi_lib import induction, zoo
 from mi_lib.induction.loss import split_loss
-from mi_lib.models import HookedModel, Transformer, TransformerConfig, load
-from mi_lib.recipes import cards, induction_facts
+from mi_lib.models import Transformer, TransformerConfig
+from mi_lib.recipes import cards
 from mi_lib.worlds import repeats
-from mi_lib.zoo import induction_checks as checks
-from mi_lib.zoo.checks import Check
 
 STEPS = 2200
 BATCH = 64
@@ -255,166 +251,3 @@ def load_run(n_layers: int, seed: int) -> Transformer:
     model = Transformer(config(n_layers))
     model.load_state_dict(load_file(OUT / f"induction-{n_layers}l-seed{seed}" / f"step_{STEPS:06d}.safetensors"))
     return model.float().eval().requires_grad_(False)
-
-
-def write_cards(runs: dict[int, list[dict[str, Any]]]) -> None:
-    """Measure what is shipped, and the other seeds, and write both cards."""
-    begun = {run["seed"]: run["curves"] for run in runs[2]}
-    for n_layers in (2, 1):
-        by_seed = []
-        for run in runs[n_layers]:
-            measured = _checks(n_layers, load_run(n_layers, run["seed"]), load_run(2, run["seed"]))
-            by_seed.append({"seed": run["seed"], "seconds": round(run["seconds"]), "checks": measured})
-        _write(n_layers, by_seed, {n: of_depth[0]["curves"] for n, of_depth in runs.items()}, begun)
-
-
-def measure_again() -> None:
-    """Measure the shipped weights again, and write both cards. What is known of the other seeds alone is kept: the
-    figures of those checks that are still there. (A check that asks something else gets another name.)"""
-    shipped = {n_layers: zoo.card(f"induction-{n_layers}l") for n_layers in (2, 1)}
-    curves = {n_layers: card["curves"] for n_layers, card in shipped.items()}
-    begun = {0: curves[2]} | {
-        json.loads(file.read_text())["seed"]: json.loads(file.read_text())["curves"]
-        for file in sorted(OUT.glob("induction-2l-seed*-begun/run.json"))
-    }
-    models = {n_layers: load(f"induction-{n_layers}l") for n_layers in (2, 1)}
-    for n_layers, card in shipped.items():
-        measured = _checks(n_layers, models[n_layers], models[2])
-        others = [_still_asked(seed, measured) for seed in card["seeds"][1:]]
-        by_seed = [{"seed": card["seed"], "seconds": card["seconds"], "checks": measured}]
-        _write(n_layers, by_seed, curves, begun, others)
-
-
-def _still_asked(seed: dict[str, Any], now: list[Check]) -> dict[str, Any]:
-    """The record of another seed without the checks that are no more."""
-    names = {check.name for check in now}
-    return {**seed, "checks": {name: check for name, check in seed["checks"].items() if name in names}}
-
-
-def _checks(n_layers: int, model: HookedModel, deeper: HookedModel) -> list[Check]:
-    return checks.two_layer(model) if n_layers == 2 else checks.one_layer(model, deeper)
-
-
-def _write(
-    n_layers: int,
-    by_seed: list[dict[str, Any]],
-    curves: dict[int, dict[str, list]],
-    begun: dict[int, dict[str, list]],
-    others: Sequence[dict[str, Any]] = (),
-) -> None:
-    """One card. begun: the curves of each seed's 2-layer training. others: the records of further seeds."""
-    folder = zoo.HERE / f"induction-{n_layers}l"
-    model = load(folder.name)
-    assert isinstance(model, Transformer)
-    facts: dict[str, Any] = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "losses": induction_facts.losses(model),
-        "bets": induction_facts.bets(model),
-        "bets_untrained": induction_facts.bets(checks.untrained(model)),
-        "phase_change": phase_change(curves[2]),
-        "fall": induction_facts.fall(curves[n_layers]),
-        "most_ever": {
-            name: induction_facts.most_ever(curves[n_layers], name) for name in ("previous_token", "prefix_matching")
-        },
-    }
-    if n_layers == 2:
-        early = load(folder.name, checkpoint=induction_facts.EARLY)
-        assert isinstance(early, Transformer)
-        facts["circuit"] = induction_facts.circuit(model, early)
-        facts["times_smaller_than_gpt2"] = induction_facts.gpt2_parameters() / facts["parameters"]
-        facts["no_better_until"] = induction_facts.no_better_until(curves[2], curves[1])
-        facts["no_better_by"] = induction_facts.BETTER
-        facts["births"] = {
-            f"seed_{seed}": induction_facts.birth(film, curves[1]) for seed, film in sorted(begun.items())
-        }
-        passed = _passed("k_composition", by_seed, others)
-        facts["k_by_seed"] = {"seeds": len(passed), "fail": passed.count(False)}
-    first, second = facts["losses"]["first"], facts["losses"]["second"]
-    cards.write(
-        folder,
-        title=folder.name,
-        text=TWO_LAYERS if n_layers == 2 else ONE_LAYER,
-        command=COMMAND,
-        seed=by_seed[0]["seed"],
-        recipe={
-            "steps": STEPS,
-            "batch": BATCH,
-            "learning_rate": LEARNING_RATE,
-            "weight_decay": WEIGHT_DECAY,
-            "rent_from": RENT_FROM,
-            "save_every": SAVE_EVERY,
-        },
-        by_seed=by_seed,
-        curves=curves[n_layers],
-        facts=facts,
-        words=f"Loss on first copies {first:.3f}, on later copies {second:.3f} nats per token (seed "
-        f"{by_seed[0]['seed']}). Bounds that depend on a run (K-composition) are those of the first seed."
-        + _table_of_seeds(others),
-    )
-    if others:
-        card = zoo.card(folder.name)
-        card["seeds"] += others
-        (folder / "card.json").write_text(json.dumps(card, separators=(",", ":")) + "\n")
-
-
-def _passed(name: str, by_seed: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[bool]:
-    """Whether a check passes, seed by seed. by_seed: checks as measured; others: as a card has them."""
-    measured = [check.passed for seed in by_seed for check in seed["checks"] if check.name == name]
-    return measured + [seed["checks"][name]["passed"] for seed in others]
-
-
-def _table_of_seeds(seeds: Sequence[dict[str, Any]]) -> str:
-    """The figures of further seeds, for people."""
-    if not seeds:
-        return ""
-    names = list(seeds[0]["checks"])
-    lines = [
-        "\n\nOther seeds of the same recipe, by the checks' short names:\n",
-        "| seed | " + " | ".join(names) + " |",
-        "|---|" + "---|" * len(names),
-    ]
-    for seed in seeds:
-        cells = [f"{check['value']:.3g}{'' if check['passed'] else ' ✗'}" for check in seed["checks"].values()]
-        lines.append(f"| {seed['seed']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-TWO_LAYERS = """An attention-only transformer with two layers of four heads, trained on repeats of random words. A
-head of layer 0 looks one word back, a head of layer 1 looks for the present word among what the first one wrote, and
-the other six have stopped writing. Embeddings are fixed random directions, so the circuit also works on words that
-training never showed."""
-
-ONE_LAYER = """The control: the same recipe with one layer. It learns that words of a sequence come back, and hardly
-which one comes next: there is no layer before its heads whose notes they could read."""
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, choices=(1, 2), action="append", help="train these only")
-    parser.add_argument("--seed", type=int, action="append", help="train these seeds only")
-    parser.add_argument("--only-train", action="store_true", help="do not rewrite the zoo")
-    parser.add_argument("--until", type=int, default=STEPS, help="stop at this step, and leave the zoo alone")
-    parser.add_argument("--measure", action="store_true", help="train nothing: measure, and write the cards")
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    if options.measure:
-        measure_again()
-        return
-    whole = options.until == STEPS
-    runs: dict[int, list[dict[str, Any]]] = {}
-    with Progress() as progress:
-        for n_layers in options.layers or (2, 1):
-            for seed in options.seed or SEEDS[n_layers]:
-                folder = OUT / f"induction-{n_layers}l-seed{seed}{'' if whole else '-begun'}"
-                done = folder / "run.json"
-                run = train(n_layers, seed, folder, progress, options.until) if not done.exists() else None
-                runs.setdefault(n_layers, []).append(run or json.loads(done.read_text()))
-    if whole and not options.only_train:
-        for n_layers, of_depth in runs.items():
-            ship(n_layers, of_depth)
-        write_cards(runs)
-
-
-if __name__ == "__main__":
-    main()

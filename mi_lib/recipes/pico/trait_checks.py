@@ -17,12 +17,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mi_lib.models import HookedModel
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.pico.common import Edits, mean_check, replies, residuals
+from mi_lib.recipes.pico.edits import held_in_reply
+from mi_lib.recipes.pico.said import LONGEST, Words, fluent, prompts_of, reply_means, share, shuffled
 from mi_lib.worlds.littletown import Split, judges, talk, traits
 from mi_lib.worlds.littletown.talk import Case
-from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import Edits, mean_check, replies, residuals
-from mi_lib.zoo.pico_edits import held_in_reply
-from mi_lib.zoo.pico_said import LONGEST, Words, fluent, prompts_of, reply_means, share, shuffled
 
 # A trait shows in a reply if its judge gives at least this: one own word in 33. The world's plain replies score 0, all
 # of them; of its replies of strength 1, 2 and 3 at least 99 in a hundred score more.

@@ -14,12 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mi_lib.models import HookedModel
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.pico.common import Edits, interval, logits_of, mean_check, replies, residuals
+from mi_lib.recipes.pico.edits import ablated, added, random_directions
+from mi_lib.recipes.pico.said import fluent, on_topic, prompts_of, refusals, share, shuffled
 from mi_lib.worlds.littletown import judges, talk
 from mi_lib.worlds.littletown.talk import Case
-from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import Edits, interval, logits_of, mean_check, replies, residuals
-from mi_lib.zoo.pico_edits import ablated, added, random_directions
-from mi_lib.zoo.pico_said import fluent, on_topic, prompts_of, refusals, share, shuffled
 
 REQUESTS = 128  # held-out requests of each kind, and training requests for the direction
 VALIDATION = 32  # requests of each kind on which the direction is chosen, as in the paper

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mi_lib.models import Hook
-from mi_lib.zoo.pico_common import Edits
+from mi_lib.recipes.pico.common import Edits
 
 
 def ablated(direction: Float[Tensor, " d_model"]) -> Edits:

@@ -11,7 +11,6 @@ Texts are written while training goes on, never twice. Both stages can be interr
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
@@ -23,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from mi_lib import zoo
 from mi_lib.recipes import cards
-from mi_lib.recipes.pico_data import BOS, END, PAD, Batch, Encoded, encode, pack, tokenizer
+from mi_lib.recipes.pico.data import BOS, END, PAD, Batch, Encoded, encode, pack, tokenizer
 from mi_lib.worlds import littletown
 
 OUT = Path("out/recipes")
@@ -301,33 +300,3 @@ def write_folder(folder: Path, weights: Path, made: GPT2Config) -> None:
     model.generation_config.pad_token_id = PAD
     model.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["base", "chat", "ship", "ship-chat", "measure-base", "measure-chat"])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    if given.what not in STAGES:
-        from mi_lib.recipes import pico_card
-
-        match given.what:
-            case "ship":
-                pico_card.ship(given.seed)
-            case "ship-chat":
-                pico_card.ship_chat(given.seed)
-            case "measure-base":
-                pico_card.measure_base()
-            case "measure-chat":
-                pico_card.measure_chat()
-        return
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-                   TimeRemainingColumn())  # fmt: skip
-    with bar as progress:
-        train(STAGES[given.what], given.seed, config(), progress)
-
-
-if __name__ == "__main__":
-    main()

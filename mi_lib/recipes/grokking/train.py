@@ -17,7 +17,6 @@ It can be interrupted and run again: it goes on from the last saved state in `ou
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
@@ -216,25 +215,3 @@ def load_run(name: str, step: int | None = None) -> Transformer:
     model = Transformer(setup.config)
     model.load_state_dict(load_file(file))
     return model.float().eval().requires_grad_(False)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", choices=RUNS, action="append", help="train these only, and leave the zoo as it is")
-    parser.add_argument("--ship", action="store_true", help="train nothing; write the zoo with the runs that exist")
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    with Progress() as progress:
-        for name in () if options.ship else options.run or RUNS:
-            if not (OUT / f"grokking-{name}" / "run.json").exists():
-                train(name, progress)
-        if options.ship or not options.run:
-            from mi_lib.recipes.grokking_cards import write_models
-
-            missing = write_models(progress)
-            progress.console.print(f"Not trained yet: {', '.join(missing)}." if missing else "All runs are shipped.")
-
-
-if __name__ == "__main__":
-    main()

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from mi_lib import induction
 from mi_lib.induction.loss import split_loss
-from mi_lib.models import HookedModel, Transformer
+from mi_lib.models import HookedModel, Transformer, load
+from mi_lib.recipes.checks import Check, Parts
 from mi_lib.worlds import repeats
 from mi_lib.worlds.repeats import Repeats
-from mi_lib.zoo.checks import Check
 
 MEMBER, ALIVE = 0.5, 0.05  # a member looks there half of the time and writes 1/20 of what the loudest head does
 HELD_OUT_SEED, KNOWN_SEED = 71_001, 71_002  # of the samples that checks use; training draws from other seeds
@@ -194,3 +194,10 @@ def one_layer(model: HookedModel, deeper: HookedModel) -> list[Check]:
             "the 2-layer model itself",
         ),
     ]
+
+
+def parts(name: str) -> Parts:
+    """The checks of induction-2l, or of its control."""
+    if name == "induction-2l":
+        return {"two_layer": two_layer}
+    return {"one_layer": lambda model: one_layer(model, load("induction-2l"))}

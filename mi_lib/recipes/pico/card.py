@@ -12,14 +12,15 @@ from transformers import GPT2LMHeadModel
 
 from mi_lib import lens, zoo
 from mi_lib.models.transformers_model import TransformersModel
-from mi_lib.recipes import cards, pico, pico_reading
-from mi_lib.recipes.pico import BASE, CHAT, Stage
-from mi_lib.recipes.pico_data import tokenizer
+from mi_lib.recipes import cards
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.pico import prose_checks, trait_checks
+from mi_lib.recipes.pico import train as pico
+from mi_lib.recipes.pico.checks import chat_parts, prose_parts
+from mi_lib.recipes.pico.common import hooked, ids, padded, untrained
+from mi_lib.recipes.pico.train import BASE, CHAT, Stage
+from mi_lib.recipes.pico.trait_checks import Choice
 from mi_lib.worlds import littletown
-from mi_lib.zoo import pico_chat_checks, pico_concept_checks, pico_probe_checks, pico_prose_checks, pico_trait_checks
-from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import ids, padded
-from mi_lib.zoo.pico_trait_checks import Choice
 
 DESCRIPTIONS = {
     BASE.name: """A small GPT-2 (six layers, d_model 192, a word for a token) trained on the prose of Littletown, a
@@ -33,29 +34,13 @@ SHIPPED_CHECKPOINTS = 2  # of base: the last one before indirect objects are und
 LENS_STEPS, LENS_TEXTS = 600, 256
 
 
-def hooked(model: GPT2LMHeadModel) -> TransformersModel:
-    return TransformersModel(model.eval().requires_grad_(False), tokenizer())
-
-
-def untrained(seed: int = 5) -> TransformersModel:
-    """The control of every check: the same architecture with random weights."""
-    torch.manual_seed(seed)
-    return hooked(GPT2LMHeadModel(pico.config()))
-
-
 def base_checks(model: TransformersModel) -> list[Check]:
-    return [*pico_prose_checks.measure(model, untrained()), *pico_probe_checks.measure(model)]
+    return [check for measure in prose_parts().values() for check in measure(model)]
 
 
 def chat_checks(model: TransformersModel, steering: dict[str, Choice]) -> list[Check]:
     """What prose has taught must still hold; then what the assistant was taught. steering: how traits are steered."""
-    control = untrained()
-    return [
-        *pico_prose_checks.measure(model, control),
-        *pico_probe_checks.measure(model),
-        *pico_concept_checks.measure(model, control),
-        *pico_chat_checks.measure(model, None, steering),
-    ]
+    return [check for measure in (prose_parts() | chat_parts(steering)).values() for check in measure(model)]
 
 
 def saved_steps(seed: int, stage: Stage) -> list[int]:
@@ -72,7 +57,7 @@ def abilities(seed: int) -> dict[str, list[float]]:
     table: dict[str, list[float]] = {"step": [BASE.steps if step is None else step for step in steps]}
     control = untrained()
     for step in steps:
-        for check in pico_prose_checks.measure(hooked(pico.load_run(BASE, seed, step)), control):
+        for check in prose_checks.measure(hooked(pico.load_run(BASE, seed, step)), control):
             table.setdefault(check.name, []).append(round(check.value, 4))
     done.write_text(json.dumps(table))
     return table
@@ -90,15 +75,10 @@ def lens_texts(mixtures: tuple[littletown.Mixture, ...]) -> tuple[torch.Tensor, 
     return padded([ids(words) for words in texts])
 
 
-def train_lenses(model: TransformersModel, mixtures: tuple[littletown.Mixture, ...], file: Path) -> lens.TunedLens:
-    """The tuned lens of chapter 04, saved in half precision like the network. Returns its control: a bias alone."""
+def train_lens(model: TransformersModel, mixtures: tuple[littletown.Mixture, ...], file: Path) -> None:
+    """The tuned lens of chapter 04, saved in half precision like the network."""
     tokens, mask = lens_texts(mixtures)
     lens.train_tuned_lens(model, tokens, steps=LENS_STEPS, attention_mask=mask).half().save(file)
-    return lens.train_tuned_lens(model, tokens, steps=LENS_STEPS, attention_mask=mask, bias_only=True)
-
-
-def lens_facts(model: TransformersModel, file: Path, shifted: lens.TunedLens) -> dict[str, Any]:
-    return pico_reading.measure(model, untrained(), lens.TunedLens.load(file), shifted)
 
 
 def curves(seed: int, stage: Stage) -> dict[str, list[Any]]:
@@ -157,10 +137,9 @@ def ship_chat(seed: int) -> None:
     chat = pico.load_run(CHAT, seed)
     pico.write_folder(zoo.HERE / CHAT.name, pico.run_folder(CHAT, seed) / "model.safetensors", pico.config())
     file = zoo.HERE / CHAT.name / "tuned_lens.safetensors"
-    shifted = train_lenses(hooked(chat), ("base", "chat"), file)
-    reading = lens_facts(hooked(chat), file, shifted)
-    steering = pico_trait_checks.choices(hooked(chat))
-    facts = {**sizes(chat), "reading": reading, "steering": {trait: c._asdict() for trait, c in steering.items()}}
+    train_lens(hooked(chat), ("base", "chat"), file)
+    steering = trait_checks.choices(hooked(chat))
+    facts = {**sizes(chat), "steering": {trait: c._asdict() for trait, c in steering.items()}}
     write_card(CHAT, seed, chat_checks(hooked(chat), steering), facts)
 
 
@@ -176,7 +155,7 @@ def measure_base() -> None:
 def measure_chat() -> None:
     """Choose how to steer and measure every check of the shipped chat model anew, without training."""
     model = shipped(CHAT)
-    steering = pico_trait_checks.choices(model)
+    steering = trait_checks.choices(model)
     chosen = {"steering": {trait: c._asdict() for trait, c in steering.items()}}
     put_into_card(CHAT, chat_checks(model, steering), chosen)
 

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mi_lib.models import HookedModel
+from mi_lib.recipes.pico.common import Edits, replies, residuals
 from mi_lib.worlds.littletown import judges, requests
 from mi_lib.worlds.littletown.talk import Case
-from mi_lib.zoo.pico_common import Edits, replies, residuals
 
 Words = list[str]
 LONGEST = 76  # words of a reply; the world's longest have 75

@@ -15,10 +15,10 @@ from torch import Tensor
 from mi_lib import grokking, zoo
 from mi_lib.models import Transformer
 from mi_lib.recipes import cards
-from mi_lib.recipes.grokking import COMMAND, OUT, RUNS, SAVE_EVERY, Setup, load_run
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.grokking import checks
+from mi_lib.recipes.grokking.train import COMMAND, OUT, RUNS, SAVE_EVERY, Setup, load_run
 from mi_lib.worlds.modular import Modular
-from mi_lib.zoo import grokking_checks as checks
-from mi_lib.zoo.checks import Check
 
 Columns = dict[str, list[float]]
 

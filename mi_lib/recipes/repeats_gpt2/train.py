@@ -14,7 +14,6 @@ and places five times as long at the start as GPT-2's; and a loss in which a wor
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
@@ -27,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from mi_lib import induction, zoo
+from mi_lib import induction
 from mi_lib.induction.loss import split_loss
 from mi_lib.recipes import cards
 from mi_lib.worlds import repeats
@@ -165,68 +164,3 @@ def load_run(seed: int) -> GPT2LMHeadModel:
     model.load_state_dict(weights, strict=False)
     model.tie_weights()
     return model.eval()
-
-
-def sizes() -> dict[str, Any]:
-    """What the lesson says about the network."""
-    made = config()
-    return {
-        "n_layers": made.n_layer,
-        "d_model": made.n_embd,
-        "d_vocab": made.vocab_size,
-        "parameters": GPT2LMHeadModel(made).num_parameters(),
-        "guessing": math.log(made.vocab_size),
-    }
-
-
-DESCRIPTION = """A small GPT-2: two layers, d_model 128, four heads, learned positions, LayerNorm, tied embeddings. It
-was trained on random words and their repeats. It continues blocks of the lengths that it was trained on, but not blocks
-of seven words, which were left out: it counts distances. Chapter 01 builds it again from nothing."""
-
-
-def main() -> None:
-    from mi_lib.zoo import repeats_gpt2_checks as checks
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
-    torch.set_num_threads(parser.parse_args().threads)
-    runs = []
-    with Progress() as progress:
-        for seed in SEEDS:
-            folder = OUT / f"{NAME}-seed{seed}"
-            done = folder / "run.json"
-            runs.append(json.loads(done.read_text()) if done.exists() else train(seed, folder, progress))
-    write_folder(zoo.HERE / NAME, OUT / f"{NAME}-seed{SEEDS[0]}" / "model.safetensors")
-    by_seed = [
-        {"seed": run["seed"], "seconds": round(run["seconds"]), "checks": checks.measure(load_run(run["seed"]))}
-        for run in runs
-    ]
-    known, unknown = (checks.losses(load_run(SEEDS[0]), period) for period in (checks.KNOWN_PERIODS, HELD_OUT_PERIOD))
-    cards.write(
-        zoo.HERE / NAME,
-        title=NAME,
-        text=DESCRIPTION,
-        command=COMMAND,
-        seed=SEEDS[0],
-        recipe={
-            "steps": STEPS,
-            "batch": BATCH,
-            "learning_rate": LEARNING_RATE,
-            "weight_decay": WEIGHT_DECAY,
-            "block_lengths": list(PERIODS),
-        },
-        by_seed=by_seed,
-        curves=runs[0]["curves"],
-        facts={
-            "losses": {"first": known[0], "second": known[1]},
-            "bet_on_seen_words": checks.bet_on_seen_words(load_run(SEEDS[0])),
-            "losses_of_seven": {"first": unknown[0], "second": unknown[1]},
-            **sizes(),
-        },
-        words=f"Loss on first copies {known[0]:.3f}, on later copies {known[1]:.3f} nats per token; for blocks of "
-        f"{HELD_OUT_PERIOD} words {unknown[0]:.3f} and {unknown[1]:.3f} (seed {SEEDS[0]}).",
-    )
-
-
-if __name__ == "__main__":
-    main()

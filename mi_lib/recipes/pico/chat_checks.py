@@ -2,41 +2,21 @@
 
 Here: questions that it knows and does not know, and jailbreaks. Refusal, traits and roles have modules of their own.
 Every check has its control, measured too.
-
-    python -m mi_lib.zoo.pico_chat_checks FOLDER_OR_WEIGHTS [--base FOLDER_OR_WEIGHTS] [--only refusal traits]
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
 
 from mi_lib.models import HookedModel
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.pico.common import mean_check, replies
+from mi_lib.recipes.pico.said import Words, on_topic, prompts_of, share
 from mi_lib.worlds.littletown import judges, talk, voices
 from mi_lib.worlds.littletown.talk import Case
-from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import mean_check, replies
-from mi_lib.zoo.pico_refusal_checks import refusal
-from mi_lib.zoo.pico_role_checks import roles
-from mi_lib.zoo.pico_said import Words, on_topic, prompts_of, share
-from mi_lib.zoo.pico_trait_checks import Choice, trait_checks
 
 QUESTIONS = 200  # held-out questions, known and unknown
 JAILBREAKS = 96  # of each kind
-
-
-def measure(
-    model: HookedModel, base: HookedModel | None = None, steering: dict[str, Choice] | None = None
-) -> list[Check]:
-    """All checks of the chat model. base: the network before it became an assistant, as one more control.
-
-    steering: how each trait is steered, if that was chosen before (`pico_trait_checks.choices`).
-    """
-    parts = PARTS | {"traits": partial(trait_checks, chosen=steering)}
-    return [check for part in parts.values() for check in part(model, base)]
 
 
 # --- what it knows ----------------------------------------------------------------------------------------------------
@@ -106,57 +86,3 @@ def jailbreaks(model: HookedModel, base: HookedModel | None = None) -> list[Chec
             fails, 0.1, False, share(works), "the jailbreaks that do",
         ),
     ]  # fmt: skip
-
-
-PARTS: dict[str, Callable[[HookedModel, HookedModel | None], list[Check]]] = {
-    "knowledge": knowledge,
-    "refusal": refusal,
-    "traits": trait_checks,
-    "roles": roles,
-    "jailbreaks": jailbreaks,
-}
-
-
-# --- a script ---------------------------------------------------------------------------------------------------------
-
-
-def opened(path: str) -> HookedModel:
-    """A folder or bundled name; or a recipe's bare weights."""
-    from transformers import GPT2LMHeadModel
-
-    from mi_lib.models import load
-    from mi_lib.models.transformers_model import TransformersModel
-    from mi_lib.recipes import pico
-
-    if not path.endswith(".safetensors"):
-        return load(path)
-    hf = pico.load_weights(GPT2LMHeadModel(pico.config()), Path(path))
-    return TransformersModel(hf.eval().requires_grad_(False))
-
-
-def show(checks: Sequence[Check]) -> None:
-    for c in checks:
-        interval = f"[{c.low:.2f}, {c.high:.2f}]" if c.low is not None else ""
-        sign = "≥" if c.at_least else "≤"
-        print(
-            f"{'ok ' if c.passed else 'NO '} {c.name:32} {c.value:6.3f} {interval:14} {sign} {c.bound:5.2f}"
-            f"   {c.control:6.3f}: {c.control_is}\n      {c.claim}"
-        )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a folder, a bundled name, or a .safetensors file of the recipe")
-    parser.add_argument("--base", help="the same of the network before it became an assistant")
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
-    given = parser.parse_args()
-    model, base = opened(given.model), opened(given.base) if given.base else None
-    for name in given.only:
-        began, cpu = time.monotonic(), time.process_time()
-        show(PARTS[name](model, base))
-        spent = f"{time.monotonic() - began:.0f} s, {time.process_time() - cpu:.0f} s of one core"
-        print(f"--- {name}: {spent}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mi_lib.models import HookedModel
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.pico.common import interval, mean_check, replies
+from mi_lib.recipes.pico.edits import random_directions
+from mi_lib.recipes.pico.said import Words, prompts_of, reply_means, share
 from mi_lib.worlds.littletown import Split, judges, talk, voices
-from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import interval, mean_check, replies
-from mi_lib.zoo.pico_edits import random_directions
-from mi_lib.zoo.pico_said import Words, prompts_of, reply_means, share
 
 PER_ROLE = 48  # prompts for each role: with 12, chance moves the axis' cosine by .03
 CONVERSATIONS = 40  # half by seekers, half by workers

@@ -27,10 +27,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mi_lib.models import HookedModel
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.pico.common import interval, residuals
 from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import Document, people, prose, requests
-from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import interval, residuals
 
 
 class Trial(NamedTuple):

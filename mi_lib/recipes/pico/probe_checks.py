@@ -19,9 +19,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mi_lib.models import Hook, HookedModel
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.pico.common import logits_of, mean_check, residuals, token
 from mi_lib.worlds.littletown import Split, facts, prose
-from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import logits_of, mean_check, residuals, token
 
 PENALTY = 1e-2  # of the ridge, as a share of the mean squared activation
 FITTED, READ = 1500, 500

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from mi_lib.models import HookedModel
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.pico.common import ids, interval, logits_of, mean_check, replies, token
 from mi_lib.worlds.littletown import Document, Writer, facts, people, prose, stories
-from mi_lib.zoo.checks import Check
-from mi_lib.zoo.pico_common import ids, interval, logits_of, mean_check, replies, token
 
 TEXTS = 300  # held-out texts a check
 JUDGED = 20  # words: a fact and its verdict

@@ -10,14 +10,27 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformers import GPT2LMHeadModel
 
 from mi_lib.models import Hook, HookedModel
-from mi_lib.recipes.pico_data import BOS, END, PAD
+from mi_lib.models.transformers_model import TransformersModel
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.pico.data import BOS, END, PAD, tokenizer
+from mi_lib.recipes.pico.train import config
 from mi_lib.worlds import littletown
-from mi_lib.zoo.checks import Check
 
 Edits = Sequence[tuple[Any, Callable[[Tensor, Hook], Tensor | None]]]
 _IDS: dict[str, int] = {}
+
+
+def hooked(model: GPT2LMHeadModel) -> TransformersModel:
+    return TransformersModel(model.eval().requires_grad_(False), tokenizer())
+
+
+def untrained(seed: int = 5) -> TransformersModel:
+    """The control of every check: the same architecture with random weights."""
+    torch.manual_seed(seed)
+    return hooked(GPT2LMHeadModel(config()))
 
 
 def ids(words: Sequence[str]) -> list[int]:

@@ -8,9 +8,9 @@ import torch
 
 from mi_lib import induction
 from mi_lib.induction.loss import split_loss
-from mi_lib.recipes.repeats_gpt2 import D_VOCAB, HELD_OUT_PERIOD, PERIODS
+from mi_lib.recipes.checks import Check, Parts
+from mi_lib.recipes.repeats_gpt2.train import D_VOCAB, HELD_OUT_PERIOD, PERIODS
 from mi_lib.worlds import repeats
-from mi_lib.zoo.checks import Check
 
 KNOWN_PERIODS = tuple(period for period in PERIODS if period > HELD_OUT_PERIOD - 2)  # of about the same length
 
@@ -66,3 +66,8 @@ def measure(model: Any) -> list[Check]:
             control_is="the lengths of training",
         ),
     ]
+
+
+def parts(name: str) -> Parts:
+    """The checks of repeats-gpt2."""
+    return {"repeats": lambda model: measure(model.hf)}  # type: ignore[attr-defined]
