@@ -140,17 +140,18 @@ def list_(workspace: str | None, chapter: str | None, as_json: bool) -> None:
 @click.option(
     "--file", "file", metavar="FILE", help="Grade this .py or .ipynb instead of the workspace; record nothing."
 )
+@click.option("--verbose", is_flag=True, help="Say also how the code was shut in while it ran.")
 @click.option("--debug", is_flag=True, help="Run in this process, so that breakpoint() works; record no grade.")
 @commands.isolation_option
 @json_option
 @click.pass_obj
 def check(
-    workspace: str | None, what: str | None, file: str | None, debug: bool, require: Level, as_json: bool
+    workspace: str | None, what: str | None, file: str | None, verbose: bool, debug: bool, require: Level, as_json: bool
 ) -> None:
-    """Check an exercise, a chapter, or the next exercise.
+    """Check an exercise, a chapter, or the exercise that you work on.
 
     \b
-    mi check                                the next exercise that is not solved
+    mi check                                the exercise you were at, or the next open one after it
     mi check 02.3                           one exercise
     mi check 02                             the whole chapter
     mi check 02 --file submission.ipynb     someone's file or notebook
@@ -170,7 +171,12 @@ def check(
         if debug:
             _debug(exercises, text if file.endswith(".ipynb") else Path(file))
         _finish_check(
-            chapter, exercises, as_json, require, lambda grader, exercise: checking.grade(grader, exercise, text)
+            chapter,
+            exercises,
+            as_json,
+            require,
+            lambda grader, exercise: checking.grade(grader, exercise, text),
+            verbose,
         )
         return
     opened = _open(workspace)
@@ -178,7 +184,7 @@ def check(
     if what:
         chapter, exercises = _named(what)
     else:
-        following = checking.next_exercise(index.chapters(), progress)
+        following = checking.resume(index.chapters(), progress)
         if following is None:
             done = {"passed": True, "exercises": []}
             click.echo(json.dumps(done) if as_json else "Every exercise is solved. Well done!")
@@ -192,7 +198,7 @@ def check(
     def grade(grader: Any, exercise: Exercise) -> Any:
         return checking.check_text(grader, progress, exercise, text)
 
-    _finish_check(chapter, exercises, as_json, require, grade)
+    _finish_check(chapter, exercises, as_json, require, grade, verbose)
 
 
 @cli.command()
@@ -220,7 +226,7 @@ def watch(workspace: str | None, what: str | None, poll: bool) -> None:
         first = exercises[0] if "." in what else None
     else:
         here = index.chapters()
-        following = checking.next_exercise(here, _progress(opened))
+        following = checking.resume(here, _progress(opened))
         if not here:
             raise CourseError("There is no chapter here yet; `mi doctor` looks for the reason.")
         chosen = following.chapter if following else here[-1]
@@ -756,7 +762,9 @@ def _same_chapter(file: str, chapter: Chapter) -> None:
         raise CourseError(f"{file} is a notebook of chapter {found.number}, not of {chapter.number}.")
 
 
-def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, require: Level, grade: Any) -> NoReturn:
+def _finish_check(
+    chapter: Chapter, exercises: list[Exercise], as_json: bool, require: Level, grade: Any, verbose: bool
+) -> NoReturn:
     """Grade, show, and exit with 0 or 1."""
     from mi_lib.course import show
     from mi_lib.course.grading import Grader
@@ -789,8 +797,7 @@ def _finish_check(chapter: Chapter, exercises: list[Exercise], as_json: bool, re
     elif not passed and verdicts[0].status != "not started":
         console.print(f"`mi hint {exercises[0].id}` shows a hint.")
     if not as_json and verdicts[-1].isolation:
-        level = f"Isolation {verdicts[-1].isolation_level}"
-        console.print(f"[dim]{level}, in force: {'; '.join(verdicts[-1].isolation)}.[/dim]")
+        show.isolation(console, verdicts[-1], verbose)
     sys.exit(0 if passed == len(counted) else 1)
 
 

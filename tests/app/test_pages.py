@@ -97,8 +97,8 @@ LOST = {
 def test_a_link_that_leads_nowhere_says_so_and_offers_the_way_back(tmp_path, monkeypatch, case):
     address, sentence = LOST[case]
     Workspace.init(tmp_path / "work")
-    script = f"import streamlit as st\nst.query_params.update({address!r})\nfrom app import chapter_page\nchapter_page.show()"
-    app = run(tmp_path / "work", monkeypatch, script)
+    script = f"import streamlit as st\nst.query_params.update({address!r})\n"
+    app = run(tmp_path / "work", monkeypatch, f"{script}from app import chapter_page\nchapter_page.show()")
     assert not app.exception
     assert sentence in app.warning[0].value
     assert "Course map" in [button.label for button in app.button]
