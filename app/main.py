@@ -14,6 +14,7 @@ if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not
     sys.path.insert(0, str(ROOT))
 
 from app import chapter_page, chat, common, explore_grokking, explore_lens, explorer, home  # noqa: E402 - needs the line above
+from app.keyboard import skip_links  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 
@@ -51,6 +52,7 @@ PAGES = [
     _page(explore_lens.show, "Explore lenses", "explore-lens", "center_focus_weak"),
     _page(chat.show, "Talk to Pico", "chat", "chat"),
 ]
+skip_links()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(PAGES)
 if "chapter" in st.query_params and page.url_path != "chapter":
