@@ -14,7 +14,7 @@ if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not
     sys.path.insert(0, str(ROOT))
 
 from app import chapter_page, chat, common, explore_grokking, explore_lens, explorer, home  # noqa: E402 - needs the line above
-from app.keyboard import skip_links  # noqa: E402
+from app.keyboard import skip_link  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 
@@ -25,11 +25,11 @@ STYLE = f"[data-testid=stSidebar] button, [data-testid=stSidebar] button * {LEFT
 # All pages and all exercises of a chapter fit into the sidebar of a small laptop.
 STYLE += """
 [data-testid=stSidebarHeader] { height: 2.2rem; min-height: 0; padding-bottom: 0; margin-bottom: 0 }
-[data-testid=stSidebarNavLink] { padding-top: 1px; padding-bottom: 1px; min-height: 1.6rem }
+[data-testid=stSidebarNavLink] { padding-top: 0; padding-bottom: 0; min-height: 1.5rem }
 [data-testid=stSidebarUserContent] { padding-top: .4rem; padding-bottom: 1rem }
 [data-testid=stSidebarUserContent] [data-testid=stVerticalBlock] { gap: .3rem }
 .st-key-contents [data-testid=stVerticalBlock], .st-key-contents { gap: 0 }
-.st-key-contents button { min-height: 1.6rem; padding: 1px .5rem }
+.st-key-contents button { min-height: 1.5rem; padding: 0 .5rem }
 .st-key-contents button p { white-space: nowrap; overflow: hidden; text-overflow: ellipsis }
 [class*=st-key-verdict] [data-testid=stAlert] p { font-size: 1.15rem; font-weight: 600; line-height: 1.45 }
 [class*=st-key-verdict] { scroll-margin: 4rem }
@@ -52,7 +52,7 @@ PAGES = [
     _page(explore_lens.show, "Explore lenses", "explore-lens", "center_focus_weak"),
     _page(chat.show, "Talk to Pico", "chat", "chat"),
 ]
-skip_links()
+skip_link()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(PAGES)
 if "chapter" in st.query_params and page.url_path != "chapter":

@@ -1,4 +1,4 @@
-"""Skip links: the first presses of Tab on a page lead past the sidebar, to the editor or to the page itself."""
+"""A skip link: the first press of Tab on a page with an editor leads past the sidebar and the lesson, into it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-_skip = st.components.v2.component("mi_skip_links", js=(Path(__file__).parent / "skip.js").read_text("utf-8"))
+_skip = st.components.v2.component("mi_skip_link", js=(Path(__file__).parent / "skip.js").read_text("utf-8"))
 
 
-def skip_links() -> None:
-    """Put the links before all else that Tab reaches. They are seen only while they have the focus."""
-    _skip(key="skip-links", height=0)
+def skip_link() -> None:
+    """Put the link before all else that Tab reaches. It is seen only while it has the focus."""
+    _skip(key="skip-link", height=0)

@@ -1,4 +1,5 @@
-// Two buttons at the very beginning of the document, seen while they have the focus. They are made once per tab.
+// A button at the very beginning of the document, seen while it has the focus. It is made once per tab. Streamlit has a
+// link of its own to the main content; this one stands before it.
 
 const STYLE = `
 .mi-skip button { position: fixed; top: 8px; left: 8px; z-index: 1000001; padding: 8px 16px; font: 600 16px sans-serif;
@@ -13,28 +14,17 @@ const editor = () => {
   }
   return null
 }
-const page = () => {
-  const main = document.querySelector("[data-testid=stMain]")
-  if (main) main.tabIndex = -1
-  return main
-}
-
 export default function () {
   if (document.querySelector(".mi-skip")) return
   const bar = document.createElement("nav")
   bar.className = "mi-skip"
-  bar.setAttribute("aria-label", "Skip links")
+  bar.setAttribute("aria-label", "Skip link")
   bar.innerHTML = `<style>${STYLE}</style>`
-  const links = [["Skip to the editor", editor], ["Skip to the page", page]].map(([label, find]) => {
-    const button = document.createElement("button")
-    button.textContent = label
-    button.addEventListener("click", () => find()?.focus())
-    bar.append(button)
-    return [button, find]
-  })
+  const button = document.createElement("button")
+  button.textContent = "Skip to the editor"
+  button.addEventListener("click", () => editor()?.focus())
+  bar.append(button)
   // A page without an editor has no link to one. Looked at before Tab moves the focus.
-  window.addEventListener("keydown", (event) => {
-    if (event.key === "Tab") for (const [button, find] of links) button.hidden = !find()
-  }, true)
+  window.addEventListener("keydown", (event) => event.key === "Tab" && (button.hidden = !editor()), true)
   document.body.prepend(bar)
 }
