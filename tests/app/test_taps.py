@@ -17,7 +17,7 @@ def tab(request, browser, server):
     context = browser.new_context(base_url=server, has_touch=request.param == "touch")
     page = context.new_page()
     page.set_viewport_size({"width": 1280, "height": 1400})
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     yield page, page.touchscreen.tap if request.param == "touch" else page.mouse.click
     context.close()
 
