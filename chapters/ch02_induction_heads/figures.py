@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from mi_lib import induction, load, plots, zoo
+from mi_lib.course import findings, index
 from mi_lib.models import Hook, HookedModel
 from mi_lib.worlds import repeats
 
 SAMPLE_SEED = 2024
+CHAPTER = index.chapter("02")
 
 
 @functools.cache
@@ -80,10 +82,10 @@ def loss_without_heads() -> go.Figure:
 
 def worth_of_each_head() -> go.Figure:
     """Of what later copies save, the share that is lost when one head is silenced: early in training, and late."""
-    circuit = zoo.card("induction-2l")["circuit"]
-    early, late = f"at step {circuit['early']['step']}", "finished"
+    worth = findings.read(CHAPTER)["worth"]
+    early, late = f"at step {worth['early_step']}", "finished"
     return plots.matrix(
-        [*circuit["early"]["worth"], *circuit["worth"]],
+        [*worth["early"], *worth["finished"]],
         [f"layer {layer}, {when}" for when in (early, late) for layer in range(2)],
         [f"head {head}" for head in range(4)],
         "Share of the saving lost without this head",
@@ -92,10 +94,10 @@ def worth_of_each_head() -> go.Figure:
 
 def three_ablations() -> go.Figure:
     """Loss on later copies under the three kinds of ablation, for three groups of heads."""
-    circuit = zoo.card("induction-2l")["circuit"]["loss_without"]
+    without = findings.read(CHAPTER)["without"]
     names = {"induction": "the induction head", "previous": "the previous-token head", "others": "all others"}
     kinds = {"zero": "zero", "mean": "mean", "pattern_preserving": "patterns frozen"}
-    losses = [[circuit[group][kind] for kind in kinds] for group in names]
+    losses = [[without[group][kind] for kind in kinds] for group in names]
     title = "Loss on later copies (nats) without …"
     return plots.matrix(losses, list(names.values()), list(kinds.values()), title, diverging=False)
 
@@ -128,7 +130,7 @@ def who_copies() -> go.Figure:
 
 def who_reads_whom() -> go.Figure:
     """K-composition above chance between the two layers."""
-    values = zoo.card("induction-2l")["circuit"]["k"]["pairs"]
+    values = findings.read(CHAPTER)["k_composition"]["pairs"]
     return plots.matrix(
         values,
         [f"0.{head} writes" for head in range(4)],

@@ -9,9 +9,11 @@ import plotly.graph_objects as go
 import torch
 
 from mi_lib import grokking, load, plots, zoo
+from mi_lib.course import findings, index
 from mi_lib.grokking import Analysis
 from mi_lib.models import Transformer
 
+CHAPTER = index.chapter("03")
 NAME, CONTROL = "grokking-113", "grokking-113-memorising"
 EXAMPLE = (17, 60)  # the sum of which some figures speak
 CORNER = 40  # so many numbers of each kind are drawn: of all 113 the eye sees no waves any more
@@ -145,16 +147,15 @@ def with_and_without() -> go.Figure:
     numbers = torch.arange(found.p)
     answers = ((numbers[:, None] + numbers) % found.p).flatten()
     logits, ks = found.inputs.logits, found.frequencies
-    card = zoo.card(NAME)
     bars = {
         "whole network": grokking.loss(logits, answers),
         "key waves alone": grokking.loss(grokking.restricted_logits(logits, ks), answers),
         "without key waves": grokking.loss(grokking.excluded_logits(logits, ks), answers),
-        f"without {len(ks)} other waves": card["loss_without"]["as_many_others"],
+        f"without {len(ks)} other waves": zoo.card(NAME)["loss_without"]["as_many_others"],
     }
     figure = plots.bars(
         bars,
-        f"Loss on all {found.p**2} sums; of {card['reading']['draws']} draws of other waves the worst",
+        f"Loss on all {found.p**2} sums; of {findings.read(CHAPTER)['waves']['draws']} draws of other waves the worst",
         "loss (nats)",
     )
     figure.update_yaxes(type="log", exponentformat="power")

@@ -158,9 +158,9 @@ def world_show(
 
 
 def _self_check(model: str) -> list[Any]:
-    from mi_lib.models import checks
+    from mi_lib.models import checks, load
 
-    return list(_or_sentence(checks.self_check, model))
+    return list(_or_sentence(lambda name: checks.self_check(load(name, check=False)), model))
 
 
 def _or_sentence(function: Any, model: str) -> Any:

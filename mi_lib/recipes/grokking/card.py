@@ -300,8 +300,6 @@ def measured(run: str, frequencies: list[int], progress: Progress) -> Columns:
 
 def write_models(progress: Progress) -> list[str]:
     """Ship every model whose first run is finished, with a card. Returns the runs that are missing."""
-    from mi_lib.recipes import grokking_reading  # it reads what this module has shipped
-
     done = [run for run in RUNS if result(run)]
     waves = {run: key_waves(run) for run in done}
     columns = {run: measured(run, waves[run], progress) for run in done}
@@ -309,5 +307,4 @@ def write_models(progress: Progress) -> list[str]:
         if first in columns:
             folder = ship(model_name, steps_to_ship(RUNS[first], columns[first], model_name == NETWORK))
             write_card(model_name, folder, waves, columns)
-            grokking_reading.write(model_name)
     return [run for run in RUNS if run not in done]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from mi_lib import zoo
 from mi_lib.models import HookedModel, Transformer, load
-from mi_lib.recipes import cards, induction_facts
+from mi_lib.recipes import cards
 from mi_lib.recipes.checks import Check
 from mi_lib.recipes.induction import checks
 from mi_lib.recipes.induction.train import BATCH, COMMAND, OUT, RENT_FROM, SAVE_EVERY, STEPS, load_run, phase_change
@@ -63,30 +64,15 @@ def _write(
     folder = zoo.HERE / f"induction-{n_layers}l"
     model = load(folder.name)
     assert isinstance(model, Transformer)
+    first, second = checks.losses(model, checks.known_sample())
     facts: dict[str, Any] = {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "losses": induction_facts.losses(model),
-        "bets": induction_facts.bets(model),
-        "bets_untrained": induction_facts.bets(checks.untrained(model)),
+        "losses": {"first": first, "second": second},
         "phase_change": phase_change(curves[2]),
-        "fall": induction_facts.fall(curves[n_layers]),
-        "most_ever": {
-            name: induction_facts.most_ever(curves[n_layers], name) for name in ("previous_token", "prefix_matching")
-        },
     }
     if n_layers == 2:
-        early = load(folder.name, checkpoint=induction_facts.EARLY)
-        assert isinstance(early, Transformer)
-        facts["circuit"] = induction_facts.circuit(model, early)
-        facts["times_smaller_than_gpt2"] = induction_facts.gpt2_parameters() / facts["parameters"]
-        facts["no_better_until"] = induction_facts.no_better_until(curves[2], curves[1])
-        facts["no_better_by"] = induction_facts.BETTER
-        facts["births"] = {
-            f"seed_{seed}": induction_facts.birth(film, curves[1]) for seed, film in sorted(begun.items())
-        }
-        passed = _passed("k_composition", by_seed, others)
-        facts["k_by_seed"] = {"seeds": len(passed), "fail": passed.count(False)}
-    first, second = facts["losses"]["first"], facts["losses"]["second"]
+        facts["circuit"] = asdict(checks.circuit(model, checks.scores(model, checks.held_out_samples())))
+        facts["births"] = {f"seed_{seed}": birth(film, curves[1]) for seed, film in sorted(begun.items())}
     cards.write(
         folder,
         title=folder.name,
@@ -114,10 +100,32 @@ def _write(
         (folder / "card.json").write_text(json.dumps(card, separators=(",", ":")) + "\n")
 
 
-def _passed(name: str, by_seed: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[bool]:
-    """Whether a check passes, seed by seed. by_seed: checks as measured; others: as a card has them."""
-    measured = [check.passed for seed in by_seed for check in seed["checks"] if check.name == name]
-    return measured + [seed["checks"][name]["passed"] for seed in others]
+def birth(curves: dict[str, list], control: dict[str, list]) -> dict[str, Any]:
+    """When the heads formed, read off the curves of a training. control: those of the one-layer training.
+
+    For the previous-token scores of layer 0 and the prefix-matching scores of layer 1: the first recorded step at which
+    some head has a quarter, and one half; and which head is the best of its layer when half is reached. At the step
+    where layer 0 has its quarter: how far the heads of layer 1 are, how far they were one record before, and the loss
+    on later copies, beside the control's.
+    """
+    scores = {
+        "previous": [layers[0] for layers in curves["previous_token"]],
+        "induction": [layers[1] for layers in curves["prefix_matching"]],
+    }
+    result: dict[str, Any] = {}
+    for name, by_step in scores.items():
+        for mark, bound in (("quarter", 0.25), ("half", 0.5)):
+            at = next(i for i, heads in enumerate(by_step) if max(heads) >= bound)
+            result[f"{name}_{mark}"] = curves["step"][at]
+        result[f"{name}_head"] = by_step[at].index(max(by_step[at]))
+    at = curves["step"].index(result["previous_quarter"])
+    result["at_previous_quarter"] = {
+        "induction_least": min(scores["induction"][at]),
+        "induction_most_before": max(scores["induction"][at - 1]),
+        "second": curves["second"][at],
+        "second_of_control": control["second"][control["step"].index(curves["step"][at])],
+    }
+    return result
 
 
 def _table_of_seeds(seeds: Sequence[dict[str, Any]]) -> str:

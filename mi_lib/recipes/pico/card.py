@@ -12,7 +12,7 @@ from transformers import GPT2LMHeadModel
 
 from mi_lib import lens, zoo
 from mi_lib.models.transformers_model import TransformersModel
-from mi_lib.recipes import cards, pico_reading
+from mi_lib.recipes import cards
 from mi_lib.recipes.checks import Check
 from mi_lib.recipes.pico import prose_checks, trait_checks
 from mi_lib.recipes.pico import train as pico
@@ -75,15 +75,10 @@ def lens_texts(mixtures: tuple[littletown.Mixture, ...]) -> tuple[torch.Tensor, 
     return padded([ids(words) for words in texts])
 
 
-def train_lenses(model: TransformersModel, mixtures: tuple[littletown.Mixture, ...], file: Path) -> lens.TunedLens:
-    """The tuned lens of chapter 04, saved in half precision like the network. Returns its control: a bias alone."""
+def train_lens(model: TransformersModel, mixtures: tuple[littletown.Mixture, ...], file: Path) -> None:
+    """The tuned lens of chapter 04, saved in half precision like the network."""
     tokens, mask = lens_texts(mixtures)
     lens.train_tuned_lens(model, tokens, steps=LENS_STEPS, attention_mask=mask).half().save(file)
-    return lens.train_tuned_lens(model, tokens, steps=LENS_STEPS, attention_mask=mask, bias_only=True)
-
-
-def lens_facts(model: TransformersModel, file: Path, shifted: lens.TunedLens) -> dict[str, Any]:
-    return pico_reading.measure(model, untrained(), lens.TunedLens.load(file), shifted)
 
 
 def curves(seed: int, stage: Stage) -> dict[str, list[Any]]:
@@ -142,10 +137,9 @@ def ship_chat(seed: int) -> None:
     chat = pico.load_run(CHAT, seed)
     pico.write_folder(zoo.HERE / CHAT.name, pico.run_folder(CHAT, seed) / "model.safetensors", pico.config())
     file = zoo.HERE / CHAT.name / "tuned_lens.safetensors"
-    shifted = train_lenses(hooked(chat), ("base", "chat"), file)
-    reading = lens_facts(hooked(chat), file, shifted)
+    train_lens(hooked(chat), ("base", "chat"), file)
     steering = trait_checks.choices(hooked(chat))
-    facts = {**sizes(chat), "reading": reading, "steering": {trait: c._asdict() for trait, c in steering.items()}}
+    facts = {**sizes(chat), "steering": {trait: c._asdict() for trait, c in steering.items()}}
     write_card(CHAT, seed, chat_checks(hooked(chat), steering), facts)
 
 

@@ -10,7 +10,6 @@ from transformers import GPT2LMHeadModel
 
 from mi_lib import zoo
 from mi_lib.recipes import cards
-from mi_lib.recipes import repeats_gpt2_reading as reading
 from mi_lib.recipes.repeats_gpt2 import checks
 from mi_lib.recipes.repeats_gpt2.train import (
     BATCH,
@@ -70,7 +69,6 @@ def write(runs: Sequence[dict[str, Any]]) -> None:
             "bet_on_seen_words": checks.bet_on_seen_words(load_run(SEEDS[0])),
             "losses_of_seven": {"first": unknown[0], "second": unknown[1]},
             **sizes(),
-            "reading": reading.measure(load_run(SEEDS[0])),
         },
         words=f"Loss on first copies {known[0]:.3f}, on later copies {known[1]:.3f} nats per token; for blocks of "
         f"{HELD_OUT_PERIOD} words {unknown[0]:.3f} and {unknown[1]:.3f} (seed {SEEDS[0]}).",

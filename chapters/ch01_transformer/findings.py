@@ -1,20 +1,15 @@
 """What the lesson of chapter 01 says, measured: about the small GPT-2, and about the parts that it is made of.
 
-Each function answers one question, and returns beside the answer what a control gives: the same quantity where the
-claim should fail.
-
-`python -m mi_lib.recipes.repeats_gpt2_reading` measures it again on the bundled network, and writes it on its card.
-With names after it, such as `bet lengths`, it measures those parts alone.
+Each claim answers one question, and returns beside the answer what a control gives: the same quantity where the claim
+should fail.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-import json
 import math
-import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,6 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from mi_lib import induction, load, zoo
+from mi_lib.course import index
+from mi_lib.course.findings import claim, mean
 from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.recipes.repeats_gpt2 import checks
 from mi_lib.recipes.repeats_gpt2 import train as recipe
@@ -38,16 +35,32 @@ WORDS_BEFORE = (0, 6)  # a block stands early or late in the text
 TOLERANCE = 1e-4  # of `first_difference`
 NOT_NAMED = ("scale", "attn_scores", "result", "ln1.hook_normalized", "ln2.hook_normalized", "_input", "mlp_in")
 ROUNDING = 1e-13  # gradients up to here are none, in double precision: those that are some begin a hundred times higher
-SPELLED = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+@functools.cache
+def network() -> GPT2LMHeadModel:
+    """The patient, as `transformers` has it."""
+    model = load(index.chapter("01").model[0])
+    assert isinstance(model, TransformersModel)
+    return model.hf
+
+
+@functools.cache
+def hooked() -> TransformersModel:
+    return TransformersModel(copied(network()))
 
 
 # --- the network --------------------------------------------------------------------------------------------------
 
 
+@claim
 @torch.no_grad()
-def opening(model: Any) -> dict[str, Any]:
-    """How a block that was broken off goes on. Control: its last two words alone, which nothing came before."""
-    words = OPENING.split()
+def opening() -> dict[str, Any]:
+    """How a block that was broken off goes on: "You know how this goes on. So does the network of this chapter".
+
+    Control: its last two words alone, which nothing came before.
+    """
+    model, words = network(), OPENING.split()
     block = [repeats.VOCABULARY.index(word) for word in words]
 
     def probability(tokens: list[int]) -> float:
@@ -55,28 +68,30 @@ def opening(model: Any) -> dict[str, Any]:
 
     return {
         "text": f"{OPENING} · {' '.join(words[:2])}",
-        "words": SPELLED[len(words)],
+        "words": len(words),
         "next": words[2],
         "probability": probability([*block, *block[:2]]),
         "control": probability(block[:2]),
     }
 
 
+@claim
 @torch.no_grad()
-def bet(model: Any) -> dict[str, float]:
-    """On first copies: the loss, and what is left of it when the words that were seen already can get nothing.
+def bet() -> dict[str, Any]:
+    """On first copies: the loss, and what is left of it when the words that were seen already can get nothing:
+    "worse than blind guessing, and most of it comes from boldness".
 
     Controls: what those words would get if all words got the same, and the loss if all others did.
     """
-    drawn = checks.sample(checks.KNOWN_PERIODS)
+    model, drawn = network(), checks.sample(checks.KNOWN_PERIODS)
     first, logits = drawn.first[:, 1:], model(drawn.tokens).logits
     seen = F.one_hot(drawn.tokens, recipe.D_VOCAB).cumsum(1) > 0
     hidden = logits.masked_fill(seen, -torch.inf)
-    with_bet, without = (induction.per_token_loss(x, drawn.tokens)[first].mean().item() for x in (logits, hidden))
+    loss, without = (induction.per_token_loss(x, drawn.tokens) for x in (logits, hidden))
     unseen = (~seen).sum(-1)[:, :-1][first]
     return {
-        "loss": with_bet,
-        "loss_without": without,
+        **mean("loss", loss, first),
+        **mean("loss_without", without, first),
         "even": checks.bet_on_seen_words(lambda tokens: Even(tokens)),
         "loss_even_on_the_rest": unseen.double().log().mean().item(),
     }
@@ -89,11 +104,15 @@ class Even:
         self.logits = torch.zeros(*tokens.shape, recipe.D_VOCAB)
 
 
-def numbers_used(model: Any) -> dict[str, Any]:
+@claim
+def numbers_used() -> dict[str, Any]:
     """To guess one word after ten: the share of all numbers in which the guess has a gradient that is more than
-    rounding. Controls, which have none: the rows of places that are not reached; the biases of keys, which add the same
-    to all scores of a query."""
-    model = copied(model).double().requires_grad_(True)
+    rounding: "To predict one word, how many numbers of its dict does the network use?"
+
+    Controls, which have none: the rows of places that are not reached; the biases of keys, which add the same to all
+    scores of a query.
+    """
+    model = copied(network()).double().requires_grad_(True)
     tokens = repeats.sample(1, seed=SEED, period=10, offset=0, vocab=recipe.D_VOCAB).tokens[:, :11]
     model(tokens).logits[0, -1].log_softmax(-1).max().backward()
     parts = {name: p.grad.abs() > ROUNDING for name, p in model.named_parameters() if p.grad is not None}
@@ -111,10 +130,14 @@ def numbers_used(model: Any) -> dict[str, Any]:
     }
 
 
-def tables(model: Any) -> dict[str, Any]:
-    """The tables of words and places: how alike neighbouring places are, and whether a sum of two rows gives away
-    which two they are. Controls: places further apart; an untrained table; four of the dimensions alone."""
-    words, places = (t.weight.detach() for t in (model.transformer.wte, model.transformer.wpe))
+@claim
+def tables() -> dict[str, Any]:
+    """How alike neighbouring places are ("Somewhat: neighbours more than others"), and whether a sum of two rows gives
+    away which two they are ("Adding? Does that not mix them up?").
+
+    Controls: places further apart; an untrained table; four of the dimensions alone.
+    """
+    words, places = (t.weight.detach() for t in (network().transformer.wte, network().transformer.wpe))
     fresh = recipe.new_model(1).transformer.wpe.weight.detach()
     between = (F.normalize(words, dim=1) @ F.normalize(places, dim=1).T).abs().mean().item()
     random = F.normalize(torch.randn(len(words), words.shape[1], generator=torch.Generator().manual_seed(0)), dim=1)
@@ -150,9 +173,13 @@ def found(
     return right_word.float().mean().item(), right_place.float().mean().item()
 
 
+@claim
 @torch.no_grad()
-def lengths(model: TransformersModel) -> dict[str, float]:
-    """Mean length of the words' vectors, of the places', and of the stream after each layer."""
+def lengths() -> dict[str, Any]:
+    """Mean length of the words' vectors, of the places', and of the stream after each layer:
+    "How long is the stream after the last layer, beside the vector of a word with which it began?"
+    """
+    model = hooked()
     drawn = repeats.sample(64, seed=SEED, period=10, vocab=recipe.D_VOCAB)
     wanted = ("hook_embed", "hook_pos_embed", "hook_resid_post")
     _, cache = model.run_with_cache(drawn.tokens, lambda name: name.endswith(wanted))
@@ -175,19 +202,24 @@ def copies(period: int, gap: int) -> repeats.Repeats:
 
 def loss_by_place(model: Any, period: int, gap: int = 0) -> Float[Tensor, " word"]:
     """Mean loss of each word of a second copy."""
-    return loss_of_copy(model, copies(period, gap), period, gap)
+    return losses_of_copy(model, copies(period, gap), period, gap).mean(0)
 
 
 @torch.no_grad()
-def loss_of_copy(model: Any, drawn: repeats.Repeats, period: int, gap: int) -> Float[Tensor, " word"]:
+def losses_of_copy(model: Any, drawn: repeats.Repeats, period: int, gap: int) -> Float[Tensor, "text word"]:
     loss = induction.per_token_loss(model(drawn.tokens).logits, drawn.tokens)
     start = drawn.offset + period + gap  # where the loss of the second copy's first word stands
-    return loss.gather(1, start[:, None] + torch.arange(period)).mean(0)
+    return loss.gather(1, start[:, None] + torch.arange(period))
+
+
+def later_losses(model: Any, period: int, gap: int = 0) -> Float[Tensor, " text"]:
+    """Loss of a second copy from its third word on: two words are enough to see that it has begun. Mean over words."""
+    return losses_of_copy(model, copies(period, gap), period, gap)[:, 2:].mean(1)
 
 
 def later_words(model: Any, period: int, gap: int = 0) -> float:
-    """Mean loss of a second copy from its third word on: two words are enough to see that it has begun."""
-    return loss_by_place(model, period, gap)[2:].mean().item()
+    """The mean of that over texts."""
+    return later_losses(model, period, gap).mean().item()
 
 
 def early_and_late(model: Any, period: int, gap: int) -> list[float]:
@@ -195,42 +227,67 @@ def early_and_late(model: Any, period: int, gap: int) -> list[float]:
 
     def later(before: int) -> float:
         drawn = repeats.sample(MANY, seed=SEED, period=period, offset=before, distractors=gap, vocab=recipe.D_VOCAB)
-        return loss_of_copy(model, drawn, period, gap)[2:].mean().item()
+        return losses_of_copy(model, drawn, period, gap)[:, 2:].mean().item()
 
     return [later(before) for before in WORDS_BEFORE]
 
 
-def distances(model: Any) -> dict[str, Any]:
+def gaps(distance: int) -> list[int]:
+    """How many words may stand between two copies at this distance, so that the blocks have a length of training."""
+    return [gap for gap in GAPS if distance - gap >= min(recipe.PERIODS)]
+
+
+@claim(slow=True)
+def distances() -> dict[str, Any]:
     """Is it the length of a block that counts, or how far back its words stand? Other words between the copies change
-    the one and not the other."""
-    trained, left_out = recipe.PERIODS, recipe.HELD_OUT_PERIOD
+    the one and not the other: "So it is the distance that counts, and not the length".
+
+    by_distance: for each distance the loss with 0, 1, ... other words between the copies (see `gaps`).
+    """
+    model, trained = network(), recipe.PERIODS
     by_distance = {
-        distance: [later_words(model, distance - gap, gap) for gap in GAPS if distance - gap >= min(trained)]
+        distance: [later_words(model, distance - gap, gap) for gap in gaps(distance)]
         for distance in range(min(trained), max(trained) + 3)
     }
     unknown = [distance for distance in by_distance if distance not in trained]
     return {
-        "lengths": f"{', '.join(map(str, trained[:-1]))} or {trained[-1]}",
-        "left_out": SPELLED[left_out],
-        "one_more": SPELLED[left_out + 1],
-        "one_less": SPELLED[left_out - 1],
+        "by_distance": by_distance,
+        "worst_of_trained": max(max(by_distance[d]) for d in trained),
+        "best_of_others": min(min(by_distance[d]) for d in unknown),
+        "others": unknown,
+        "words_between_at_most": GAPS[-1],
+    }
+
+
+@claim
+def seven() -> dict[str, Any]:
+    """The length that training left out, and its neighbours, with and without words between the copies: "it has no
+    idea"; "the distance is one that it knows"; "not all distances are known equally well"."""
+    model, left_out = network(), recipe.HELD_OUT_PERIOD
+    return {
+        "lengths": list(recipe.PERIODS),
+        "left_out": left_out,
+        "one_more": left_out + 1,
+        "one_less": left_out - 1,
+        **mean("seven", later_losses(model, left_out)),
+        **mean("eight", later_losses(model, left_out + 1)),
+        **mean("seven_and_one_between", later_losses(model, left_out, 1)),
+        **mean("six", later_losses(model, left_out - 1)),
+        **mean("six_and_one_between", later_losses(model, left_out - 1, 1)),
+        **mean("six_and_two_between", later_losses(model, left_out - 1, 2)),
         "words_before": WORDS_BEFORE[1],
         "six_early_and_late": early_and_late(model, left_out - 1, 0),
         "six_and_two_between_early_and_late": early_and_late(model, left_out - 1, 2),
-        "seven": later_words(model, left_out),
-        "eight": later_words(model, left_out + 1),
-        "seven_and_one_between": later_words(model, left_out, 1),
-        "six": later_words(model, left_out - 1),
-        "six_and_one_between": later_words(model, left_out - 1, 1),
-        "six_and_two_between": later_words(model, left_out - 1, 2),
-        "worst_of_trained": max(max(by_distance[d]) for d in trained),
-        "best_of_others": min(min(by_distance[d]) for d in unknown),
-        "others": ", ".join(map(str, unknown[:-1])) + f" and {unknown[-1]}",
-        "words_between_at_most": GAPS[-1],
-        "first_word_of_ten": loss_by_place(model, 10)[0].item(),
-        "second_word_of_ten": loss_by_place(model, 10)[1].item(),
-        "last_word_of_ten": loss_by_place(model, 10)[-1].item(),
     }
+
+
+@claim
+def ten() -> dict[str, Any]:
+    """The words of a second copy of ten, on average over many texts:
+    "Which word of the second copy surprises the network most?"
+    """
+    first, second, *_, last = losses_of_copy(network(), copies(10, 0), 10, 0).T
+    return {**mean("first", first), **mean("second", second), **mean("last", last)}
 
 
 @torch.no_grad()
@@ -248,8 +305,11 @@ def look_back(model: TransformersModel, period: int) -> tuple[Float[Tensor, "lay
     return next_word, same_word
 
 
-def looks(model: TransformersModel) -> dict[str, Any]:
-    """The head that looks most at the word to come, for ten words; and the same for every length of block."""
+@claim
+def looks() -> dict[str, Any]:
+    """The head that looks most at the word to come, for ten words ("The word after that, nine places back"); and the
+    same for every length of block ("Its heads show it too"). Control: the length that was left out."""
+    model = hooked()
     next_word, same_word = look_back(model, 10)
     layer, head = divmod(int(next_word.argmax()), model.cfg.n_heads)
     most = {period: look_back(model, period)[0].max().item() for period in (*recipe.PERIODS, recipe.HELD_OUT_PERIOD)}
@@ -266,8 +326,11 @@ def looks(model: TransformersModel) -> dict[str, Any]:
 # --- parts ---------------------------------------------------------------------------------------------------------
 
 
+@claim
 def stare(keys: int = 20, queries: int = 2000) -> dict[str, Any]:
-    """Attention of random queries over random keys as wide as the network's, not divided by √d_head and divided."""
+    """Attention of random queries over random keys as wide as the network's, not divided by √d_head and divided:
+    "How much of its attention goes to the best one?"
+    """
     d_head = recipe.config().n_embd // recipe.config().n_head
     generator = torch.Generator().manual_seed(0)
     q, k = (torch.randn(queries, n, d_head, generator=generator) for n in (1, keys))
@@ -311,10 +374,11 @@ def said(model: Any, tokens: Int[Tensor, "batch pos"], new: int) -> Int[Tensor, 
     return tokens[:, start:]
 
 
-def other_gelu(model: Any) -> dict[str, Any]:
-    """The exact GELU in place of GPT-2's formula: what becomes of its text, and what of its activations. The control
-    is the sound network, computed once more in double precision."""
-    x, model = torch.linspace(-8, 8, 160_001, dtype=torch.float64), copied(model)
+@claim
+def other_gelu() -> dict[str, Any]:
+    """The exact GELU in place of GPT-2's formula: "The text will read the same, and the activations will not". Control:
+    the sound network, computed once more in double precision."""
+    x, model = torch.linspace(-8, 8, 160_001, dtype=torch.float64), copied(network())
     tokens = repeats.sample(40, seed=SEED, period=6, offset=0, vocab=recipe.D_VOCAB).tokens[:, :10]
     exact, precise = copied(model, "gelu"), copied(model).double()
     gaps, rounding = (site_gaps(model, other, tokens) for other in (exact, precise))
@@ -377,10 +441,14 @@ def trained(steps: int, loss_of: Callable[[Any, repeats.Repeats], Tensor]) -> An
     return model.eval()
 
 
+@claim(slow=True)
 @torch.no_grad()
-def without_a_mask() -> dict[str, float]:
+def without_a_mask() -> dict[str, Any]:
     """Trained without a mask: the loss on new sequences when it sees the whole, and when the next word is not there
-    yet. Control: the same training with a mask, where the two are one."""
+    yet: "It becomes wonderful, and the network is useless".
+
+    Control: the same training with a mask, where the two are one.
+    """
     tokens = checks.sample(checks.KNOWN_PERIODS).tokens[:128]
     with torch.enable_grad():
         free, masked = (trained(UNMASKED_STEPS, functools.partial(mean_loss, m)) for m in (False, True))
@@ -393,10 +461,11 @@ def without_a_mask() -> dict[str, float]:
     }
 
 
+@claim
 @torch.no_grad()
-def at_the_start() -> dict[str, float]:
-    """The loss of untrained networks. Ours bets on the word that it has just read: its table is used at both ends.
-    Controls: that word hidden; words and places as short as GPT-2's are at the start."""
+def at_the_start() -> dict[str, Any]:
+    """The loss of untrained networks: "Ours does start far above it". It bets on the word that it has just read: its
+    table is used at both ends. Controls: that word hidden; words and places as short as GPT-2's are at the start."""
     drawn = checks.sample(checks.KNOWN_PERIODS)
     ours = recipe.new_model(recipe.SEEDS[0]).eval()
     short = copy.deepcopy(ours)
@@ -418,9 +487,11 @@ def at_the_start() -> dict[str, float]:
     }
 
 
-def soon(model: Any) -> dict[str, float]:
+@claim(slow=True)
+def soon() -> dict[str, Any]:
     """After the first steps of training, as many as between two points of the card's curves: the bets of the network,
-    and its loss on first copies of the sequences of these curves. Control: the same bet of the trained network."""
+    and its loss on first copies of the sequences of these curves: "It falls to blind guessing". Control: `at_the_end`.
+    """
     early = trained(recipe.RECORD_EVERY, recipe.training_loss)
     curves: dict[str, list] = {"step": [], "first": [], "second": []}
     sample = repeats.sample(64, seed=70_000, period=recipe.PERIODS[3:], offset=(0, 6), vocab=recipe.D_VOCAB)
@@ -431,8 +502,14 @@ def soon(model: Any) -> dict[str, float]:
         "on_this_word": on_this_word(early),
         "even": 1 / recipe.D_VOCAB,
         "on_seen_words": checks.bet_on_seen_words(early),
-        "on_this_word_at_the_end": on_this_word(model),
     }
+
+
+@claim
+def at_the_end() -> dict[str, Any]:
+    """The same at the end of training: "and then it rises"."""
+    curves = zoo.card(recipe.NAME)["curves"]
+    return {"steps": curves["step"][-1], "first": curves["first"][-1], "on_this_word": on_this_word(network())}
 
 
 @torch.no_grad()
@@ -445,21 +522,22 @@ def on_this_word(model: Any) -> float:
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
+@claim
 @torch.no_grad()
-def slips(model: Any, period: int = 10) -> dict[str, Any]:
-    """A second copy from its third word on, drawn word by word from all words: how often another one comes. The
-    control is a low temperature."""
-    drawn = copies(period, 0)
+def slips(period: int = 10) -> dict[str, Any]:
+    """A second copy from its third word on, drawn word by word from all words: how often another one comes: "Drawing
+    from all words makes a slip now and then, and slips add up". Control: a low temperature."""
+    model, drawn = network(), copies(period, 0)
     at = (drawn.offset + period)[:, None] + torch.arange(2, period)  # [batch word]: where the logits stand
     logits = model(drawn.tokens).logits.gather(1, at[..., None].expand(-1, -1, recipe.D_VOCAB))
     right = drawn.tokens.gather(1, at + 1)[..., None]
     known, cold = ((logits / t).softmax(-1).gather(-1, right)[..., 0] for t in (1.0, 0.5))
     return {
         "words": period - 2,
-        "one_word": 1 - known.mean().item(),
-        "whole_copy": 1 - known.prod(1).mean().item(),
+        **mean("one_word", 1 - known.mean(1)),
+        **mean("whole_copy", 1 - known.prod(1)),
         "temperature": 0.5,
-        "whole_copy_cold": 1 - cold.prod(1).mean().item(),
+        **mean("whole_copy_cold", 1 - cold.prod(1)),
     }
 
 
@@ -484,53 +562,20 @@ def operations(model: Any) -> tuple[list[float], list[float]]:
     return again, kept
 
 
-def last_word(model: Any) -> dict[str, float]:
-    """What the last word costs, beside the first: read again, and with keys and values kept."""
-    again, kept = operations(model)
+@claim
+def last_word() -> dict[str, Any]:
+    """What the last word costs, beside the first, read again, and with keys and values kept:
+    "What does its last word cost, beside the first?"
+    """
+    again, kept = operations(network())
     return {"place": len(again), "again": again[-1] / again[0], "kept": kept[-1] / kept[0]}
 
 
+@claim
 def gpt2_small() -> dict[str, int]:
-    """The sizes of GPT-2 small, from its configuration in `transformers`; no weights are made."""
+    """The sizes of GPT-2 small, from its configuration in `transformers`; no weights are made: "it is very much
+    smaller"."""
     with torch.device("meta"):
         model = GPT2LMHeadModel(GPT2Config())
     made = model.config
     return {"n_layers": made.n_layer, "n_heads": made.n_head, "millions": round(model.num_parameters() / 1e6)}
-
-
-def measure(model: Any, only: Collection[str] = ()) -> dict[str, Any]:
-    """Everything, for the card, or what is named. model: the network as `transformers` has it."""
-    hooked = TransformersModel(copied(model))
-    parts: dict[str, Callable[[], Any]] = {
-        "gpt2_small": gpt2_small,
-        "opening": lambda: opening(model),
-        "bet": lambda: bet(model),
-        "numbers_used": lambda: numbers_used(model),
-        "tables": lambda: tables(model),
-        "lengths": lambda: lengths(hooked),
-        "distances": lambda: distances(model),
-        "looks": lambda: looks(hooked),
-        "stare": stare,
-        "other_gelu": lambda: other_gelu(model),
-        "without_a_mask": without_a_mask,
-        "at_the_start": at_the_start,
-        "soon": lambda: soon(model),
-        "slips": lambda: slips(model),
-        "last_word": lambda: last_word(model),
-    }
-    if unknown := set(only) - set(parts):
-        raise ValueError(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
-    return {name: part() for name, part in parts.items() if not only or name in only}
-
-
-def main() -> None:
-    file = zoo.folder(recipe.NAME) / "card.json"
-    card = json.loads(file.read_text())
-    measured = measure(load(recipe.NAME).hf, sys.argv[1:])  # type: ignore[attr-defined]
-    card["reading"] = {**card.get("reading", {}), **measured}
-    file.write_text(json.dumps(card, separators=(",", ":")) + "\n")
-    print(json.dumps(measured, indent=2))
-
-
-if __name__ == "__main__":
-    main()

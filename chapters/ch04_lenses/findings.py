@@ -1,4 +1,4 @@
-"""What chapter 04 finds in Pico, measured for its card: how a town is recalled, and what lenses see on the way.
+"""What chapter 04 finds in Pico: how a town is recalled, and what lenses see on the way.
 
 Most prompts ask for a resident's town and stop before it. A pair of prompts has two people in the same sentence, who
 live in different towns; so every position means the same in both.
@@ -6,12 +6,13 @@ live in different towns; so every position means the same in both.
 Whether a vector holds a fact, and whether Pico uses it, is asked with neighbours: the other residents who share the
 fact. Their mean has nothing of the resident's own name, so what it can do was not learned for that name alone.
 
-`python -m mi_lib.recipes.pico_reading` measures it again on the bundled network, and writes it on its card.
+Pairs of residents and texts are drawn, so that what is measured on them has an interval. The residents themselves are
+all there are: what is measured on all of them has none.
 """
 
 from __future__ import annotations
 
-import json
+import functools
 import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -21,7 +22,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mi_lib import lens, load, zoo
+from mi_lib.course import index
+from mi_lib.course.findings import claim, mean
 from mi_lib.models import Hook, HookedModel
+from mi_lib.recipes.pico.card import LENS_STEPS, LENS_TEXTS, lens_texts
 from mi_lib.recipes.pico.common import ids, padded, token, untrained
 from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import people
@@ -33,7 +37,25 @@ MIXTURES: tuple[littletown.Mixture, ...] = ("base", "chat")  # of the texts that
 SHUFFLES = 1000
 SURE, CLOSE = 0.9, 2.0  # probability of the first guess; its ratio to that of the second
 MOST = 0.8  # of what all heads write together
+CARRIER = 0  # the block whose attention brings the town; `recall` finds it, and a test holds the two together
 WORDS, TEXTS = 15, 120  # of held-out prose: how many words from the beginning of each, and of how many texts
+
+
+@functools.cache
+def pico() -> HookedModel:
+    return load(index.chapter("04").model[0])
+
+
+@functools.cache
+def control() -> HookedModel:
+    """The same architecture with random weights."""
+    return untrained()
+
+
+@functools.cache
+def tuned() -> lens.TunedLens:
+    """The tuned lens that is bundled with the network."""
+    return lens.TunedLens.load(zoo.folder(index.chapter("04").model[0]) / "tuned_lens.safetensors")
 
 
 class Pair(NamedTuple):
@@ -81,7 +103,7 @@ def among_towns(lens_logits: Float[Tensor, "depth batch pos vocab"]) -> Int[Tens
     return towns[lens_logits[:, :, -1][..., towns].argmax(-1)]
 
 
-def prose(words: int = WORDS, texts: int = TEXTS) -> Int[Tensor, "batch pos"]:
+def prose_texts(words: int = WORDS, texts: int = TEXTS) -> Int[Tensor, "batch pos"]:
     """The beginnings of texts that training has left out, as far as they are long enough."""
     found = (littletown.document(i, 3, "held_out").words for i in range(texts))
     return torch.tensor([ids(text[:words]) for text in found if len(text) >= words])
@@ -100,16 +122,23 @@ def normed_twice(
         return lens.kl_divergence(right, wrong), (right.argmax(-1) != wrong.argmax(-1)).float()
 
 
-def travel(model: HookedModel, sentence: str = SENTENCES[1]) -> dict[str, Tensor]:
-    """Mean over pairs of what patching brings back: the stream by layer and position, and what each part writes."""
+def travel_of(model: HookedModel, found: Sequence[Pair]) -> dict[str, Float[Tensor, "pair layer place"]]:
+    """What patching brings back in each pair: the stream by layer and position, what each part writes by layer and
+    position, and what each head does, by layer and head."""
     tables: dict[str, list[Tensor]] = {"resid_pre": [], "attn_out": [], "mlp_out": [], "heads": []}
-    for pair in pairs(sentence=sentence):
+    for pair in found:
         metric = lens.logit_difference(pair.right, pair.wrong)
         for site in ("resid_pre", "attn_out", "mlp_out"):
             table = lens.residual_patching(model, pair.clean, pair.corrupt, metric, site=site)  # type: ignore[arg-type]
             tables[site].append(table)
         tables["heads"].append(lens.head_patching(model, pair.clean, pair.corrupt, metric))
-    return {name: torch.stack(rows).mean(0) for name, rows in tables.items()}
+    return {name: torch.stack(rows) for name, rows in tables.items()}
+
+
+@functools.cache
+def travelled() -> dict[str, Float[Tensor, "pair layer place"]]:
+    """The same for all pairs of the sentence that the chapter asks with."""
+    return travel_of(pico(), pairs(sentence=SENTENCES[1]))
 
 
 class Exchange(NamedTuple):
@@ -124,9 +153,9 @@ class Exchange(NamedTuple):
 @torch.no_grad()
 def exchanged(
     model: HookedModel, places: Sequence[Exchange], sentence: str = SENTENCES[1], towns_only: bool = False
-) -> float:
-    """The share of pairs in which the likeliest word (or the likeliest town) becomes the other person's town, when
-    these places hold what they hold in the other person's prompt."""
+) -> Float[Tensor, " pair"]:
+    """1 for each pair in which the likeliest word (or the likeliest town) becomes the other person's town, when these
+    places hold what they hold in the other person's prompt; else 0."""
     found = pairs(sentence=sentence)
     clean, other = torch.cat([pair.clean for pair in found]), torch.cat([pair.corrupt for pair in found])
     _, cache = model.run_with_cache(other, [(place.site, place.layer) for place in places])
@@ -142,10 +171,10 @@ def exchanged(
 
     logits = model.run_with_hooks(clean, [edit(place) for place in places])
     said = among_towns(logits[None])[0] if towns_only else logits[:, -1].argmax(-1)
-    return (said == torch.tensor([pair.wrong for pair in found])).float().mean().item()
+    return (said == torch.tensor([pair.wrong for pair in found])).float()
 
 
-def swapped(model: HookedModel, layer: int, heads: list[int], sentence: str = SENTENCES[1]) -> float:
+def swapped(model: HookedModel, layer: int, heads: list[int], sentence: str = SENTENCES[1]) -> Float[Tensor, " pair"]:
     """The same for what these heads bring to the last position."""
     return exchanged(model, [Exchange("z", layer, heads=heads)], sentence)
 
@@ -290,33 +319,7 @@ def knocked_out(model: HookedModel, places: Sequence[tuple[str, int, int]]) -> f
     return share(said_with(model, asked, changes), asked.answers)
 
 
-def lookup(model: HookedModel, untrained: HookedModel, layer: int) -> dict[str, Any]:
-    """Where a resident's town is kept: read from the embedding alone, then tried by what Pico says."""
-    home, dish = Asked.about("town", SENTENCES[1]), Asked.about("dish", DISH)
-    later = range(layer + 1, model.cfg.n_layers)
-    return {
-        "table": table_alone(model),
-        "table_untrained": table_alone(untrained)["share"],
-        "attention": readable(model, "attn_out", layer, -1),
-        "attention_untrained": readable(untrained, "attn_out", layer, -1)["share"],
-        "name": {
-            asked_for: {
-                part: parts_of_a_name(model, asked, "resid_pre", 0, asked.name, part) for part in ("town", "dish")
-            }
-            for asked_for, asked in (("town", home), ("dish", dish))
-        },
-        "brought": {
-            asked_for: {part: parts_of_a_name(model, asked, "attn_out", layer, -1, part) for part in ("town", "dish")}
-            for asked_for, asked in (("town", home), ("dish", dish))
-        },
-        "without_attention": knocked_out(model, [("attn_out", layer, -1)]),
-        "without_mlp": knocked_out(model, [("mlp_out", layer, -1)]),
-        "without_later_mlps": knocked_out(model, [("mlp_out", i, -1) for i in later]),
-        "without_mlps_at_name": knocked_out(model, [("mlp_out", i, home.name) for i in range(model.cfg.n_layers)]),
-    }
-
-
-# --- for the card -----------------------------------------------------------------------------------------------------
+# --- lenses ----------------------------------------------------------------------------------------------------------
 
 
 def unmet(parts: int = 3) -> list[str]:
@@ -326,10 +329,15 @@ def unmet(parts: int = 3) -> list[str]:
 
 def held_out_lens(model: HookedModel) -> lens.TunedLens:
     """A tuned lens trained as the bundled one is, on texts in which the residents of `unmet` do not occur."""
-    from mi_lib.recipes.pico import card as pico_card
+    tokens, mask = texts_without(unmet(), LENS_TEXTS)
+    return lens.train_tuned_lens(model, tokens, steps=LENS_STEPS, attention_mask=mask)
 
-    tokens, mask = texts_without(unmet(), pico_card.LENS_TEXTS)
-    return lens.train_tuned_lens(model, tokens, steps=pico_card.LENS_STEPS, attention_mask=mask)
+
+@functools.cache
+def bias_alone() -> lens.TunedLens:
+    """The control of the tuned lens: trained as it was, but a bias is all that it may learn."""
+    tokens, mask = lens_texts(MIXTURES)
+    return lens.train_tuned_lens(pico(), tokens, steps=LENS_STEPS, attention_mask=mask, bias_only=True)
 
 
 def texts_without(names: Sequence[str], count: int) -> tuple[Tensor, Tensor]:
@@ -363,13 +371,15 @@ def by_depth(values: Sequence[float]) -> dict[str, float]:
     return {f"depth_{depth}": value for depth, value in enumerate(values)}
 
 
-def on_towns(model: HookedModel, tuned: lens.TunedLens) -> dict[str, Any]:
-    """How often each lens has the right town: as the likeliest of all words, and as the likeliest of the towns.
+@claim
+def on_towns() -> dict[str, Any]:
+    """How often each lens has the right town: as the likeliest of all words, and as the likeliest of the towns: "most
+    of the towns were there already, and could not be read without an interpreter".
 
-    The control deals the towns out anew among the residents: mean and largest share of the draws, at every depth.
+    Control: the towns dealt out anew among the residents; mean and largest share of the draws, at every depth.
     """
     tokens, answers = questions(SENTENCES[1])
-    read = {"logit": lens.logit_lens(model, tokens), "tuned": lens.tuned_lens(model, tuned, tokens)}
+    read = {"logit": lens.logit_lens(pico(), tokens), "tuned": lens.tuned_lens(pico(), tuned(), tokens)}
     all_words = {name: x[:, :, -1].argmax(-1) for name, x in read.items()}
     towns = {name: among_towns(x) for name, x in read.items()}
 
@@ -384,84 +394,111 @@ def on_towns(model: HookedModel, tuned: lens.TunedLens) -> dict[str, Any]:
         }
 
     return {
-        "towns": len(answers.unique()),
+        "shuffles": SHUFFLES,
         "words": {name: judged(said) for name, said in all_words.items()},
         "among_towns": {name: judged(said) for name, said in towns.items()},
     }
 
 
-def by_sentence(model: HookedModel) -> dict[str, dict[str, Any]]:
-    """For every sentence that asks for a town: the head that brings back most when it is patched alone, how much of
-    the answer that is, and in how many pairs the other person's town becomes the likeliest of the towns when that head
-    is exchanged. Of the towns, because after one of the sentences Pico says "a" rather than a town (see `says`)."""
-    found: dict[str, dict[str, Any]] = {}
-    for number, sentence in enumerate(SENTENCES):
-        tables = [
-            lens.head_patching(model, pair.clean, pair.corrupt, lens.logit_difference(pair.right, pair.wrong))
-            for pair in pairs(sentence=sentence)
-        ]
-        table = torch.stack(tables).mean(0)
-        layer, order = carriers(table)
-        tokens, answers = questions(sentence)
-        with torch.no_grad():
-            logits = model(tokens)
-        found[f"sentence_{number}"] = {
-            "sentence": sentence.format("…"),
-            "layer": layer,
-            "head": order[0],
-            "head_share": table[layer, order[0]].item(),
-            "swapped_by_one": exchanged(model, [Exchange("z", layer, heads=order[:1])], sentence, towns_only=True),
-            "swapped_by_others": exchanged(model, [Exchange("z", layer, heads=order[1:])], sentence, towns_only=True),
-            "says": first_guess(logits[None], answers)[0],
-            "says_mostly": littletown.vocabulary()[int(logits[:, -1].argmax(-1).mode().values)],
-            "right_among_towns": share(among_towns(logits[None])[0], answers),
-        }
-    return found
+def by_sentence_of(model: HookedModel, sentence: str) -> dict[str, Any]:
+    """The head that brings back most when it is patched alone, how much of the answer that is, and in how many pairs
+    the other person's town becomes the likeliest of the towns when that head is exchanged."""
+    tables = [
+        lens.head_patching(model, pair.clean, pair.corrupt, lens.logit_difference(pair.right, pair.wrong))
+        for pair in pairs(sentence=sentence)
+    ]
+    table = torch.stack(tables)
+    layer, order = carriers(table.mean(0))
+    tokens, answers = questions(sentence)
+    with torch.no_grad():
+        logits = model(tokens)
+    one, rest = ([Exchange("z", layer, heads=heads)] for heads in (order[:1], order[1:]))
+    return {
+        "sentence": sentence.format("…"),
+        "head": f"{layer}.{order[0]}",
+        **mean("head_share", table[:, layer, order[0]]),
+        **mean("swapped_by_one", exchanged(model, one, sentence, towns_only=True)),
+        **mean("swapped_by_others", exchanged(model, rest, sentence, towns_only=True)),
+        "says": first_guess(logits[None], answers)[0],
+        "says_mostly": littletown.vocabulary()[int(logits[:, -1].argmax(-1).mode().values)],
+        "right_among_towns": share(among_towns(logits[None])[0], answers),
+    }
 
 
-def twice(model: HookedModel) -> dict[str, float]:
-    """What norming twice costs on held-out prose, and where: by how sure Pico is of its first guess."""
-    tokens = prose()
-    cost, changed = (x[:, 1:] for x in normed_twice(model, tokens))
-    first, second = model(tokens).softmax(-1)[:, 1:].topk(2).values.unbind(-1)
+@claim(slow=True)
+def by_sentence() -> list[dict[str, Any]]:
+    """The same head for every sentence that asks for a town: "Does the head carry the card in others?" Of the towns,
+    because after one of the sentences Pico says "a" rather than a town (see `says`)."""
+    return [by_sentence_of(pico(), sentence) for sentence in SENTENCES]
+
+
+@claim
+def twice() -> dict[str, Any]:
+    """What norming twice costs on held-out prose, and where, by how sure Pico is of its first guess: "So whoever tries
+    such code on a few clear examples sees nothing". Controls: where it is sure, and where it is not."""
+    tokens = prose_texts()
+    cost, changed = (x[:, 1:] for x in normed_twice(pico(), tokens))
+    first, second = pico()(tokens).softmax(-1)[:, 1:].topk(2).values.unbind(-1)
     sure, close = first >= SURE, first < CLOSE * second
-    _, changed_towns = normed_twice(model, questions(SENTENCES[1])[0])
+    _, changed_towns = normed_twice(pico(), questions(SENTENCES[1])[0])
     return {
         "words": cost.numel(),
         "sure_from": SURE,
-        "kl": cost.mean().item(),
-        "changed": changed.mean().item(),
+        **mean("kl", cost),
+        **mean("changed", changed),
         "changed_towns": changed_towns[:, -1].mean().item(),
         "sure": sure.float().mean().item(),
         "changed_sure": changed[sure].mean().item(),
         "close": close.float().mean().item(),
-        "changed_close": changed[close].mean().item(),
+        **mean("changed_close", changed, close),
         "changed_not_close": changed[~close].mean().item(),
         "under_a_hundredth": (cost < 0.01).float().mean().item(),
         "over_a_tenth": (cost > 0.1).float().mean().item(),
     }
 
 
-def on_prose(model: HookedModel, tuned: lens.TunedLens, shifted: lens.TunedLens) -> dict[str, Any]:
-    """How often a lens's first guess is already the final one, by depth; the control takes another text's guess. And
-    the divergence from the final prediction, with a bias alone (`shifted`) as the control of the tuned lens."""
-    tokens = prose()
-    plain, read = lens.logit_lens(model, tokens), lens.tuned_lens(model, tuned, tokens)
+def by_depth_and_text(values: Float[Tensor, "depth text word"]) -> dict[str, Any]:
+    """The mean over words at every depth, <|bos|> left out, with the interval over texts."""
+    entries = [mean(f"depth_{depth}", row[:, 1:]) for depth, row in enumerate(values)]
+    return {key: value for entry in entries for key, value in entry.items()}
+
+
+@claim
+def prose() -> dict[str, Any]:
+    """How often a lens's first guess is already the final one, by depth: "Something between"; and how far each lens is
+    from the final prediction: "At all of them, up to the end". Control: another text's guess. See `bias` for a bias
+    alone."""
+    tokens = prose_texts()
+    plain, read = lens.logit_lens(pico(), tokens), lens.tuned_lens(pico(), tuned(), tokens)
     guess, final = plain.argmax(-1), plain[-1].argmax(-1)
-
-    def mean(values: Tensor) -> dict[str, float]:
-        return by_depth(values[:, :, 1:].float().mean((1, 2)).tolist())
-
     return {
         "texts": len(tokens),
         "words_each": WORDS,
         "reads_itself": (guess[0] == tokens)[:, 1:].float().mean().item(),
-        "agrees": mean(guess == final),
-        "agrees_tuned": mean(read.argmax(-1) == final),
-        "agrees_with_another_text": mean(guess.roll(1, dims=1) == final),
-        "kl": mean(lens.kl_to_final(plain)),
-        "kl_bias": mean(lens.kl_to_final(lens.tuned_lens(model, shifted, tokens))),
-        "kl_tuned": mean(lens.kl_to_final(read)),
+        "agrees": by_depth_and_text(guess == final),
+        "agrees_tuned": by_depth_and_text(read.argmax(-1) == final),
+        "agrees_with_another_text": by_depth_and_text(guess.roll(1, dims=1) == final),
+        "kl": by_depth_and_text(lens.kl_to_final(plain)),
+        "kl_tuned": by_depth_and_text(lens.kl_to_final(read)),
+    }
+
+
+@claim(slow=True)
+def bias() -> dict[str, Any]:
+    """A bias alone, the control of the tuned lens: "Less than half of it". On prose by depth; and for all three lenses
+    in the question about the town, mean over residents and words, at depth 1 and in the middle."""
+    tokens, _ = questions(SENTENCES[1])
+    read = {
+        "logit": lens.logit_lens(pico(), tokens),
+        "bias": lens.tuned_lens(pico(), bias_alone(), tokens),
+        "tuned": lens.tuned_lens(pico(), tuned(), tokens),
+    }
+    off, middle = {name: lens.kl_to_final(logits) for name, logits in read.items()}, pico().cfg.n_layers // 2
+    return {
+        "kl": by_depth_and_text(lens.kl_to_final(lens.tuned_lens(pico(), bias_alone(), prose_texts()))),
+        "at_1": {name: value[1].mean().item() for name, value in off.items()},
+        "in_the_middle": {name: value[middle].mean().item() for name, value in off.items()},
+        "middle": middle,
     }
 
 
@@ -473,22 +510,24 @@ def against() -> tuple[Tensor, Tensor, Tensor]:
     return tokens, right, wrong
 
 
-def writers(model: HookedModel, head: str) -> dict[str, Any]:
-    """Who writes the town's logit against another town's: shares of the whole, mean over residents."""
+@claim
+def wrote() -> dict[str, Any]:
+    """Who writes the town's logit against another town's, shares of the whole, mean over residents: "The second half of
+    the network"; "A handful". Control: all others, the first half."""
+    model = pico()
     parts = lens.direct_logit_attribution(model, *against(), heads=True)
-    mean = dict(zip(parts.names, parts.values.mean(1).tolist(), strict=True))
-    total, half = sum(mean.values()), model.cfg.n_layers // 2
+    by_name = dict(zip(parts.names, parts.values.mean(1).tolist(), strict=True))
+    total, half = sum(by_name.values()), model.cfg.n_layers // 2
     late = [f"{layer}" for layer in range(half, model.cfg.n_layers)]
-    by_head = {name: value for name, value in mean.items() if name.startswith("head ")}
+    by_head = {name: value for name, value in by_name.items() if name.startswith("head ")}
     strongest = sorted(by_head, key=by_head.__getitem__, reverse=True)
     reached, few = 0.0, 0
     while reached < MOST * sum(by_head.values()):
         reached, few = reached + by_head[strongest[few]], few + 1
     return {
-        "second_half": sum(v for name, v in mean.items() if name.split()[-1].split(".")[0] in late) / total,
-        "largest": max(mean, key=mean.__getitem__),
-        "largest_share": max(mean.values()) / total,
-        "carrier_share": mean[head] / total,
+        "second_half": sum(v for name, v in by_name.items() if name.split()[-1].split(".")[0] in late) / total,
+        "largest": max(by_name, key=by_name.__getitem__),
+        "largest_share": max(by_name.values()) / total,
         "strongest_head": strongest[0].split()[1],
         "strongest_head_layer": int(strongest[0].split()[1].split(".")[0]),
         "strongest_head_share": by_head[strongest[0]] / total,
@@ -498,85 +537,123 @@ def writers(model: HookedModel, head: str) -> dict[str, Any]:
     }
 
 
-def measure(
-    model: HookedModel,
-    untrained: HookedModel,
-    tuned: lens.TunedLens,
-    shifted: lens.TunedLens,
-) -> dict[str, Any]:
-    """For the card. shifted: the tuned lens's control, which learned only a bias. A lens that has not met some
-    residents is trained here."""
+def head_wrote(layer: int, head: int) -> float:
+    """The share of the town's logit that one head writes."""
+    parts = lens.direct_logit_attribution(pico(), *against(), heads=True)
+    return (parts[f"head {layer}.{head}"].mean() / parts.values.mean(1).sum()).item()
+
+
+# --- residents --------------------------------------------------------------------------------------------------------
+
+
+@claim
+def residents() -> dict[str, Any]:
+    """How many people there are, and in how many towns: "Sixty people live there"."""
+    return {"count": len(people.RESIDENTS), "towns": len(labels("town").unique())}
+
+
+@claim
+def answer_by_depth() -> dict[str, Any]:
+    """For how many residents the town is the first guess, by depth and lens: "For some blocks there is nearly nothing,
+    and then it climbs steeply".
+
+    Controls: an untrained network, at the best of all depths; Pico's final guess, with the towns dealt out anew.
+    """
     tokens, answers = questions(SENTENCES[1])
-    plain = lens.logit_lens(model, tokens)
-    seen = travel(model)
-    layer, order = carriers(seen["heads"])
-    middle = model.cfg.n_layers // 2
-    divergences = {
-        "logit": lens.kl_to_final(plain),
-        "bias": lens.kl_to_final(lens.tuned_lens(model, shifted, tokens)),
-        "tuned": lens.kl_to_final(lens.tuned_lens(model, tuned, tokens)),
-    }
+    plain = lens.logit_lens(pico(), tokens)
     said = plain[-1, :, -1].argmax(-1)
-    wrote = writers(model, f"head {layer}.{order[0]}")
-    everywhere, place = list(range(model.cfg.n_heads)), 1 + SENTENCES[1].split().index("{}")
     return {
-        "first_guess": by_depth(first_guess(plain, answers)),
-        "first_guess_tuned": by_depth(first_guess(lens.tuned_lens(model, tuned, tokens), answers)),
-        "on_towns": on_towns(model, tuned),
-        "first_guess_untrained": max(first_guess(lens.logit_lens(untrained, tokens), answers)),
-        "first_guess_another": dealt_anew(lambda towns: share(said, towns), answers),
-        "first_guess_held_out": first_guess_unmet(model, held_out_lens(model)),
-        "unmet": len(unmet()),
-        "met": len(people.RESIDENTS) - len(unmet()),
-        "shuffles": SHUFFLES,
-        "by_sentence": by_sentence(model),
-        "kl_at_1": {name: value[1].mean().item() for name, value in divergences.items()},
-        "kl_in_the_middle": {name: value[middle].mean().item() for name, value in divergences.items()},
-        "middle": middle,
-        "pairs": PAIRS,
-        "travel": {name: [[round(x, 4) for x in row] for row in table.tolist()] for name, table in seen.items()},
-        "twice": twice(model),
-        "prose": on_prose(model, tuned, shifted),
-        "wrote": wrote,
-        "lookup": lookup(model, untrained, layer),
-        "recall": {
-            "layer": layer,
-            "head": order[0],
-            "head_share": seen["heads"][layer, order[0]].item(),
-            "attention_share": seen["attn_out"][layer, -1].item(),
-            "mlp_share": seen["mlp_out"][layer, -1].item(),
-            "mlp_at_name": seen["mlp_out"][layer, place].item(),
-            "swapped_by_one": swapped(model, layer, order[:1]),
-            "swapped_by_others": swapped(model, layer, order[1:]),
-            "swapped_by_layer": swapped(model, layer, everywhere),
-            "swapped_by_three": swapped(model, layer, order[:3]),
-            "swapped_elsewhere": swapped(model, model.cfg.n_layers - 1 if layer == 0 else 0, everywhere),
-            "swapped_by_writer": swapped(model, wrote["strongest_head_layer"], everywhere),
-            "swapped_by_mlp": exchanged(model, [Exchange("mlp_out", layer)]),
-            "swapped_by_later_mlps": exchanged(
-                model, [Exchange("mlp_out", i) for i in range(layer + 1, model.cfg.n_layers)]
-            ),
-            "swapped_at_end": exchanged(model, [Exchange("resid_pre", layer + 1)]),
-            "swapped_at_name": exchanged(model, [Exchange("resid_pre", layer + 1, place)]),
-        },
+        "logit": by_depth(first_guess(plain, answers)),
+        "tuned": by_depth(first_guess(lens.tuned_lens(pico(), tuned(), tokens), answers)),
+        "untrained": max(first_guess(lens.logit_lens(control(), tokens), answers)),
+        "another": dealt_anew(lambda towns: share(said, towns), answers),
     }
 
 
-def main() -> None:
-    """Measure the bundled network again. Its tuned lens stays; the controls, a bias alone and a lens that has not met
-    some residents, are trained anew."""
-    from mi_lib.recipes.pico import card as pico_card
-
-    model = load("pico")
-    tokens, mask = pico_card.lens_texts(MIXTURES)
-    shifted = lens.train_tuned_lens(model, tokens, steps=pico_card.LENS_STEPS, attention_mask=mask, bias_only=True)
-    tuned = lens.TunedLens.load(zoo.folder("pico") / "tuned_lens.safetensors")
-    file = zoo.folder("pico") / "card.json"
-    card = json.loads(file.read_text())
-    card["reading"] = measure(model, untrained(), tuned, shifted)
-    file.write_text(json.dumps(card, separators=(",", ":")) + "\n")
-    print(json.dumps(card["reading"], indent=2))
+@claim(slow=True)
+def held_out() -> dict[str, Any]:
+    """A lens that has never met every third resident: "It cannot have learned *them* by heart". Control: the residents
+    whom it has met."""
+    counts = {"unmet": len(unmet()), "met": len(people.RESIDENTS) - len(unmet())}
+    return {"residents": counts, **first_guess_unmet(pico(), held_out_lens(pico()))}
 
 
-if __name__ == "__main__":
-    main()
+@claim(slow=True)
+def travel() -> dict[str, Any]:
+    """What patching one place brings back, mean over pairs: "There is one bright cell, and then a bright column". The
+    stream and the parts [layer][position], the heads [layer][head]."""
+    tables = {name: table.mean(0).tolist() for name, table in travelled().items()}
+    return {"pairs": PAIRS, **{name: [[round(x, 4) for x in row] for row in table] for name, table in tables.items()}}
+
+
+@claim(slow=True)
+def recall() -> dict[str, Any]:
+    """The head that brings the town ("Which head carries it?"), what it and the parts of its block bring back when they
+    are patched alone, and in how many pairs Pico says the other person's town when they are exchanged: "Written is not
+    recalled". Controls: all other heads of the block, the block whose head writes most, the place of the name."""
+    model, seen = pico(), travelled()
+    layer, order = carriers(seen["heads"].mean(0))
+    everywhere, place = list(range(model.cfg.n_heads)), 1 + SENTENCES[1].split().index("{}")
+    later = [Exchange("mlp_out", i) for i in range(layer + 1, model.cfg.n_layers)]
+    return {
+        "layer": layer,
+        "head": order[0],
+        "carrier_share": head_wrote(layer, order[0]),
+        **mean("head_share", seen["heads"][:, layer, order[0]]),
+        **mean("attention_share", seen["attn_out"][:, layer, -1]),
+        **mean("mlp_share", seen["mlp_out"][:, layer, -1]),
+        "mlp_at_name": seen["mlp_out"][:, layer, place].mean().item(),
+        **mean("swapped_by_one", swapped(model, layer, order[:1])),
+        **mean("swapped_by_others", swapped(model, layer, order[1:])),
+        **mean("swapped_by_layer", swapped(model, layer, everywhere)),
+        **mean("swapped_by_three", swapped(model, layer, order[:3])),
+        **mean("swapped_elsewhere", swapped(model, model.cfg.n_layers - 1 if layer == 0 else 0, everywhere)),
+        **mean("swapped_by_writer", swapped(model, wrote()["strongest_head_layer"], everywhere)),
+        **mean("swapped_by_mlp", exchanged(model, [Exchange("mlp_out", layer)])),
+        **mean("swapped_by_later_mlps", exchanged(model, later)),
+        **mean("swapped_at_end", exchanged(model, [Exchange("resid_pre", layer + 1)])),
+        **mean("swapped_at_name", exchanged(model, [Exchange("resid_pre", layer + 1, place)])),
+    }
+
+
+@claim
+def needed() -> dict[str, float]:
+    """For how many residents the town is still said when a part writes the mean of all others: "That is enough. Is it
+    needed, too?" Control: all MLPs at the name."""
+    home, layer, n = Asked.about("town", SENTENCES[1]), CARRIER, pico().cfg.n_layers
+    return {
+        "without_attention": knocked_out(pico(), [("attn_out", layer, -1)]),
+        "without_mlp": knocked_out(pico(), [("mlp_out", layer, -1)]),
+        "without_later_mlps": knocked_out(pico(), [("mlp_out", i, -1) for i in range(layer + 1, n)]),
+        "without_mlps_at_name": knocked_out(pico(), [("mlp_out", i, home.name) for i in range(n)]),
+    }
+
+
+@claim
+def lookup() -> dict[str, Any]:
+    """Where a resident's town can be read: in the embedding alone ("Nothing needs to be run to see it"), and in what
+    the attention brings. Controls: the towns dealt out anew; an untrained network."""
+    return {
+        "table": table_alone(pico()),
+        "table_untrained": table_alone(control())["share"],
+        "attention": readable(pico(), "attn_out", CARRIER, -1),
+        "attention_untrained": readable(control(), "attn_out", CARRIER, -1)["share"],
+    }
+
+
+@claim
+def parts() -> dict[str, Any]:
+    """What Pico answers if a name, or what the attention brings of it, loses, keeps or exchanges what neighbours share:
+    "Ada's row is like a card". [where][what is asked][whose part]. Controls: the part of another town; another fact."""
+    asked = {"town": Asked.about("town", SENTENCES[1]), "dish": Asked.about("dish", DISH)}
+
+    def table(site: str, layer: int, position: int | None) -> dict[str, Any]:
+        return {
+            fact: {
+                part: parts_of_a_name(pico(), what, site, layer, what.name if position is None else position, part)
+                for part in ("town", "dish")
+            }
+            for fact, what in asked.items()
+        }
+
+    return {"name": table("resid_pre", 0, None), "brought": table("attn_out", CARRIER, -1)}
