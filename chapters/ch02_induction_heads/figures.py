@@ -1,14 +1,19 @@
-"""The figures of chapter 02: computed on the bundled models, drawn by `mi_lib.plots`."""
+"""The figures of chapter 02: computed on the bundled models, drawn by `mi_lib.plots`.
+
+Those with a parameter `answer` are computed by the functions of an answer to the exercises.
+"""
 
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from mi_lib import induction, load, plots, zoo
+from mi_lib.induction.loss import split_loss
 from mi_lib.models import Hook, HookedModel
 from mi_lib.worlds import repeats
 
@@ -16,8 +21,8 @@ SAMPLE_SEED = 2024
 
 
 @functools.cache
-def _model(name: str = "induction-2l") -> HookedModel:
-    return load(name)
+def _model(name: str = "induction-2l", step: int | None = None) -> HookedModel:
+    return load(name, checkpoint=step)
 
 
 @functools.cache
@@ -28,7 +33,7 @@ def _one() -> repeats.Repeats:
 
 @functools.cache
 def _many() -> repeats.Repeats:
-    return repeats.sample(128, seed=SAMPLE_SEED + 1, period=(8, 24))
+    return repeats.sample(32, seed=SAMPLE_SEED + 1, period=(8, 24))
 
 
 def _words() -> list[str]:
@@ -58,12 +63,16 @@ def all_heads() -> go.Figure:
     return plots.head_grid(patterns, _words(), names, "Where all eight heads look (rows look at columns)")
 
 
-def an_induction_head() -> go.Figure:
-    """The head with the highest prefix-matching score, with rings where it should look."""
-    layer, head = _heads("induction")[0]
-    _, cache = _model().run_with_cache(_one().tokens, ("pattern", layer))
-    pattern = cache["pattern", layer][0, head]
-    return plots.attention(pattern, _words(), f"Head {layer}.{head}", highlight=_one().induction_target[0])
+def an_induction_head(answer: Any) -> go.Figure:
+    """The head with the highest prefix-matching score, with rings where it should look; all by the answer."""
+    tokens = _one().tokens
+    previous = answer.previous_occurrence(tokens)
+    patterns = [answer.attention_pattern(_model(), tokens, layer) for layer in range(_model().cfg.n_layers)]
+    scores = torch.stack([answer.prefix_matching_score(pattern, previous) for pattern in patterns])  # [layer head]
+    layer, head = divmod(int(scores.argmax()), scores.shape[1])
+    target = torch.where(previous >= 0, previous + 1, -1)[0]
+    title = f"Head {layer}.{head}: prefix-matching score {scores[layer, head]:.2f}"
+    return plots.attention(patterns[layer][0, head], _words(), title, highlight=target)
 
 
 def loss_without_heads() -> go.Figure:
@@ -78,16 +87,27 @@ def loss_without_heads() -> go.Figure:
     return plots.token_loss(runs, _words(), "Loss of each word when heads are silenced")
 
 
-def worth_of_each_head() -> go.Figure:
-    """Of what later copies save, the share that is lost when one head is silenced: early in training, and late."""
-    circuit = zoo.card("induction-2l")["circuit"]
-    early, late = f"at step {circuit['early']['step']}", "finished"
+def worth_of_each_head(answer: Any) -> go.Figure:
+    """Of what later copies save, the share that is lost when one head is silenced by the answer: early in training, and
+    late."""
+    sample, early = _many(), zoo.card("induction-2l")["circuit"]["early"]["step"]
+    rows = []
+    for model in (_model(step=early), _model()):
+        first, second = _copies(model(sample.tokens), sample)
+        for layer in range(model.cfg.n_layers):
+            runs = [answer.ablate_head(model, sample.tokens, layer, head) for head in range(model.cfg.n_heads)]
+            rows.append([(_copies(logits, sample)[1] - second) / (first - second) for logits in runs])
     return plots.matrix(
-        [*circuit["early"]["worth"], *circuit["worth"]],
-        [f"layer {layer}, {when}" for when in (early, late) for layer in range(2)],
+        rows,
+        [f"layer {layer}, {when}" for when in (f"at step {early}", "finished") for layer in range(2)],
         [f"head {head}" for head in range(4)],
         "Share of the saving lost without this head",
     )
+
+
+def _copies(logits: Tensor, sample: repeats.Repeats) -> tuple[float, float]:
+    """Mean loss on first and on later copies."""
+    return split_loss(induction.per_token_loss(logits, sample.tokens), sample)
 
 
 def three_ablations() -> go.Figure:
@@ -115,20 +135,29 @@ def notes_moved() -> go.Figure:
     return plots.attention(cache["pattern", layer][0, head], _words(), title, highlight=_one().induction_target[0])
 
 
-def who_copies() -> go.Figure:
-    """The eigenvalue copying score of every head."""
-    scores = induction.copying_score_eigenvalues(_model())
+def who_copies(answer: Any) -> go.Figure:
+    """The eigenvalue copying score of every head, by the answer."""
+    model, layers = _model(), range(_model().cfg.n_layers)
+    embeddings = model.W_E, model.W_U
+    scores = [
+        [
+            answer.copying_score(embeddings[0], model.W_V[layer, head], model.W_O[layer, head], embeddings[1])
+            for head in range(model.cfg.n_heads)
+        ]
+        for layer in layers
+    ]
     return plots.matrix(
         scores,
-        [f"layer {layer}" for layer in range(2)],
-        [f"head {head}" for head in range(4)],
+        [f"layer {layer}" for layer in layers],
+        [f"head {head}" for head in range(model.cfg.n_heads)],
         "Copying score Σλ / Σ|λ| of every head",
     )
 
 
-def who_reads_whom() -> go.Figure:
-    """K-composition above chance between the two layers."""
-    values = zoo.card("induction-2l")["circuit"]["k"]["pairs"]
+def who_reads_whom(answer: Any) -> go.Figure:
+    """K-composition above chance between the two layers, by the answer."""
+    model = _model()
+    values = answer.composition_above_chance(model.W_V[0], model.W_O[0], model.W_Q[1], model.W_K[1])
     return plots.matrix(
         values,
         [f"0.{head} writes" for head in range(4)],

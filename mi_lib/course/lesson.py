@@ -6,8 +6,11 @@
                                   Because ...
                                   :::
 
-and `:::{note} Title`, `:::{warning} Title`, `:::{practice} Title`. Numbers never stand in the text: they are taken from
-a model's card, `{{induction-2l: loss.second | .2f}}`. `{{model: ...}}` is the card of the chapter's first model.
+and `:::{note} Title`, `:::{warning} Title`, `:::{practice} Title`. A figure that an exercise computes is written
+`:::{figure} function_name from=02.3`: it is drawn from the learner's own answer to that exercise.
+
+Numbers never stand in the text: they are taken from a model's card, `{{induction-2l: loss.second | .2f}}`.
+`{{model: ...}}` is the card of the chapter's first model.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ _FENCE = re.compile(r"^(:{3,})\{([\w-]+)\}[ \t]*(.*?)[ \t]*$")
 _CODE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _OPTION = re.compile(r"^[-*] \[([ xX])\] (.+)$")
 _NUMBER = re.compile(r"\{\{\s*([\w.-]+)\s*:\s*([\w.\-/]+)\s*(?:\|\s*([^}]*?)\s*)?\}\}")
+_FIGURE = re.compile(r"^(\w+)(?:[ \t]+from=(\d\d\.\d{1,2}))?$")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -44,7 +48,8 @@ class Block:
     """A piece of a lesson. What `arg` and `text` hold depends on the kind:
 
     markdown: text. exercise: arg = id. predict: arg = question, options, text = what to show once answered.
-    figure: arg = function of figures.py, text = caption. note, warning, practice: arg = title, text.
+    figure: arg = function of figures.py, follows = id of the exercise whose answer draws it (or ""), text = caption.
+    note, warning, practice: arg = title, text.
     """
 
     kind: str
@@ -52,6 +57,7 @@ class Block:
     text: str = ""
     options: tuple[Option, ...] = ()
     line: int = 1  # of lesson.md, from 1
+    follows: str = ""
 
     @property
     def id(self) -> str:
@@ -162,6 +168,14 @@ def problems(chapter: Chapter, blocks: list[Block]) -> list[str]:
         found.append("the lesson shows the exercises in another order than chapter.toml.")
     questions = [block.id for block in blocks if block.kind == "predict"]
     found += [f"two predict blocks ask the same question ({q})." for q in set(questions) if questions.count(q) > 1]
+    seen: set[str] = set()
+    for block in blocks:
+        if block.kind == "exercise":
+            seen.add(block.arg)
+        elif block.follows and block.follows not in known:
+            found.append(f"the figure {block.arg!r} is from={block.follows}, which is no exercise of this chapter.")
+        elif block.follows and block.follows not in seen:
+            found.append(f"the figure {block.arg!r} is from={block.follows}, and stands before that exercise.")
     anchors = {anchor for _, _, anchor in headings(blocks)} | {anchor_of(exercise_id) for exercise_id in known}
     for line in _prose(blocks):
         for match in _LINK.finditer(line):
@@ -200,6 +214,11 @@ def _directive(kind: str, arg: str, lines: list[str], line: int, cards: dict[str
         if not any(text.strip() for text in rest):
             raise LessonError(f"line {line}: a predict block needs an explanation after its options.")
     body = fill_numbers("\n".join(rest).strip("\n"), line + 1, cards)
+    if kind == "figure":
+        match = _FIGURE.match(arg)
+        if match is None:
+            raise LessonError(f"line {line}: a figure block is written `name` or `name from=02.3`, not {arg!r}.")
+        return Block(kind, match[1], body, line=line, follows=match[2] or "")
     chosen = tuple(Option(fill_numbers(match[2], line, cards), match[1] in "xX") for match in options)
     return Block(kind, fill_numbers(arg, line, cards), body, chosen, line)
 
