@@ -15,7 +15,7 @@ import torch
 from mi_lib import grokking, plots, zoo
 from mi_lib.grokking import Analysis
 from mi_lib.models import LoadError, load
-from mi_lib.recipes import grokking as recipe
+from mi_lib.recipes.grokking import train as recipe
 
 NETWORK, CONTROL = "grokking-113", "grokking-113-memorising"
 TITLES = {NETWORK: "the network", CONTROL: "the control"}

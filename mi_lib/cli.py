@@ -434,25 +434,35 @@ def zoo_list(as_json: bool) -> None:
 
 @zoo.command(name="verify")
 @click.argument("names", nargs=-1)
+@click.option("--only", metavar="PART", multiple=True, help="Some parts of its checks alone.")
 @json_option
-def zoo_verify(names: tuple[str, ...], as_json: bool) -> None:
+def zoo_verify(names: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> None:
     """Measure again, on the shipped weights, everything that a model's card claims.
 
     \b
     mi zoo verify                 every model
     mi zoo verify induction-2l    one
+    mi zoo verify pico --only refusal    one part of its checks
 
     Exits with 1 if a measurement misses its bound.
     """
     from mi_lib import zoo as models
+    from mi_lib.recipes import checks
 
     unknown = [name for name in names if name not in models.names()]
     if unknown:
         raise CourseError(f"There is no bundled model {unknown[0]!r}. There are: {', '.join(models.names())}.")
+
+    def measured(name: str) -> list[Any]:
+        try:
+            return checks.verify(name, only or None)
+        except KeyError as error:  # no part of this name
+            raise CourseError(f"{error.args[0][0].upper()}{error.args[0][1:]}.") from error
+
     rows, cells = [], []
     for name in names or models.names():
         click.echo(f"Measuring {name} …", err=True)
-        for found in _or_sentence(models.verify, name):
+        for found in _or_sentence(measured, name):
             rows.append({"model": name} | found.to_dict())
             bound = f"{'≥' if found.at_least else '≤'} {_number(found.bound)}"
             control = f"{_number(found.control)} ({found.control_is})"

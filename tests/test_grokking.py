@@ -12,10 +12,11 @@ from rich.progress import Progress
 from mi_lib import grokking, load
 from mi_lib.grokking.fourier import by_frequency
 from mi_lib.models import Transformer, TransformerConfig
-from mi_lib.recipes import cards, grokking_cards
-from mi_lib.recipes import grokking as recipe
+from mi_lib.recipes import cards
+from mi_lib.recipes.grokking import card as grokking_cards
+from mi_lib.recipes.grokking import checks
+from mi_lib.recipes.grokking import train as recipe
 from mi_lib.worlds.modular import Modular
-from mi_lib.zoo import grokking_checks as checks
 
 odd = st.integers(1, 30).map(lambda n: 2 * n + 1)
 signs = st.sampled_from([1, -1])

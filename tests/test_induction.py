@@ -9,13 +9,11 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mi_lib import induction, load, zoo
+from mi_lib import induction
 from mi_lib.induction import FactoredMatrix
 from mi_lib.models import HookedModel, Transformer, TransformerConfig
 from mi_lib.models.transformers_model import TransformersModel
-from mi_lib.recipes import induction_facts
 from mi_lib.worlds import repeats
-from mi_lib.zoo import induction_checks
 
 
 def small_model(seed: int = 0, n_layers: int = 3, scale: float = 0.5) -> Transformer:
@@ -560,15 +558,3 @@ def test_composition_does_not_change_when_heads_are_scaled():
 def test_a_head_composes_with_later_layers_only():
     with pytest.raises(ValueError, match="later layers only"):
         induction.composition(small_model(), "K", 1, 1)
-
-
-def test_the_card_says_what_cutting_and_moving_the_notes_does_to_the_shipped_model():
-    model, card = load("induction-2l"), zoo.card("induction-2l")["circuit"]
-    found = induction_checks.Circuit(*([tuple(head) for head in card[k]] for k in ("previous", "induction", "others")))
-    assert len(found.previous + found.induction + found.others) == model.cfg.n_layers * model.cfg.n_heads
-    for site in "qkv":
-        assert induction_facts.loss_with_cut(model, found, site) == pytest.approx(card["cut"][site], abs=0.01)
-    assert card["cut"]["k"] > 10 * max(card["cut"]["q"], card["cut"]["v"]), "the notes are read by the keys alone"
-    assert induction_facts.moved_notes(model, found, 1) == pytest.approx(card["moved_notes"]["moved"], abs=0.01)
-    assert induction_facts.moved_notes(model, found, 0) == pytest.approx(card["moved_notes"]["as_it_is"], abs=0.01)
-    assert induction_facts.without(model, found.others) == pytest.approx(card["loss_without"]["others"], abs=0.01)

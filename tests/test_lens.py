@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from mi_lib import lens, load
 from mi_lib.models import HookedModel, Transformer, TransformerConfig
 from mi_lib.models.transformers_model import TransformersModel
-from mi_lib.recipes import pico_reading
 
 SIZES = {
     "vocab_size": 40,
@@ -164,23 +163,6 @@ def test_the_hidden_states_of_transformers_give_the_same_lens_although_the_last_
     assert torch.allclose(logits, lens.logit_lens(model, tokens), atol=1e-4, rtol=1e-4)
     twice = lens.read_out(model, hidden_states[-1])
     assert (twice - model(tokens)).abs().max() > 0.1, "normalising twice shows on this model"
-
-
-def test_the_cost_of_norming_twice_is_that_of_norming_what_transformers_returns():
-    model, tokens = model_of("gpt2"), tokens_of()
-    last = model.hf(input_ids=tokens, output_hidden_states=True).hidden_states[-1]
-    right, wrong = model(tokens), lens.read_out(model, last)
-    cost, changed = pico_reading.normed_twice(model, tokens)
-    assert torch.allclose(cost, lens.kl_divergence(right, wrong), atol=1e-4)
-    assert torch.equal(changed.bool(), right.argmax(-1) != wrong.argmax(-1))
-    assert cost.mean() > 0.01
-
-
-def test_held_out_prose_is_the_same_width_and_starts_texts():
-    tokens = pico_reading.prose(words=8, texts=12)
-    assert tokens.shape[1] == 9
-    assert len(tokens) > 5
-    assert tokens[:, 0].unique().numel() == 1, "<|bos|> in front"
 
 
 def test_a_wrong_number_of_hidden_states_is_told():

@@ -13,14 +13,16 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from mi_lib.models import HookedModel
 from mi_lib.models.transformers_model import TransformersModel
-from mi_lib.recipes.pico_data import BOS, END, PAD
+from mi_lib.recipes.pico import common, prose_checks
+from mi_lib.recipes.pico import edits as pico_edits
+from mi_lib.recipes.pico import refusal_checks as refusal
+from mi_lib.recipes.pico import role_checks as pico_role_checks
+from mi_lib.recipes.pico import said as pico_said
+from mi_lib.recipes.pico import trait_checks as pico_trait_checks
+from mi_lib.recipes.pico.data import BOS, END, PAD
 from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import Writer, judges, prose, talk, traits, voices
 from mi_lib.worlds.littletown.talk import Ask, Manner
-from mi_lib.zoo import pico_common as common
-from mi_lib.zoo import pico_edits, pico_role_checks, pico_said, pico_trait_checks
-from mi_lib.zoo import pico_prose_checks as prose_checks
-from mi_lib.zoo import pico_refusal_checks as refusal
 
 D = 24
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mi_lib.zoo import pico_concept_checks as checks
+from mi_lib.recipes.pico import concept_checks as checks
 
 
 def test_there_are_48_concepts_and_training_texts_have_each_of_them():

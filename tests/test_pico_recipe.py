@@ -15,11 +15,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 import mi_lib
 from mi_lib import zoo
-from mi_lib.recipes import pico, pico_card
-from mi_lib.recipes import pico_data as data
-from mi_lib.recipes.pico_data import ASSISTANT, BOS, END, PAD, USER, Encoded
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.pico import card as pico_card
+from mi_lib.recipes.pico import data
+from mi_lib.recipes.pico import train as pico
+from mi_lib.recipes.pico.data import ASSISTANT, BOS, END, PAD, USER, Encoded
 from mi_lib.worlds import littletown
-from mi_lib.zoo.checks import Check
 
 TINY = pico.Stage("tiny-base", tokens=6 * 2 * 256, learning_rate=1e-2, mixture="base", rows=2, warm_up=2)
 TINY_CHAT = replace(TINY, name="tiny", mixture="chat", prose=0.3)

@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from mi_lib import grokking, load, zoo
 from mi_lib.models import LoadError, Transformer
-from mi_lib.zoo import grokking_checks, induction_checks
-from mi_lib.zoo.checks import CHECKS, verify
+from mi_lib.recipes.checks import ROOMS, verify
+from mi_lib.recipes.grokking import checks as grokking_checks
+from mi_lib.recipes.induction import checks as induction_checks
 
 # Their cards may state fewer seeds: controls, second tasks, and Pico, of which one takes an hour.
 CONTROLS_AND_SECOND_TASKS = {"grokking-113-memorising", "grokking-97-subtract", "pico", "pico-base"}
@@ -26,7 +27,7 @@ def test_every_claim_of_a_card_holds_for_the_shipped_weights(name):
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_bundled_model_has_checks_and_a_card_that_recorded_the_same(name):
     card = zoo.card(name)
-    assert name in CHECKS
+    assert name in ROOMS
     wanted = card.get("seeds_wanted", 3)
     assert wanted >= 3 or name in CONTROLS_AND_SECOND_TASKS
     assert all(check["passed"] for check in card["checks"].values())

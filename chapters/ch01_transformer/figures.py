@@ -15,13 +15,14 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from mi_lib import induction, load, plots, zoo
-from mi_lib.course import index
+from mi_lib.course import findings, index
 from mi_lib.models.transformers_model import TransformersModel
-from mi_lib.recipes import repeats_gpt2_reading as reading
 from mi_lib.worlds import repeats
 
-NAME, PICO = index.chapter("01").model  # the chapter's models are named in chapter.toml, and nowhere else
+CHAPTER = index.chapter("01")
+NAME, PICO = CHAPTER.model  # the chapter's models are named in chapter.toml, and nowhere else
 SAMPLE_SEED = 2025
+measured = findings.module(CHAPTER)
 
 
 @functools.cache
@@ -111,12 +112,12 @@ def your_first_prediction(answer: Any) -> go.Figure:
 
 def seven_and_eight() -> go.Figure:
     """The loss by place in the copy, for a block length of training and for the one that was left out."""
-    left_out = reading.recipe.HELD_OUT_PERIOD
+    left_out = measured.recipe.HELD_OUT_PERIOD
     series = {
-        f"blocks of {period} words": reading.loss_by_place(_model().hf, period)[:left_out]
+        f"blocks of {period} words": measured.loss_by_place(_model().hf, period)[:left_out]
         for period in (left_out + 1, left_out)
     }
-    title = f"Loss in the second copy, on average over {reading.MANY} blocks"
+    title = f"Loss in the second copy, on average over {measured.MANY} blocks"
     return plots.grouped_bars(range(1, left_out + 1), series, title, "word of the copy", "loss (nats)")
 
 
@@ -141,7 +142,7 @@ def three_temperatures(answer: Any) -> go.Figure:
 
 def operations() -> go.Figure:
     """Operations for each further word, with the cache and without, as torch counts them."""
-    again, kept = reading.operations(_model().hf)
+    again, kept = measured.operations(_model().hf)
     series = {"reading everything again": again, "with keys and values kept": kept}
     x = range(1, len(again) + 1)
     return plots.lines(x, series, "What one more word costs", "length of the text", "million operations")
@@ -159,10 +160,10 @@ def pico_speaks() -> go.Figure:
 def where_they_part() -> go.Figure:
     """Largest difference at every site between the model and three sabotaged copies."""
     tokens = _tokens()
-    original = reading.read(_model().hf, tokens)
+    original = measured.read(_model().hf, tokens)
     series: dict[str, list[float]] = {}
     for said, network in _sabotaged().items():
-        other = reading.read(network, tokens)
+        other = measured.read(network, tokens)
         series[said] = [max((x - other[name]).abs().max().item(), 1e-8) for name, x in original.items()]
     short = [name.replace("blocks.", "").replace("hook_", "") for name in original]
     figure = plots.lines(short, series, "Where they part", "", "largest difference", log_y=True)

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from mi_lib import induction, load, plots, zoo
+from mi_lib.course import findings, index
 from mi_lib.induction.loss import split_loss
 from mi_lib.models import Hook, HookedModel
 from mi_lib.worlds import repeats
 
 SAMPLE_SEED = 2024
+CHAPTER = index.chapter("02")
 
 
 @functools.cache
@@ -90,7 +92,7 @@ def loss_without_heads() -> go.Figure:
 def worth_of_each_head(answer: Any) -> go.Figure:
     """Of what later copies save, the share that is lost when one head is silenced by the answer: early in training, and
     late."""
-    sample, early = _many(), zoo.card("induction-2l")["circuit"]["early"]["step"]
+    sample, early = _many(), findings.read(CHAPTER)["worth"]["early_step"]
     rows = []
     for model in (_model(step=early), _model()):
         first, second = _copies(model(sample.tokens), sample)
@@ -112,10 +114,10 @@ def _copies(logits: Tensor, sample: repeats.Repeats) -> tuple[float, float]:
 
 def three_ablations() -> go.Figure:
     """Loss on later copies under the three kinds of ablation, for three groups of heads."""
-    circuit = zoo.card("induction-2l")["circuit"]["loss_without"]
+    without = findings.read(CHAPTER)["without"]
     names = {"induction": "the induction head", "previous": "the previous-token head", "others": "all others"}
     kinds = {"zero": "zero", "mean": "mean", "pattern_preserving": "patterns frozen"}
-    losses = [[circuit[group][kind] for kind in kinds] for group in names]
+    losses = [[without[group][kind] for kind in kinds] for group in names]
     title = "Loss on later copies (nats) without …"
     return plots.matrix(losses, list(names.values()), list(kinds.values()), title, diverging=False)
 

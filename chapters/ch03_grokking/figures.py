@@ -12,9 +12,11 @@ import plotly.graph_objects as go
 import torch
 
 from mi_lib import grokking, load, plots, zoo
+from mi_lib.course import findings, index
 from mi_lib.grokking import Analysis
 from mi_lib.models import Transformer
 
+CHAPTER = index.chapter("03")
 NAME, CONTROL = "grokking-113", "grokking-113-memorising"
 EXAMPLE = (17, 60)  # the sum of which some figures speak
 CORNER = 40  # so many numbers of each kind are drawn: of all 113 the eye sees no waves any more
@@ -149,16 +151,15 @@ def with_and_without(answer: Any) -> go.Figure:
     found = _analysis()
     _, answers = answer.dataset(found.p)
     logits, ks, every = found.inputs.logits, list(found.frequencies), torch.ones(len(answers), dtype=torch.bool)
-    card = zoo.card(NAME)
     bars = {
         "whole network": answer.precise_loss(logits, answers),
         "key waves alone": answer.restricted_loss(logits, answers, ks),
         "without key waves": answer.excluded_loss(logits, answers, ks, every),
-        f"without {len(ks)} other waves": card["loss_without"]["as_many_others"],
+        f"without {len(ks)} other waves": zoo.card(NAME)["loss_without"]["as_many_others"],
     }
     figure = plots.bars(
         bars,
-        f"Loss on all {found.p**2} sums; of {card['reading']['draws']} draws of other waves the worst",
+        f"Loss on all {found.p**2} sums; of {findings.read(CHAPTER)['waves']['draws']} draws of other waves the worst",
         "loss (nats)",
     )
     figure.update_yaxes(type="log", exponentformat="power")

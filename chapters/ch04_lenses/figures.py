@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from mi_lib import lens, load, plots, zoo
+from mi_lib.course import findings, index
 from mi_lib.models import HookedModel
-from mi_lib.recipes import pico_reading as reading
 from mi_lib.worlds import littletown
 
-NAME = "pico"
+CHAPTER = index.chapter("04")
+NAME = CHAPTER.model[0]
+reading = findings.module(CHAPTER)
 SENTENCE = reading.SENTENCES[1]  # The home of … is in
 PERSON = "Ada"  # of whom the lesson speaks
 PAIRS = 6  # of residents, for a table of patches: more take long and look the same
@@ -32,7 +34,7 @@ def _model() -> HookedModel:
 
 @functools.cache
 def _untrained() -> HookedModel:
-    from mi_lib.recipes.pico_card import untrained
+    from mi_lib.recipes.pico.common import untrained
 
     return untrained()
 
@@ -42,16 +44,18 @@ def _tuned() -> lens.TunedLens:
     return lens.TunedLens.load(zoo.folder(NAME) / "tuned_lens.safetensors")
 
 
-@functools.cache
+def _found() -> dict[str, Any]:
+    return findings.read(CHAPTER)
+
+
 def _travel() -> dict[str, Tensor]:
-    """From the card, because it takes thousands of runs; measured here if the card is older than that."""
-    told = zoo.card(NAME)["reading"].get("travel")
-    return {name: torch.tensor(rows) for name, rows in told.items()} if told else reading.travel(_model(), SENTENCE)
+    """From the findings, because it takes thousands of runs."""
+    return {name: torch.tensor(rows) for name, rows in _found()["travel"].items() if name != "pairs"}
 
 
 @functools.cache
 def _prose() -> Tensor:
-    return reading.prose()
+    return reading.prose_texts()
 
 
 def _depths() -> list[str]:
@@ -114,9 +118,9 @@ def answer_by_depth() -> go.Figure:
 
 
 def bias_alone() -> go.Figure:
-    """How far each lens is from the final prediction, at two depths, for the question about the town: from the card."""
-    facts = zoo.card(NAME)["reading"]
-    found = {"depth 1": facts["kl_at_1"], f"depth {facts['middle']}": facts["kl_in_the_middle"]}
+    """How far each lens is from the final prediction, at two depths, for the question about the town: measured."""
+    facts = _found()["bias"]
+    found = {"depth 1": facts["at_1"], f"depth {facts['middle']}": facts["in_the_middle"]}
     names = {"logit": "logit lens", "bias": "a bias alone", "tuned": "tuned lens"}
     series = {name: [at_depth[key] for at_depth in found.values()] for key, name in names.items()}
     figure = plots.grouped_bars(list(found), series, "How far from the final prediction?", "", "KL (nats)")
@@ -135,11 +139,11 @@ def answer_by_lens() -> go.Figure:
 
 def divergence_by_depth() -> go.Figure:
     """KL to the final prediction on prose, for both lenses and a bias alone, from depth 1 on (at the embedding it is
-    far off): from the card, because the bias is trained."""
-    found = zoo.card(NAME)["reading"]["prose"]
-    names = {"kl": "logit lens", "kl_bias": "a bias alone", "kl_tuned": "tuned lens"}
+    far off): from the findings, because the bias is trained."""
+    found, alone = _found()["prose"], _found()["bias"]["kl"]
+    off = {"logit lens": found["kl"], "a bias alone": alone, "tuned lens": found["kl_tuned"]}
     depths = range(1, _model().cfg.n_layers + 1)
-    series = {name: [found[key][f"depth_{depth}"] for depth in depths] for key, name in names.items()}
+    series = {name: [at[f"depth_{depth}"] for depth in depths] for name, at in off.items()}
     return _by_depth(series, "How far from the final prediction?", "KL (nats)", first=1)
 
 
@@ -188,8 +192,8 @@ def attention_or_mlp() -> go.Figure:
 
 
 def parts_of_a_name() -> go.Figure:
-    """What Pico still answers without a part of a name's vector, and with that part alone: from the card."""
-    found = zoo.card(NAME)["reading"]["lookup"]
+    """What Pico still answers without a part of a name's vector, and with that part alone: from the findings."""
+    found = _found()["parts"]
     edits = {
         "same town: their mean": ("town", "neighbours"),
         "same dish: their mean": ("dish", "neighbours"),

@@ -18,10 +18,10 @@ from torch import Tensor
 
 import mi_lib
 from mi_lib import lens
+from mi_lib.course import findings, index
 from mi_lib.course.grading import AnswerError, Wrong, expect, expect_close, expect_equal, grades
 from mi_lib.course.grading.expectations import SHAPE
 from mi_lib.models import HookedModel, Transformer, TransformerConfig
-from mi_lib.recipes import pico_reading as reading
 
 # layers, heads, d_head, neurons, a bias of the unembedding, sequences, positions, seed
 SHAPES = ((2, 3, 5, 19, True, 7, 11, 0), (3, 2, 11, 19, False, 5, 7, 1), (1, 5, 3, 7, True, 2, 11, 2))
@@ -2164,8 +2164,9 @@ def swap_mistakes(model: HookedModel, tokens: Tensor, other: Tensor, layer: int,
 
 
 @functools.cache
-def pico_pairs() -> tuple[HookedModel, tuple[reading.Pair, ...]]:
+def pico_pairs() -> tuple[HookedModel, tuple[Any, ...]]:
     """Pico, and pairs of sentences about two residents of Littletown."""
+    reading = findings.module(index.chapter("04"))
     # Unchecked: the self-checks are twenty times as dear as the loading, and the suite makes them.
     return mi_lib.load("pico", check=False), tuple(reading.pairs(5, sentence=reading.SENTENCES[1], seed=4))
 

@@ -1,6 +1,7 @@
 """The build check: are the exercises of a chapter what they claim to be?
 
-1. What can be read off the files: the stub is the one that the reference generates, lesson, hints, names, figures.
+1. What can be read off the files: the stub is the one that the reference generates, lesson, hints, names, figures,
+   and findings that were measured.
 2. What must be tried: every stub fails, every reference passes, every known mistake is rejected with its sentence, and
    every right answer that is written otherwise passes.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mi_lib.course import figures, files, lesson, sections, stubs
+from mi_lib.course import figures, files, findings, lesson, sections, stubs
 from mi_lib.course.classroom import hidden
 from mi_lib.course.index import Chapter, CourseError, Exercise
 from mi_lib.course.mistakes import variants
@@ -81,7 +82,7 @@ def _figure_problem(chapter: Chapter, block: lesson.Block, grader: Grader) -> st
 def static_problems(chapter: Chapter) -> list[str]:
     """What is wrong with a chapter's files, without grading anything."""
     found: list[str] = []
-    for part in (_stub_problems, _exercise_problems, _variant_problems, _lesson_problems):
+    for part in (_stub_problems, _exercise_problems, _variant_problems, _lesson_problems, findings.problems):
         try:
             found += part(chapter)
         except (CourseError, SyntaxError) as error:

@@ -13,26 +13,20 @@ A learner's answer may raise, hang or return nonsense. Then a `Drawn` has a sent
 
 from __future__ import annotations
 
-import ast
-import functools
 import html
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mi_lib.course import files, lesson, sections
+from mi_lib.course import files, lesson, modules, sections
 from mi_lib.course.index import Chapter, CourseError, Exercise
 
 if TYPE_CHECKING:
     from mi_lib.course.grading import Grader
     from mi_lib.course.grading.marks import GraderTest
 
-MAX_BYTES = (
-    4_000_000  # of a figure drawn from an answer; one with far more points than the reference's stalls a browser
-)
+MAX_BYTES = 4_000_000  # of a figure drawn from an answer: one with far too many points stalls a browser
 
 
 @dataclass(frozen=True)
@@ -150,26 +144,23 @@ def _row(chapter: Chapter, name: str, mine: Drawn) -> str:
 # -- how ----------------------------------------------------------------------------------------------------------
 
 
-def _functions(chapter: Chapter) -> list[ast.FunctionDef]:
-    path = chapter.folder / "figures.py"
-    if not path.exists():
-        return []
-    tree = ast.parse(path.read_text("utf-8"))
-    return [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+def _functions(chapter: Chapter) -> list[Any]:
+    found = modules.functions(chapter.folder / "figures.py")
+    return [function for function in found if not function.name.startswith("_")]
 
 
 def _function(chapter: Chapter, name: str) -> Callable[..., Any]:
     if name not in names(chapter):
         raise CourseError(f"Chapter {chapter.number} has no figure {name!r}. It has: {', '.join(names(chapter))}.")
-    return getattr(_module(chapter.folder / "figures.py"), name)
+    return getattr(modules.load(chapter.folder / "figures.py"), name)
 
 
-def _reference(chapter: Chapter) -> ModuleType:
+def _reference(chapter: Chapter) -> Any:
     """The reference's functions: code of the course, which runs here."""
     path = chapter.solutions_folder / "exercises.py"
     if not path.is_file():
         raise CourseError("This copy of the course came without solutions, so there is no figure to compare with.")
-    return _module(path)
+    return modules.load(path)
 
 
 def _as_test(exercise: Exercise, name: str) -> tuple[GraderTest, list[Any]]:
@@ -198,17 +189,3 @@ def _as_test(exercise: Exercise, name: str) -> tuple[GraderTest, list[Any]]:
         held.append(drawn)
 
     return GraderTest(exercise.id, name, name, 1.0, draws, exercise.chapter.folder / "figures.py"), held
-
-
-def _module(path: Path) -> ModuleType:
-    return _loaded(str(path), path.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=16)
-def _loaded(path: str, _mtime: int) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mi_chapter_" + Path(path).stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -9,26 +9,31 @@
 and `:::{note} Title`, `:::{warning} Title`, `:::{practice} Title`. A figure that an exercise computes is written
 `:::{figure} function_name from=02.3`: it is drawn from the learner's own answer to that exercise.
 
-Numbers never stand in the text: they are taken from a model's card, `{{induction-2l: loss.second | .2f}}`.
-`{{model: ...}}` is the card of the chapter's first model.
+Numbers never stand in the text: they are quoted
+from what the chapter has measured, `{{findings: loss.second | .2f}}`, or from a model's card, `{{induction-2l: ...}}`
+(see `mi_lib.course.quotes`). `{{model: ...}}` is the card of the chapter's first model.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mi_lib.course import findings, quotes
 from mi_lib.course.index import Chapter, CourseError
 
 KINDS = ("exercise", "predict", "figure", "note", "warning", "practice")
 _FENCE = re.compile(r"^(:{3,})\{([\w-]+)\}[ \t]*(.*?)[ \t]*$")
 _CODE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _OPTION = re.compile(r"^[-*] \[([ xX])\] (.+)$")
-_NUMBER = re.compile(r"\{\{\s*([\w.-]+)\s*:\s*([\w.\-/]+)\s*(?:\|\s*([^}]*?)\s*)?\}\}")
 _FIGURE = re.compile(r"^(\w+)(?:[ \t]+from=(\d\d\.\d{1,2}))?$")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+Tables = Mapping[str, Mapping[str, Any]]
 
 
 class LessonError(CourseError):
@@ -70,21 +75,22 @@ def path(chapter: Chapter) -> Path:
 
 
 def blocks(chapter: Chapter) -> list[Block]:
-    """The lesson of a chapter, numbers filled in. Raises `LessonError` with the line of what is wrong."""
+    """The lesson of a chapter, quotes filled in. Raises `LessonError` with the line of what is wrong."""
     file = path(chapter)
     if not file.exists():
         raise LessonError(f"{file} is missing.")
     text = file.read_text("utf-8")
     if chapter.model:
         text = re.sub(r"\{\{\s*model\s*:", "{{" + chapter.model[0] + ":", text)
+    measured = {quotes.FINDINGS: findings.read(chapter)} if findings.path(chapter).exists() else None
     try:
-        return parse(text)
+        return parse(text, measured)
     except LessonError as error:
         raise LessonError(f"{file}: {error}") from error
 
 
-def parse(text: str, cards: dict[str, dict[str, Any]] | None = None) -> list[Block]:
-    """Blocks of a lesson's text. `cards` (model name -> card) stands in for the bundled models' cards in tests."""
+def parse(text: str, tables: Tables | None = None) -> list[Block]:
+    """Blocks of a lesson's text. tables: what it quotes from, by name, beside the cards of the bundled models."""
     result: list[Block] = []
     plain: list[str] = []
     plain_from = 1
@@ -94,7 +100,7 @@ def parse(text: str, cards: dict[str, dict[str, Any]] | None = None) -> list[Blo
     def flush(until: int) -> None:
         if any(line.strip() for line in plain):
             body = "\n".join(plain).strip("\n")
-            result.append(Block("markdown", text=fill_numbers(body, plain_from, cards), line=plain_from))
+            result.append(Block("markdown", text=_fill(body, plain_from, tables), line=plain_from))
         plain.clear()
 
     while at < len(lines):
@@ -111,7 +117,7 @@ def parse(text: str, cards: dict[str, dict[str, Any]] | None = None) -> list[Blo
             continue
         flush(at)
         end = _closing(lines, at, fence[1])
-        result.append(_directive(fence[2], fence[3], lines[at + 1 : end], at + 1, cards))
+        result.append(_directive(fence[2], fence[3], lines[at + 1 : end], at + 1, tables))
         at = end + 1
         if at < len(lines):
             plain_from = at + 1
@@ -119,27 +125,11 @@ def parse(text: str, cards: dict[str, dict[str, Any]] | None = None) -> list[Blo
     return result
 
 
-def fill_numbers(text: str, line: int = 1, cards: dict[str, dict[str, Any]] | None = None) -> str:
-    """Replace each `{{model: path | format}}` by its value in the model's card; `LessonError` if there is none."""
-
-    def value(match: re.Match[str]) -> str:
-        where = f"line {line + text.count(chr(10), 0, match.start())}: {match[0]}"
-        node: Any = _card(match[1], where, cards)
-        for key in match[2].split("."):
-            try:
-                node = node[int(key)] if isinstance(node, list) else node[key]
-            except (KeyError, IndexError, ValueError, TypeError):
-                raise LessonError(
-                    f"{where}: the card of {match[1]} has no {match[2]!r} (stopped at {key!r})."
-                ) from None
-        if isinstance(node, dict | list) or node is None:
-            raise LessonError(f"{where}: {match[2]!r} of the card is not one value.")
-        try:
-            return format(node, match[3] or "")
-        except (ValueError, TypeError) as error:
-            raise LessonError(f"{where}: {error}.") from error
-
-    return _NUMBER.sub(value, text)
+def _fill(text: str, line: int, tables: Tables | None) -> str:
+    try:
+        return quotes.fill(text, line, tables)
+    except quotes.QuoteError as error:
+        raise LessonError(str(error)) from error
 
 
 def headings(blocks: list[Block]) -> list[tuple[int, str, str]]:
@@ -199,7 +189,7 @@ def slug(text: str) -> str:
     return re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", plain))
 
 
-def _directive(kind: str, arg: str, lines: list[str], line: int, cards: dict[str, dict[str, Any]] | None) -> Block:
+def _directive(kind: str, arg: str, lines: list[str], line: int, tables: Tables | None) -> Block:
     if kind not in KINDS:
         raise LessonError(f"line {line}: there is no block {kind!r}; there are {', '.join(KINDS)}.")
     if not arg:
@@ -213,14 +203,14 @@ def _directive(kind: str, arg: str, lines: list[str], line: int, cards: dict[str
             raise LessonError(f"line {line}: a predict block needs a right option, `- [x] like this`.")
         if not any(text.strip() for text in rest):
             raise LessonError(f"line {line}: a predict block needs an explanation after its options.")
-    body = fill_numbers("\n".join(rest).strip("\n"), line + 1, cards)
+    body = _fill("\n".join(rest).strip("\n"), line + 1, tables)
     if kind == "figure":
         match = _FIGURE.match(arg)
         if match is None:
             raise LessonError(f"line {line}: a figure block is written `name` or `name from=02.3`, not {arg!r}.")
         return Block(kind, match[1], body, line=line, follows=match[2] or "")
-    chosen = tuple(Option(fill_numbers(match[2], line, cards), match[1] in "xX") for match in options)
-    return Block(kind, fill_numbers(arg, line, cards), body, chosen, line)
+    chosen = tuple(Option(_fill(match[2], line, tables), match[1] in "xX") for match in options)
+    return Block(kind, _fill(arg, line, tables), body, chosen, line)
 
 
 def _closing(lines: list[str], start: int, colons: str) -> int:
@@ -250,16 +240,3 @@ def _prose(blocks: list[Block]) -> list[str]:
             if not before and not code:
                 result.append(line)
     return result
-
-
-def _card(model: str, where: str, cards: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
-    if cards is not None:
-        if model not in cards:
-            raise LessonError(f"{where}: there is no bundled model {model!r}.")
-        return cards[model]
-    from mi_lib import zoo
-
-    try:
-        return zoo.card(model)
-    except Exception as error:
-        raise LessonError(f"{where}: there is no card of a bundled model {model!r} ({error}).") from error

@@ -1,1 +1,1 @@
-"""How every bundled model was trained: `python -m mi_lib.recipes.<name>` rebuilds it."""
+"""How every bundled model was made and proved, a room per family: `python -m mi_lib.recipes.<family>` rebuilds it."""

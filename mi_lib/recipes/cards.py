@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from mi_lib.zoo.checks import Check
+from mi_lib.recipes.checks import Check
 
 
 def empty(folder: Path) -> None:

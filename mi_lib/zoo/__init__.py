@@ -1,13 +1,13 @@
-"""The bundled models: one folder each (config.json, model.safetensors, tokenizer.json, checkpoints, card)."""
+"""The bundled models: one folder each (config.json, model.safetensors, tokenizer.json, checkpoints, card).
+
+Nothing here measures: `mi_lib.recipes.checks.verify` does, and `mi zoo verify` calls it.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mi_lib.zoo.checks import Check
+from typing import Any
 
 HERE = Path(__file__).parent
 
@@ -32,10 +32,3 @@ def card(name: str) -> dict[str, Any]:
 def checkpoints(name: str) -> list[int]:
     """The training steps at which the bundled model was also saved, ascending."""
     return sorted(int(path.stem.split("_")[1]) for path in (folder(name) / "checkpoints").glob("step_*"))
-
-
-def verify(name: str) -> list[Check]:
-    """Measure everything that a model's card claims, on the shipped files (see `mi_lib.zoo.checks`)."""
-    from mi_lib.zoo import checks
-
-    return checks.verify(name)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 def folder(tmp_path_factory):
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from mi_lib.recipes.pico_data import tokenizer
+    from mi_lib.recipes.pico.data import tokenizer
 
     words = tokenizer()
     sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 256, "initializer_range": 0.3}

@@ -32,7 +32,7 @@ def test_a_release_holds_what_a_learner_needs(zipped):
         assert f"chapters/ch02_induction_heads/{name}" in names
     assert "notebooks/ch02_induction_heads.ipynb" in names
     assert "mi_lib/zoo/induction-2l/model.safetensors" in names
-    assert not [name for name in names if "pico/" in name or "ch03" in name]
+    assert not [name for name in names if "zoo/pico/" in name or "ch03" in name]
 
 
 def test_a_release_holds_no_solution_and_no_hidden_test(zipped):

@@ -348,11 +348,12 @@ def test_the_doctor_says_in_a_sentence_why_a_model_cannot_be_opened(mi, tmp_path
 @pytest.mark.parametrize(("value", "code"), [(0.8, 1), (0.95, 0)])
 def test_zoo_verify_shows_each_claim_with_its_control_and_exits_with_1_if_one_fails(mi, monkeypatch, value, code):
     from mi_lib import zoo
-    from mi_lib.zoo.checks import Check
+    from mi_lib.recipes import checks
+    from mi_lib.recipes.checks import Check
 
     check = Check("prefix", "A head looks one past.", value, 0.9, True, 0.1, "the other heads")
     monkeypatch.setattr(zoo, "names", lambda: ["toy"])
-    monkeypatch.setattr(zoo, "verify", lambda name: [check], raising=False)
+    monkeypatch.setattr(checks, "verify", lambda name, only: [check])
     found, out, _ = mi("zoo", "verify", "toy", "--json")
     assert found == code
     assert json.loads(out) == [{"model": "toy"} | check.to_dict()]
@@ -364,14 +365,22 @@ def test_zoo_verify_shows_each_claim_with_its_control_and_exits_with_1_if_one_fa
 def test_zoo_verify_says_in_a_sentence_why_a_model_cannot_be_opened(mi, monkeypatch):
     from mi_lib import zoo
     from mi_lib.models.loading import LoadError
+    from mi_lib.recipes import checks
 
-    def broken(name):
+    def broken(name, only):
         raise LoadError("model.safetensors has another checksum; fetch the model again")
 
     monkeypatch.setattr(zoo, "names", lambda: ["toy"])
-    monkeypatch.setattr(zoo, "verify", broken, raising=False)
+    monkeypatch.setattr(checks, "verify", broken)
     code, _, err = mi("zoo", "verify")
     assert (code, "toy: model.safetensors has another checksum" in err) == (2, True)
+
+
+def test_zoo_verify_measures_the_parts_that_are_asked_for_and_names_them_where_one_is_not_there(mi):
+    code, out, _ = mi("zoo", "verify", "repeats-gpt2", "--only", "repeats", "--json")
+    assert (code, {row["name"] for row in json.loads(out)}) == (0, {"continues_repeats", "counts_distances"})
+    code, _, err = mi("zoo", "verify", "repeats-gpt2", "--only", "refusal")
+    assert (code, "no part 'refusal'; they have repeats" in err) == (2, True)
 
 
 def test_the_build_writes_stubs_and_the_build_check_finds_none_missing(mi, course):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mi_lib.course import index, lesson
+from mi_lib.course import index, lesson, quotes
 from mi_lib.course.lesson import LessonError, Option, parse
 
 CARDS = {"toy": {"loss": {"second": 0.04321, "by_head": [0.5, 0.25]}, "name": "a toy", "nothing": None}}
@@ -111,3 +111,39 @@ def test_what_a_lesson_names_but_is_not_there_is_found(chapter, old, new, said):
     path = chapter.folder / "lesson.md"
     path.write_text(path.read_text().replace(old, new))
     assert any(said in problem for problem in lesson.problems(chapter, lesson.blocks(chapter)))
+
+
+@pytest.mark.parametrize(
+    ("value", "how", "said"),
+    [
+        ([3, 5, 9], "", "3, 5 and 9"),
+        ([3, 5, 9], "or", "3, 5 or 9"),
+        ([3, 5], "words", "three and five"),
+        ([3, 12, 21], "or words", "three, twelve or twenty-one"),
+        ([0.123, 0.5], ".1f", "0.1 and 0.5"),
+        (["river"], "", "river"),
+        (0, "words", "zero"),
+        (60, "Words", "Sixty"),
+        (99, "words", "ninety-nine"),
+        (1234, ",", "1,234"),
+    ],
+)
+def test_lists_and_numbers_are_written_as_a_sentence_needs_them(value, how, said):
+    assert quotes.said(value, how) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "how", "said"),
+    [
+        (100, "words", "has to stand in digits"),
+        (2.5, "words", "has to stand in digits"),
+        (True, "words", "has to stand in digits"),
+        (7, "or", "only a list"),
+        ([], "", "not one value"),
+        ([[1]], "", "not one value"),
+        (["a"], ".2f", "format code"),
+    ],
+)
+def test_what_cannot_be_written_as_asked_is_refused(value, how, said):
+    with pytest.raises(ValueError, match=said):
+        quotes.said(value, how)

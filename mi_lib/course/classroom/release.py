@@ -25,7 +25,15 @@ _FILES = (
     ".gitignore",
 )
 _FOLDERS = ("mi_lib", "app", "scripts", "docs")
-_CHAPTER = ("chapter.toml", "exercises.py", "lesson.md", "figures.py", "test_exercises.py")
+_CHAPTER = (
+    "chapter.toml",
+    "exercises.py",
+    "lesson.md",
+    "figures.py",
+    "findings.py",
+    "findings.json",
+    "test_exercises.py",
+)
 _INSTRUCTORS = ("app/instructor.py", "docs/teaching.md")
 _SKIPPED = ("__pycache__", ".mypy_cache", ".ruff_cache")
 _START = """\

@@ -1,0 +1,69 @@
+"""What `mi zoo verify` measures on the shipped weights: claims with a bound, and a control that shows they can fail.
+
+The checks of a family stand in its room, `mi_lib.recipes.<family>.checks`, in parts that can be measured one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import Any
+
+from mi_lib.models import HookedModel, load
+
+
+@dataclass(frozen=True)
+class Check:
+    """One measured claim about a model."""
+
+    name: str  # a short identifier: "prefix_matching"
+    claim: str  # a sentence
+    value: float
+    bound: float
+    at_least: bool  # the value must be ≥ bound, else ≤ bound
+    control: float  # the same quantity where the claim should be false
+    control_is: str  # what the control is
+    low: float | None = None  # 95 % bootstrap interval of the value, where it is measured on texts
+    high: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "passed": self.passed}
+
+
+Parts = dict[str, Callable[[HookedModel], list[Check]]]
+
+ROOMS = {  # each bundled model, and the room in which it was made
+    "grokking-113": "grokking",
+    "grokking-113-memorising": "grokking",
+    "grokking-97-subtract": "grokking",
+    "induction-1l": "induction",
+    "induction-2l": "induction",
+    "pico": "pico",
+    "pico-base": "pico",
+    "repeats-gpt2": "repeats_gpt2",
+}
+
+
+def parts(name: str) -> Parts:
+    """The checks of a bundled model, by part. KeyError, naming those that have checks, if it has none."""
+    if name not in ROOMS:
+        raise KeyError(f"there are no checks for {name!r}; there are some for {', '.join(ROOMS)}")
+    return import_module(f"mi_lib.recipes.{ROOMS[name]}.checks").parts(name)
+
+
+def verify(name: str, only: Collection[str] | None = None) -> list[Check]:
+    """Load a bundled model from its files (checksum included) and measure what its card claims: all, or some parts.
+
+    KeyError, naming the parts, if `only` has one that is not there.
+    """
+    of_model = parts(name)
+    unknown = [part for part in only or () if part not in of_model]
+    if unknown:
+        raise KeyError(f"the checks of {name} have no part {unknown[0]!r}; they have {', '.join(of_model)}")
+    model = load(name)
+    return [check for part, measure in of_model.items() if only is None or part in only for check in measure(model)]

@@ -1,0 +1,4 @@
+"""The attention-only models of chapter 02, and how they are proved.
+
+`python -m mi_lib.recipes.induction` rebuilds all.
+"""
