@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mi_lib.course import modules
+from mi_lib.course import files, modules
 from mi_lib.course.index import Chapter, CourseError
 
 DIGITS = 6  # that are kept of a number
@@ -96,7 +96,7 @@ def write(chapter: Chapter, measured: Mapping[str, Any]) -> None:
         f"{json.dumps(name)}: {json.dumps(known[name], sort_keys=True, ensure_ascii=False)}"
         for name in sorted(set(names(chapter)) & set(known))
     ]
-    path(chapter).write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    files.write_atomically(path(chapter), "{\n" + ",\n".join(lines) + "\n}\n")  # a page may be reading it
 
 
 def problems(chapter: Chapter) -> list[str]:
