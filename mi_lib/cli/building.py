@@ -87,7 +87,8 @@ def dev_measure(chapter: str, names: tuple[str, ...], only_compare: bool, as_jso
     mi dev measure 02 --only cut   one claim; the others stay as they are
     mi dev measure 02 --check      compare with findings.json, and write nothing
 
-    What has changed by more than rounding, or lies outside of its interval, is shown.
+    What has changed by more than rounding, or lies outside of its interval, is shown. Each claim is written as soon as
+    it is measured, so that one may stop with Ctrl-C and go on with --only.
     """
     from mi_lib.course import findings, index
 
@@ -95,13 +96,17 @@ def dev_measure(chapter: str, names: tuple[str, ...], only_compare: bool, as_jso
     kept = findings.read(where) if findings.path(where).exists() else {}
     with bars() as shown:
         line = shown.add_task(f"Measuring chapter {where.number}", total=len(names) or len(findings.names(where)))
-        measured = findings.measure(where, names, on_done=lambda name: shown.update(line, advance=1))
+
+        def done(name: str, value: Any) -> None:
+            shown.update(line, advance=1)
+            if not only_compare:
+                findings.write(where, {name: value})
+
+        measured = findings.measure(where, names, done)
     changed = [
         text for name in measured if name in kept for text in findings.differences(measured[name], kept[name], name)
     ]
     new = sorted(set(measured) - set(kept))
-    if not only_compare:
-        findings.write(where, measured)
     if as_json:
         click.echo(json.dumps({"measured": measured, "changed": changed, "new": new}, indent=2, ensure_ascii=False))
     else:
