@@ -577,6 +577,52 @@ def dev_check(what: str | None, static: bool, as_json: bool) -> None:
     sys.exit(1 if found else 0)
 
 
+@dev.command(name="measure")
+@click.argument("chapter", metavar="02")
+@click.option("--only", "names", metavar="NAME", multiple=True, help="Only this claim (may be repeated).")
+@click.option("--check", "only_compare", is_flag=True, help="Write nothing: exit with 1 where a figure has changed.")
+@json_option
+def dev_measure(chapter: str, names: tuple[str, ...], only_compare: bool, as_json: bool) -> None:
+    """Measure what a chapter claims (findings.py), and write it where its lesson quotes it (findings.json).
+
+    \b
+    mi dev measure 02              all that the chapter claims; minutes
+    mi dev measure 02 --only cut   one claim; the others stay as they are
+    mi dev measure 02 --check      compare with findings.json, and write nothing
+
+    What has changed by more than rounding, or lies outside of its interval, is shown. Each claim is written as soon as
+    it is measured, so that one may stop with Ctrl-C and go on with --only.
+    """
+    from rich import progress as bar
+
+    from mi_lib.course import findings, index
+
+    where = index.chapter(chapter)
+    kept = findings.read(where) if findings.path(where).exists() else {}
+    columns = (bar.TextColumn("{task.description}"), bar.BarColumn(), bar.MofNCompleteColumn(), bar.TimeElapsedColumn())
+    with bar.Progress(*columns, console=_console(err=True), transient=True) as bars:
+        line = bars.add_task(f"Measuring chapter {where.number}", total=len(names) or len(findings.names(where)))
+
+        def done(name: str, value: Any) -> None:
+            bars.update(line, advance=1)
+            if not only_compare:
+                findings.write(where, {name: value})
+
+        measured = findings.measure(where, names, done)
+    changed = [
+        text for name in measured if name in kept for text in findings.differences(measured[name], kept[name], name)
+    ]
+    new = sorted(set(measured) - set(kept))
+    if as_json:
+        click.echo(json.dumps({"measured": measured, "changed": changed, "new": new}, indent=2, ensure_ascii=False))
+    else:
+        for text in [*changed, *(f"{name} is new." for name in new)]:
+            click.echo(text)
+        said = "compared with" if only_compare else "written to"
+        click.echo(f"{len(measured)} claims measured, {len(changed)} figures changed; {said} {findings.path(where)}.")
+    sys.exit(1 if only_compare and (changed or new) else 0)
+
+
 @dev.command(name="mutate")
 @click.argument("what", metavar="03 | 03.4")
 @click.option("--only", metavar="03.4", help="One exercise of the chapter (the same as naming it).")
@@ -808,9 +854,9 @@ def _debug(exercises: list[Exercise], source: str | Path) -> NoReturn:
 
 
 def _self_check(model: str) -> list[Any]:
-    from mi_lib.models import checks
+    from mi_lib.models import checks, load
 
-    return list(_or_sentence(checks.self_check, model))
+    return list(_or_sentence(lambda name: checks.self_check(load(name, check=False)), model))
 
 
 def _or_sentence(function: Any, model: str) -> Any:

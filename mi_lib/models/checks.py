@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -27,12 +26,8 @@ class Check:
     detail: str
 
 
-def self_check(model: HookedModel | str | Path, quick: bool = False) -> list[Check]:
-    """All checks of a model, or of the model of that name. Raises LoadError if it cannot be opened at all."""
-    if not isinstance(model, HookedModel):
-        from mi_lib.models.loading import load
-
-        model = load(model, check=False)
+def self_check(model: HookedModel, quick: bool = False) -> list[Check]:
+    """All checks of a model, or the quick ones, which every load makes."""
     checks: list[Callable[[HookedModel, Tensor], Check]] = [_logits, _rows, _causal, _edits, _padding]
     if not quick:
         checks += [_heads, _stream, _gradients, _bfloat16]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -22,8 +22,10 @@ from mi_lib.models.families import part
 from mi_lib.models.norms import NormParts
 from mi_lib.models.projections import bias as bias_of
 from mi_lib.models.projections import matrix
-from mi_lib.models.transformer import Transformer
-from mi_lib.models.transformers_model import TransformersModel
+
+if TYPE_CHECKING:
+    from mi_lib.models.transformer import Transformer
+    from mi_lib.models.transformers_model import TransformersModel
 
 
 def fold(
@@ -46,7 +48,7 @@ def fold_native(model: Transformer) -> Transformer:
     if model.config.positions == "shifted":
         raise ValueError("queries and keys of this model add the positions after the norm, so it cannot be folded")
     config = replace(model.config, attn_bias=True, mlp_bias=True, unembed_bias=True)
-    new = Transformer(config, model.tokenizer).to(model.device, model.dtype)
+    new = type(model)(config, model.tokenizer).to(model.device, model.dtype)
     own = dict(model.named_parameters())
     for name, weight in new.named_parameters():
         if name in own:

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from mi_lib.models.config import TransformerConfig
 from mi_lib.models.edits import Beside, changed_at, exactly, offer
+from mi_lib.models.folding import fold_native
 from mi_lib.models.hooked import HookedModel
 from mi_lib.models.norms import NormParts
 
@@ -134,8 +135,6 @@ class Transformer(HookedModel):
         return NormParts(norm.w, norm.b, norm.eps, centred=True)
 
     def folded(self) -> Transformer:
-        from mi_lib.models.folding import fold_native
-
         return fold_native(self)
 
     def _per_layer(self, name: str, part: str = "attn") -> Tensor:

@@ -27,10 +27,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Dynami
 from transformers.utils import logging as hf_logging
 
 from mi_lib.models import attention
+from mi_lib.models.checks import self_check
 from mi_lib.models.config import ModelConfig
 from mi_lib.models.edits import Entry
 from mi_lib.models.errors import LoadError
 from mi_lib.models.families import family_of, part
+from mi_lib.models.folding import fold_transformers
 from mi_lib.models.hooked import HookedModel
 from mi_lib.models.instrument import Instrument, Span, Stop
 from mi_lib.models.norms import NormParts
@@ -134,8 +136,6 @@ class TransformersModel(HookedModel):
         return None
 
     def folded(self) -> TransformersModel:
-        from mi_lib.models.folding import fold_transformers
-
         return fold_transformers(self)
 
     def norm_parts(self, norm: Any) -> NormParts:
@@ -292,11 +292,8 @@ def open_transformers(
     model = TransformersModel(hf.eval().requires_grad_(False), _tokenizer(name, local))
     if device is not None:
         model.to(device)
-    if check:
-        from mi_lib.models.checks import self_check
-
-        if failed := [c for c in self_check(model, quick=True) if not c.ok]:
-            raise LoadError(f"{name} fails the self-check {failed[0].name!r}: {failed[0].detail}; it cannot be trusted")
+    if check and (failed := [c for c in self_check(model, quick=True) if not c.ok]):
+        raise LoadError(f"{name} fails the self-check {failed[0].name!r}: {failed[0].detail}; it cannot be trusted")
     return model
 
 

@@ -78,7 +78,9 @@ def test_help_comes_at_once():
     assert took < 1.0
 
 
-COMMANDS = "init list check watch hint solution reset notebook app doctor zoo_list zoo_verify dev_build dev_check"
+COMMANDS = (
+    "init list check watch hint solution reset notebook app doctor zoo_list zoo_verify dev_build dev_check dev_measure"
+)
 
 
 @pytest.mark.parametrize("command", [name.replace("_", " ") for name in COMMANDS.split()])
@@ -325,13 +327,10 @@ def test_the_doctor_reports_a_missing_workspace(mi):
 @pytest.mark.parametrize(("good", "code"), [(True, 0), (False, 1)])
 def test_the_doctor_checks_a_model(mi, monkeypatch, good, code):
     row = types.SimpleNamespace(name="patterns sum to 1", value=0.25, bound=1e-5, ok=good)
-    module = types.ModuleType("mi_lib.models.checks")
-    module.self_check = lambda path: [row]
-    monkeypatch.setitem(sys.modules, "mi_lib.models.checks", module)
-    import mi_lib.models
+    from mi_lib.models import checks
 
-    monkeypatch.setattr(mi_lib.models, "checks", module, raising=False)
-    found, out, _ = mi("doctor", "--model", "some-model", "--json")
+    monkeypatch.setattr(checks, "self_check", lambda model: [row])
+    found, out, _ = mi("doctor", "--model", "induction-1l", "--json")
     assert found == code
     assert json.loads(out) == [{"check": "patterns sum to 1", "value": 0.25, "bound": 1e-5, "ok": good}]
 
