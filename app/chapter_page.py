@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app import common, exercise_card, home
+from app import answer_figure, common, exercise_card, home
 from mi_lib.course import Chapter, CourseError, Progress, Workspace, figures, index, lesson
 from mi_lib.course.checking import resume
 from mi_lib.course.lesson import Block
@@ -106,13 +106,20 @@ def _has_figure(after: list[Block]) -> bool:
 
 
 def split(blocks: list[Block]) -> list[list[Block]]:
-    """Steps: each ends with an exercise; what follows the last exercise is a step of its own."""
+    """Steps: each ends with an exercise and the figures that are drawn from its answer; what follows the last of these
+    is a step of its own."""
     steps: list[list[Block]] = [[]]
     for block in blocks:
-        steps[-1].append(block)
+        own = block.follows and len(steps) > 1 and not steps[-1] and block.follows == _exercise_of(steps[-2])
+        steps[-2 if own else -1].append(block)
         if block.kind == "exercise":
             steps.append([])
     return steps if steps[-1] else steps[:-1]
+
+
+def _exercise_of(step: list[Block]) -> str:
+    """The id of the exercise that a step leads to, "" if there is none."""
+    return next((block.arg for block in step if block.kind == "exercise"), "")
 
 
 def _position(chapter: Chapter, text: str, steps: list[list[Block]]) -> int:
@@ -123,7 +130,7 @@ def _position(chapter: Chapter, text: str, steps: list[list[Block]]) -> int:
         first, last = chapter.exercises[0].id, chapter.exercises[-1].id
         raise CourseError(f"Chapter {chapter.number} has no exercise {text!r}. It has {first} to {last}.")
     wanted = f"{chapter.number}.{int(text)}"
-    return next(at for at, step in enumerate(steps) if step[-1].arg == wanted)
+    return next(at for at, step in enumerate(steps) if _exercise_of(step) == wanted)
 
 
 def _name(step: int, steps: int) -> str:
@@ -145,7 +152,7 @@ def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Pro
 
 def _content(chapter: Chapter, step: list[Block], i: int, at: int, steps: int, states: dict[str, State]) -> None:
     """One line of the table of contents."""
-    exercise = chapter.exercise(step[-1].arg) if step[-1].kind == "exercise" else None
+    exercise = chapter.exercise(_exercise_of(step)) if _exercise_of(step) else None
     label, icon = "The end of the chapter", ":material/flag:"
     if exercise:
         optional = " (optional)" if exercise.optional else ""
@@ -168,7 +175,7 @@ def _end(chapter: Chapter, steps: list[list[Block]], progress: Progress) -> None
         st.info(f"You have passed {passed} of the {most} exercises of this chapter. These are open:")
         with st.container(horizontal=True):
             for exercise in open_ones:
-                at = next(i for i, step in enumerate(steps) if step[-1].arg == exercise.id)
+                at = next(i for i, step in enumerate(steps) if _exercise_of(step) == exercise.id)
                 go = functools.partial(_go, chapter, at, len(steps))
                 st.button(f"{exercise.id} {exercise.title}", key=f"open-{exercise.id}", on_click=go)
     following = next((c for c in index.chapters() if c.number > chapter.number), None)
@@ -215,6 +222,8 @@ def _block(chapter: Chapter, block: Block, workspace: Workspace, progress: Progr
         st.markdown(block.text)
     elif block.kind == "predict":
         _predict(chapter, block, progress)
+    elif block.kind == "figure" and block.follows:
+        answer_figure.show(chapter.exercise(block.follows), block.arg, block.text, workspace, progress)
     elif block.kind == "figure":
         _figure(chapter, block)
     elif block.kind == "exercise":

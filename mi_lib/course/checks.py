@@ -14,6 +14,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mi_lib.course.checking import check_text
@@ -76,22 +78,30 @@ class Checks:
                 grader.close()
             self._idle.clear()
 
-    def _run(self, running: Running, progress: Progress, exercise: Exercise, text: str) -> None:
+    @contextmanager
+    def grader(self) -> Iterator[Grader]:
+        """A grader for as long as the block lasts, which no other has meanwhile."""
         grader = self._take()
         spare = threading.Timer(SPARE_AFTER, self._have_one)
         spare.daemon = True
         spare.start()
         try:
-            running.verdict = check_text(grader, progress, exercise, text, running._halt)
+            yield grader
+        finally:
+            spare.cancel()
+            self._give_back(grader)
+
+    def _run(self, running: Running, progress: Progress, exercise: Exercise, text: str) -> None:
+        try:
+            with self.grader() as grader:
+                running.verdict = check_text(grader, progress, exercise, text, running._halt)
         except CourseError as error:
             running.problem = str(error)
         except Exception as error:
             _LOG.exception("the check of %s raised", exercise.id)
             running.problem = f"The check broke, by a fault of the course and not of yours: {error}"
         finally:
-            spare.cancel()
             running._done.set()
-            self._give_back(grader)
 
     def _take(self) -> Grader:
         with self._lock:
