@@ -45,9 +45,8 @@ def _mine(exercise: Exercise, name: str, workspace: Workspace, kept: dict[str, A
         st.warning(str(error))
         return
     if kept["text"] != used:
-        with st.spinner("Your code is computing the figure …"):
-            with common.checks().grader() as grader:
-                kept.update(drawn=figures.draw(grader, exercise, name, text), text=used)
+        with st.spinner("Your code is computing the figure …"), common.checks().grader() as grader:
+            kept.update(drawn=figures.draw(grader, exercise, name, text), text=used)
     drawn: figures.Drawn = kept["drawn"]
     if drawn.problem:
         st.warning(drawn.problem, icon=":material/edit:")
