@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app import common, exercise_card, home
+from app import answer_figure, common, exercise_card, home
 from mi_lib.course import Chapter, CourseError, Progress, Workspace, figures, index, lesson
 from mi_lib.course.lesson import Block
 
@@ -75,13 +75,20 @@ def _has_figure(after: list[Block]) -> bool:
 
 
 def split(blocks: list[Block]) -> list[list[Block]]:
-    """Steps: each ends with an exercise; what follows the last exercise is a step of its own."""
+    """Steps: each ends with an exercise and the figures that are drawn from its answer; what follows the last of these
+    is a step of its own."""
     steps: list[list[Block]] = [[]]
     for block in blocks:
-        steps[-1].append(block)
+        own = block.follows and len(steps) > 1 and not steps[-1] and block.follows == _exercise_of(steps[-2])
+        steps[-2 if own else -1].append(block)
         if block.kind == "exercise":
             steps.append([])
     return steps if steps[-1] else steps[:-1]
+
+
+def _exercise_of(step: list[Block]) -> str:
+    """The id of the exercise that a step leads to, "" if there is none."""
+    return next((block.arg for block in step if block.kind == "exercise"), "")
 
 
 def _position(text: str, steps: int) -> int:
@@ -99,7 +106,7 @@ def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Pro
         passed = sum(states[e.id].passed for e in chapter.required if e.id in states)
         st.progress(passed / len(chapter.required), f"{passed} of {len(chapter.required)} passed")
         for i, step in enumerate(steps):
-            exercise_id = step[-1].arg if step[-1].kind == "exercise" else ""
+            exercise_id = _exercise_of(step)
             exercise = chapter.exercise(exercise_id) if exercise_id else None
             title = exercise.title if exercise else "What you have found"
             title += " (optional)" if exercise and exercise.optional else ""
@@ -136,6 +143,8 @@ def _block(chapter: Chapter, block: Block, workspace: Workspace, progress: Progr
         st.markdown(block.text)
     elif block.kind == "predict":
         _predict(chapter, block, progress)
+    elif block.kind == "figure" and block.follows:
+        answer_figure.show(chapter.exercise(block.follows), block.arg, block.text, workspace, progress)
     elif block.kind == "figure":
         _figure(chapter, block)
     elif block.kind == "exercise":

@@ -1,10 +1,12 @@
-"""The figures of chapter 01: computed on the bundled model and read from its card, drawn by `mi_lib.plots`."""
+"""The figures of chapter 01: computed on the bundled model and read from its card, drawn by `mi_lib.plots`.
+
+Those with a parameter `answer` are computed by the functions of an answer to the exercises.
+"""
 
 from __future__ import annotations
 
 import copy
 import functools
-import math
 from typing import Any
 
 import plotly.graph_objects as go
@@ -47,28 +49,32 @@ def places() -> go.Figure:
     return plots.maps((unit @ unit.T)[None], [""], title, x_title="place", y_title="place")
 
 
-def why_divide() -> go.Figure:
-    """How much attention the best of 20 random keys gets, with and without the division by √d_head."""
+def why_divide(answer: Any) -> go.Figure:
+    """How much attention the best of 20 random keys gets, by the answer's scores, and if these were not divided."""
     generator = torch.Generator().manual_seed(0)
     widths = [1, 2, 4, 8, 16, 32, 64, 128, 256]
-    q, k = (torch.randn(2000, n, max(widths), generator=generator) for n in (1, 20))
-    scores = {d: (q[..., :d] * k[..., :d]).sum(-1) for d in widths}
+    q, k = (torch.randn(1000, n, max(widths), generator=generator) for n in (1, 20))
+    plain = {d: (q[..., :d] * k[..., :d]).sum(-1) for d in widths}
+    divided = {d: answer.attention_scores(q[..., :d], k[..., :d])[:, 0] for d in widths}
     series = {
-        "not divided": [scores[d].softmax(-1).amax(-1).mean().item() for d in widths],
-        "divided by √d_head": [(scores[d] / math.sqrt(d)).softmax(-1).amax(-1).mean().item() for d in widths],
+        "not divided": [plain[d].softmax(-1).amax(-1).mean().item() for d in widths],
+        "attention_scores": [divided[d].softmax(-1).amax(-1).mean().item() for d in widths],
     }
     title = "Attention on the best of 20 random keys (1/20 if all were equal)"
     return plots.lines(widths, series, title, "width of the head d_head", "share of attention", log_x=True)
 
 
-def all_heads() -> go.Figure:
-    """Every head of the model on one sequence."""
+def all_heads(answer: Any) -> go.Figure:
+    """Every head of the model on one sequence: its queries and keys, with the answer's scores and patterns."""
     model = _model()
-    _, cache = model.run_with_cache(_tokens(), lambda name: name.endswith("hook_pattern"))
+    _, cache = model.run_with_cache(_tokens(), lambda name: name.endswith(("hook_q", "hook_k")))
     layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
-    patterns = torch.cat([cache["pattern", layer][0] for layer in layers])
+    patterns = []
+    for layer in layers:
+        q, k = (cache[site, layer][0].transpose(0, 1) for site in ("q", "k"))  # [head pos d_head]
+        patterns.append(answer.causal_pattern(answer.attention_scores(q, k)))
     names = [f"layer {layer}, head {head}" for layer in layers for head in heads]
-    return plots.head_grid(patterns, _words(), names, "Where the heads look (rows look at columns)")
+    return plots.head_grid(torch.cat(patterns), _words(), names, "Where the heads look (rows look at columns)")
 
 
 def the_bend() -> go.Figure:
@@ -95,10 +101,12 @@ def who_adds_what() -> go.Figure:
     return plots.bars(bars, "How long is what each part adds?", "mean length")
 
 
-def your_first_prediction() -> go.Figure:
-    """The loss of every word of one sequence."""
-    tokens = _tokens()
-    loss = induction.per_token_loss(_model()(tokens), tokens)[0].tolist()
+def your_first_prediction(answer: Any) -> go.Figure:
+    """The loss of every word of one sequence, by the answer's network with the trained weights."""
+    tokens, hf = _tokens(), _model().hf
+    weights = {name.removeprefix("transformer."): w for name, w in hf.state_dict().items() if "lm_head" not in name}
+    logits = answer.gpt2(tokens, weights, hf.config.n_head)
+    loss = induction.per_token_loss(logits, tokens)[0].tolist()
     return plots.token_loss({"loss": loss}, _words(), "Loss of each word: ten words, and the same ten again")
 
 
@@ -120,12 +128,13 @@ def training() -> go.Figure:
     return plots.lines(curves["step"], series, "Loss during training", "training step", "loss (nats)")
 
 
-def three_temperatures() -> go.Figure:
-    """Probabilities of the ten likeliest next words at three temperatures, in the middle of the second copy."""
+def three_temperatures(answer: Any) -> go.Figure:
+    """The answer's probabilities of the ten likeliest next words at three temperatures, in the middle of the second
+    copy."""
     tokens = _tokens()[:, :15]
-    logits = _model()(tokens)[0, -1]
-    best = logits.topk(10).indices
-    series = {f"temperature {t:g}": (logits / t).softmax(-1)[best] for t in (0.5, 1.0, 3.0)}
+    logits = _model()(tokens)[:, -1]
+    best = logits[0].topk(10).indices
+    series = {f"temperature {t:g}": answer.next_token_probabilities(logits, t)[0, best] for t in (0.5, 1.0, 3.0)}
     words = [repeats.VOCABULARY[i] for i in best.tolist()]
     title = f"What comes after “… {' '.join(_words()[12:15])}”?"
     return plots.grouped_bars(words, series, title, "next word", "probability")

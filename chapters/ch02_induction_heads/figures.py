@@ -1,8 +1,12 @@
-"""The figures of chapter 02: computed on the bundled models, drawn by `mi_lib.plots`."""
+"""The figures of chapter 02: computed on the bundled models, drawn by `mi_lib.plots`.
+
+Those with a parameter `answer` are computed by the functions of an answer to the exercises.
+"""
 
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import plotly.graph_objects as go
 import torch
@@ -10,6 +14,7 @@ from torch import Tensor
 
 from mi_lib import induction, load, plots, zoo
 from mi_lib.course import findings, index
+from mi_lib.induction.loss import split_loss
 from mi_lib.models import Hook, HookedModel
 from mi_lib.worlds import repeats
 
@@ -18,8 +23,8 @@ CHAPTER = index.chapter("02")
 
 
 @functools.cache
-def _model(name: str = "induction-2l") -> HookedModel:
-    return load(name)
+def _model(name: str = "induction-2l", step: int | None = None) -> HookedModel:
+    return load(name, checkpoint=step)
 
 
 @functools.cache
@@ -30,7 +35,7 @@ def _one() -> repeats.Repeats:
 
 @functools.cache
 def _many() -> repeats.Repeats:
-    return repeats.sample(128, seed=SAMPLE_SEED + 1, period=(8, 24))
+    return repeats.sample(32, seed=SAMPLE_SEED + 1, period=(8, 24))
 
 
 def _words() -> list[str]:
@@ -60,12 +65,16 @@ def all_heads() -> go.Figure:
     return plots.head_grid(patterns, _words(), names, "Where all eight heads look (rows look at columns)")
 
 
-def an_induction_head() -> go.Figure:
-    """The head with the highest prefix-matching score, with rings where it should look."""
-    layer, head = _heads("induction")[0]
-    _, cache = _model().run_with_cache(_one().tokens, ("pattern", layer))
-    pattern = cache["pattern", layer][0, head]
-    return plots.attention(pattern, _words(), f"Head {layer}.{head}", highlight=_one().induction_target[0])
+def an_induction_head(answer: Any) -> go.Figure:
+    """The head with the highest prefix-matching score, with rings where it should look; all by the answer."""
+    tokens = _one().tokens
+    previous = answer.previous_occurrence(tokens)
+    patterns = [answer.attention_pattern(_model(), tokens, layer) for layer in range(_model().cfg.n_layers)]
+    scores = torch.stack([answer.prefix_matching_score(pattern, previous) for pattern in patterns])  # [layer head]
+    layer, head = divmod(int(scores.argmax()), scores.shape[1])
+    target = torch.where(previous >= 0, previous + 1, -1)[0]
+    title = f"Head {layer}.{head}: prefix-matching score {scores[layer, head]:.2f}"
+    return plots.attention(patterns[layer][0, head], _words(), title, highlight=target)
 
 
 def loss_without_heads() -> go.Figure:
@@ -80,16 +89,27 @@ def loss_without_heads() -> go.Figure:
     return plots.token_loss(runs, _words(), "Loss of each word when heads are silenced")
 
 
-def worth_of_each_head() -> go.Figure:
-    """Of what later copies save, the share that is lost when one head is silenced: early in training, and late."""
-    worth = findings.read(CHAPTER)["worth"]
-    early, late = f"at step {worth['early_step']}", "finished"
+def worth_of_each_head(answer: Any) -> go.Figure:
+    """Of what later copies save, the share that is lost when one head is silenced by the answer: early in training, and
+    late."""
+    sample, early = _many(), findings.read(CHAPTER)["worth"]["early_step"]
+    rows = []
+    for model in (_model(step=early), _model()):
+        first, second = _copies(model(sample.tokens), sample)
+        for layer in range(model.cfg.n_layers):
+            runs = [answer.ablate_head(model, sample.tokens, layer, head) for head in range(model.cfg.n_heads)]
+            rows.append([(_copies(logits, sample)[1] - second) / (first - second) for logits in runs])
     return plots.matrix(
-        [*worth["early"], *worth["finished"]],
-        [f"layer {layer}, {when}" for when in (early, late) for layer in range(2)],
+        rows,
+        [f"layer {layer}, {when}" for when in (f"at step {early}", "finished") for layer in range(2)],
         [f"head {head}" for head in range(4)],
         "Share of the saving lost without this head",
     )
+
+
+def _copies(logits: Tensor, sample: repeats.Repeats) -> tuple[float, float]:
+    """Mean loss on first and on later copies."""
+    return split_loss(induction.per_token_loss(logits, sample.tokens), sample)
 
 
 def three_ablations() -> go.Figure:
@@ -117,20 +137,29 @@ def notes_moved() -> go.Figure:
     return plots.attention(cache["pattern", layer][0, head], _words(), title, highlight=_one().induction_target[0])
 
 
-def who_copies() -> go.Figure:
-    """The eigenvalue copying score of every head."""
-    scores = induction.copying_score_eigenvalues(_model())
+def who_copies(answer: Any) -> go.Figure:
+    """The eigenvalue copying score of every head, by the answer."""
+    model, layers = _model(), range(_model().cfg.n_layers)
+    embeddings = model.W_E, model.W_U
+    scores = [
+        [
+            answer.copying_score(embeddings[0], model.W_V[layer, head], model.W_O[layer, head], embeddings[1])
+            for head in range(model.cfg.n_heads)
+        ]
+        for layer in layers
+    ]
     return plots.matrix(
         scores,
-        [f"layer {layer}" for layer in range(2)],
-        [f"head {head}" for head in range(4)],
+        [f"layer {layer}" for layer in layers],
+        [f"head {head}" for head in range(model.cfg.n_heads)],
         "Copying score Σλ / Σ|λ| of every head",
     )
 
 
-def who_reads_whom() -> go.Figure:
-    """K-composition above chance between the two layers."""
-    values = findings.read(CHAPTER)["k_composition"]["pairs"]
+def who_reads_whom(answer: Any) -> go.Figure:
+    """K-composition above chance between the two layers, by the answer."""
+    model = _model()
+    values = answer.composition_above_chance(model.W_V[0], model.W_O[0], model.W_Q[1], model.W_K[1])
     return plots.matrix(
         values,
         [f"0.{head} writes" for head in range(4)],

@@ -1,4 +1,7 @@
-"""The figures of chapter 03: computed on the bundled models and read from their cards, drawn by `mi_lib.plots`."""
+"""The figures of chapter 03: computed on the bundled models and read from their cards, drawn by `mi_lib.plots`.
+
+Those with a parameter `answer` are computed by the functions of an answer to the exercises.
+"""
 
 from __future__ import annotations
 
@@ -58,9 +61,10 @@ def raw_embedding() -> go.Figure:
     )
 
 
-def embedding_spectra() -> go.Figure:
-    """The energy of the embedding by frequency: the network, and before training."""
-    series = {"the network": _analysis().spectrum, "before training": _untrained().spectrum}
+def embedding_spectra(answer: Any) -> go.Figure:
+    """The energy of the embedding by frequency, by the answer: the network, and before training."""
+    networks = {"the network": _analysis(), "before training": _untrained()}
+    series = {name: answer.spectrum(found.inputs.embedding) for name, found in networks.items()}
     return plots.spectrum(
         series, "The embedding, frequency by frequency", "share of the energy", _analysis().frequencies
     )
@@ -105,16 +109,16 @@ def control_neurons() -> go.Figure:
     return plots.maps(values, titles, "The four busiest neurons of the control")
 
 
-def neurons_by_frequency() -> go.Figure:
-    """How many neurons belong to each frequency."""
+def neurons_by_frequency(answer: Any) -> go.Figure:
+    """How many neurons belong to each frequency, and which frequencies are key, by the answer."""
 
     def members(found: Analysis) -> list[int]:
-        mine = found.neurons.frequency[found.neurons.live & (found.neurons.explained >= 0.5)]
-        return torch.bincount(mine, minlength=len(found.spectrum) + 1)[1:].tolist()
+        frequency, explained = answer.neuron_frequencies(found.inputs.neurons[..., found.neurons.live])
+        return torch.bincount(frequency[explained >= 0.5], minlength=len(found.spectrum) + 1)[1:].tolist()
 
     series = {"the network": members(_analysis()), "the control": members(_analysis(CONTROL))}
-    title = "Neurons that one frequency explains to at least half"
-    return plots.spectrum(series, title, "neurons", _analysis().frequencies)
+    key = answer.key_frequencies(_analysis().inputs.neurons)
+    return plots.spectrum(series, "Neurons that one frequency explains to at least half", "neurons", key)
 
 
 def why_several_waves() -> go.Figure:
@@ -138,19 +142,19 @@ def waves_in_the_logits() -> go.Figure:
     return plots.spectrum(series, title, "share of the variance", _analysis().frequencies)
 
 
-def with_and_without() -> go.Figure:
-    """Loss on all pairs of the whole network, with key waves alone, and without them; on a logarithmic scale.
+def with_and_without(answer: Any) -> go.Figure:
+    """Loss on all pairs of the whole network, with key waves alone, and without them, by the answer; on a logarithmic
+    scale.
 
     Of the random sets of other waves that are taken away instead, the one that hurts most, from the card.
     """
     found = _analysis()
-    numbers = torch.arange(found.p)
-    answers = ((numbers[:, None] + numbers) % found.p).flatten()
-    logits, ks = found.inputs.logits, found.frequencies
+    _, answers = answer.dataset(found.p)
+    logits, ks, every = found.inputs.logits, list(found.frequencies), torch.ones(len(answers), dtype=torch.bool)
     bars = {
-        "whole network": grokking.loss(logits, answers),
-        "key waves alone": grokking.loss(grokking.restricted_logits(logits, ks), answers),
-        "without key waves": grokking.loss(grokking.excluded_logits(logits, ks), answers),
+        "whole network": answer.precise_loss(logits, answers),
+        "key waves alone": answer.restricted_loss(logits, answers, ks),
+        "without key waves": answer.excluded_loss(logits, answers, ks, every),
         f"without {len(ks)} other waves": zoo.card(NAME)["loss_without"]["as_many_others"],
     }
     figure = plots.bars(

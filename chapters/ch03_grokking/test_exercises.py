@@ -525,10 +525,24 @@ def spectrum_mistakes(x: Tensor) -> dict[str, np.ndarray]:
     separate = parts.sum(1)[1:]
     roots = np.sqrt(parts.sum(1))
     by_root = roots[1::2] + roots[2::2]
+    absolute = np.abs(basis_by_hand(len(x)) @ x.double().numpy()).sum(1)
     return {
         "Divide by the sum, so that the shares add up to 1.": e[1:] / len(x) * 2,
         "The constant counts too in your total: leave it out before you divide.": 2 * e[1:] / (2 * e[1:].sum() + e[0]),
         "These are lengths. Energy is the sum of SQUARES.": by_root / by_root.sum(),
+        "A root too many: the energy of a frequency is the sum of its squares itself, and no square root comes after "
+        "it.": np.sqrt(e[1:]) / np.sqrt(e[1:]).sum(),
+        "A root too many: divide the energies by their sum, and leave the shares as they are.": np.sqrt(
+            e[1:] / e[1:].sum()
+        ),
+        "Squared once too often: the energy of a frequency is a sum of squares already.": e[1:] ** 2
+        / (e[1:] ** 2).sum(),
+        "The numbers are not squared: these are sums of absolute values. Energy is the sum of SQUARES.": (
+            absolute[1::2] + absolute[2::2]
+        )
+        / absolute[1:].sum(),
+        "You divide by the length of the list, √(Σ energy²). The entries should sum to 1: divide by their sum.": e[1:]
+        / np.sqrt((e[1:] ** 2).sum()),
         "Add the energy of the cosine and of the sine of each frequency.": separate / separate.sum(),
         "Your total is that of the lengths, not of the energies: divide by the sum of the shares' own squares.": e[1:]
         / np.sqrt(e[1:]).sum(),
@@ -610,6 +624,12 @@ def test_the_transform_of_random_functions(answer):
                 "The transform goes the wrong way: the rows of the basis are components, its columns numbers.": (
                     torch.einsum("ai,bj,abn->ijn", basis, basis, x.double())
                 ),
+                "The basis is transposed in a: its rows are components, its columns numbers. Take basis[i, a].": (
+                    torch.einsum("ai,jb,abn->ijn", basis, basis, x.double())
+                ),
+                "The basis is transposed in b: its rows are components, its columns numbers. Take basis[j, b].": (
+                    torch.einsum("ia,bj,abn->ijn", basis, basis, x.double())
+                ),
                 "These are energies. The transform keeps the sign: do not square it.": want**2,
                 "The basis is not of length 1: your numbers are those of the bare cosines and sines.": torch.einsum(
                     "ia,jb,abn->ijn",
@@ -678,8 +698,23 @@ def neuron_mistakes(x: Tensor) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     cosines = [energy[np.ix_([0, 2 * k - 1], [0, 2 * k - 1])].sum((0, 1)) - mean for k in ks]
     in_a = [energy[np.ix_([2 * k - 1, 2 * k], [0])].sum((0, 1)) for k in ks]
     in_b = [energy[np.ix_([0], [2 * k - 1, 2 * k])].sum((0, 1)) for k in ks]
+    without_b = [r - q for r, q in zip(right, in_b, strict=True)]
+    without_a = [r - q for r, q in zip(right, in_a, strict=True)]
+    # What is left of each neuron's mean, if that of all neurons is subtracted from all.
+    rest = p * p * (x.double().mean((0, 1)) - x.double().mean()).numpy() ** 2
     every = np.broadcast_to((total - mean).sum(), mean.shape)
     return {
+        "You take away the mean over a for each b, and with it the waves in b alone. Only the mean over all pairs "
+        "goes: set energy[0, 0] to 0, one entry for each neuron.": best(without_b, total - energy[0].sum(0)),
+        "You take away the mean over b for each a, and with it the waves in a alone. Only the mean over all pairs "
+        "goes: set energy[0, 0] to 0, one entry for each neuron.": best(without_a, total - energy[:, 0].sum(0)),
+        "You take away the mean over a and the mean over b, and with them the waves in one number alone. Only the mean "
+        "over all pairs (a, b) goes: set energy[0, 0] to 0.": best(
+            products, total - energy[0].sum(0) - energy[:, 0].sum(0) + mean
+        ),
+        "You take away one mean for all neurons. Each neuron has its own: set energy[0, 0] to 0.": best(
+            [part + rest for part in right], total - mean + rest
+        ),
         "Only the waves in a are looked at. A neuron listens to b too, and to both at once.": best(in_a, total - mean),
         "Only the waves in b are looked at. A neuron listens to a too, and to both at once.": best(in_b, total - mean),
         "The last frequency, (p − 1)/2, is never tried.": best(right[:-1], total - mean),

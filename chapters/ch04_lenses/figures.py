@@ -1,4 +1,7 @@
-"""The figures of chapter 04: computed on Pico with `mi_lib.lens`, drawn by `mi_lib.plots`."""
+"""The figures of chapter 04: computed on Pico with `mi_lib.lens`, drawn by `mi_lib.plots`.
+
+Those with a parameter `answer` are computed by the functions of an answer to the exercises.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ NAME = CHAPTER.model[0]
 reading = findings.module(CHAPTER)
 SENTENCE = reading.SENTENCES[1]  # The home of … is in
 PERSON = "Ada"  # of whom the lesson speaks
+PAIRS = 6  # of residents, for a table of patches: more take long and look the same
 COSTS = (0.001, 0.01, 0.1, 1.0)  # nats, between the bars of `normed_twice`
 
 
@@ -65,9 +69,9 @@ def _by_depth(series: dict[str, list[float]], title: str, y_title: str, first: i
     return plots.grouped_bars(range(first, n + 1), series, title, f"{where}{n}: the end)", y_title)
 
 
-def first_guesses() -> go.Figure:
-    """The likeliest word at each depth and position, for one sentence."""
-    logits = lens.logit_lens(_model(), reading.prompt(PERSON, SENTENCE))[:, 0]  # [depth pos vocab]
+def first_guesses(answer: Any) -> go.Figure:
+    """The likeliest word at each depth and position, for one sentence, by the answer's lens."""
+    logits = answer.logit_lens(_model(), reading.prompt(PERSON, SENTENCE))[:, 0]  # [depth pos vocab]
     probabilities = logits.softmax(-1)
     best = probabilities.topk(5)
     vocabulary = littletown.vocabulary()
@@ -143,36 +147,32 @@ def divergence_by_depth() -> go.Figure:
     return _by_depth(series, "How far from the final prediction?", "KL (nats)", first=1)
 
 
-def who_wrote() -> go.Figure:
-    """Mean contribution of every component to the logit of the town against another."""
-    parts = lens.direct_logit_attribution(_model(), *reading.against())
-    values = dict(zip(parts.names, parts.values.mean(1).tolist(), strict=True))
+def who_wrote(answer: Any) -> go.Figure:
+    """Mean contribution of every component to the logit of the town against another, by the answer."""
+    parts = answer.layer_contributions(_model(), *reading.against())
+    values = {name: value.mean().item() for name, value in parts.items()}
     return plots.bars(values, "Who wrote the town? (its logit minus that of another town)", "difference of logits")
 
 
-def who_wrote_heads() -> go.Figure:
+def who_wrote_heads(answer: Any) -> go.Figure:
     """The same for every head, layer by layer."""
-    parts = lens.direct_logit_attribution(_model(), *reading.against(), heads=True)
+    heads, _ = answer.head_contributions(_model(), *reading.against())
     cfg = _model().cfg
-    values = [[_head(parts, layer, head) for head in range(cfg.n_heads)] for layer in range(cfg.n_layers)]
     return plots.matrix(
-        values,
+        heads.mean(0),
         [f"block {layer}" for layer in range(cfg.n_layers)],
         [f"head {head}" for head in range(cfg.n_heads)],
         "What each head adds to the town's logit (against another town)",
     )
 
 
-def _head(parts: lens.Contributions, layer: int, head: int) -> float:
-    return parts[f"head {layer}.{head}"].mean().item()
-
-
-def travel() -> go.Figure:
-    """What comes back of the answer, by layer and position."""
+def travel(answer: Any) -> go.Figure:
+    """What comes back of the answer, by layer and position, when the answer patches."""
     words = ["<|bos|>", *SENTENCE.format("(name)").split()]
     rows = [f"into block {layer}" for layer in range(_model().cfg.n_layers)]
+    tables = [answer.patch_residual(_model(), *pair) for pair in reading.pairs(PAIRS, SENTENCE)]
     return plots.matrix(
-        _travel()["resid_pre"], rows, _positions(words), "How much of the answer comes back, patched at one place",
+        torch.stack(tables).mean(0), rows, _positions(words), f"How much comes back ({PAIRS} pairs of residents)",
         diverging=False,
     )  # fmt: skip
 

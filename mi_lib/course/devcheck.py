@@ -50,6 +50,7 @@ def check(
         on_case(done, len(todo), case)
         problem = verdict_problem(case, grader.grade(case.text, case.exercise))
         found += [problem or _hidden_problem(case, grader)]
+    found += [_figure_problem(chapter, block, grader) for block in _drawn_from_answers(chapter, only)]
     return [problem for problem in found if problem]
 
 
@@ -59,6 +60,23 @@ def _hidden_problem(case: Case, grader: Grader) -> str:
         return ""
     verdict = grader.grade(case.text, case.exercise, tests_from=hidden.tests_of)
     return "" if verdict.passed else f"{case.exercise.id}: {case.label} fails a hidden test: {verdict.diagnosis}"
+
+
+def _drawn_from_answers(chapter: Chapter, only: str | None) -> list[lesson.Block]:
+    """The figure blocks that can be tried: what is wrong with the others is a static problem."""
+    known, there = {exercise.id for exercise in chapter.exercises}, figures.take_an_answer(chapter)
+    try:
+        blocks = lesson.blocks(chapter)
+    except CourseError:
+        return []
+    return [b for b in blocks if b.follows in known and b.arg in there and only in (None, b.follows)]
+
+
+def _figure_problem(chapter: Chapter, block: lesson.Block, grader: Grader) -> str:
+    """What a learner would meet whose answer is the reference."""
+    reference = files.read_text(chapter.solutions_folder / "exercises.py")
+    problem = figures.draw(grader, chapter.exercise(block.follows), block.arg, reference).problem
+    return f"the figure {block.arg!r} cannot be drawn from the reference of {block.follows}: {problem}" * bool(problem)
 
 
 def static_problems(chapter: Chapter) -> list[str]:
@@ -179,7 +197,13 @@ def _variant_problems(chapter: Chapter) -> Iterator[str]:
 def _lesson_problems(chapter: Chapter) -> Iterator[str]:
     blocks = lesson.blocks(chapter)
     yield from lesson.problems(chapter, blocks)
-    there = figures.names(chapter)
+    there, from_answers = figures.names(chapter), figures.take_an_answer(chapter)
     for block in blocks:
-        if block.kind == "figure" and block.arg not in there:
+        if block.kind != "figure":
+            continue
+        if block.arg not in there:
             yield f"the lesson shows the figure {block.arg!r}, which figures.py does not have."
+        elif block.arg in from_answers and not block.follows:
+            yield f"the figure {block.arg!r} is drawn from an answer; say which, `:::{{figure}} {block.arg} from=02.3`."
+        elif block.follows and block.arg not in from_answers:
+            yield f"the figure {block.arg!r} is from={block.follows}, but takes no `answer` to be drawn from."

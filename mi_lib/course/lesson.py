@@ -6,7 +6,10 @@
                                   Because ...
                                   :::
 
-and `:::{note} Title`, `:::{warning} Title`, `:::{practice} Title`. Numbers never stand in the text: they are quoted
+and `:::{note} Title`, `:::{warning} Title`, `:::{practice} Title`. A figure that an exercise computes is written
+`:::{figure} function_name from=02.3`: it is drawn from the learner's own answer to that exercise.
+
+Numbers never stand in the text: they are quoted
 from what the chapter has measured, `{{findings: loss.second | .2f}}`, or from a model's card, `{{induction-2l: ...}}`
 (see `mi_lib.course.quotes`). `{{model: ...}}` is the card of the chapter's first model.
 """
@@ -26,6 +29,7 @@ KINDS = ("exercise", "predict", "figure", "note", "warning", "practice")
 _FENCE = re.compile(r"^(:{3,})\{([\w-]+)\}[ \t]*(.*?)[ \t]*$")
 _CODE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _OPTION = re.compile(r"^[-*] \[([ xX])\] (.+)$")
+_FIGURE = re.compile(r"^(\w+)(?:[ \t]+from=(\d\d\.\d{1,2}))?$")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -49,7 +53,8 @@ class Block:
     """A piece of a lesson. What `arg` and `text` hold depends on the kind:
 
     markdown: text. exercise: arg = id. predict: arg = question, options, text = what to show once answered.
-    figure: arg = function of figures.py, text = caption. note, warning, practice: arg = title, text.
+    figure: arg = function of figures.py, follows = id of the exercise whose answer draws it (or ""), text = caption.
+    note, warning, practice: arg = title, text.
     """
 
     kind: str
@@ -57,6 +62,7 @@ class Block:
     text: str = ""
     options: tuple[Option, ...] = ()
     line: int = 1  # of lesson.md, from 1
+    follows: str = ""
 
     @property
     def id(self) -> str:
@@ -152,6 +158,14 @@ def problems(chapter: Chapter, blocks: list[Block]) -> list[str]:
         found.append("the lesson shows the exercises in another order than chapter.toml.")
     questions = [block.id for block in blocks if block.kind == "predict"]
     found += [f"two predict blocks ask the same question ({q})." for q in set(questions) if questions.count(q) > 1]
+    seen: set[str] = set()
+    for block in blocks:
+        if block.kind == "exercise":
+            seen.add(block.arg)
+        elif block.follows and block.follows not in known:
+            found.append(f"the figure {block.arg!r} is from={block.follows}, which is no exercise of this chapter.")
+        elif block.follows and block.follows not in seen:
+            found.append(f"the figure {block.arg!r} is from={block.follows}, and stands before that exercise.")
     anchors = {anchor for _, _, anchor in headings(blocks)} | {anchor_of(exercise_id) for exercise_id in known}
     for line in _prose(blocks):
         for match in _LINK.finditer(line):
@@ -190,6 +204,11 @@ def _directive(kind: str, arg: str, lines: list[str], line: int, tables: Tables 
         if not any(text.strip() for text in rest):
             raise LessonError(f"line {line}: a predict block needs an explanation after its options.")
     body = _fill("\n".join(rest).strip("\n"), line + 1, tables)
+    if kind == "figure":
+        match = _FIGURE.match(arg)
+        if match is None:
+            raise LessonError(f"line {line}: a figure block is written `name` or `name from=02.3`, not {arg!r}.")
+        return Block(kind, match[1], body, line=line, follows=match[2] or "")
     chosen = tuple(Option(_fill(match[2], line, tables), match[1] in "xX") for match in options)
     return Block(kind, _fill(arg, line, tables), body, chosen, line)
 

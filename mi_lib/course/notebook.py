@@ -44,6 +44,7 @@ checks it. Keep helper functions in the cell that uses them, or in the setup cel
 `%solution {first}` the answer. `mi notebook {number} --into-workspace FILE` carries your answers into
 your workspace.*"""
 
+_IMPORT = "from mi_lib.course.notebook import figure_from_answer"
 
 # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -91,6 +92,9 @@ def _cells(chapter: Chapter, block: lesson.Block, parts: dict[str, str]) -> list
         return [*cells, _exercise_cell(exercise.id, parts[exercise.id])] if exercise.id in parts else cells
     if block.kind == "figure":
         code = f'from mi_lib.course.notebook import figure\n\nfigure("{chapter.number}", "{block.arg}")'
+        if block.follows:
+            call = f'figure_from_answer("{block.follows}", "{block.arg}", globals())'
+            code = f"# From the functions that you have defined above, and from the reference's.\n{_IMPORT}\n\n{call}"
         return [v4.new_code_cell(code), v4.new_markdown_cell(f"*{block.text.strip()}*" if block.text.strip() else "")]
     if block.kind == "predict":
         options = "\n".join(f"- {option.text}" for option in block.options)
@@ -251,6 +255,29 @@ def _url() -> str:
 def figure(chapter_number: str, name: str) -> Any:
     """A figure of a chapter, to be shown in the notebook."""
     return figures.figure(index.chapter(chapter_number), name)
+
+
+def figure_from_answer(exercise_id: str, name: str, names: dict[str, Any]) -> None:
+    """Show a figure drawn from the functions in `names` (the notebook's), and the same drawn from the reference's.
+
+    Where an answer is missing, or something is wrong with what it returns, a sentence says so and the notebook runs on.
+    """
+    from IPython.display import display
+
+    try:
+        exercise = index.exercise(exercise_id)
+        drawn = figures.draw_here(exercise, name, names)
+        if drawn.problem:
+            print(drawn.problem)
+        if drawn.figure is not None:
+            print("Drawn from your answer:")
+            display(drawn.figure)
+        reference = figures.figure(exercise.chapter, name)
+    except CourseError as error:
+        print(error)
+        return
+    print("Drawn from the reference's:")
+    display(reference)
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from mi_lib.course import checking, files, sections, show
+from mi_lib.course import checking, figures, files, sections, show
 from mi_lib.course.index import Chapter, CourseError, Exercise
 from mi_lib.course.progress import Progress, State
 from mi_lib.course.workspace import Workspace
@@ -29,7 +29,7 @@ from mi_lib.course.workspace import Workspace
 if TYPE_CHECKING:
     from mi_lib.course.grading import Grader, Verdict
 
-KEYS = {"n": "next", "h": "hint", "l": "list", "r": "check again", "q": "quit"}
+KEYS = {"n": "next", "h": "hint", "f": "figure", "l": "list", "r": "check again", "q": "quit"}
 _POLL = 0.4  # seconds between looks at the file, where the system sends no notices
 
 
@@ -41,6 +41,7 @@ class Watch:
         self.console = console
         self.grader = grader
         self.progress = Progress(workspace)
+        self.figures = workspace.path / "figures"  # the folder that drawn figures are saved in
         self.file = workspace.file(chapter)
         self.text = files.read_text(self.file)
         self.verdicts: dict[str, Verdict] = {}
@@ -90,6 +91,10 @@ class Watch:
         elif key == "h":
             self.progress.reveal_hint(self.current.id)
             self._draw()
+        elif key == "f":
+            self.text = files.read_text(self.file)
+            self.note = self._figures(self.current)
+            self._draw()
         elif key == "l":
             self._clear()
             self.console.print(show.exercises(self.chapter, self.progress.states(), self.current.id))
@@ -115,8 +120,19 @@ class Watch:
             self.note = f"{_listed(right)} right." if right else ""
         elif right:
             self.current = self.current if self.current in right else right[-1]
-            self.note = self._what_now(right)
+            self.note = "\n".join(filter(None, [self._what_now(right), self._figures(self.current, offered=False)]))
         self._draw()
+
+    def _figures(self, exercise: Exercise, offered: bool = True) -> str:
+        """Draw what this exercise's answer draws, beside the reference's, into a file; what to say of it."""
+        names = figures.following(exercise)
+        if not names:
+            return f"{exercise.id} has no figure that is drawn from your answer." if offered else ""
+        self.console.print(Text(f"Drawing the figure of {exercise.id} …", style="dim"))
+        drawn = {name: figures.draw(self.grader, exercise, name, self.text) for name in names}
+        page = figures.save_page(exercise, drawn, self.figures)
+        problems = [mine.problem for mine in drawn.values() if mine.problem]
+        return "\n".join([*problems, f"Your figure, beside the reference's: {page}"])
 
     def _what_now(self, right: list[Exercise]) -> str:
         following = checking.next_exercise([self.chapter], self.progress, after=self.current)
@@ -135,7 +151,7 @@ class Watch:
             show.verdict(self.console, self.current, self.verdicts[self.current.id])
         show.hints(self.console, self.current, states.get(self.current.id, State()).hints_shown)
         if self.note:
-            self.console.print(Text(self.note, style="bold"))
+            self.console.print(Text(self.note, style="bold"), soft_wrap=True)  # a path is copied in one piece
             self.note = ""
         self._footer()
 
@@ -149,7 +165,8 @@ class Watch:
         if self.console.is_terminal:
             shown = self.progress.state(self.current.id).hints_shown
             left = {"h": f"hint {shown + 1} of {len(self.current.hints)}"} if shown < len(self.current.hints) else {}
-            keys = "   ".join(f"[{key}] {what}" for key, what in (KEYS | left).items())
+            idle = () if figures.following(self.current) else ("f",)
+            keys = "   ".join(f"[{key}] {what}" for key, what in (KEYS | left).items() if key not in idle)
             self.console.print(Text(f"\nSave the file to check it.   {keys}", style="dim"))
         else:
             self.console.print("Waiting for the next save.")

@@ -435,6 +435,38 @@ def spectrum(W_E):
     return energy[1::2] + energy[2::2]
 
 
+@mistake("03.5", says="no square root comes after it")
+def spectrum(W_E):
+    """Takes the root of each frequency's energy."""
+    energy = (fourier_basis(len(W_E)) @ W_E.double()).pow(2).sum(1)
+    size = (energy[1::2] + energy[2::2]).sqrt()
+    return size / size.sum()
+
+
+@mistake("03.5", says="leave the shares as they are")
+def spectrum(W_E):
+    """A root in the end."""
+    energy = (fourier_basis(len(W_E)) @ W_E.double()).pow(2).sum(1)
+    energy = energy[1::2] + energy[2::2]
+    return (energy / energy.sum()).sqrt()
+
+
+@mistake("03.5", says="Squared once too often")
+def spectrum(W_E):
+    """Squares what is squared."""
+    energy = (fourier_basis(len(W_E)) @ W_E.double()).pow(2).sum(1)
+    energy = (energy[1::2] + energy[2::2]).pow(2)
+    return energy / energy.sum()
+
+
+@mistake("03.5", says="these are sums of absolute values")
+def spectrum(W_E):
+    """abs for the square."""
+    size = (fourier_basis(len(W_E)) @ W_E.double()).abs().sum(1)
+    size = size[1::2] + size[2::2]
+    return size / size.sum()
+
+
 @right("03.5", how="with torch.fft")
 def spectrum(W_E):
     energy = torch.fft.rfft(W_E.double(), dim=0).abs().pow(2).sum(1)[1:]
@@ -485,6 +517,20 @@ def fourier_2d(x):
     """Loses an axis."""
     basis = fourier_basis(x.shape[0])
     return torch.einsum("ia,jb,abn->ij", basis, basis, x.double())
+
+
+@mistake("03.6", says="The basis is transposed in a")
+def fourier_2d(x):
+    """basis[a, i] in one of the two."""
+    basis = fourier_basis(x.shape[0])
+    return torch.einsum("ai,jb,abn->ijn", basis, basis, x.double())
+
+
+@mistake("03.6", says="The basis is transposed in b")
+def fourier_2d(x):
+    """A matrix product from the right, without the transpose."""
+    basis = fourier_basis(x.shape[0])
+    return torch.stack([basis @ x[:, :, n].double() @ basis for n in range(x.shape[2])], dim=2)
 
 
 @right("03.6", how="all in float32")
@@ -597,6 +643,58 @@ def neuron_frequencies(activations):
         shares.append(energy[rows][:, rows].sum((0, 1)))
     best, index = torch.stack(shares).max(0)
     return index + 1, best / energy.sum()
+
+
+@mistake("03.7", says="You take away the mean over a for each b")
+def neuron_frequencies(activations):
+    """Centres along one axis."""
+    energy = fourier_2d(activations - activations.mean(0)).pow(2)
+    energy[0, 0] = 0
+    shares = []
+    for k in range(1, (len(energy) + 1) // 2):
+        rows = torch.tensor([0, 2 * k - 1, 2 * k])
+        shares.append(energy[rows][:, rows].sum((0, 1)))
+    best, index = torch.stack(shares).max(0)
+    return index + 1, best / energy.sum((0, 1))
+
+
+@mistake("03.7", says="You take away the mean over b for each a")
+def neuron_frequencies(activations):
+    """Centres along the other axis."""
+    energy = fourier_2d(activations - activations.mean(1, keepdim=True)).pow(2)
+    energy[0, 0] = 0
+    shares = []
+    for k in range(1, (len(energy) + 1) // 2):
+        rows = torch.tensor([0, 2 * k - 1, 2 * k])
+        shares.append(energy[rows][:, rows].sum((0, 1)))
+    best, index = torch.stack(shares).max(0)
+    return index + 1, best / energy.sum((0, 1))
+
+
+@mistake("03.7", says="You take away the mean over a and the mean over b")
+def neuron_frequencies(activations):
+    """Centres along both, one after the other."""
+    centred = activations - activations.mean(0)
+    energy = fourier_2d(centred - centred.mean(1, keepdim=True)).pow(2)
+    energy[0, 0] = 0
+    shares = []
+    for k in range(1, (len(energy) + 1) // 2):
+        rows = torch.tensor([0, 2 * k - 1, 2 * k])
+        shares.append(energy[rows][:, rows].sum((0, 1)))
+    best, index = torch.stack(shares).max(0)
+    return index + 1, best / energy.sum((0, 1))
+
+
+@mistake("03.7", says="You take away one mean for all neurons")
+def neuron_frequencies(activations):
+    """mean() over everything."""
+    energy = fourier_2d(activations - activations.mean()).pow(2)
+    shares = []
+    for k in range(1, (len(energy) + 1) // 2):
+        rows = torch.tensor([0, 2 * k - 1, 2 * k])
+        shares.append(energy[rows][:, rows].sum((0, 1)))
+    best, index = torch.stack(shares).max(0)
+    return index + 1, best / energy.sum((0, 1))
 
 
 @right("03.7", how="with numpy's complex FFT")

@@ -28,7 +28,7 @@ def zipped(tmp_path_factory) -> Path:
 
 def test_a_release_holds_what_a_learner_needs(zipped):
     names = zipfile.ZipFile(zipped).namelist()
-    for name in ("chapter.toml", "exercises.py", "lesson.md", "figures.py", "test_exercises.py"):
+    for name in ("chapter.toml", "exercises.py", "lesson.md", "figures.py", "findings.json", "test_exercises.py"):
         assert f"chapters/ch02_induction_heads/{name}" in names
     assert "notebooks/ch02_induction_heads.ipynb" in names
     assert "mi_lib/zoo/induction-2l/model.safetensors" in names
@@ -105,7 +105,7 @@ def test_the_scripts_for_gradescope_are_valid(course, tmp_path):
 def test_the_workflow_for_github_classroom_is_well_formed(course, tmp_path):
     with zipfile.ZipFile(services.github_classroom(tmp_path / "template.zip", "90")) as archive:
         workflow = yaml.safe_load(archive.read(".github/workflows/classroom.yml"))
-        assert "course/mi_lib/cli.py" in archive.namelist()
+        assert "course/mi_lib/cli/__main__.py" in archive.namelist()
         assert not [name for name in archive.namelist() if "solutions" in name.split("/")[:2]]
     job = workflow["jobs"]["run-autograding-tests"]
     graders = [step for step in job["steps"] if "autograding-command-grader@" in step.get("uses", "")]

@@ -158,6 +158,10 @@ One and one more.
 :::{exercise} 90.1
 :::
 
+:::{figure} doubles from=90.1
+Numbers added to themselves.
+:::
+
 ## Why add?
 
 :::{figure} line
@@ -177,6 +181,12 @@ def line():
     import plotly.graph_objects as go
 
     return go.Figure(go.Scatter(x=[0, 1], y=[0, 1]))
+
+
+def doubles(answer):
+    import plotly.graph_objects as go
+
+    return go.Figure(go.Scatter(x=[1.0, 2.0, 3.0], y=[round(answer.add(x, x), 1) for x in (1.0, 2.0, 3.0)]))
 """
 
 

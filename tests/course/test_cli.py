@@ -78,7 +78,9 @@ def test_help_comes_at_once():
     assert took < 1.0
 
 
-COMMANDS = "init list check watch hint solution reset notebook app doctor zoo_list zoo_verify dev_build dev_check"
+COMMANDS = (
+    "init list check watch hint solution reset notebook app doctor zoo_list zoo_verify dev_build dev_check dev_measure"
+)
 
 
 @pytest.mark.parametrize("command", [name.replace("_", " ") for name in COMMANDS.split()])

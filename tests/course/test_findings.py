@@ -6,7 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from mi_lib.cli import cli
 from mi_lib.course import devcheck, findings, index, lesson
 from mi_lib.course.index import CourseError
 
@@ -153,3 +155,35 @@ def test_the_build_refuses_claims_that_were_not_measured_and_figures_without_a_c
     found = [p for p in devcheck.static_problems(index.chapter("90")) if "findings" in p]
     assert any("claims 'quickly', which findings.json does not have: run `mi dev measure 90`" in p for p in found)
     assert any("has 'slowly', which findings.py does not measure" in p for p in found)
+
+
+def test_the_command_measures_writes_and_says_what_has_changed(measured):
+    source = measured.folder / "findings.py"
+    source.write_text(source.read_text().replace("SIZE = 3", "SIZE = 4"))
+    before = findings.path(measured).read_text()
+    compared = CliRunner().invoke(cli, ["dev", "measure", "90", "--check"])
+    assert compared.exit_code == 1
+    assert "sums.lengths.0 is 4, and findings.json has 3." in compared.output
+    assert findings.path(measured).read_text() == before
+    alone = CliRunner().invoke(cli, ["dev", "measure", "90", "--only", "slowly"])
+    assert "1 claims measured, 0 figures changed" in alone.output
+    assert findings.path(measured).read_text() == before
+    said = CliRunner().invoke(cli, ["dev", "measure", "90", "--json"])
+    assert json.loads(said.stdout)["changed"] == ["sums.lengths.0 is 4, and findings.json has 3."]
+    assert findings.read(measured)["sums"]["lengths"] == [4, 5, 9]
+    assert CliRunner().invoke(cli, ["dev", "measure", "90", "--check"]).exit_code == 0
+
+
+def test_what_was_measured_before_a_failure_is_kept(measured):
+    source = measured.folder / "findings.py"
+    source.write_text(source.read_text().replace("SIZE = 3", "SIZE = 4").replace('{"sum": 2.0}', "1 / 0"))
+    assert isinstance(CliRunner().invoke(cli, ["dev", "measure", "90"]).exception, ZeroDivisionError)
+    assert findings.read(measured)["sums"]["lengths"] == [4, 5, 9]
+    assert findings.read(measured)["slowly"] == {"sum": 2.0}
+
+
+def test_the_command_refuses_what_is_not_there_with_a_sentence(measured):
+    (measured.folder / "findings.py").unlink()
+    said = CliRunner().invoke(cli, ["dev", "measure", "90"])
+    assert said.exit_code != 0
+    assert "no findings.py with functions marked @claim" in str(said.output) + str(said.exception)

@@ -12,7 +12,7 @@ CARDS = {"toy": {"loss": {"second": 0.04321, "by_head": [0.5, 0.25]}, "name": "a
 
 def test_a_lesson_becomes_blocks_in_order(chapter):
     kinds = [block.kind for block in lesson.blocks(chapter)]
-    assert kinds == ["markdown", "predict", "exercise", "markdown", "figure", "practice", "exercise"]
+    assert kinds == ["markdown", "predict", "exercise", "figure", "markdown", "figure", "practice", "exercise"]
 
 
 def test_a_prediction_has_its_options_and_what_is_shown_afterwards(chapter):
@@ -21,6 +21,12 @@ def test_a_prediction_has_its_options_and_what_is_shown_afterwards(chapter):
     assert block.options == (Option("1", False), Option("2", True))
     assert block.text == "One and one more."
     assert block.id == "what-is-1--1"
+
+
+def test_a_figure_says_which_exercise_draws_it():
+    block, plain = parse(":::{figure} scores from=02.6\nCaption.\n:::\n:::{figure} line\n:::\n")
+    assert (block.arg, block.follows, block.text) == ("scores", "02.6", "Caption.")
+    assert (plain.arg, plain.follows) == ("line", "")
 
 
 def test_every_block_knows_its_line():

@@ -31,11 +31,12 @@ def answer(path, section, body):
 
 
 def run(path, folder) -> str:
-    """Run a notebook and return all that it printed."""
+    """Run a notebook and return all that it printed and drew."""
     nb = nbformat.read(path, as_version=4)
     NotebookClient(nb, timeout=60, resources={"metadata": {"path": str(folder)}}).execute()
     outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
-    return "".join(output.get("text", "") + "\n".join(output.get("traceback", [])) for output in outputs)
+    told = "".join(output.get("text", "") + "\n".join(output.get("traceback", [])) for output in outputs)
+    return told + json.dumps([output["data"] for output in outputs if "data" in output])
 
 
 def test_a_notebook_is_valid_and_holds_lesson_exercises_and_figures(path):
@@ -48,6 +49,7 @@ def test_a_notebook_is_valid_and_holds_lesson_exercises_and_figures(path):
         "%%exercise 90.1",
         "%%exercise 90.2",
         'figure("90", "line")',
+        'figure_from_answer("90.1", "doubles", globals())',
         "Rounding",
     ):
         assert piece in text
@@ -134,12 +136,14 @@ def test_a_notebook_runs_to_its_end_unsolved_wrong_and_right(course, path, tmp_p
     printed = run(path, tmp_path)
     assert "90.1 Add: right" in printed
     assert "Exercise 90.2 is waiting for your answer." in printed
+    assert printed.count('"y": [2.0, 4.0, 6.0]') == 2  # drawn from the answer, and from the reference's
 
     answer(path, "90.1", "def add(a, b):\n    return a * b")
     answer(path, "90.2", "def add_three(a, b, c)\n    return")
     printed = run(path, tmp_path)
     assert "You multiply; a sum needs +." in printed
     assert "SyntaxError" in printed
+    assert '"y": [1.0, 4.0, 9.0]' in printed
 
     attempts = Progress(work).attempts("90.1")
     assert [attempt.passed for attempt in attempts] == [True, False]

@@ -1,0 +1,86 @@
+"""A figure drawn from the learner's own answer, beside the same figure drawn from the reference's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import common
+from mi_lib.course import CourseError, Exercise, Progress, Workspace, figures, sections
+
+
+@st.fragment
+def show(exercise: Exercise, name: str, caption: str, workspace: Workspace, progress: Progress) -> None:
+    """After a pass it is drawn at once, before it on request. A fragment: to draw it leaves the rest of the page alone.
+
+    What was drawn is kept until the answer, or one before it, is another text.
+    """
+    kept = st.session_state.setdefault(f"answer-figure-{name}", {"wanted": False, "text": None, "drawn": None})
+    with st.container(border=True):
+        if caption:
+            st.caption(caption)
+        passed = progress.state(exercise.id).passed
+        if not (passed or kept["wanted"]):
+            st.write(f"This figure is drawn by your own code, once you have passed {exercise.id}.")
+            st.button("Draw it now all the same", key=f"draw-{name}", on_click=kept.update, kwargs={"wanted": True})
+            return
+        mine, reference = st.columns(2)
+        with mine:
+            st.markdown("**Drawn from your answer**")
+            _mine(exercise, name, workspace, kept)
+        with reference:
+            st.markdown("**Drawn from the reference's**")
+            _reference(exercise, name)
+        again = {"on_click": kept.update, "kwargs": {"text": None}}
+        st.button("Draw it again", key=f"again-{name}", icon=":material/refresh:", type="tertiary", **again)
+
+
+def _mine(exercise: Exercise, name: str, workspace: Workspace, kept: dict[str, Any]) -> None:
+    try:
+        text = workspace.text(exercise.chapter)
+        used = _up_to(text, exercise.id)
+    except CourseError as error:
+        st.warning(str(error))
+        return
+    if kept["text"] != used:
+        with st.spinner("Your code is computing the figure …"):
+            kept.update(drawn=figures.draw(common.grader(), exercise, name, text), text=used)
+    drawn: figures.Drawn = kept["drawn"]
+    if drawn.problem:
+        st.warning(drawn.problem, icon=":material/edit:")
+    if drawn.figure is not None:
+        st.plotly_chart(drawn.figure, width="stretch", key=f"mine-{name}", config={"displaylogo": False})
+
+
+def _reference(exercise: Exercise, name: str) -> None:
+    try:
+        drawn = _drawn_from_reference(exercise.chapter.number, name, _stamp(exercise))
+    except CourseError as error:
+        st.caption(str(error))
+        return
+    st.plotly_chart(drawn, width="stretch", key=f"reference-{name}", config={"displaylogo": False})
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _drawn_from_reference(number: str, name: str, stamps: tuple[int, ...]) -> Any:
+    from mi_lib.course import index
+
+    return figures.figure(index.chapter(number), name)
+
+
+def _stamp(exercise: Exercise) -> tuple[int, ...]:
+    """Changes when the files do that the reference's figure is made from."""
+    folders = (exercise.chapter.folder / "figures.py", exercise.chapter.solutions_folder / "exercises.py")
+    return tuple(path.stat().st_mtime_ns for path in folders if path.is_file())
+
+
+def _up_to(text: str, exercise_id: str) -> str:
+    """The sections of a file that the answer to an exercise may use: those up to its own."""
+    parts = sections.split(text)
+    used = []
+    for name, section in parts.items():
+        used.append(section)
+        if name == exercise_id:
+            break
+    return "".join(used)

@@ -1,0 +1,55 @@
+"""A figure that the learner's own answer draws, on the chapter's page, without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from mi_lib.course import Workspace, exercise, files, sections
+
+ROOT = Path(__file__).parents[2]
+PAGE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import streamlit as st
+st.query_params.update(chapter="02", exercise="7")
+from app import chapter_page
+chapter_page.show()
+"""
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """A workspace whose file of chapter 02 holds the reference's answers."""
+    workspace = Workspace.init(tmp_path / "work")
+    monkeypatch.setenv("MI_WORKSPACE", str(workspace.path))
+    reference = files.read_text(exercise("02.7").chapter.solutions_folder / "exercises.py")
+    workspace.file("02").write_text(reference)
+    return workspace
+
+
+def told(app: AppTest) -> str:
+    return " ".join(e.value for kind in ("markdown", "caption", "warning") for e in getattr(app, kind))
+
+
+def test_before_a_pass_it_is_drawn_on_request_beside_the_reference_s(work):
+    app = AppTest.from_string(PAGE, default_timeout=60).run()
+    assert not app.get("plotly_chart")
+    next(button for button in app.button if button.label == "Draw it now all the same").click().run()
+    assert not app.exception
+    mine, reference = (chart.proto.spec for chart in app.get("plotly_chart"))
+    assert "Head 1.1" in mine
+    assert mine == reference
+
+
+def test_an_answer_that_cannot_draw_gets_a_sentence_and_the_reference_s_figure_stays(work):
+    text = files.read_text(work.file("02"))
+    broken = "# %% [02.7] x\ndef prefix_matching_score(pattern, previous):\n    return pattern.no_such_thing\n\n"
+    work.file("02").write_text(sections.replace(text, "02.7", broken))
+    app = AppTest.from_string(PAGE, default_timeout=60).run()
+    next(button for button in app.button if button.label == "Draw it now all the same").click().run()
+    assert not app.exception
+    assert "raised AttributeError on line" in told(app)
+    assert len(app.get("plotly_chart")) == 1
