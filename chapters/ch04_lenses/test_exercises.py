@@ -195,6 +195,13 @@ def test_the_stream_at_every_depth(answer):
                 "This is the stream in the MIDDLE of each block, after its attention. Take what enters the block.": (
                     middle_of_blocks(model, tokens, want)
                 ),
+                "Every depth is the first one here. Take another site for each depth.": want[:1].expand_as(want),
+                "Every depth is the last one here. Take another site for each depth.": want[-1:].expand_as(want),
+                "Every depth is what enters the last block. Take another site for each depth.": want[-2:-1].expand_as(
+                    want
+                ),
+                'The last depth is what the last block\'s MLP reads. Take what leaves the block, ("resid_post", '
+                "n_layers − 1).": torch.cat([want[:-1], middle_of_blocks(model, tokens, want)[-2:-1]]),
                 "These are the steps from one depth to the next. The stream is their sum so far.": torch.cat(
                     [want[:1], want.diff(dim=0)]
                 ),
@@ -1095,6 +1102,9 @@ def test_the_whole_stream_as_its_only_part(answer):
                 mistakes={
                     "You take no account of `centred`, or the wrong way round.": other[None],
                     "The weight is missing.": (want / weight)[None],
+                    "You multiply by 1 + weight. Multiply by the weight as it is given.": (
+                        want / weight * (1 + weight)
+                    )[None],
                     "The axis of the parts is missing.": want,
                 },
             )
@@ -1128,6 +1138,7 @@ def test_parts_sum_to_the_norm_of_the_whole(answer):
 def frozen_shape_mistakes(want: Tensor, weight: Tensor) -> dict[str, Tensor]:
     return {
         "The weight is missing.": want / weight.double(),
+        "You multiply by 1 + weight. Multiply by the weight as it is given.": want / weight.double() * (1 + weight),
         "You divide by the weight. Multiply.": want / weight.double() ** 2,
         "You sum over the parts. Keep them apart.": want.sum(0),
         **exchanged(want, "part batch d_model"),
@@ -1486,16 +1497,19 @@ def test_nothing_is_left_over(answer):
 
 
 def heads_by_hand(
-    model: HookedModel, tokens: Tensor, position: int = -1, shift: int = 0, layer_shift: int = 0
+    model: HookedModel, tokens: Tensor, position: int | slice = -1, shift: int = 0, layer_shift: int = 0
 ) -> Tensor:
-    """[layer head batch d_model]: z W_O, one head and one sequence at a time; `shift` takes a neighbour's W_O."""
+    """[layer head batch d_model]: z W_O, one head and one sequence at a time; `shift` takes a neighbour's W_O.
+
+    A slice of positions is added up."""
     layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
     _, cache = model.run_with_cache(tokens, [("z", layer) for layer in layers])
     rows = []
     for layer in layers:
         for head in heads:
             W_O = model.W_O[(layer + layer_shift) % len(layers), (head + shift) % len(heads)]
-            rows.append(torch.stack([cache["z", layer][n, position, head] @ W_O for n in range(len(tokens))]))
+            z = [cache["z", layer][n, position, head].view(-1, W_O.shape[0]).sum(0) for n in range(len(tokens))]
+            rows.append(torch.stack([x @ W_O for x in z]))
     return torch.stack(rows).view(len(layers), len(heads), len(tokens), -1)
 
 
@@ -1539,6 +1553,12 @@ def head_mistakes(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tens
         "b_O is added to every head. It belongs to none of them: give it as the second result.": of(written + b_O),
         "Each head is divided by its own scale. Hold the scale at that of the whole stream.": heads_arranged(
             to_logits_by_hand(model, written.flatten(0, 1), residual, right, wrong, own_scale=True).view(sizes)
+        ),
+        "You average over positions. The answer is read at the last one, and z is taken there alone.": of(
+            heads_by_hand(model, tokens, position=slice(None)) / tokens.shape[1]
+        ),
+        "You sum over positions. The answer is read at the last one, and z is taken there alone.": of(
+            heads_by_hand(model, tokens, position=slice(None))
         ),
         "You average over the batch. Keep every sequence.": want.mean(0),
         "You sum over the heads. Keep them apart.": want.sum(2),
