@@ -417,7 +417,10 @@ def hidden_state_mistakes(model: HookedModel, inputs: list[Tensor], last: Tensor
             torch.cat([read[:-1], raw[-1:]])
         )
     want = torch.cat([read[:-1], raw[-1:]]) if kind == "after" else read
-    found["The last depth is missing: these are the inputs of the blocks alone."] = read[:-1]
+    missing = (
+        "The last depth is missing: there should be n_layers + 1 of them, but yours are the inputs of the blocks alone."
+    )
+    found[missing] = read[:-1]
     found["The bias of the unembedding is missing: use model.unembed, or add model.b_U where there is one."] = (
         want if model.b_U is None else want - model.b_U
     )
@@ -861,6 +864,7 @@ def train_by_hand(
     decay: float = 0.0,
     one: bool = False,
     in_turn: bool = False,
+    matrix_only: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """One layer after the other, with Adam written out, in double precision. The switches make known mistakes."""
     stream, d = stream_of(model, tokens).double(), model.cfg.d_model
@@ -889,7 +893,7 @@ def train_by_hand(
                 m[1] = 0.999 * m[1] + 0.001 * m[2] ** 2
                 ratio = (m[0] / (1 - 0.9**step)) / ((m[1] / (1 - 0.999**step)).sqrt() + 1e-8)
                 new.append(p.detach() * (1 - lr * decay) - lr * (gradient if sgd else ratio))
-            A, b = (A.detach() if bias_only else new[0]), new[1]
+            A, b = (A.detach() if bias_only else new[0]), (b.detach() if matrix_only else new[1])
         result.append((A, b))
     return torch.stack([A for A, _ in result]), torch.stack([b for _, b in result])
 
@@ -929,7 +933,17 @@ def training_mistakes(arguments: tuple, i: int) -> dict[str, Tensor]:
     by_hand, bias_only = functools.partial(train_by_hand, *arguments[:-1]), arguments[-1]
     right = by_hand(bias_only)[i]
     if i == 0 and bias_only:
-        return {"With bias_only, A must stay 0: give the optimizer b alone.": by_hand(False)[0]}
+        alone = "With bias_only, b alone is trained and A stays 0. You train A alone: the optimizer gets b."
+        return {
+            "With bias_only, A must stay 0: give the optimizer b alone.": by_hand(False)[0],
+            alone: by_hand(False, matrix_only=True)[0],
+        }
+    still_0 = (
+        "b is still 0: it was not trained. The optimizer gets b itself, not a copy."
+        if i
+        else "A is still 0: it was not trained. Without bias_only (and that is False where nobody says otherwise), the "
+        "optimizer gets both A and b, and not copies of them."
+    )
     found = {
         "You minimise KL(lens ‖ final). It is the other way round: KL(final ‖ lens).": by_hand(bias_only, swap=True)[i],
         "Gradients pile up: each step needs optimizer.zero_grad() before backward().": (
@@ -944,7 +958,10 @@ def training_mistakes(arguments: tuple, i: int) -> dict[str, Tensor]:
         ),
         "Each step takes ALL tokens: you train on the first sequence alone.": by_hand(bias_only, one=True)[i],
         "Each step takes ALL tokens: you take one sequence per step.": by_hand(bias_only, in_turn=True)[i],
-        "Nothing was trained: A and b are still 0.": torch.zeros_like(right),
+        "Each step takes ALL tokens at once: you make a step for every sequence, steps × batch of them.": one_by_one(
+            arguments
+        )[i],
+        still_0: torch.zeros_like(right),
         "You make one step too few.": one_step_less(arguments)[i],
     }
     if bias_only:
@@ -952,11 +969,17 @@ def training_mistakes(arguments: tuple, i: int) -> dict[str, Tensor]:
             "With bias_only, A must not move during the training: this b was trained together with an A, and setting A "
             "to 0 afterwards does not undo that. Give the optimizer b alone."
         ] = by_hand(False)[1]
-    else:
+    elif i:
         found["Without bias_only, A is trained too. bias_only is False where nobody says otherwise."] = by_hand(True)[i]
     if i == 0:
         found["A is transposed: in `tuned_lens`, A[l] stands for A h, which is h @ A.T for rows."] = right.mT
     return found
+
+
+def one_by_one(arguments: tuple) -> tuple[Tensor, Tensor]:
+    """A step for each sequence, in each of the steps."""
+    model, tokens, steps, lr, bias_only = arguments
+    return train_by_hand(model, tokens, steps * len(tokens), lr, bias_only, in_turn=True)
 
 
 def one_step_less(arguments: tuple) -> tuple[Tensor, Tensor]:
@@ -977,6 +1000,7 @@ TRAINED = """lambda torch, train, model, tokens, steps, lr: (
 def test_the_model_stays_as_it_is(answer):
     """A model whose weights ask for gradients, as they do after any training: only A and b are trained."""
     for model, tokens in cases()[:2]:
+        answer.train_tuned_lens(trainable(model), tokens, 1, 0.05)  # of the right kind, before more is asked of it
         run = answer.torch.attr("builtins").attr("eval")(TRAINED)
         result = run(answer.torch, answer.train_tuned_lens, trainable(model), tokens, 3, 0.05)
         fits = isinstance(result, tuple | list) and len(result) == 4

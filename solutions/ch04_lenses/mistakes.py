@@ -933,6 +933,63 @@ class section:
         return A.detach() * (not bias_only), b.detach()
 
 
+@mistake("04.5", says="You train A alone")
+class section:
+    """The wrong one of the two."""
+
+    def lens_loss(lens):
+        return kl_to_final(lens).mean((1, 2)).sum()
+
+    def train_tuned_lens(model, tokens, steps, lr, bias_only=False):
+        stream = residual_stream(model, tokens)
+        n, d = model.cfg.n_layers, model.cfg.d_model
+        A, b = torch.zeros(n, d, d, requires_grad=True), torch.zeros(n, d, requires_grad=True)
+        optimizer = torch.optim.Adam([A] if bias_only else [A, b], lr=lr)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            lens_loss(tuned_lens(model, stream, A, b)).backward()
+            optimizer.step()
+        return A.detach(), b.detach()
+
+
+@mistake("04.5", says="A is still 0: it was not trained")
+class section:
+    """As if bias_only were always so."""
+
+    def lens_loss(lens):
+        return kl_to_final(lens).mean((1, 2)).sum()
+
+    def train_tuned_lens(model, tokens, steps, lr, bias_only=False):
+        stream = residual_stream(model, tokens)
+        n, d = model.cfg.n_layers, model.cfg.d_model
+        A, b = torch.zeros(n, d, d, requires_grad=True), torch.zeros(n, d, requires_grad=True)
+        optimizer = torch.optim.Adam([b], lr=lr)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            lens_loss(tuned_lens(model, stream, A, b)).backward()
+            optimizer.step()
+        return A.detach(), b.detach()
+
+
+@mistake("04.5", says="you make a step for every sequence")
+class section:
+    """An epoch for a step."""
+
+    def lens_loss(lens):
+        return kl_to_final(lens).mean((1, 2)).sum()
+
+    def train_tuned_lens(model, tokens, steps, lr, bias_only=False):
+        stream = residual_stream(model, tokens)
+        n, d = model.cfg.n_layers, model.cfg.d_model
+        A, b = torch.zeros(n, d, d, requires_grad=True), torch.zeros(n, d, requires_grad=True)
+        optimizer = torch.optim.Adam([b] if bias_only else [A, b], lr=lr)
+        for i in list(range(stream.shape[1])) * steps:
+            optimizer.zero_grad()
+            lens_loss(tuned_lens(model, stream[:, i : i + 1], A, b)).backward()
+            optimizer.step()
+        return A.detach(), b.detach()
+
+
 @right("04.5", how="with F.kl_div, and one optimizer for each layer")
 class section:
     def lens_loss(lens):
