@@ -1,7 +1,7 @@
 """Wrong answers that learners and published code give to chapter 03, each with what the learner must be told, and
 right answers written another way. Read by `mi dev check`, never run here."""
 
-from mi_lib.course.grading import mistake, right  # type: ignore  # marks for readers; this file is only parsed
+from mi_lib.course.mistakes import mistake, right
 
 # --- 03.1 -------------------------------------------------------------------------------------------------------------
 
@@ -1060,6 +1060,31 @@ def excluded_loss(logits, answers, frequencies, in_training):
     return precise_loss(rest[in_training], answers[in_training]).item()
 
 
+@mistake("03.11", says="Project over ALL pairs first")
+def excluded_loss(logits, answers, frequencies, in_training):
+    """Cuts the waves down to the training pairs and uses them as they are."""
+    x = logits.double()[in_training]
+    waves = torch.cat([sum_waves(logits.shape[1], k) for k in frequencies])[:, in_training]
+    return precise_loss(x - waves.T @ (waves @ x), answers[in_training]).item()
+
+
+@mistake("03.11", says="Project over ALL pairs first")
+def excluded_loss(logits, answers, frequencies, in_training):
+    """And scales them to length 1 again."""
+    x = logits.double()[in_training]
+    waves = torch.cat([sum_waves(logits.shape[1], k) for k in frequencies])[:, in_training]
+    waves = waves / waves.norm(dim=1, keepdim=True)
+    return precise_loss(x - waves.T @ (waves @ x), answers[in_training]).item()
+
+
+@mistake("03.11", says="from the training pairs alone, and measure the loss on all pairs")
+def excluded_loss(logits, answers, frequencies, in_training):
+    """Fits on the training pairs, and judges all."""
+    x = logits.double()
+    waves = torch.cat([sum_waves(logits.shape[1], k) for k in frequencies])
+    return precise_loss(x - waves.T @ (waves[:, in_training] @ x[in_training]), answers).item()
+
+
 @mistake("03.11", says="The loss was rounded in float32")
 def excluded_loss(logits, answers, frequencies, in_training):
     """The ordinary loss, of float32 logits."""
@@ -1627,6 +1652,86 @@ class section:
         found = {}
         for s in (1, -1):
             waves = {k: formula(p, s, {k: 1.0}) for k in keys}
+            found[s] = {k: ((logits * D).sum() / (D * D).sum()).item() for k, D in waves.items()}
+        sign = max(found, key=lambda s: sum(A**2 for A in found[s].values()))
+        return sign, found[sign]
+
+    def formula(p, sign, amplitudes):
+        tokens, _ = dataset(p)
+        difference = (tokens[:, 0] + sign * tokens[:, 1])[:, None] - torch.arange(p)  # [pairs, answer]
+        logits = torch.zeros(p * p, p, dtype=torch.float64)
+        for k, A in amplitudes.items():
+            logits += A * torch.cos(2 * math.pi * k / p * difference.double())
+        return logits
+
+
+@mistake("03.14", says="These are sines")
+def formula(p, sign, amplitudes):
+    """The other wave."""
+    tokens, _ = dataset(p)
+    total = (tokens[:, 0] + sign * tokens[:, 1])[:, None] - torch.arange(p)
+    return sum(A * torch.sin(2 * math.pi * k / p * total.double()) for k, A in amplitudes.items())
+
+
+@mistake("03.14", says="this is sign·(a + b) − c")
+def formula(p, sign, amplitudes):
+    """The sign before the bracket."""
+    tokens, _ = dataset(p)
+    total = sign * (tokens[:, 0] + tokens[:, 1])[:, None] - torch.arange(p)
+    return sum(A * torch.cos(2 * math.pi * k / p * total.double()) for k, A in amplitudes.items())
+
+
+@mistake("03.14", says="The sign belongs to b, not to the amplitude")
+def formula(p, sign, amplitudes):
+    """The sign before the wave."""
+    tokens, _ = dataset(p)
+    total = (tokens[:, 0] + tokens[:, 1])[:, None] - torch.arange(p)
+    return sum(sign * A * torch.cos(2 * math.pi * k / p * total.double()) for k, A in amplitudes.items())
+
+
+@mistake("03.14", says="You project on sines")
+class section:
+    def find_formula(model):
+        """Projects on the other wave."""
+        p = model.cfg.d_vocab - 1
+        tokens, _ = dataset(p)
+        logits, cache = model.run_with_cache(tokens, ("post", 0))
+        logits = logits[:, -1, :p].double()
+        keys = key_frequencies(cache["post", 0][:, -1].reshape(p, p, -1))
+        if not keys:
+            return 1, {}
+        a, b, c = tokens[:, :1], tokens[:, 1:2], torch.arange(p)
+        found = {}
+        for s in (1, -1):
+            waves = {k: torch.sin(2 * math.pi * k / p * (a + s * b - c).double()) for k in keys}
+            found[s] = {k: ((logits * D).sum() / (D * D).sum()).item() for k, D in waves.items()}
+        sign = max(found, key=lambda s: sum(A**2 for A in found[s].values()))
+        return sign, found[sign]
+
+    def formula(p, sign, amplitudes):
+        tokens, _ = dataset(p)
+        difference = (tokens[:, 0] + sign * tokens[:, 1])[:, None] - torch.arange(p)  # [pairs, answer]
+        logits = torch.zeros(p * p, p, dtype=torch.float64)
+        for k, A in amplitudes.items():
+            logits += A * torch.cos(2 * math.pi * k / p * difference.double())
+        return logits
+
+
+@mistake("03.14", says="are of −(a + b) − c")
+class section:
+    def find_formula(model):
+        """The sign before the bracket, here alone."""
+        p = model.cfg.d_vocab - 1
+        tokens, _ = dataset(p)
+        logits, cache = model.run_with_cache(tokens, ("post", 0))
+        logits = logits[:, -1, :p].double()
+        keys = key_frequencies(cache["post", 0][:, -1].reshape(p, p, -1))
+        if not keys:
+            return 1, {}
+        a, b, c = tokens[:, :1], tokens[:, 1:2], torch.arange(p)
+        found = {}
+        for s in (1, -1):
+            waves = {k: torch.cos(2 * math.pi * k / p * (s * (a + b) - c).double()) for k in keys}
             found[s] = {k: ((logits * D).sum() / (D * D).sum()).item() for k, D in waves.items()}
         sign = max(found, key=lambda s: sum(A**2 for A in found[s].values()))
         return sign, found[sign]
