@@ -15,7 +15,7 @@ import streamlit as st
 from mi_lib.course import CourseError, Progress, Workspace
 from mi_lib.course.checks import Checks
 
-_LOG = logging.getLogger("mi_lib.app")
+_LOG = logging.getLogger(__name__)
 
 
 def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:
