@@ -64,9 +64,7 @@ def words(
     as_bytes = (np.nan_to_num(looks).clip(0, 1) * 255).round().astype(np.uint8).tobytes()
     data = {
         "tokens": list(tokens),
-        "weights": base64.b64encode(
-            as_bytes = (np.nan_to_num(looks).clip(0, 1) * 255).round().astype(np.uint8).tobytes()
-        ).decode(),
+        "weights": base64.b64encode(as_bytes).decode(),
         "heads": list(heads),
         "notes": list(notes),
         "targets": [int(target) for target in targets],
