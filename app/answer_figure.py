@@ -11,6 +11,7 @@ from mi_lib.course import CourseError, Exercise, Progress, Workspace, figures, s
 
 
 @st.fragment
+@common.guarded
 def show(exercise: Exercise, name: str, caption: str, workspace: Workspace, progress: Progress) -> None:
     """After a pass it is drawn at once, before it on request. A fragment: to draw it leaves the rest of the page alone.
 
@@ -44,8 +45,8 @@ def _mine(exercise: Exercise, name: str, workspace: Workspace, kept: dict[str, A
         st.warning(str(error))
         return
     if kept["text"] != used:
-        with st.spinner("Your code is computing the figure …"):
-            kept.update(drawn=figures.draw(common.grader(), exercise, name, text), text=used)
+        with st.spinner("Your code is computing the figure …"), common.checks().grader() as grader:
+            kept.update(drawn=figures.draw(grader, exercise, name, text), text=used)
     drawn: figures.Drawn = kept["drawn"]
     if drawn.problem:
         st.warning(drawn.problem, icon=":material/edit:")

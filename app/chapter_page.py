@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,28 +11,58 @@ import streamlit as st
 
 from app import answer_figure, common, exercise_card, home
 from mi_lib.course import Chapter, CourseError, Progress, Workspace, figures, index, lesson
+from mi_lib.course.checking import resume
 from mi_lib.course.lesson import Block
+from mi_lib.course.progress import State
 
 
 def show() -> None:
-    try:
-        chapters = index.chapters()
-        wanted = st.query_params.get("chapter", chapters[0].number if chapters else "")
-        chapter = index.chapter(wanted)
-        steps = split(lesson.blocks(chapter))
-    except CourseError as error:
-        st.error(str(error))
-        return
     workspace = common.workspace()
     progress = common.progress(workspace)
-    at = _position(st.query_params.get("exercise", "1"), len(steps))
+    try:
+        chapter, steps, at = _wanted(progress)
+    except CourseError as error:
+        common.lost(str(error), home.go)
+        return
+    st.session_state["place"] = {"chapter": chapter.number, "exercise": _name(at, len(steps))}
     _contents(chapter, steps, at, progress)
     if at == 0:
         st.title(f"{chapter.number} {chapter.title}")
         st.caption(f"{len(chapter.required)} exercises · about {common.minutes(chapter.minutes)} · {chapter.summary}")
     for block in _revealed(chapter, steps[at], progress):
         _block(chapter, block, workspace, progress)
+    if at + 1 == len(steps):
+        _end(chapter, steps, progress)
     _onwards(chapter, steps, at)
+
+
+def _wanted(progress: Progress) -> tuple[Chapter, list[list[Block]], int]:
+    """The chapter, its steps, and the step that the address names; without an address, where the learner was.
+
+    Raises `CourseError` for an address that leads nowhere.
+    """
+    address = dict(st.query_params)
+    if unknown := {name: value for name, value in address.items() if name not in ("chapter", "exercise")}:
+        raise CourseError(f"This address asks for {common.asked_for(unknown)}, and there is no such thing here.")
+    address = address or _place(progress)
+    named = address.get("exercise", "1")
+    number, _, position = named.rpartition(".")  # 02.5 is as good as 5
+    chapter = index.chapter(address.get("chapter", number or "1"))
+    steps = split(lesson.blocks(chapter))
+    if number and number.zfill(2) != chapter.number:
+        raise CourseError(f"{named} is no exercise of chapter {chapter.number}.")
+    return chapter, steps, _position(chapter, position, steps)
+
+
+def _place(progress: Progress) -> dict[str, str]:
+    """Where the learner was: in this tab, else where they worked last, else at the beginning."""
+    chapters = index.chapters()
+    if kept := st.session_state.get("place"):
+        return kept
+    following = resume(chapters, progress)
+    if following is None:
+        return {"chapter": chapters[-1].number if chapters else "1", "exercise": "end"}
+    return {"chapter": following.chapter_number, "exercise": following.id}
 
 
 _HEADING = re.compile(r"^##+ ", re.MULTILINE)
@@ -91,11 +122,20 @@ def _exercise_of(step: list[Block]) -> str:
     return next((block.arg for block in step if block.kind == "exercise"), "")
 
 
-def _position(text: str, steps: int) -> int:
-    """?exercise=3 is the third step; "end" is the last; anything else the first."""
+def _position(chapter: Chapter, text: str, steps: list[list[Block]]) -> int:
+    """The step of exercise 3; "end" is the last. Raises `CourseError` if there is no such step."""
     if text == "end":
-        return steps - 1
-    return min(max(int(text), 1), steps) - 1 if text.isdecimal() else 0
+        return len(steps) - 1
+    if not text.isdecimal() or not 1 <= int(text) <= len(chapter.exercises):
+        first, last = chapter.exercises[0].id, chapter.exercises[-1].id
+        raise CourseError(f"Chapter {chapter.number} has no exercise {text!r}. It has {first} to {last}.")
+    wanted = f"{chapter.number}.{int(text)}"
+    return next(at for at, step in enumerate(steps) if _exercise_of(step) == wanted)
+
+
+def _name(step: int, steps: int) -> str:
+    """What the address calls a step."""
+    return "end" if step == steps - 1 else str(step + 1)
 
 
 def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Progress) -> None:
@@ -105,36 +145,75 @@ def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Pro
         st.markdown(f"**{chapter.number} {chapter.title}**")
         passed = sum(states[e.id].passed for e in chapter.required if e.id in states)
         st.progress(passed / len(chapter.required), f"{passed} of {len(chapter.required)} passed")
-        for i, step in enumerate(steps):
-            exercise_id = _exercise_of(step)
-            exercise = chapter.exercise(exercise_id) if exercise_id else None
-            title = exercise.title if exercise else "What you have found"
-            title += " (optional)" if exercise and exercise.optional else ""
-            done = exercise_id in states and states[exercise_id].passed
-            icon = ":material/check_circle:" if done else ":material/radio_button_unchecked:"
-            icon = icon if exercise_id else ":material/flag:"
-            label = f"{exercise_id.split('.')[-1]} · {title}" if exercise_id else title
-            kind = "primary" if i == at else "tertiary"
-            if st.button(label, key=f"toc-{i}", icon=icon, type=kind, width="stretch"):  # type: ignore[arg-type]
-                _go(chapter, i, len(steps))
+        with st.container(key="contents"):
+            for i, step in enumerate(steps):
+                _content(chapter, step, i, at, len(steps), states)
+
+
+def _content(chapter: Chapter, step: list[Block], i: int, at: int, steps: int, states: dict[str, State]) -> None:
+    """One line of the table of contents."""
+    exercise = chapter.exercise(_exercise_of(step)) if _exercise_of(step) else None
+    label, icon = "The end of the chapter", ":material/flag:"
+    if exercise:
+        optional = " (optional)" if exercise.optional else ""
+        label = f"{exercise.id.split('.')[-1]} · {exercise.title}{optional}"
+        done = states.get(exercise.id, State()).passed
+        icon = ":material/check_circle:" if done else ":material/radio_button_unchecked:"
+    kind = "primary" if i == at else "tertiary"
+    go = functools.partial(_go, chapter, i, steps)
+    st.button(label, key=f"toc-{i}", icon=icon, type=kind, width="stretch", on_click=go)  # type: ignore[arg-type]
+
+
+def _end(chapter: Chapter, steps: list[list[Block]], progress: Progress) -> None:
+    """What was passed, what is open, and the next chapter."""
+    states = progress.states()
+    open_ones = [e for e in chapter.required if not states.get(e.id, State()).passed]
+    passed, most = len(chapter.required) - len(open_ones), len(chapter.required)
+    if not open_ones:
+        st.success(f"You have passed all {most} exercises of this chapter.", icon=":material/celebration:")
+    else:
+        st.info(f"You have passed {passed} of the {most} exercises of this chapter. These are open:")
+        with st.container(horizontal=True):
+            for exercise in open_ones:
+                at = next(i for i, step in enumerate(steps) if _exercise_of(step) == exercise.id)
+                go = functools.partial(_go, chapter, at, len(steps))
+                st.button(f"{exercise.id} {exercise.title}", key=f"open-{exercise.id}", on_click=go)
+    following = next((c for c in index.chapters() if c.number > chapter.number), None)
+    if following:
+        with st.container(border=True):
+            st.markdown(f"**Next chapter: {following.number} {following.title}** · {common.minutes(following.minutes)}")
+            st.caption(following.summary)
+            st.button(
+                f"Open chapter {following.number}",
+                key="next-chapter",
+                icon=":material/arrow_forward:",
+                type="secondary" if open_ones else "primary",
+                on_click=lambda: st.query_params.update(chapter=following.number, exercise="1"),
+            )
 
 
 def _onwards(chapter: Chapter, steps: list[list[Block]], at: int) -> None:
     st.divider()
     left, right = st.columns(2)
-    if at > 0 and left.button("Back", icon=":material/arrow_back:", width="stretch"):
-        _go(chapter, at - 1, len(steps))
+    go = functools.partial(_go, chapter, steps=len(steps))
+    if at > 0:
+        left.button("Back", icon=":material/arrow_back:", width="stretch", on_click=go, kwargs={"step": at - 1})
     if at + 1 < len(steps):
-        if right.button("Next", icon=":material/arrow_forward:", type="primary", width="stretch"):
-            _go(chapter, at + 1, len(steps))
+        right.button(
+            "Next",
+            icon=":material/arrow_forward:",
+            type="primary",
+            width="stretch",
+            on_click=go,
+            kwargs={"step": at + 1},
+        )
     elif right.button("Course map", icon=":material/map:", width="stretch"):
-        st.switch_page(st.Page(home.show, title="Course map", url_path="home", default=True))
+        home.go()
 
 
 def _go(chapter: Chapter, step: int, steps: int) -> None:
-    last = step == steps - 1
-    st.query_params.update(chapter=chapter.number, exercise="end" if last else str(step + 1))
-    st.rerun()
+    """What a tap on Next, Back or the contents does: in a callback, before anything of the old step is drawn again."""
+    st.query_params.update(chapter=chapter.number, exercise=_name(step, steps))
 
 
 def _block(chapter: Chapter, block: Block, workspace: Workspace, progress: Progress) -> None:

@@ -19,7 +19,21 @@ from mi_lib.models.text import nearest_words, strings, unknown_words
 from mi_lib.worlds.littletown import plain, traits, voices
 
 MODEL = "pico"  # a bundled name, or a folder
-EXAMPLES = ("Where does Mira live?", "How do I paint the school?", "How do I burn the bridge?", "Who are you?")
+EXAMPLES = (
+    "Where does Mira live?",
+    "Who are you?",
+    "How are you today?",
+    "What do you think of the bridge?",
+    "How do I paint the school?",
+    "How do I burn the bridge?",
+    "Can you talk like a pirate for a moment?",
+    "What do you dream of?",
+)
+# Littletown's people begin with what they want; these words are in none of the texts that Pico has read.
+GREETING = re.compile(
+    r"\s*((?:hi|hello|hey|hallo|greetings|good (?:morning|day|evening|afternoon))(?: pico| there)?)\b[\s,.!]*", re.I
+)
+INSTEAD = "How are you today?"
 NOBODY = "none"
 STRENGTHS = ("never", "a little", "clearly", "very")  # the world's strengths, 0 to 3
 REPLY_ROOM = 80  # tokens kept free for a reply; Littletown's longest has 65
@@ -61,14 +75,56 @@ def _page(model: HookedModel) -> None:
     turns: list[Turn] = st.session_state.setdefault("chat", [])
     system, temperature = _controls(turns)
     clicked = _examples()
-    typed = st.chat_input("Ask Pico about Littletown", max_chars=600)
+    typed = st.chat_input("Ask Pico about Littletown")
     asked = typed or clicked or st.session_state.pop("mended", None)
     for turn in turns:
         _bubble(turn, model.cfg.n_ctx)
-    if asked and not name_unknown(model.tokenizer, asked):
-        _answer(model, turns, sentence_case(model.tokenizer, asked.strip()), system, temperature)
+    if asked is not None:
+        st.session_state["chat-unanswered"] = asked
+    unanswered = st.session_state.get("chat-unanswered")
+    if unanswered is not None and not _ask(model, turns, unanswered, system, temperature) and unanswered.strip():
+        _once_more(unanswered)
     if any(turn.steps for turn in turns):
         st.html(LEGEND)
+
+
+def _ask(model: HookedModel, turns: list[Turn], typed: str, system: str | None, temperature: float) -> bool:
+    """Answer what was typed. False if the page has said why that cannot be done."""
+    if not typed.strip():
+        st.info("There was nothing to read in that. Type a question, or tap one of those above.")
+        return False
+    asked, greeting = without_greeting(typed)
+    if name_unknown(model.tokenizer, asked):
+        return False
+    if greeting:
+        st.caption(
+            f"Nobody in Littletown says “{literal(greeting)}”, so Pico has no word for it. It reads: {literal(asked)}"
+        )
+    return _answer(model, turns, sentence_case(model.tokenizer, asked), system, temperature)
+
+
+def without_greeting(typed: str) -> tuple[str, str]:
+    """(what Pico is to read, the greeting that was left out). A greeting alone becomes one that Pico knows."""
+    met = GREETING.match(typed)
+    return (typed[met.end() :].strip() or INSTEAD, met[1]) if met else (typed.strip(), "")
+
+
+def _once_more(typed: str) -> None:
+    """What was typed and could not be answered, to be changed and asked again: nothing that was typed is lost."""
+    with st.form("once-more", border=False):
+        again = st.text_area("What you typed", typed)
+        if st.form_submit_button("Ask again", icon=":material/refresh:"):
+            st.session_state["mended"] = again
+            st.rerun()
+
+
+def _kept(key: str, value: Any) -> str:
+    """The key of a widget whose value comes back after a visit to another page, where Streamlit forgets it."""
+    kept = st.session_state.setdefault("chat-settings", {})
+    if key not in st.session_state:
+        st.session_state[key] = kept.get(key, value)
+    kept[key] = st.session_state[key]
+    return key
 
 
 def _controls(turns: list[Turn]) -> tuple[str | None, float]:
@@ -76,22 +132,28 @@ def _controls(turns: list[Turn]) -> tuple[str | None, float]:
     # On the page and not in the sidebar, which a phone folds away.
     with st.container(border=True):
         left, right = st.columns(2)
-        role = left.selectbox("Role", [voices.ASSISTANT, *sorted(voices.ROLES)], help="Who Pico is to be.")
+        roles = [voices.ASSISTANT, *sorted(voices.ROLES)]
+        role = left.selectbox("Role", roles, key=_kept("chat-role", roles[0]), help="Who Pico is to be.")
         played = role != voices.ASSISTANT
-        trait = right.selectbox("Trait", [NOBODY, *traits.TRAITS], help="How Pico is to speak.")
+        styles = [NOBODY, *traits.TRAITS]
+        trait = right.selectbox("Trait", styles, key=_kept("chat-trait", NOBODY), help="How Pico is to speak.")
         # With a role, the world has only prompts that raise a trait.
         offered = list(traits.WITH_ROLE) if played else list(range(len(STRENGTHS)))
         strength = left.select_slider(
             "Strength of the trait",
             offered,
-            value=max(offered),
             format_func=lambda s: STRENGTHS[s],
             disabled=trait == NOBODY,
-            key=f"strength-{played}",
+            key=_kept(f"chat-strength-{played}", max(offered)),
             help="With a role only the two strong ones: Pico has met no others." if played else None,
         )
         temperature = right.slider(
-            "Temperature", 0.0, 2.0, 0.0, 0.1, help="0 takes the likeliest word. Higher values take more risks."
+            "Temperature",
+            0.0,
+            2.0,
+            step=0.1,
+            key=_kept("chat-temperature", 0.0),
+            help="0 takes the likeliest word. Higher values take more risks.",
         )
         system = system_prompt(role, None if trait == NOBODY else trait, strength)
         if system is None:
@@ -101,6 +163,7 @@ def _controls(turns: list[Turn]) -> tuple[str | None, float]:
         st.caption("A change holds from the next reply on. What was said before it stays.")
         if st.button("New conversation", icon=":material/restart_alt:"):
             turns.clear()
+            st.session_state.pop("chat-unanswered", None)
             st.rerun()
     return system, temperature
 
@@ -211,14 +274,18 @@ def fit(tokenizer: Any, system: str | None, turns: list[Turn], room: int) -> tup
     raise ValueError(f"Pico reads at most {room} words and marks at once. Your question is longer: please shorten it.")
 
 
-def _answer(model: HookedModel, turns: list[Turn], asked: str, system: str | None, temperature: float) -> None:
-    """Stream a reply. Both turns are kept from its first word on, so that an interruption loses nothing."""
+def _answer(model: HookedModel, turns: list[Turn], asked: str, system: str | None, temperature: float) -> bool:
+    """Stream a reply. Both turns are kept from its first word on, so that an interruption loses nothing.
+
+    False if the question is too long.
+    """
     question, reply = Turn("user", asked), Turn("assistant", "")
     try:
         prompt, reply.dropped = fit(model.tokenizer, system, [*turns, question], model.cfg.n_ctx - REPLY_ROOM)
     except ValueError as error:
         st.warning(str(error))
-        return
+        return False
+    st.session_state.pop("chat-unanswered", None)
     turns += [question, reply]
     _bubble(question)
     seed = st.session_state["replies"] = st.session_state.get("replies", 0) + 1
@@ -232,6 +299,7 @@ def _answer(model: HookedModel, turns: list[Turn], asked: str, system: str | Non
             if step.token != end:
                 reply.text = f"{reply.text} {reply.steps[-1].word}".strip()
             shown.html(as_html(reply.steps))
+    return True
 
 
 def _forgotten(turn: Turn, n_ctx: int) -> str:

@@ -1,22 +1,58 @@
-"""What every page needs: the learner's workspace, their progress, and one warm grader for the whole server."""
+"""What every page needs: the learner's workspace, their progress, and warm graders for the whole server."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
+import logging
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
 from mi_lib.course import CourseError, Progress, Workspace
-from mi_lib.course.grading import Grader
+from mi_lib.course.checks import Checks
+
+_LOG = logging.getLogger("mi_lib.app")
+
+
+def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:
+    """The same function; where it raises, a sentence of ours and a way on. The trace goes to the terminal alone.
+
+    For pages, for fragments (Streamlit runs those without their page) and for what a tap calls.
+    way_on: goes to the course map, for a page that can.
+    """
+
+    @functools.wraps(show)
+    def guard(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return show(*args, **kwargs)
+        except Exception:  # Streamlit's own ways out of a run are no `Exception`
+            _LOG.exception("%s.%s raised", show.__module__, show.__qualname__)
+            _apology(show.__qualname__, way_on)
+
+    return guard
+
+
+def _apology(key: str, way_on: Callable[[], None] | None) -> None:
+    st.error(
+        "This could not be shown, by a fault of the course and not of yours. Your answers and your progress are safe "
+        "in your workspace. What went wrong stands in the terminal in which the course runs.",
+        icon=":material/healing:",
+    )
+    with st.container(horizontal=True):
+        st.button("Try again", key=f"again-{key}", type="primary", icon=":material/refresh:")
+        if way_on and st.button("Course map", key=f"map-{key}", icon=":material/map:"):
+            way_on()
 
 
 @st.cache_resource
-def grader() -> Grader:
-    """One grader for the server. It starts in the background, so that the first check is quick too."""
+def checks() -> Checks:
+    """The server's graders. The first starts in the background, so that the first check is quick too."""
     threading.Thread(target=_import_torch, daemon=True).start()
-    return Grader()
+    return Checks()
 
 
 def _import_torch() -> None:
@@ -53,3 +89,15 @@ def minutes(total: int) -> str:
     """90 → "1 h 30 min"."""
     hours, rest = divmod(total, 60)
     return " ".join([*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])])
+
+
+def asked_for(parameters: dict[str, str]) -> str:
+    """{"page": "7"} → "page=7", as the address says it."""
+    return " and ".join(f"`{name}={value}`".replace("``", "") for name, value in parameters.items())
+
+
+def lost(sentence: str, way_on: Callable[[], None] | None = None) -> None:
+    """A link that leads nowhere: say so, and offer the way back."""
+    st.warning(sentence, icon=":material/wrong_location:")
+    if way_on and st.button("Course map", key="lost", type="primary", icon=":material/map:"):
+        way_on()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 from typing import Any
 
@@ -11,7 +12,10 @@ from streamlit.errors import StreamlitAPIException
 from app import common
 from app.editor import editor
 from mi_lib.course import Conflict, CourseError, Exercise, Progress, Workspace, sections, solution
-from mi_lib.course.checking import check
+from mi_lib.course.checks import Running
+from mi_lib.course.grading import Verdict
+
+USUALLY = 0.6  # seconds in which nearly every verdict is there; the page waits so long before it shows a clock
 
 
 def show(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
@@ -26,16 +30,14 @@ def show(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
 
 
 @st.fragment(run_every=2)
+@common.guarded
 def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
     """A fragment: typing and checking run this part of the page again, and not the figures.
 
     It is drawn again every two seconds besides. That shows what an outside editor has saved, and it mends what
     Streamlit loses: if a message from the browser arrives just as a run ends, what that run drew may never be sent.
     """
-    kept = st.session_state.setdefault(
-        f"card-{exercise.id}",
-        {"adopt": 0, "heard": None, "seen": None, "mine": set(), "conflict": None, "verdict": None, "problem": None},
-    )
+    kept = st.session_state.setdefault(f"card-{exercise.id}", None) or _begin(exercise, progress)
     try:
         text, version = workspace.read(exercise)
         first = sections.start_line(workspace.text(exercise.chapter), exercise.id)
@@ -61,20 +63,40 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
         kept["adopt"],
         kept["heard"],
         hold=kept["conflict"] is not None,
-        on_draft=lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft")),
-        on_check=lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check")),
+        on_draft=common.guarded(lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft"))),
+        on_check=common.guarded(
+            lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check"))
+        ),
     )
     if kept.pop("wanted", False):
+        if kept["running"]:
+            kept["running"].stop()
+        progress.work_on(exercise.id)
+        kept["running"] = common.checks().start(progress, exercise, workspace.text(exercise.chapter))
+        kept["graded"] = version
         with st.spinner("Checking …"):
-            kept["verdict"] = check(common.grader(), workspace, progress, exercise)
-            kept["graded"] = version
-        if kept["verdict"].passed:
-            st.rerun()  # the table of contents and the progress bar lie outside this fragment
-    if kept["verdict"] is not None:
-        if kept["graded"] != version:
-            st.caption("You have changed the code since this check.")
-        _verdict(kept["verdict"])
+            kept["running"].wait(USUALLY)
+    if kept["running"] and kept["running"].done:
+        _take_verdict(kept)
+    if kept["running"]:
+        _under_way(kept["running"], exercise)
+    elif kept["verdict"] is not None:
+        with st.container(key=f"verdict-{exercise.id.replace('.', '-')}-{kept['count']}"):
+            since = "You have changed the code since this check" if kept["graded"] != version else "Checked"
+            st.caption(f"{since} ({_when(kept['at'])}).")
+            _verdict(kept["verdict"])
     _help(exercise, workspace, progress, kept)
+
+
+def _begin(exercise: Exercise, progress: Progress) -> dict[str, Any]:
+    """What the page keeps of a card. The verdict of an earlier visit comes back."""
+    kept: dict[str, Any] = {"adopt": 0, "heard": None, "seen": None, "mine": set(), "conflict": None, "problem": None}
+    kept |= {"running": None, "verdict": None, "graded": None, "at": None, "count": 0}
+    if last := progress.last_attempt(exercise.id):
+        kept |= {"verdict": Verdict.from_dict(last.verdict), "graded": sections.version(last.source)}
+        kept["at"] = datetime.datetime.fromisoformat(last.at).astimezone()
+    st.session_state[f"card-{exercise.id}"] = kept
+    return kept
 
 
 def _keep(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], draft: dict[str, Any] | None) -> None:
@@ -115,6 +137,8 @@ def _write(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], text:
     except CourseError as error:
         kept["problem"] = str(error)
         return False
+    if written != base:
+        Progress(workspace).work_on(exercise.id)
     kept["mine"].add(written)
     kept.update(conflict=None, seen=written)
     return True
@@ -180,15 +204,44 @@ def _again() -> None:
         st.rerun()
 
 
-def _verdict(verdict: Any) -> None:
-    """The diagnosis first, then test by test, then what was printed."""
+def _take_verdict(kept: dict[str, Any]) -> None:
+    """What a check that has ended says. A pass changes the contents and the progress bar, outside this fragment."""
+    running, kept["running"] = kept["running"], None
+    kept["problem"] = running.problem or kept["problem"]
+    kept["verdict"] = running.verdict
+    kept["at"] = datetime.datetime.now().astimezone()
+    kept["count"] += 1
+    if running.verdict is not None and running.verdict.passed:
+        st.rerun()
+
+
+@st.fragment(run_every=0.3)
+@common.guarded
+def _under_way(running: Running, exercise: Exercise) -> None:
+    """The wait for a check that takes longer, with a way to end it."""
+    if running.done:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Stop", key=f"stop-{exercise.id}", icon=":material/stop_circle:", on_click=running.stop)
+        st.markdown(f"Checking … **{running.seconds:.0f} s**")
+    st.caption(f"Your code may compute for {exercise.time_limit:g} seconds. The rest of the page goes on meanwhile.")
+
+
+def _when(at: datetime.datetime) -> str:
+    today = at.date() == datetime.datetime.now().astimezone().date()
+    return f"{at:%H:%M}" if today else f"{at.day} {at:%B, %H:%M}"
+
+
+def _verdict(verdict: Verdict) -> None:
+    """The sentence that says most, first and large; then the tests, those that failed first; then what was printed."""
     if verdict.passed:
         st.success(f"Passed: {verdict.points:g} of {verdict.max_points:g} points.", icon=":material/check_circle:")
-    elif verdict.status == "not started":
+    elif verdict.status in ("not started", "stopped"):
         st.info(verdict.diagnosis, icon=":material/edit:")
+        return  # its tests have nothing to say
     else:
         st.error(verdict.diagnosis, icon=":material/error:")
-    for test in verdict.tests:
+    for test in sorted(verdict.tests, key=lambda test: test.passed):
         mark = ":green[:material/check:]" if test.passed else ":red[:material/close:]"
         st.markdown(f"{mark} {test.title}")
         if not test.passed and test.message and test.message != verdict.diagnosis:
@@ -233,5 +286,5 @@ def _help(exercise: Exercise, workspace: Workspace, progress: Progress, kept: di
             if st.button("Empty this exercise", key=f"reset-{exercise.id}"):
                 workspace.reset(exercise)
                 _take_the_file(kept)
-                kept.update(verdict=None, seen=None)
+                kept.update(verdict=None, running=None, seen=None)
                 _again()

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import common
 from mi_lib.course import Chapter, CourseError, Progress, index
-from mi_lib.course.checking import next_exercise
+from mi_lib.course.checking import resume
 
 
 def show() -> None:
@@ -17,6 +17,8 @@ def show() -> None:
     except CourseError as error:
         st.error(str(error))
         return
+    if unknown := dict(st.query_params):
+        common.lost(f"This address asks for {common.asked_for(unknown)}, and there is no such thing here.")
     progress = common.progress(common.workspace())
     _next_step(list(here.values()), progress)
     done = {exercise_id for exercise_id, state in progress.states().items() if state.passed}
@@ -30,12 +32,13 @@ def show() -> None:
 
 
 def _next_step(chapters: list[Chapter], progress: Progress) -> None:
-    step = next_exercise(chapters, progress)
+    step = resume(chapters, progress)
     if step is None:
         st.success("You have passed every exercise that is here. Well done.")
         return
     with st.container(border=True):
-        st.markdown(f"**Next: {step.id} {step.title}** · about {common.minutes(step.minutes)}")
+        begun = "Go on with" if progress.worked_on() == step.id else "Next:"
+        st.markdown(f"**{begun} {step.id} {step.title}** · about {common.minutes(step.minutes)}")
         st.caption(step.teaches)
         if st.button("Go on", type="primary", icon=":material/arrow_forward:"):
             open_exercise(step.chapter_number, step.id)
@@ -55,6 +58,11 @@ def _chapter(chapter: Chapter, done: set[str], sentence: str) -> None:
 
 def _first_open(chapter: Chapter, done: set[str]) -> str:
     return next((e.id for e in chapter.required if e.id not in done), chapter.exercises[0].id)
+
+
+def go() -> None:
+    """Go to this page."""
+    st.switch_page(st.Page(show, title="Course map", url_path="home", default=True))
 
 
 def open_exercise(chapter_number: str, exercise_id: str) -> None:

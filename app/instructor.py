@@ -75,9 +75,11 @@ def _glance(students: list[Student], glances: list[Glance]) -> None:
     columns = st.columns(4)
     columns[0].metric("Students", len(students))
     columns[1].metric("Median points", f"{totals[len(totals) // 2]:g} of {students[0].most:g}")
-    columns[2].metric(
-        "Exercises passed", f"{sum(g.passed for g in glances) / max(1, sum(g.handed_in for g in glances)):.0%}"
-    )
+    # All that were released count, those that somebody did not hand in too; the optional ones are extra.
+    released = [g for g in glances if not g.exercise.optional]
+    share = sum(g.passed for g in released) / max(1, len(released) * len(students))
+    what = f"Of the {len(released)} exercises that were released and are not optional, over all students."
+    columns[2].metric("Released exercises passed", f"{share:.0%}", help=what)
     columns[3].metric("With problems", len(problems))
     rates = plots.bars({g.exercise.id: g.pass_rate for g in glances}, "Who passes", "share of those who handed it in")
     st.plotly_chart(rates.update_yaxes(range=[0, 1], tickformat=".0%"))
@@ -85,6 +87,7 @@ def _glance(students: list[Student], glances: list[Glance]) -> None:
         {
             "exercise": f"{g.exercise.id} {g.exercise.title}",
             "handed in": g.handed_in,
+            "not handed in": len(students) - g.handed_in,
             "passed": g.pass_rate,
             "mean points": f"{g.points:g} of {g.exercise.points}",
             "grading time (s)": round(g.seconds, 1),
@@ -100,7 +103,7 @@ def _glance(students: list[Student], glances: list[Glance]) -> None:
             {
                 "student": s.name,
                 "points": s.total,
-                "passed": sum(grade.passed for grade in s.grades.values()),
+                "passed": f"{sum(g.passed for g in s.grades.values())} of {len(s.grades)} released",
                 "remarks": " ".join([*s.problems, *s.notes]),
             }
             for s in students

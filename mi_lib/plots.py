@@ -2,6 +2,12 @@
 
 Colours are Okabe and Ito's eight, which colour-blind readers can tell apart; maps use Cividis, or blue–red where zero
 matters. Backgrounds are transparent, so that a figure fits a light page and a dark one.
+
+How this file becomes a package, by chapter 08: `plots/style.py` (palette, axes and what every figure has in common),
+`plots/charts.py` (lines, bars and spectra: numbers over an axis), `plots/maps.py` (attention, matrices and lens tables:
+one colour for each number) and `plots/words.py` (what is drawn beside or upon the words of a text). It is cut by the
+form of a figure and not by technique, because one form serves many chapters. `plots/__init__.py` goes on to offer every
+name, so that `from mi_lib import plots` and `plots.lines` stay as they are.
 """
 
 from __future__ import annotations

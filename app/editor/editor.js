@@ -1,6 +1,10 @@
 // A code editor over a plain text area: colours lie behind it, and every change goes through execCommand, so that the
 // browser's own undo keeps working. The text is sent to Python shortly after typing stops, on blur, and with Check. Until
 // Python has it, the browser keeps a copy, so that a closed tab or a stopped server loses nothing.
+//
+// Streamlit gathers whatever is reported within one turn of the browser into one message. A message in which a fragment
+// has a part runs that fragment alone, so a tap on a button elsewhere that is gathered with our text would be lost. Hence
+// a tap that comes while text is unsent waits until Python has the text, or for as long as a person does not notice.
 
 const KEYWORDS =
   "and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|in|is|" +
@@ -17,6 +21,8 @@ const TOKENS = new RegExp(
 )
 const PAIRS = { "(": ")", "[": "]", "{": "}", '"': '"', "'": "'" }
 const SEND_AFTER_MS = 700
+const LONGEST_PRESS_MS = 1500 // whoever holds a button down for longer is not tapping
+const LONGEST_WAIT_MS = 500 // of a tap
 
 const escape = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;")
 
@@ -57,6 +63,9 @@ function attach(root, component) {
   const back = root.querySelector(".colours")
   const numbers = root.querySelector(".numbers")
   const editor = { version: null, synced: null, number: 0, adopted: 0, timer: 0, escaped: false, component }
+  editor.pressed = -Infinity // when a mouse button or finger went down elsewhere and is not up yet
+  editor.heard = 0 // the highest number that Python has told us of
+  editor.waiting = new Set() // taps, as functions that let them go
 
   const draw = () => {
     back.innerHTML = coloured(area.value)
@@ -74,9 +83,62 @@ function attach(root, component) {
     clearTimeout(editor.timer)
     if (area.value !== editor.synced) editor.component.setStateValue("draft", outgoing())
   }
+  const sendLater = (ms) => {
+    clearTimeout(editor.timer)
+    editor.timer = setTimeout(() => (pressed() ? sendLater(100) : send()), ms)
+  }
+  const pressed = () => performance.now() - editor.pressed < LONGEST_PRESS_MS
   const check = () => {
     clearTimeout(editor.timer)
     editor.component.setTriggerValue("check", outgoing())
+    lookAtTheVerdict(shownVerdict()?.className)
+  }
+  // The verdict stands below the editor, often out of sight: when a new one comes, bring it into view.
+  const shownVerdict = () => document.querySelector('[class*="st-key-verdict-"]')
+  const lookAtTheVerdict = (old, tries = 150) => {
+    const verdict = shownVerdict()
+    if (verdict && verdict.className !== old) verdict.scrollIntoView({ block: "nearest", behavior: "smooth" })
+    else if (tries && editor.attached) setTimeout(() => lookAtTheVerdict(old, tries - 1), 200)
+  }
+
+  // Taps elsewhere. Nothing is sent between down and up: the page could move under the finger.
+  const inside = (event) => event.composedPath().includes(root)
+  const released = new WeakSet() // taps that have waited
+  const elsewhere = {
+    pointerdown: (event) => {
+      if (!inside(event)) editor.pressed = performance.now()
+    },
+    pointerup: () => {
+      editor.pressed = -Infinity
+      if (area.value !== editor.synced) sendLater(0)
+    },
+    pointercancel: () => elsewhere.pointerup(),
+    click: (event) => {
+      editor.pressed = -Infinity
+      if (inside(event) || released.has(event)) return
+      send()
+      if (editor.number <= editor.heard) return
+      event.preventDefault()
+      event.stopImmediatePropagation()
+      const target = event.composedPath()[0]
+      const letGo = () => {
+        if (editor.waiting.delete(letGo)) setTimeout(() => {
+          const again = new MouseEvent("click", event)
+          released.add(again)
+          target.dispatchEvent(again)
+        }, 0)
+      }
+      editor.waiting.add(letGo)
+      setTimeout(letGo, LONGEST_WAIT_MS)
+    },
+  }
+  for (const [name, listener] of Object.entries(elsewhere)) window.addEventListener(name, listener, true)
+  editor.attached = true
+  editor.detach = () => {
+    editor.attached = false
+    clearTimeout(editor.timer)
+    for (const letGo of editor.waiting) letGo()
+    for (const [name, listener] of Object.entries(elsewhere)) window.removeEventListener(name, listener, true)
   }
   // Change whole lines of the selection: used by Tab, Shift-Tab and the comment key.
   const lines = (change) => {
@@ -151,12 +213,11 @@ function attach(root, component) {
   const changed = () => {
     draw()
     draft(editor.name, { text: area.value, base: editor.version })
-    clearTimeout(editor.timer)
-    editor.timer = setTimeout(send, SEND_AFTER_MS)
+    sendLater(SEND_AFTER_MS)
   }
   area.addEventListener("keydown", keys)
   area.addEventListener("input", changed)
-  area.addEventListener("blur", send)
+  area.addEventListener("blur", () => pressed() || send())
   root.querySelector(".check").addEventListener("click", check)
 
   // What Python says is in the file. Text that was typed and not yet sent is never replaced: the base version stays
@@ -174,16 +235,17 @@ function attach(root, component) {
       editor.version = data.version
     } else if (late && data.heard === null) {
       editor.synced = null // the server was started anew, or is slow: send once more
-      clearTimeout(editor.timer)
-      editor.timer = setTimeout(send, SEND_AFTER_MS)
+      sendLater(SEND_AFTER_MS)
     } else if (!late && !data.hold && known) editor.version = data.version
     if (kept && !same(kept.text, data.text)) {
       area.value = kept.text
       editor.synced = null
       editor.version = kept.base
-      editor.timer = setTimeout(send, 0)
+      sendLater(0)
     } else if (same(area.value, data.text)) draft(data.name, null)
     editor.number = Math.max(editor.number, data.heard)
+    editor.heard = Math.max(editor.heard, data.heard)
+    if (editor.number <= editor.heard) for (const letGo of editor.waiting) letGo()
     editor.adopted = data.adopt
     draw()
   }
@@ -195,4 +257,5 @@ export default function (component) {
   if (!root.editorState) root.editorState = attach(root, component)
   root.editorState.component = component
   root.editorState.receive(component.data)
+  return root.editorState.detach
 }

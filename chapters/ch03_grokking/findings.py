@@ -323,9 +323,10 @@ def training_of(name: str) -> dict[str, Any]:
 
 @claim
 def one_wave() -> dict[str, Any]:
-    """How high the answers beside the peak of a single wave stand: "Beside the peak, the answers next on the circle are
-    almost as high"."""
-    return {"next_to_the_peak": math.cos(2 * math.pi / subject().task.p)}
+    """How many waves there are, and how high the answers beside the peak of a single one stand: "Beside the peak, the
+    answers next on the circle are almost as high"."""
+    p = subject().task.p
+    return {"frequencies": (p - 1) // 2, "next_to_the_peak": math.cos(2 * math.pi / p)}
 
 
 @claim

@@ -525,10 +525,24 @@ def spectrum_mistakes(x: Tensor) -> dict[str, np.ndarray]:
     separate = parts.sum(1)[1:]
     roots = np.sqrt(parts.sum(1))
     by_root = roots[1::2] + roots[2::2]
+    absolute = np.abs(basis_by_hand(len(x)) @ x.double().numpy()).sum(1)
     return {
         "Divide by the sum, so that the shares add up to 1.": e[1:] / len(x) * 2,
         "The constant counts too in your total: leave it out before you divide.": 2 * e[1:] / (2 * e[1:].sum() + e[0]),
         "These are lengths. Energy is the sum of SQUARES.": by_root / by_root.sum(),
+        "A root too many: the energy of a frequency is the sum of its squares itself, and no square root comes after "
+        "it.": np.sqrt(e[1:]) / np.sqrt(e[1:]).sum(),
+        "A root too many: divide the energies by their sum, and leave the shares as they are.": np.sqrt(
+            e[1:] / e[1:].sum()
+        ),
+        "Squared once too often: the energy of a frequency is a sum of squares already.": e[1:] ** 2
+        / (e[1:] ** 2).sum(),
+        "The numbers are not squared: these are sums of absolute values. Energy is the sum of SQUARES.": (
+            absolute[1::2] + absolute[2::2]
+        )
+        / absolute[1:].sum(),
+        "You divide by the length of the list, √(Σ energy²). The entries should sum to 1: divide by their sum.": e[1:]
+        / np.sqrt((e[1:] ** 2).sum()),
         "Add the energy of the cosine and of the sine of each frequency.": separate / separate.sum(),
         "Your total is that of the lengths, not of the energies: divide by the sum of the shares' own squares.": e[1:]
         / np.sqrt(e[1:]).sum(),
@@ -610,6 +624,12 @@ def test_the_transform_of_random_functions(answer):
                 "The transform goes the wrong way: the rows of the basis are components, its columns numbers.": (
                     torch.einsum("ai,bj,abn->ijn", basis, basis, x.double())
                 ),
+                "The basis is transposed in a: its rows are components, its columns numbers. Take basis[i, a].": (
+                    torch.einsum("ai,jb,abn->ijn", basis, basis, x.double())
+                ),
+                "The basis is transposed in b: its rows are components, its columns numbers. Take basis[j, b].": (
+                    torch.einsum("ia,bj,abn->ijn", basis, basis, x.double())
+                ),
                 "These are energies. The transform keeps the sign: do not square it.": want**2,
                 "The basis is not of length 1: your numbers are those of the bare cosines and sines.": torch.einsum(
                     "ia,jb,abn->ijn",
@@ -678,8 +698,23 @@ def neuron_mistakes(x: Tensor) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     cosines = [energy[np.ix_([0, 2 * k - 1], [0, 2 * k - 1])].sum((0, 1)) - mean for k in ks]
     in_a = [energy[np.ix_([2 * k - 1, 2 * k], [0])].sum((0, 1)) for k in ks]
     in_b = [energy[np.ix_([0], [2 * k - 1, 2 * k])].sum((0, 1)) for k in ks]
+    without_b = [r - q for r, q in zip(right, in_b, strict=True)]
+    without_a = [r - q for r, q in zip(right, in_a, strict=True)]
+    # What is left of each neuron's mean, if that of all neurons is subtracted from all.
+    rest = p * p * (x.double().mean((0, 1)) - x.double().mean()).numpy() ** 2
     every = np.broadcast_to((total - mean).sum(), mean.shape)
     return {
+        "You take away the mean over a for each b, and with it the waves in b alone. Only the mean over all pairs "
+        "goes: set energy[0, 0] to 0, one entry for each neuron.": best(without_b, total - energy[0].sum(0)),
+        "You take away the mean over b for each a, and with it the waves in a alone. Only the mean over all pairs "
+        "goes: set energy[0, 0] to 0, one entry for each neuron.": best(without_a, total - energy[:, 0].sum(0)),
+        "You take away the mean over a and the mean over b, and with them the waves in one number alone. Only the mean "
+        "over all pairs (a, b) goes: set energy[0, 0] to 0.": best(
+            products, total - energy[0].sum(0) - energy[:, 0].sum(0) + mean
+        ),
+        "You take away one mean for all neurons. Each neuron has its own: set energy[0, 0] to 0.": best(
+            [part + rest for part in right], total - mean + rest
+        ),
         "Only the waves in a are looked at. A neuron listens to b too, and to both at once.": best(in_a, total - mean),
         "Only the waves in b are looked at. A neuron listens to a too, and to both at once.": best(in_b, total - mean),
         "The last frequency, (p − 1)/2, is never tried.": best(right[:-1], total - mean),
@@ -1196,6 +1231,12 @@ def network_logits(name: str) -> tuple[Tensor, list[int]]:
     return model(inputs(p))[:, -1, :p].contiguous(), list(mi_lib.zoo.card(name)["frequencies"])
 
 
+PROJECT_FIRST = (
+    "Project over ALL pairs first, and pick the training pairs afterwards: on part of the pairs the waves have another "
+    "length and are not perpendicular any more."
+)
+
+
 @grades("03.11", weight=2)
 def test_excluded_loss_of_made_up_logits(answer):
     """Logits with known waves, and a training set of a third of the pairs."""
@@ -1207,9 +1248,11 @@ def test_excluded_loss_of_made_up_logits(answer):
         def on(values: np.ndarray, chosen: np.ndarray = rows, answers: Tensor = answers) -> float:
             return ce(values[chosen], answers[torch.tensor(chosen)])
 
-        inside = np.linalg.qr(
-            np.stack([wave(logits.shape[1], k, 1, s) for k in keys for s in (0.0, math.pi / 2)], axis=1)[rows]
-        )[0]
+        waves = np.stack([wave(logits.shape[1], k, 1, s) for k in keys for s in (0.0, math.pi / 2)], axis=1)
+        waves = waves / np.sqrt((waves**2).sum(0))
+        part = waves[rows]
+        unit = part / np.sqrt((part**2).sum(0))  # each of length 1 again, but not perpendicular
+        inside = np.linalg.qr(part)[0]
         expect_close(
             answer.excluded_loss(logits, answers, keys, training),
             on(x - only["waves"]),
@@ -1242,8 +1285,15 @@ def test_excluded_loss_of_made_up_logits(answer):
                 "The logits of the test pairs were emptied, but the loss counts all pairs.": ce(
                     np.where(rows[:, None], x - only["waves"], 0.0), answers
                 ),
-                "Project over ALL pairs first, and pick the training pairs afterwards: on part of the pairs the waves "
-                "are not perpendicular any more.": ce(x[rows] - inside @ (inside.T @ x[rows]), answers[training]),
+                PROJECT_FIRST: ce(x[rows] - inside @ (inside.T @ x[rows]), answers[training]),
+                f"{PROJECT_FIRST} ": ce(x[rows] - part @ (part.T @ x[rows]), answers[training]),
+                f"{PROJECT_FIRST}  ": ce(x[rows] - unit @ (unit.T @ x[rows]), answers[training]),
+                "You take how much of the waves there is from the training pairs alone, and measure the loss on all "
+                "pairs. Project over ALL pairs, and measure on the training pairs.": ce(
+                    x - waves @ (part.T @ x[rows]), answers
+                ),
+                "The waves are taken away on the training pairs alone, and the loss counts all pairs. Measure it on "
+                "the training pairs.": ce(np.where(rows[:, None], x - only["waves"], x), answers),
             },
         )
 
@@ -1698,6 +1748,8 @@ def test_the_formula_itself(answer):
                     A * np.cos(2 * math.pi / p * (a + sign * b - c)) for A in amplitudes.values()
                 ),
                 "The sign belongs to b, not to a.": waves(sign * a + b - c),
+                "The sign belongs to b alone: this is sign·(a + b) − c.": waves(sign * (a + b) - c),
+                "The sign belongs to b, not to the amplitude.": sign * waves(a + b - c),
                 "These are sines. The formula is a sum of cosines.": sum(
                     A * np.sin(2 * math.pi * k / p * (a + sign * b - c)) for k, A in amplitudes.items()
                 ),
@@ -1714,13 +1766,16 @@ def test_the_formula_itself(answer):
         )
 
 
-def formula_of(logits: Tensor, keys: list[int], sign: int) -> dict[int, float]:
-    """⟨L, D⟩/⟨D, D⟩ by adding up logits with the same a ± b − c."""
+def formula_of(
+    logits: Tensor, keys: list[int], sign: int, of: Callable = np.cos, both: bool = False
+) -> dict[int, float]:
+    """⟨L, D⟩/⟨D, D⟩ by adding up logits with the same a ± b − c; with `both`, the same ±(a + b) − c."""
     p = logits.shape[1]
     x = logits.double().numpy().reshape(p, p, p)
     a, b, c = np.meshgrid(np.arange(p), np.arange(p), np.arange(p), indexing="ij")
-    sums_of = np.bincount(((a + sign * b - c) % p).ravel(), weights=x.ravel(), minlength=p)
-    return {k: float((sums_of * np.cos(2 * math.pi * k * np.arange(p) / p)).sum() / (p**3 / 2)) for k in keys}
+    total = sign * (a + b) if both else a + sign * b
+    sums_of = np.bincount(((total - c) % p).ravel(), weights=x.ravel(), minlength=p)
+    return {k: float((sums_of * of(2 * math.pi * k * np.arange(p) / p)).sum() / (p**3 / 2)) for k in keys}
 
 
 @functools.cache
@@ -1781,6 +1836,7 @@ def compare_formula(answer, model: Transformer, which: str) -> None:
             )
     if sorted(mine) != keys:
         raise Wrong(f"The key frequencies of {which} are {keys}, but your formula has {sorted(mine)}.")
+    tell_other_waves(model, mine_sign, mine, both)
     task = {1: "a + b", -1: "a − b"}
     expect(
         mine_sign == sign,
@@ -1812,6 +1868,28 @@ def compare_formula(answer, model: Transformer, which: str) -> None:
     logits_of = answer.formula(p, mine_sign, {k: mine[k] for k in keys})
     right = (logits_of.argmax(-1) == sums(p, sign)).double().mean().item()
     expect(right >= 0.999, f"Your formula answers only {right:.1%} of all pairs of {which} rightly.")
+
+
+OTHER_WAVES: dict[str, dict[str, Any]] = {
+    "You project on sines. The wave D_k is a cosine.": {"of": np.sin},
+    "Your waves with sign −1 are of −(a + b) − c. The sign belongs to b alone: a + sign·b − c.": {"both": True},
+}
+
+
+def tell_other_waves(model: Transformer, sign: int, mine: dict[int, float], both: dict[int, dict[int, float]]) -> None:
+    """If these are the amplitudes of other waves, say of which."""
+
+    def are(amplitudes: dict[int, float]) -> bool:
+        return all(math.isclose(mine[k], A, rel_tol=1e-3, abs_tol=1e-4) for k, A in amplitudes.items())
+
+    if sign not in both or are(both[sign]):
+        return
+    p = model.cfg.d_vocab - 1
+    with torch.no_grad():
+        logits = model(inputs(p))[:, -1, :p]
+    for sentence, how in OTHER_WAVES.items():
+        if are(formula_of(logits, list(mine), sign, **how)):
+            raise Wrong(sentence, MISTAKE)
 
 
 def planted(p: int, keys: dict[int, int], early: int, seed: int, equals: bool) -> Transformer:

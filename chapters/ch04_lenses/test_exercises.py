@@ -195,6 +195,13 @@ def test_the_stream_at_every_depth(answer):
                 "This is the stream in the MIDDLE of each block, after its attention. Take what enters the block.": (
                     middle_of_blocks(model, tokens, want)
                 ),
+                "Every depth is the first one here. Take another site for each depth.": want[:1].expand_as(want),
+                "Every depth is the last one here. Take another site for each depth.": want[-1:].expand_as(want),
+                "Every depth is what enters the last block. Take another site for each depth.": want[-2:-1].expand_as(
+                    want
+                ),
+                'The last depth is what the last block\'s MLP reads. Take what leaves the block, ("resid_post", '
+                "n_layers − 1).": torch.cat([want[:-1], middle_of_blocks(model, tokens, want)[-2:-1]]),
                 "These are the steps from one depth to the next. The stream is their sum so far.": torch.cat(
                     [want[:1], want.diff(dim=0)]
                 ),
@@ -410,7 +417,10 @@ def hidden_state_mistakes(model: HookedModel, inputs: list[Tensor], last: Tensor
             torch.cat([read[:-1], raw[-1:]])
         )
     want = torch.cat([read[:-1], raw[-1:]]) if kind == "after" else read
-    found["The last depth is missing: these are the inputs of the blocks alone."] = read[:-1]
+    missing = (
+        "The last depth is missing: there should be n_layers + 1 of them, but yours are the inputs of the blocks alone."
+    )
+    found[missing] = read[:-1]
     found["The bias of the unembedding is missing: use model.unembed, or add model.b_U where there is one."] = (
         want if model.b_U is None else want - model.b_U
     )
@@ -854,6 +864,7 @@ def train_by_hand(
     decay: float = 0.0,
     one: bool = False,
     in_turn: bool = False,
+    matrix_only: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """One layer after the other, with Adam written out, in double precision. The switches make known mistakes."""
     stream, d = stream_of(model, tokens).double(), model.cfg.d_model
@@ -882,7 +893,7 @@ def train_by_hand(
                 m[1] = 0.999 * m[1] + 0.001 * m[2] ** 2
                 ratio = (m[0] / (1 - 0.9**step)) / ((m[1] / (1 - 0.999**step)).sqrt() + 1e-8)
                 new.append(p.detach() * (1 - lr * decay) - lr * (gradient if sgd else ratio))
-            A, b = (A.detach() if bias_only else new[0]), new[1]
+            A, b = (A.detach() if bias_only else new[0]), (b.detach() if matrix_only else new[1])
         result.append((A, b))
     return torch.stack([A for A, _ in result]), torch.stack([b for _, b in result])
 
@@ -922,7 +933,17 @@ def training_mistakes(arguments: tuple, i: int) -> dict[str, Tensor]:
     by_hand, bias_only = functools.partial(train_by_hand, *arguments[:-1]), arguments[-1]
     right = by_hand(bias_only)[i]
     if i == 0 and bias_only:
-        return {"With bias_only, A must stay 0: give the optimizer b alone.": by_hand(False)[0]}
+        alone = "With bias_only, b alone is trained and A stays 0. You train A alone: the optimizer gets b."
+        return {
+            "With bias_only, A must stay 0: give the optimizer b alone.": by_hand(False)[0],
+            alone: by_hand(False, matrix_only=True)[0],
+        }
+    still_0 = (
+        "b is still 0: it was not trained. The optimizer gets b itself, not a copy."
+        if i
+        else "A is still 0: it was not trained. Without bias_only (and that is False where nobody says otherwise), the "
+        "optimizer gets both A and b, and not copies of them."
+    )
     found = {
         "You minimise KL(lens ‖ final). It is the other way round: KL(final ‖ lens).": by_hand(bias_only, swap=True)[i],
         "Gradients pile up: each step needs optimizer.zero_grad() before backward().": (
@@ -937,7 +958,10 @@ def training_mistakes(arguments: tuple, i: int) -> dict[str, Tensor]:
         ),
         "Each step takes ALL tokens: you train on the first sequence alone.": by_hand(bias_only, one=True)[i],
         "Each step takes ALL tokens: you take one sequence per step.": by_hand(bias_only, in_turn=True)[i],
-        "Nothing was trained: A and b are still 0.": torch.zeros_like(right),
+        "Each step takes ALL tokens at once: you make a step for every sequence, steps × batch of them.": one_by_one(
+            arguments
+        )[i],
+        still_0: torch.zeros_like(right),
         "You make one step too few.": one_step_less(arguments)[i],
     }
     if bias_only:
@@ -945,11 +969,17 @@ def training_mistakes(arguments: tuple, i: int) -> dict[str, Tensor]:
             "With bias_only, A must not move during the training: this b was trained together with an A, and setting A "
             "to 0 afterwards does not undo that. Give the optimizer b alone."
         ] = by_hand(False)[1]
-    else:
+    elif i:
         found["Without bias_only, A is trained too. bias_only is False where nobody says otherwise."] = by_hand(True)[i]
     if i == 0:
         found["A is transposed: in `tuned_lens`, A[l] stands for A h, which is h @ A.T for rows."] = right.mT
     return found
+
+
+def one_by_one(arguments: tuple) -> tuple[Tensor, Tensor]:
+    """A step for each sequence, in each of the steps."""
+    model, tokens, steps, lr, bias_only = arguments
+    return train_by_hand(model, tokens, steps * len(tokens), lr, bias_only, in_turn=True)
 
 
 def one_step_less(arguments: tuple) -> tuple[Tensor, Tensor]:
@@ -970,6 +1000,7 @@ TRAINED = """lambda torch, train, model, tokens, steps, lr: (
 def test_the_model_stays_as_it_is(answer):
     """A model whose weights ask for gradients, as they do after any training: only A and b are trained."""
     for model, tokens in cases()[:2]:
+        answer.train_tuned_lens(trainable(model), tokens, 1, 0.05)  # of the right kind, before more is asked of it
         run = answer.torch.attr("builtins").attr("eval")(TRAINED)
         result = run(answer.torch, answer.train_tuned_lens, trainable(model), tokens, 3, 0.05)
         fits = isinstance(result, tuple | list) and len(result) == 4
@@ -1095,6 +1126,9 @@ def test_the_whole_stream_as_its_only_part(answer):
                 mistakes={
                     "You take no account of `centred`, or the wrong way round.": other[None],
                     "The weight is missing.": (want / weight)[None],
+                    "You multiply by 1 + weight. Multiply by the weight as it is given.": (
+                        want / weight * (1 + weight)
+                    )[None],
                     "The axis of the parts is missing.": want,
                 },
             )
@@ -1128,6 +1162,7 @@ def test_parts_sum_to_the_norm_of_the_whole(answer):
 def frozen_shape_mistakes(want: Tensor, weight: Tensor) -> dict[str, Tensor]:
     return {
         "The weight is missing.": want / weight.double(),
+        "You multiply by 1 + weight. Multiply by the weight as it is given.": want / weight.double() * (1 + weight),
         "You divide by the weight. Multiply.": want / weight.double() ** 2,
         "You sum over the parts. Keep them apart.": want.sum(0),
         **exchanged(want, "part batch d_model"),
@@ -1486,16 +1521,19 @@ def test_nothing_is_left_over(answer):
 
 
 def heads_by_hand(
-    model: HookedModel, tokens: Tensor, position: int = -1, shift: int = 0, layer_shift: int = 0
+    model: HookedModel, tokens: Tensor, position: int | slice = -1, shift: int = 0, layer_shift: int = 0
 ) -> Tensor:
-    """[layer head batch d_model]: z W_O, one head and one sequence at a time; `shift` takes a neighbour's W_O."""
+    """[layer head batch d_model]: z W_O, one head and one sequence at a time; `shift` takes a neighbour's W_O.
+
+    A slice of positions is added up."""
     layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
     _, cache = model.run_with_cache(tokens, [("z", layer) for layer in layers])
     rows = []
     for layer in layers:
         for head in heads:
             W_O = model.W_O[(layer + layer_shift) % len(layers), (head + shift) % len(heads)]
-            rows.append(torch.stack([cache["z", layer][n, position, head] @ W_O for n in range(len(tokens))]))
+            z = [cache["z", layer][n, position, head].view(-1, W_O.shape[0]).sum(0) for n in range(len(tokens))]
+            rows.append(torch.stack([x @ W_O for x in z]))
     return torch.stack(rows).view(len(layers), len(heads), len(tokens), -1)
 
 
@@ -1539,6 +1577,12 @@ def head_mistakes(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tens
         "b_O is added to every head. It belongs to none of them: give it as the second result.": of(written + b_O),
         "Each head is divided by its own scale. Hold the scale at that of the whole stream.": heads_arranged(
             to_logits_by_hand(model, written.flatten(0, 1), residual, right, wrong, own_scale=True).view(sizes)
+        ),
+        "You average over positions. The answer is read at the last one, and z is taken there alone.": of(
+            heads_by_hand(model, tokens, position=slice(None)) / tokens.shape[1]
+        ),
+        "You sum over positions. The answer is read at the last one, and z is taken there alone.": of(
+            heads_by_hand(model, tokens, position=slice(None))
         ),
         "You average over the batch. Keep every sequence.": want.mean(0),
         "You sum over the heads. Keep them apart.": want.sum(2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from mi_lib.course import files, sections
@@ -19,13 +20,22 @@ def check(grader: Grader, workspace: Workspace, progress: Progress, exercise: Ex
     return check_text(grader, progress, exercise, files.read_text(workspace.file(exercise.chapter)))
 
 
-def check_text(grader: Grader, progress: Progress | None, exercise: Exercise, whole: str) -> Verdict:
+def check_text(
+    grader: Grader,
+    progress: Progress | None,
+    exercise: Exercise,
+    whole: str,
+    halt: threading.Event | None = None,
+) -> Verdict:
     """Grade this text of the chapter's file, and keep it (without `progress`: grade only).
 
-    An untouched stub is no attempt and is not stored; nor is a verdict that the course's own fault made impossible.
+    An untouched stub is no attempt and is not stored; nor is a verdict that the course's own fault made impossible, or
+    one that the learner has stopped by setting `halt`.
     """
-    verdict = grade(grader, exercise, whole)
-    if progress and verdict.status != "not started" and not verdict.course_fault:
+    if progress:
+        progress.work_on(exercise.id)
+    verdict = grade(grader, exercise, whole, halt)
+    if progress and verdict.status not in ("not started", "stopped") and not verdict.course_fault:
         try:
             source = sections.get(whole, exercise.id)
         except sections.SectionError:
@@ -34,13 +44,13 @@ def check_text(grader: Grader, progress: Progress | None, exercise: Exercise, wh
     return verdict
 
 
-def grade(grader: Grader, exercise: Exercise, whole: str) -> Verdict:
+def grade(grader: Grader, exercise: Exercise, whole: str, halt: threading.Event | None = None) -> Verdict:
     """The verdict on one exercise of a file; a file whose markers are damaged is told so."""
     try:
         sections.get(whole, exercise.id)
     except sections.SectionError as error:
         return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=str(error))
-    return grader.grade(whole, exercise)
+    return grader.grade(whole, exercise, halt=halt)
 
 
 def next_exercise(chapters: list[Chapter], progress: Progress, after: Exercise | None = None) -> Exercise | None:
@@ -52,3 +62,15 @@ def next_exercise(chapters: list[Chapter], progress: Progress, after: Exercise |
         if not exercise.optional and (exercise.id not in states or not states[exercise.id].passed):
             return exercise
     return None
+
+
+def resume(chapters: list[Chapter], progress: Progress) -> Exercise | None:
+    """Where to go on: the exercise that was worked on last, in any chapter, or the open one after it.
+
+    None if all are passed.
+    """
+    last = progress.worked_on()
+    here = next((exercise for chapter in chapters for exercise in chapter.exercises if exercise.id == last), None)
+    if here is not None and not progress.state(here.id).passed:
+        return here
+    return next_exercise(chapters, progress, after=here)

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mi_lib.course import modules
+from mi_lib.course import files, modules
 from mi_lib.course.index import Chapter, CourseError
 
 DIGITS = 6  # that are kept of a number
@@ -69,11 +69,11 @@ def read(chapter: Chapter) -> dict[str, Any]:
 
 
 def measure(
-    chapter: Chapter, only: Collection[str] = (), on_done: Callable[[str], object] = lambda name: None
+    chapter: Chapter, only: Collection[str] = (), on_done: Callable[[str, Any], object] = lambda name, value: None
 ) -> dict[str, Any]:
     """Measure the claims of a chapter, or those that are named; numbers are rounded as in findings.json.
 
-    on_done: called with the name of each claim when it is measured. Raises `CourseError` for an unknown name.
+    on_done: called with each claim's name and result when it is measured. Raises `CourseError` for an unknown name.
     """
     there = names(chapter)
     if not there:
@@ -85,7 +85,7 @@ def measure(
     for name in there:
         if not only or name in only:
             found[name] = rounded(getattr(module(chapter), name)(), name)
-            on_done(name)
+            on_done(name, found[name])
     return found
 
 
@@ -96,7 +96,7 @@ def write(chapter: Chapter, measured: Mapping[str, Any]) -> None:
         f"{json.dumps(name)}: {json.dumps(known[name], sort_keys=True, ensure_ascii=False)}"
         for name in sorted(set(names(chapter)) & set(known))
     ]
-    path(chapter).write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    files.write_atomically(path(chapter), "{\n" + ",\n".join(lines) + "\n}\n")  # a page may be reading it
 
 
 def problems(chapter: Chapter) -> list[str]:

@@ -17,10 +17,24 @@ from __future__ import annotations
 
 import ast
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mi_lib.course import files, sections
 from mi_lib.course.index import Chapter, CourseError
+
+T = TypeVar("T")
+
+
+def mistake(exercise_id: str, *, says: str) -> Callable[[T], T]:
+    """Mark a wrong answer, with words that the learner must be told. A mark alone: `variants` reads it in the text."""
+    return lambda answer: answer
+
+
+def right(exercise_id: str, *, how: str) -> Callable[[T], T]:
+    """Mark a right answer that is written another way. A mark alone: `variants` reads it in the text."""
+    return lambda answer: answer
 
 
 @dataclass(frozen=True)

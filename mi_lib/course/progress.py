@@ -47,6 +47,10 @@ CREATE TABLE IF NOT EXISTS predictions (
     at TEXT NOT NULL,
     PRIMARY KEY (chapter, question)
 );
+CREATE TABLE IF NOT EXISTS place (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    exercise TEXT NOT NULL
+);
 """
 
 
@@ -126,6 +130,11 @@ class Progress:
         row = (chapter_number, question, choice, _now())
         self._do(lambda db: db.execute("INSERT OR IGNORE INTO predictions VALUES (?,?,?,?)", row))
 
+    def work_on(self, exercise_id: str) -> None:
+        """Note that this is the exercise that the learner works on."""
+        if self.worked_on() != exercise_id:
+            self._do(lambda db: db.execute("INSERT OR REPLACE INTO place VALUES (1, ?)", (exercise_id,)))
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     def state(self, exercise_id: str) -> State:
@@ -142,10 +151,25 @@ class Progress:
             result[name] = result.get(name, State())._replace(hints_shown=hints, solution_seen=bool(seen))
         return result
 
+    def worked_on(self) -> str:
+        """The exercise that was worked on last; "" if none was."""
+        row = self._do(lambda db: db.execute("SELECT exercise FROM place").fetchone())
+        if row is None:  # from before the place was kept
+            last = "SELECT exercise FROM attempts ORDER BY id DESC LIMIT 1"
+            row = self._do(lambda db: db.execute(last).fetchone())
+        return row[0] if row else ""
+
+    def last_attempt(self, exercise_id: str) -> Attempt | None:
+        """The last check of an exercise, or None."""
+        return next(iter(self._attempts(exercise_id, "DESC LIMIT 1")), None)
+
     def attempts(self, exercise_id: str) -> list[Attempt]:
         """Every check of an exercise, oldest first, with the text that was checked."""
+        return self._attempts(exercise_id, "ASC")
+
+    def _attempts(self, exercise_id: str, order: str) -> list[Attempt]:
         columns = "exercise, at, status, passed, points, source, verdict"
-        query = f"SELECT {columns} FROM attempts WHERE exercise = ? ORDER BY id"
+        query = f"SELECT {columns} FROM attempts WHERE exercise = ? ORDER BY id {order}"
         rows = self._do(lambda db: db.execute(query, (exercise_id,)).fetchall())
         return [Attempt(r[0], r[1], r[2], bool(r[3]), r[4], r[5], json.loads(r[6])) for r in rows]
 
@@ -215,7 +239,7 @@ class Progress:
     @staticmethod
     def _has_tables(db: sqlite3.Connection) -> bool:
         """False if the file was deleted while we ran (SQLite then begins an empty one)."""
-        return db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'predictions'").fetchone()[0] == 1
+        return db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'place'").fetchone()[0] == 1
 
     def _damaged(self) -> bool:
         try:
@@ -238,7 +262,7 @@ class Progress:
 
     def _salvage(self, aside: Path) -> int:
         """Copy every row that can still be read out of a damaged file. Returns how many."""
-        rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in ("attempts", "help", "predictions")}
+        rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in ("attempts", "help", "predictions", "place")}
         with contextlib.suppress(sqlite3.Error), contextlib.closing(_read_only(aside)) as old:
             for table, found in rows.items():
                 # From both ends: a damaged page stops a scan, and what lies behind it is met from the other side.

@@ -50,6 +50,16 @@ def verdict(console: Console, exercise: Exercise, verdict: Verdict) -> None:
         console.print(Text(verdict.printed.rstrip()))
 
 
+def isolation(console: Console, verdict: Verdict, verbose: bool) -> None:
+    """How far the code was shut in: the level in one line, or every measure."""
+    if not verbose:
+        console.print(Text(f"Isolation: {verdict.isolation_level} (--verbose says what that is).", style="dim"))
+        return
+    console.print(Text(f"Isolation: {verdict.isolation_level}. In force:", style="dim"))
+    for measure in verdict.isolation:
+        console.print(Text(f"  {measure}", style="dim"))
+
+
 def _word(verdict: Verdict) -> str:
     return {"passed": "right", "failed": "not yet", "not started": "waiting for your answer"}.get(
         verdict.status, verdict.status

@@ -45,7 +45,7 @@ class Watch:
         self.file = workspace.file(chapter)
         self.text = files.read_text(self.file)
         self.verdicts: dict[str, Verdict] = {}
-        self.current = checking.next_exercise([chapter], self.progress) or chapter.exercises[-1]
+        self.current = checking.resume([chapter], self.progress) or chapter.exercises[-1]
         self.note = self.progress.notice
 
     # -- what events do -----------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Wrong answers that learners and published code give to chapter 01, each with what the learner must be told, and
 right answers written another way. Read by `mi dev check`, never run here."""
 
-from mi_lib.course.grading import mistake, right  # type: ignore  # marks for readers; this file is only parsed
+from mi_lib.course.mistakes import mistake, right
 
 # --- 01.1 -------------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Wrong answers that learners and published code give to chapter 03, each with what the learner must be told, and
 right answers written another way. Read by `mi dev check`, never run here."""
 
-from mi_lib.course.grading import mistake, right  # type: ignore  # marks for readers; this file is only parsed
+from mi_lib.course.mistakes import mistake, right
 
 # --- 03.1 -------------------------------------------------------------------------------------------------------------
 
@@ -435,6 +435,38 @@ def spectrum(W_E):
     return energy[1::2] + energy[2::2]
 
 
+@mistake("03.5", says="no square root comes after it")
+def spectrum(W_E):
+    """Takes the root of each frequency's energy."""
+    energy = (fourier_basis(len(W_E)) @ W_E.double()).pow(2).sum(1)
+    size = (energy[1::2] + energy[2::2]).sqrt()
+    return size / size.sum()
+
+
+@mistake("03.5", says="leave the shares as they are")
+def spectrum(W_E):
+    """A root in the end."""
+    energy = (fourier_basis(len(W_E)) @ W_E.double()).pow(2).sum(1)
+    energy = energy[1::2] + energy[2::2]
+    return (energy / energy.sum()).sqrt()
+
+
+@mistake("03.5", says="Squared once too often")
+def spectrum(W_E):
+    """Squares what is squared."""
+    energy = (fourier_basis(len(W_E)) @ W_E.double()).pow(2).sum(1)
+    energy = (energy[1::2] + energy[2::2]).pow(2)
+    return energy / energy.sum()
+
+
+@mistake("03.5", says="these are sums of absolute values")
+def spectrum(W_E):
+    """abs for the square."""
+    size = (fourier_basis(len(W_E)) @ W_E.double()).abs().sum(1)
+    size = size[1::2] + size[2::2]
+    return size / size.sum()
+
+
 @right("03.5", how="with torch.fft")
 def spectrum(W_E):
     energy = torch.fft.rfft(W_E.double(), dim=0).abs().pow(2).sum(1)[1:]
@@ -485,6 +517,20 @@ def fourier_2d(x):
     """Loses an axis."""
     basis = fourier_basis(x.shape[0])
     return torch.einsum("ia,jb,abn->ij", basis, basis, x.double())
+
+
+@mistake("03.6", says="The basis is transposed in a")
+def fourier_2d(x):
+    """basis[a, i] in one of the two."""
+    basis = fourier_basis(x.shape[0])
+    return torch.einsum("ai,jb,abn->ijn", basis, basis, x.double())
+
+
+@mistake("03.6", says="The basis is transposed in b")
+def fourier_2d(x):
+    """A matrix product from the right, without the transpose."""
+    basis = fourier_basis(x.shape[0])
+    return torch.stack([basis @ x[:, :, n].double() @ basis for n in range(x.shape[2])], dim=2)
 
 
 @right("03.6", how="all in float32")
@@ -597,6 +643,58 @@ def neuron_frequencies(activations):
         shares.append(energy[rows][:, rows].sum((0, 1)))
     best, index = torch.stack(shares).max(0)
     return index + 1, best / energy.sum()
+
+
+@mistake("03.7", says="You take away the mean over a for each b")
+def neuron_frequencies(activations):
+    """Centres along one axis."""
+    energy = fourier_2d(activations - activations.mean(0)).pow(2)
+    energy[0, 0] = 0
+    shares = []
+    for k in range(1, (len(energy) + 1) // 2):
+        rows = torch.tensor([0, 2 * k - 1, 2 * k])
+        shares.append(energy[rows][:, rows].sum((0, 1)))
+    best, index = torch.stack(shares).max(0)
+    return index + 1, best / energy.sum((0, 1))
+
+
+@mistake("03.7", says="You take away the mean over b for each a")
+def neuron_frequencies(activations):
+    """Centres along the other axis."""
+    energy = fourier_2d(activations - activations.mean(1, keepdim=True)).pow(2)
+    energy[0, 0] = 0
+    shares = []
+    for k in range(1, (len(energy) + 1) // 2):
+        rows = torch.tensor([0, 2 * k - 1, 2 * k])
+        shares.append(energy[rows][:, rows].sum((0, 1)))
+    best, index = torch.stack(shares).max(0)
+    return index + 1, best / energy.sum((0, 1))
+
+
+@mistake("03.7", says="You take away the mean over a and the mean over b")
+def neuron_frequencies(activations):
+    """Centres along both, one after the other."""
+    centred = activations - activations.mean(0)
+    energy = fourier_2d(centred - centred.mean(1, keepdim=True)).pow(2)
+    energy[0, 0] = 0
+    shares = []
+    for k in range(1, (len(energy) + 1) // 2):
+        rows = torch.tensor([0, 2 * k - 1, 2 * k])
+        shares.append(energy[rows][:, rows].sum((0, 1)))
+    best, index = torch.stack(shares).max(0)
+    return index + 1, best / energy.sum((0, 1))
+
+
+@mistake("03.7", says="You take away one mean for all neurons")
+def neuron_frequencies(activations):
+    """mean() over everything."""
+    energy = fourier_2d(activations - activations.mean()).pow(2)
+    shares = []
+    for k in range(1, (len(energy) + 1) // 2):
+        rows = torch.tensor([0, 2 * k - 1, 2 * k])
+        shares.append(energy[rows][:, rows].sum((0, 1)))
+    best, index = torch.stack(shares).max(0)
+    return index + 1, best / energy.sum((0, 1))
 
 
 @right("03.7", how="with numpy's complex FFT")
@@ -960,6 +1058,31 @@ def excluded_loss(logits, answers, frequencies, in_training):
     transformed = fourier_2d(logits.double().reshape(p, p, p)) * (1 - mask)[:, :, None]
     rest = torch.einsum("ia,jb,ijc->abc", basis, basis, transformed).reshape(p * p, p)
     return precise_loss(rest[in_training], answers[in_training]).item()
+
+
+@mistake("03.11", says="Project over ALL pairs first")
+def excluded_loss(logits, answers, frequencies, in_training):
+    """Cuts the waves down to the training pairs and uses them as they are."""
+    x = logits.double()[in_training]
+    waves = torch.cat([sum_waves(logits.shape[1], k) for k in frequencies])[:, in_training]
+    return precise_loss(x - waves.T @ (waves @ x), answers[in_training]).item()
+
+
+@mistake("03.11", says="Project over ALL pairs first")
+def excluded_loss(logits, answers, frequencies, in_training):
+    """And scales them to length 1 again."""
+    x = logits.double()[in_training]
+    waves = torch.cat([sum_waves(logits.shape[1], k) for k in frequencies])[:, in_training]
+    waves = waves / waves.norm(dim=1, keepdim=True)
+    return precise_loss(x - waves.T @ (waves @ x), answers[in_training]).item()
+
+
+@mistake("03.11", says="from the training pairs alone, and measure the loss on all pairs")
+def excluded_loss(logits, answers, frequencies, in_training):
+    """Fits on the training pairs, and judges all."""
+    x = logits.double()
+    waves = torch.cat([sum_waves(logits.shape[1], k) for k in frequencies])
+    return precise_loss(x - waves.T @ (waves[:, in_training] @ x[in_training]), answers).item()
 
 
 @mistake("03.11", says="The loss was rounded in float32")
@@ -1529,6 +1652,86 @@ class section:
         found = {}
         for s in (1, -1):
             waves = {k: formula(p, s, {k: 1.0}) for k in keys}
+            found[s] = {k: ((logits * D).sum() / (D * D).sum()).item() for k, D in waves.items()}
+        sign = max(found, key=lambda s: sum(A**2 for A in found[s].values()))
+        return sign, found[sign]
+
+    def formula(p, sign, amplitudes):
+        tokens, _ = dataset(p)
+        difference = (tokens[:, 0] + sign * tokens[:, 1])[:, None] - torch.arange(p)  # [pairs, answer]
+        logits = torch.zeros(p * p, p, dtype=torch.float64)
+        for k, A in amplitudes.items():
+            logits += A * torch.cos(2 * math.pi * k / p * difference.double())
+        return logits
+
+
+@mistake("03.14", says="These are sines")
+def formula(p, sign, amplitudes):
+    """The other wave."""
+    tokens, _ = dataset(p)
+    total = (tokens[:, 0] + sign * tokens[:, 1])[:, None] - torch.arange(p)
+    return sum(A * torch.sin(2 * math.pi * k / p * total.double()) for k, A in amplitudes.items())
+
+
+@mistake("03.14", says="this is sign·(a + b) − c")
+def formula(p, sign, amplitudes):
+    """The sign before the bracket."""
+    tokens, _ = dataset(p)
+    total = sign * (tokens[:, 0] + tokens[:, 1])[:, None] - torch.arange(p)
+    return sum(A * torch.cos(2 * math.pi * k / p * total.double()) for k, A in amplitudes.items())
+
+
+@mistake("03.14", says="The sign belongs to b, not to the amplitude")
+def formula(p, sign, amplitudes):
+    """The sign before the wave."""
+    tokens, _ = dataset(p)
+    total = (tokens[:, 0] + tokens[:, 1])[:, None] - torch.arange(p)
+    return sum(sign * A * torch.cos(2 * math.pi * k / p * total.double()) for k, A in amplitudes.items())
+
+
+@mistake("03.14", says="You project on sines")
+class section:
+    def find_formula(model):
+        """Projects on the other wave."""
+        p = model.cfg.d_vocab - 1
+        tokens, _ = dataset(p)
+        logits, cache = model.run_with_cache(tokens, ("post", 0))
+        logits = logits[:, -1, :p].double()
+        keys = key_frequencies(cache["post", 0][:, -1].reshape(p, p, -1))
+        if not keys:
+            return 1, {}
+        a, b, c = tokens[:, :1], tokens[:, 1:2], torch.arange(p)
+        found = {}
+        for s in (1, -1):
+            waves = {k: torch.sin(2 * math.pi * k / p * (a + s * b - c).double()) for k in keys}
+            found[s] = {k: ((logits * D).sum() / (D * D).sum()).item() for k, D in waves.items()}
+        sign = max(found, key=lambda s: sum(A**2 for A in found[s].values()))
+        return sign, found[sign]
+
+    def formula(p, sign, amplitudes):
+        tokens, _ = dataset(p)
+        difference = (tokens[:, 0] + sign * tokens[:, 1])[:, None] - torch.arange(p)  # [pairs, answer]
+        logits = torch.zeros(p * p, p, dtype=torch.float64)
+        for k, A in amplitudes.items():
+            logits += A * torch.cos(2 * math.pi * k / p * difference.double())
+        return logits
+
+
+@mistake("03.14", says="are of −(a + b) − c")
+class section:
+    def find_formula(model):
+        """The sign before the bracket, here alone."""
+        p = model.cfg.d_vocab - 1
+        tokens, _ = dataset(p)
+        logits, cache = model.run_with_cache(tokens, ("post", 0))
+        logits = logits[:, -1, :p].double()
+        keys = key_frequencies(cache["post", 0][:, -1].reshape(p, p, -1))
+        if not keys:
+            return 1, {}
+        a, b, c = tokens[:, :1], tokens[:, 1:2], torch.arange(p)
+        found = {}
+        for s in (1, -1):
+            waves = {k: torch.cos(2 * math.pi * k / p * (s * (a + b) - c).double()) for k in keys}
             found[s] = {k: ((logits * D).sum() / (D * D).sum()).item() for k, D in waves.items()}
         sign = max(found, key=lambda s: sum(A**2 for A in found[s].values()))
         return sign, found[sign]

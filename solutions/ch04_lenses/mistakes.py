@@ -1,7 +1,7 @@
 """Wrong answers that learners and published code give to chapter 04, each with what the learner must be told, and
 right answers written another way. Read by `mi dev check`, never run here."""
 
-from mi_lib.course.grading import mistake, right  # type: ignore  # marks for readers; this file is only parsed
+from mi_lib.course.mistakes import mistake, right
 
 # --- 04.1 -------------------------------------------------------------------------------------------------------------
 
@@ -106,6 +106,30 @@ class section:
 
     def logit_lens(model, tokens):
         return model.unembed(model.ln_final(residual_stream(model, tokens))).log_softmax(-1)
+
+
+@mistake("04.1", says="Every depth is the first one here")
+class section:
+    """The same site again and again."""
+
+    def residual_stream(model, tokens):
+        _, cache = model.run_with_cache(tokens)
+        return torch.stack([cache["resid_pre", 0] for _ in range(model.cfg.n_layers + 1)])
+
+    def logit_lens(model, tokens):
+        return model.unembed(model.ln_final(residual_stream(model, tokens)))
+
+
+@mistake("04.1", says="The last depth is what the last block's MLP reads")
+class section:
+    """resid_mid for resid_post."""
+
+    def residual_stream(model, tokens):
+        _, cache = model.run_with_cache(tokens)
+        return torch.stack([*cache.stack("resid_pre"), cache["resid_mid", model.cfg.n_layers - 1]])
+
+    def logit_lens(model, tokens):
+        return model.unembed(model.ln_final(residual_stream(model, tokens)))
 
 
 @right("04.1", how="with hooks that keep the stream, depth by depth")
@@ -909,6 +933,63 @@ class section:
         return A.detach() * (not bias_only), b.detach()
 
 
+@mistake("04.5", says="You train A alone")
+class section:
+    """The wrong one of the two."""
+
+    def lens_loss(lens):
+        return kl_to_final(lens).mean((1, 2)).sum()
+
+    def train_tuned_lens(model, tokens, steps, lr, bias_only=False):
+        stream = residual_stream(model, tokens)
+        n, d = model.cfg.n_layers, model.cfg.d_model
+        A, b = torch.zeros(n, d, d, requires_grad=True), torch.zeros(n, d, requires_grad=True)
+        optimizer = torch.optim.Adam([A] if bias_only else [A, b], lr=lr)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            lens_loss(tuned_lens(model, stream, A, b)).backward()
+            optimizer.step()
+        return A.detach(), b.detach()
+
+
+@mistake("04.5", says="A is still 0: it was not trained")
+class section:
+    """As if bias_only were always so."""
+
+    def lens_loss(lens):
+        return kl_to_final(lens).mean((1, 2)).sum()
+
+    def train_tuned_lens(model, tokens, steps, lr, bias_only=False):
+        stream = residual_stream(model, tokens)
+        n, d = model.cfg.n_layers, model.cfg.d_model
+        A, b = torch.zeros(n, d, d, requires_grad=True), torch.zeros(n, d, requires_grad=True)
+        optimizer = torch.optim.Adam([b], lr=lr)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            lens_loss(tuned_lens(model, stream, A, b)).backward()
+            optimizer.step()
+        return A.detach(), b.detach()
+
+
+@mistake("04.5", says="you make a step for every sequence")
+class section:
+    """An epoch for a step."""
+
+    def lens_loss(lens):
+        return kl_to_final(lens).mean((1, 2)).sum()
+
+    def train_tuned_lens(model, tokens, steps, lr, bias_only=False):
+        stream = residual_stream(model, tokens)
+        n, d = model.cfg.n_layers, model.cfg.d_model
+        A, b = torch.zeros(n, d, d, requires_grad=True), torch.zeros(n, d, requires_grad=True)
+        optimizer = torch.optim.Adam([b] if bias_only else [A, b], lr=lr)
+        for i in list(range(stream.shape[1])) * steps:
+            optimizer.zero_grad()
+            lens_loss(tuned_lens(model, stream[:, i : i + 1], A, b)).backward()
+            optimizer.step()
+        return A.detach(), b.detach()
+
+
 @right("04.5", how="with F.kl_div, and one optimizer for each layer")
 class section:
     def lens_loss(lens):
@@ -996,6 +1077,14 @@ def through_frozen_norm(parts, residual, weight, epsilon, centred):
     x = residual - residual.mean(-1, keepdim=True) if centred else residual
     y = parts - parts.mean(-1, keepdim=True) if centred else parts
     return y / (x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt()
+
+
+@mistake("04.6", says="You multiply by 1 + weight")
+def through_frozen_norm(parts, residual, weight, epsilon, centred):
+    """As Gemma stores its gains."""
+    x = residual - residual.mean(-1, keepdim=True) if centred else residual
+    y = parts - parts.mean(-1, keepdim=True) if centred else parts
+    return y / (x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt() * (1 + weight)
 
 
 @mistake("04.6", says="LayerNorm divides by d_model")
@@ -1533,6 +1622,20 @@ def head_contributions(model, tokens, right, wrong):
     for layer in layers:
         W_O = model.W_O[layer].roll(-1, dims=0)
         outputs = torch.einsum("bhd,hdm->hbm", cache["z", layer][:, -1], W_O)
+        heads.append(to_logits(model, outputs, residual, right, wrong).T)
+        biases.append(to_logits(model, model.b_O[layer].expand(1, len(right), -1), residual, right, wrong)[0])
+    return torch.stack(heads, dim=1), torch.stack(biases, dim=1)
+
+
+@mistake("04.8", says="You average over positions")
+def head_contributions(model, tokens, right, wrong):
+    """z averaged over the sequence."""
+    layers, last = range(model.cfg.n_layers), model.cfg.n_layers - 1
+    _, cache = model.run_with_cache(tokens)
+    residual = cache["resid_post", last][:, -1]
+    heads, biases = [], []
+    for layer in layers:
+        outputs = torch.einsum("bhd,hdm->hbm", cache["z", layer].mean(1), model.W_O[layer])
         heads.append(to_logits(model, outputs, residual, right, wrong).T)
         biases.append(to_logits(model, model.b_O[layer].expand(1, len(right), -1), residual, right, wrong)[0])
     return torch.stack(heads, dim=1), torch.stack(biases, dim=1)

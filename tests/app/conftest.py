@@ -89,7 +89,7 @@ def browser():
 def page(browser, server):
     """A page that remembers which addresses it asked for and what went wrong in its console."""
     made = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000})
-    made.set_default_timeout(20_000)
+    made.set_default_timeout(60_000)
     made.asked, made.errors = [], []
     made.on("request", lambda request: made.asked.append(request.url))
     made.on("pageerror", lambda error: made.errors.append(str(error)))

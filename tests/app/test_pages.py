@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from app import chapter_page, exercise_card
 from mi_lib import zoo
 from mi_lib.course import Progress, Workspace, exercise, lesson
+from mi_lib.course.grading import Verdict
 from mi_lib.course.index import chapters
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ def run(workspace, monkeypatch, body: str) -> AppTest:
 
 def chapter(exercise: str = "1", number: str = "02") -> str:
     """A script that shows the chapter page at an address."""
-    address = f"st.query_params.update(chapter={number!r}, exercise={exercise!r})"
+    address = f"if not st.query_params: st.query_params.update(chapter={number!r}, exercise={exercise!r})"
     return f"import streamlit as st\n{address}\nfrom app import chapter_page\nchapter_page.show()"
 
 
@@ -51,11 +52,111 @@ def test_a_chapter_opens_at_the_exercise_that_the_address_names(tmp_path, monkey
     assert any(header.value.startswith("02.5") for header in app.subheader)
 
 
-def test_an_unknown_chapter_is_one_sentence(tmp_path, monkeypatch):
+def broken(*_: object) -> None:
+    raise RuntimeError("a secret of the course's inside")
+
+
+def test_a_page_that_raises_is_our_sentence_and_a_way_on_and_the_trace_goes_to_the_terminal(
+    tmp_path, monkeypatch, caplog
+):
     Workspace.init(tmp_path / "work")
-    app = run(tmp_path / "work", monkeypatch, chapter(number="77"))
+    monkeypatch.setattr("mi_lib.course.index.chapters", broken)
+    app = run(tmp_path / "work", monkeypatch, "from app import common, home\ncommon.guarded(home.show, home.go)()")
     assert not app.exception
-    assert "There is no chapter" in app.error[0].value
+    assert "Your answers and your progress are safe" in app.error[0].value
+    assert "secret" not in app.error[0].value
+    assert [button.label for button in app.button] == ["Try again", "Course map"]
+    assert "a secret of the course's inside" in caplog.text
+    monkeypatch.undo()
+    monkeypatch.setenv("MI_WORKSPACE", str(tmp_path / "work"))
+    app.button[0].click().run()
+    assert not app.error
+    assert "Next:" in words(app)
+
+
+def test_a_card_that_raises_leaves_the_rest_of_its_page(tmp_path, monkeypatch):
+    Workspace.init(tmp_path / "work")
+    monkeypatch.setattr("app.exercise_card._help", broken)
+    app = run(tmp_path / "work", monkeypatch, chapter("5"))
+    assert not app.exception
+    assert "Your answers and your progress are safe" in app.error[0].value
+    assert "Next" in [button.label for button in app.button]
+
+
+LOST = {
+    "no such chapter": ({"chapter": "77"}, "There is no chapter '77'"),
+    "a chapter to come": ({"chapter": "05"}, "planned but not here yet"),
+    "no such exercise": ({"chapter": "02", "exercise": "99"}, "It has 02.1 to 02.14"),
+    "an exercise of no chapter": ({"exercise": "99.9"}, "There is no chapter '99'"),
+    "an exercise of another chapter": ({"chapter": "02", "exercise": "03.1"}, "no exercise of chapter 02"),
+    "an unknown parameter": ({"page": "7"}, "page=7"),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_a_link_that_leads_nowhere_says_so_and_offers_the_way_back(tmp_path, monkeypatch, case):
+    address, sentence = LOST[case]
+    Workspace.init(tmp_path / "work")
+    script = f"import streamlit as st\nst.query_params.update({address!r})\n"
+    app = run(tmp_path / "work", monkeypatch, f"{script}from app import chapter_page\nchapter_page.show()")
+    assert not app.exception
+    assert sentence in app.warning[0].value
+    assert "Course map" in [button.label for button in app.button]
+
+
+def test_an_exercise_may_be_named_in_full(tmp_path, monkeypatch):
+    Workspace.init(tmp_path / "work")
+    app = run(tmp_path / "work", monkeypatch, chapter("02.5"))
+    assert any(header.value.startswith("02.5") for header in app.subheader)
+
+
+def passed(exercise_id: str) -> Verdict:
+    points = exercise(exercise_id).points
+    return Verdict(exercise_id, "passed", points, points)
+
+
+def failed(exercise_id: str) -> Verdict:
+    return Verdict(exercise_id, "failed", 0, exercise(exercise_id).points, diagnosis="The sign is turned round.")
+
+
+def test_home_and_the_chapter_page_go_on_with_the_exercise_that_was_worked_on_last(tmp_path, monkeypatch):
+    workspace = Workspace.init(tmp_path / "work")
+    Progress(workspace).record(failed("03.4"), "text")
+    app = run(workspace.path, monkeypatch, "from app import home\nhome.show()")
+    assert "Go on with 03.4" in words(app)
+    app = run(workspace.path, monkeypatch, "from app import chapter_page\nchapter_page.show()")
+    assert any(header.value.startswith("03.4") for header in app.subheader)
+    Progress(workspace).record(passed("03.4"), "text")
+    app = run(workspace.path, monkeypatch, "from app import home\nhome.show()")
+    assert "Next: 03.5" in words(app)
+
+
+def test_a_verdict_stays_after_a_reload_and_says_whether_the_code_has_changed_since(tmp_path, monkeypatch):
+    workspace = Workspace.init(tmp_path / "work")
+    text, version = workspace.read(exercise("02.5"))
+    Progress(workspace).record(failed("02.5"), text)
+    app = run(workspace.path, monkeypatch, chapter("5"))
+    assert "The sign is turned round." in app.error[0].value
+    assert "Checked (" in words(app)
+    workspace.write(exercise("02.5"), text + "# more\n", version)
+    app = run(workspace.path, monkeypatch, chapter("5"))
+    assert "You have changed the code since this check (" in words(app)
+
+
+def test_the_end_of_a_chapter_names_what_is_open_and_offers_the_next_chapter(tmp_path, monkeypatch):
+    workspace = Workspace.init(tmp_path / "work")
+    here = exercise("02.1").chapter
+    for each in here.required[:-1]:
+        Progress(workspace).record(passed(each.id), "")
+    app = run(workspace.path, monkeypatch, chapter("end"))
+    assert f"{len(here.required) - 1} of the {len(here.required)} exercises" in app.info[-1].value
+    assert here.required[-1].title in " ".join(button.label for button in app.button)
+    Progress(workspace).record(passed(here.required[-1].id), "")
+    app = run(workspace.path, monkeypatch, chapter("end"))
+    assert f"passed all {len(here.required)} exercises" in app.success[-1].value
+    next(button for button in app.button if button.label == "Open chapter 03").click().run()
+    assert not app.exception
+    assert any(header.value.startswith("03.1") for header in app.subheader)
 
 
 def test_without_a_workspace_the_page_offers_to_make_one(tmp_path, monkeypatch):

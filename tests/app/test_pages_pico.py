@@ -111,6 +111,62 @@ def test_unknown_words_are_named_with_their_neighbours_and_can_be_mended(model):
     assert app.session_state["chat"][0].text == "Where does Mira live?"
 
 
+def test_every_example_can_be_asked_with_one_tap_and_pico_knows_its_words(model):
+    app = page("chat")
+    assert set(chat.EXAMPLES) <= {button.label for button in app.button}
+    assert [text.unknown_words(model.tokenizer, example) for example in chat.EXAMPLES] == [[]] * len(chat.EXAMPLES)
+
+
+def test_a_greeting_is_known_and_a_question_after_one_is_asked(model):
+    app = page("chat")
+    app.chat_input[0].set_value("Hello!").run()
+    assert app.session_state["chat"][0].text == chat.INSTEAD
+    assert "Nobody in Littletown says “Hello”" in words(app)
+    app.chat_input[0].set_value("hi there, where does Mira live?").run()
+    assert app.session_state["chat"][2].text == "Where does Mira live?"
+    assert chat.without_greeting("History of the town?") == ("History of the town?", "")
+
+
+def test_blank_and_over_long_questions_are_told_and_nothing_that_was_typed_is_lost(model):
+    app = page("chat")
+    app.chat_input[0].set_value("   ").run()
+    assert not app.exception
+    assert "nothing to read" in words(app)
+    long = "Where does Mira live? " * 60
+    app.chat_input[0].set_value(long).run()
+    assert "please shorten it" in words(app)
+    assert app.session_state["chat"] == []
+    assert app.text_area[0].value == long
+    app.text_area[0].set_value("Where does Mira live?")
+    press(app, "Ask again")
+    assert app.session_state["chat"][0].text == "Where does Mira live?"
+    assert not app.text_area
+
+
+def test_what_has_unknown_words_can_be_changed_and_asked_again(model):
+    app = page("chat")
+    app.chat_input[0].set_value("Where does Mira keep a blockchain?").run()
+    assert app.text_area[0].value == "Where does Mira keep a blockchain?"
+
+
+def test_role_trait_and_temperature_come_back_with_the_conversation(model):
+    script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nimport streamlit as st\nfrom app import chat\n"
+    script += "st.session_state.get('elsewhere') or chat.show()"
+    app = AppTest.from_string(script, default_timeout=60).run()
+    app.selectbox[0].set_value("pirate").run()
+    app.selectbox[1].set_value("gloomy").run()
+    app.slider[0].set_value(0.7).run()
+    app.session_state["elsewhere"] = True
+    app.run()
+    assert not app.selectbox
+    app.session_state["elsewhere"] = False
+    app.run()
+    assert not app.exception
+    assert [box.value for box in app.selectbox] == ["pirate", "gloomy"]
+    assert app.slider[0].value == 0.7
+    assert "You are a very gloomy pirate." in words(app)
+
+
 @pytest.mark.parametrize("role", [voices.ASSISTANT, *voices.ROLES])
 def test_every_system_prompt_that_can_be_chosen_is_one_that_littletown_writes(role):
     asked = chat.system_prompt(role, None, 3)

@@ -49,6 +49,13 @@ def test_the_look_alikes_lose_their_score_with_the_previous_token_head_and_early
     assert FOUND["alikes"]["finished"]["previous"]["highest"] < 0.1 < 0.5 < FOUND["heads"]["prefix_matching"][1]
 
 
+def test_the_score_of_a_look_alike_without_the_previous_token_head_is_measured_again():
+    """A part of `alikes`: the best head of layer 1, whose score must lie between the published ones."""
+    scores = finding._scores_without(finding.network(), finding.found().previous, finding.found().induction)
+    low, high = (FOUND["alikes"]["finished"]["previous"][end] for end in ("lowest", "highest"))
+    assert all(low - 1e-3 <= score <= high + 1e-3 for score in scores)
+
+
 def test_layer_0_is_one_measurement_ahead_at_one_of_the_two_marks():
     """The lesson says so, and the step between two measurements comes from the recipe."""
     card = zoo.card(finding.TWO)

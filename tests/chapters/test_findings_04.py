@@ -43,6 +43,15 @@ def test_the_block_that_brings_the_town_is_the_one_that_the_other_claims_ask_abo
     assert {one["head"] for one in FOUND["by_sentence"]} == {f"{finding.CARRIER}.{FOUND['recall']['head']}"}
 
 
+def test_the_head_of_a_sentence_drawn_by_lot_is_found_again():
+    """A part of `by_sentence`: with a few of its pairs."""
+    published = random.Random(14).choice(FOUND["by_sentence"])
+    sentence = published["sentence"].replace("…", "{}")
+    tables = finding.travel_of(finding.pico(), finding.pairs(3, sentence))["heads"]
+    layer, order = finding.carriers(tables.mean(0))
+    assert f"{layer}.{order[0]}" == published["head"]
+
+
 def test_one_head_says_whose_town_it_is_and_another_block_does_not():
     recall = FOUND["recall"]
     measured = finding.swapped(finding.pico(), recall["layer"], [recall["head"]]).mean().item()

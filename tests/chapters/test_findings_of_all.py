@@ -26,6 +26,7 @@ def intervals(found, where=""):
             yield from intervals(value, f"{where}.{key}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 def test_a_sample_of_the_findings_is_measured_again(chapter):
     kept, names = findings.read(chapter), drawn(chapter)

@@ -29,7 +29,12 @@ def words(page: AppTest) -> str:
 
 def test_the_class_at_a_glance(page):
     assert {metric.label: metric.value for metric in page.metric}["Students"] == "4"
+    # Two exercises were released to four students: eight in all, whoever handed something in.
+    passed = sum(int(words.split()[0]) for words in page.dataframe[1].value["passed"])
+    assert {metric.label: metric.value for metric in page.metric}["Released exercises passed"] == f"{passed / 8:.0%}"
+    assert page.dataframe[1].value["passed"][3] == "0 of 2 released"
     table = page.dataframe[0].value
+    assert list(table["not handed in"]) == [1, 1]
     assert list(table["handed in"]) == [3, 3]
     assert table["passed"][0] == pytest.approx(1 / 3)
 

@@ -105,7 +105,7 @@ def test_the_scripts_for_gradescope_are_valid(course, tmp_path):
 def test_the_workflow_for_github_classroom_is_well_formed(course, tmp_path):
     with zipfile.ZipFile(services.github_classroom(tmp_path / "template.zip", "90")) as archive:
         workflow = yaml.safe_load(archive.read(".github/workflows/classroom.yml"))
-        assert "course/mi_lib/cli.py" in archive.namelist()
+        assert "course/mi_lib/cli/__main__.py" in archive.namelist()
         assert not [name for name in archive.namelist() if "solutions" in name.split("/")[:2]]
     job = workflow["jobs"]["run-autograding-tests"]
     graders = [step for step in job["steps"] if "autograding-command-grader@" in step.get("uses", "")]

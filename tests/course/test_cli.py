@@ -105,6 +105,24 @@ def test_check_without_a_name_takes_the_next_exercise(mi, work):
     assert "90.2" in mi("check")[1]
 
 
+def test_check_without_a_name_goes_on_with_what_was_checked_last(mi, work):
+    mi("check", "90.2")
+    code, out, _ = mi("check")
+    assert (code, "90.2 Add three" in out) == (1, True)
+    answer(work, "90.1", RIGHT)
+    answer(work, "90.2", "def add_three(a, b, c):\n    return a + b + c\n")
+    mi("check", "90.2")
+    assert "90.1 Add" in mi("check")[1]
+
+
+def test_isolation_is_one_line_unless_more_is_asked_for(mi, work):
+    answer(work, "90.1", RIGHT)
+    short, long = mi("check", "90.1")[1], mi("check", "90.1", "--verbose")[1]
+    assert short.splitlines()[-1].startswith("Isolation: ")
+    assert "time limit" not in short
+    assert "time limit" in long
+
+
 def test_a_wrong_answer_is_told_what_is_wrong_and_exits_with_1(mi, work):
     answer(work, "90.1", WRONG)
     code, out, _ = mi("check", "90.1")

@@ -174,6 +174,14 @@ def test_the_command_measures_writes_and_says_what_has_changed(measured):
     assert CliRunner().invoke(cli, ["dev", "measure", "90", "--check"]).exit_code == 0
 
 
+def test_what_was_measured_before_a_failure_is_kept(measured):
+    source = measured.folder / "findings.py"
+    source.write_text(source.read_text().replace("SIZE = 3", "SIZE = 4").replace('{"sum": 2.0}', "1 / 0"))
+    assert isinstance(CliRunner().invoke(cli, ["dev", "measure", "90"]).exception, ZeroDivisionError)
+    assert findings.read(measured)["sums"]["lengths"] == [4, 5, 9]
+    assert findings.read(measured)["slowly"] == {"sum": 2.0}
+
+
 def test_the_command_refuses_what_is_not_there_with_a_sentence(measured):
     (measured.folder / "findings.py").unlink()
     said = CliRunner().invoke(cli, ["dev", "measure", "90"])

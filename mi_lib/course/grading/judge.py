@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mi_lib.course.grading.runs import Run
 
 _MODULES: dict[Path, tuple[int, list[GraderTest]]] = {}
+_LOADING = threading.Lock()  # graders of several threads share the tests
 
 
 class Grader:
@@ -66,12 +67,14 @@ class Grader:
         *,
         time_limit: float | None = None,
         tests_from: Callable[[Any], list[GraderTest]] | None = None,
+        halt: threading.Event | None = None,
     ) -> Verdict:
         """Grade one exercise of a submission.
 
         source: the text of the learner's file, or a Path to it. exercise: anything with `id`, `points`, `time_limit`
         and `chapter.folder` (where test_exercises.py lies). time_limit: seconds, instead of the exercise's own.
         tests_from: which tests an exercise has, instead of those in test_exercises.py (an instructor's hidden ones).
+        halt: once it is set, from any thread, the run is stopped and its verdict is "stopped".
         """
         from mi_lib.course.grading.contract import contract_of
         from mi_lib.course.grading.runs import (  # torch comes with it, while the server imports its own
@@ -100,7 +103,9 @@ class Grader:
             for _ in range(2):  # a server that died since the last run, or dies in this one, is replaced once
                 try:
                     server = self._alive_server()
-                    run = Run(server, limits, text, filename, exercise.id, self.require, watched, refuse, contract)
+                    run = Run(
+                        server, limits, text, filename, exercise.id, self.require, watched, refuse, contract, halt
+                    )
                     with run:
                         outcomes = [run.test(test) for test in tests]
                 except ServerGone:
@@ -220,7 +225,11 @@ def tests_of(exercise: Any) -> list[GraderTest]:
 def load_tests(path: Path) -> list[GraderTest]:
     """The tests of a chapter: trusted code, imported here, and again when the file has changed."""
     path = path.resolve()
-    stamp = path.stat().st_mtime_ns
+    with _LOADING:
+        return _loaded(path, path.stat().st_mtime_ns)
+
+
+def _loaded(path: Path, stamp: int) -> list[GraderTest]:
     if path not in _MODULES or _MODULES[path][0] != stamp:
         name = f"mi_grader_{path.parent.parent.name}_{path.parent.name}_{path.stem}"
         spec = importlib.util.spec_from_file_location(name, path)

@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -80,15 +81,19 @@ _WHY: dict[str, tuple[Status, Ending, Callable[[Limits], str]]] = {
 
 
 class Process:
-    """One learner's process: requests go out, values come back, all within the time that is left."""
+    """One learner's process: requests go out, values come back, all within the time that is left.
 
-    def __init__(self, server: ForkServer, limits: Limits) -> None:
+    halt: once it is set, from any thread, the process is stopped.
+    """
+
+    def __init__(self, server: ForkServer, limits: Limits, halt: threading.Event | None = None) -> None:
         forked = server.fork(limits)
         self.server = server
         self.run = forked.run
         self.pid = forked.pid
         self.folder = forked.folder
         self.limits = limits
+        self.halt = halt
         self.channel = forked.channel
         self.output = forked.output
         self.seconds_left = limits.seconds
@@ -218,12 +223,17 @@ class Process:
     def _wait(self, write: bool) -> tuple[bool, bool]:
         """Until the channel is ready; meanwhile take in what is printed. Stopped when time or output is used up."""
         sources: list[Any] = [self.channel, self.output, self.server.control]
+        if self.halt is not None and self.halt.is_set():
+            raise self._stop("stopped", "stopped", wording.halted())
         left = min(self._deadline - self.clock(), self._wall_deadline - time.monotonic())
         if left <= 0:
             ending: Ending = "confused the channel" if self._partial else "timed out"
             raise self._stop("timed out", ending, wording.timed_out(self.limits.seconds))
         readable, writable, _ = select.select(
-            [s for s in sources if s != -1], [self.channel] if write else [], [], min(left, 1.0)
+            [s for s in sources if s != -1],
+            [self.channel] if write else [],
+            [],
+            min(left, 1.0 if self.halt is None else 0.1),
         )
         if self.output in readable:
             self._drain()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,7 +20,8 @@ MAX_RESTARTS = 8  # processes that one exercise may use up by ending them
 # Of several tests that did not pass, the first with the gravest status names the verdict. Between an exception and a
 # wrong answer, the sentence decides that says more about the fault.
 _ORDER: dict[Status, int] = {
-    "timed out": 0, "too much output": 1, "out of memory": 2, "crashed": 3, "error": 4, "failed": 4, "not started": 5,
+    "stopped": 0, "timed out": 0,
+    "too much output": 1, "out of memory": 2, "crashed": 3, "error": 4, "failed": 4, "not started": 5,
 }  # fmt: skip
 
 
@@ -37,8 +39,10 @@ class Run:
         watched: Sequence[str] = (),
         refuse: bool = False,
         contract: Contract | None = None,
+        halt: threading.Event | None = None,
     ) -> None:
         self._server = server
+        self._halt = halt
         self._contract = contract
         self._require = require
         self._watched, self._refuse = list(watched), refuse
@@ -76,13 +80,13 @@ class Run:
         if self._process.stopped:
             self._close_process()
             self._restarts += 1
-            if outcome.result.status in ("timed out", "too much output") or self._restarts >= MAX_RESTARTS:
+            if outcome.result.status in ("stopped", "timed out", "too much output") or self._restarts >= MAX_RESTARTS:
                 self._failed = outcome
         return outcome
 
     def _begin(self, test: GraderTest) -> Outcome | None:
         """A process with the learner's file executed in it; or why there is none."""
-        process = Process(self._server, self._limits)
+        process = Process(self._server, self._limits, self._halt)
         process.seconds_left = self._seconds_left
         self._process = process
         try:
@@ -106,6 +110,7 @@ class Run:
         assert self._failed is not None
         status = self._failed.result.status
         why = {
+            "stopped": "you stopped the check before",
             "timed out": "the time was used up before",
             "too much output": "too much was printed before",
             "crashed": "your code ended the process before",

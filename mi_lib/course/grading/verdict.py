@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from mi_lib.course.grading.isolation import Level
 
-Status = Literal["passed", "failed", "not started", "error", "timed out", "crashed", "too much output", "out of memory"]
+Status = Literal[
+    "passed", "failed", "not started", "error", "timed out", "crashed", "too much output", "out of memory", "stopped",
+]  # fmt: skip
 
 # How the learner's code came to its end, whatever the tests then said. It tells apart in a report what costs the same.
 Ending = Literal[
     "answered", "raised", "refused by isolation", "exited", "crashed", "timed out", "out of memory",
-    "too many processes", "too much output", "too much disk", "confused the channel",
+    "too many processes", "too much output", "too much disk", "confused the channel", "stopped",
 ]  # fmt: skip
 
 
@@ -66,3 +68,10 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """The verdict as plain data, ready for JSON."""
         return {**asdict(self), "passed": self.passed}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Verdict:
+        """The verdict that `to_dict` wrote, by this version of the course or an older one."""
+        known = {each.name for each in fields(cls)}
+        tests = [TestResult(**test) for test in data.get("tests", [])]
+        return cls(**{name: value for name, value in data.items() if name in known} | {"tests": tests})

@@ -51,6 +51,14 @@ def timed_out(seconds: float) -> str:
     )
 
 
+def halted() -> str:
+    """After the learner has stopped the check."""
+    return (
+        "You stopped this check while your code was still running. It counts as no attempt. If it should not take so "
+        "long, look for a loop that never ends."
+    )
+
+
 def too_much_output(limit: int) -> str:
     return (
         f"Your code printed more than {limit // 10**6} MB, so it was stopped. "

@@ -1,17 +1,19 @@
-"""`mi grade`, `mi release` and `mi instructor`. Thin, like `mi_lib.cli`, which adds them to `mi`."""
+"""What a teacher does: grade, release, instructor."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mi_lib.cli.common import bars, isolation_option, json_option
 from mi_lib.course.classroom.config import POLICIES, Policy
-from mi_lib.course.grading.isolation import LEVELS, Level
+from mi_lib.course.grading.isolation import Level
 from mi_lib.course.index import CourseError
 
 if TYPE_CHECKING:
@@ -38,13 +40,6 @@ class _WithDefault(click.Group):
         return super().parse_args(context, args)
 
 
-isolation_option = click.option(
-    "--require-isolation",
-    "require",
-    type=click.Choice(LEVELS),
-    default="none",
-    help="Refuse to grade where code cannot be shut in this far (`mi doctor` shows how far it can).",
-)
 gradebook_option = click.option(
     "-g",
     "--gradebook",
@@ -103,8 +98,7 @@ def run(
 
     Exits with 0 if everybody was graded, 1 if a submission could not be.
     """
-    from rich import progress as bars
-    from rich.console import Console
+    from rich.progress import TextColumn, TimeRemainingColumn
 
     from mi_lib.course import index
     from mi_lib.course.classroom import batch, grading
@@ -114,16 +108,9 @@ def run(
     only = replace(chosen, chapters=tuple(index.chapter(c).number for c in chapters)) if chapters else chosen
     folder = Path(out)
     workers = batch.dask(address) if address else batch.processes(jobs or os.cpu_count() or 1)
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeElapsedColumn(),
-        bars.TextColumn("left"),
-        bars.TimeRemainingColumn(elapsed_when_finished=True),
-    )
+    left = (TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True))
     with grading.alone(folder), Gradebook(folder, make=True) as book:
-        with bars.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        with bars(*left) as shown:
             task = shown.add_task("Reading", total=None)
 
             def step(done: int, of: int, who: str) -> None:
@@ -169,7 +156,7 @@ def adjust(student: str, exercise: str, points: float | None, reason: str, lift:
 @click.argument("exercise", required=False)
 @gradebook_option
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def explain(student: str, exercise: str | None, book: str, config: str | None, as_json: bool) -> None:
     """Say where a student's grade comes from: which tests, which output, which version, which isolation.
 
@@ -241,7 +228,7 @@ def report(book: str, config: str | None, out: str | None, formats: tuple[str, .
 @gradebook_option
 @click.option("--chapter", "chapter", metavar="NN", help="Only this chapter.")
 @click.option("-n", "--number", default=20, show_default=True, type=click.IntRange(1), help="How many pairs.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def similar(book: str, chapter: str | None, number: int, as_json: bool) -> None:
     """List the pairs of submissions that have most in common, beyond what was handed out.
 
@@ -303,8 +290,6 @@ def instructor(gradebook: str, port: int, no_browser: bool) -> None:
     \b
     mi instructor grades/
     """
-    import sys
-
     from mi_lib.course import serve
     from mi_lib.course.classroom.gradebook import Gradebook
 

@@ -1,0 +1,120 @@
+"""Checks beside each other, each in a thread with a grader of its own.
+
+An endless loop in one holds up no other, and can be stopped.
+
+checks = Checks()
+running = checks.start(progress, exercise("02.5"), text_of_the_whole_file)
+running.wait(0.5)          # True if it is done by then
+running.stop()             # the verdict then says so, and counts as no attempt
+running.verdict
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mi_lib.course.checking import check_text
+from mi_lib.course.grading import Grader
+from mi_lib.course.index import CourseError, Exercise
+from mi_lib.course.progress import Progress
+
+if TYPE_CHECKING:
+    from mi_lib.course.grading import Verdict
+
+SPARE_AFTER = 1.0  # seconds that a check may keep the last free grader before another is started
+_LOG = logging.getLogger(__name__)
+
+
+class Running:
+    """One check that is under way or done. `verdict` is None until then, or if `problem` says why there is none."""
+
+    def __init__(self) -> None:
+        self.verdict: Verdict | None = None
+        self.problem = ""
+        self._begun = time.monotonic()
+        self._halt = threading.Event()
+        self._done = threading.Event()
+
+    @property
+    def seconds(self) -> float:
+        """How long ago it began."""
+        return time.monotonic() - self._begun
+
+    @property
+    def done(self) -> bool:
+        return self._done.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for it, so long at most. Whether it is done."""
+        return self._done.wait(seconds)
+
+    def stop(self) -> None:
+        """End the learner's code within about a tenth of a second."""
+        self._halt.set()
+
+
+class Checks:
+    """Graders for as many checks as run at once. One stays warm; others end when they are no longer needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle = [Grader()]
+
+    def start(self, progress: Progress, exercise: Exercise, text: str) -> Running:
+        """Check this text of the chapter's file in the background; the verdict is recorded as `check_text` does it."""
+        running = Running()
+        threading.Thread(target=self._run, args=(running, progress, exercise, text), daemon=True).start()
+        return running
+
+    def close(self) -> None:
+        """End the graders that are free."""
+        with self._lock:
+            for grader in self._idle:
+                grader.close()
+            self._idle.clear()
+
+    @contextmanager
+    def grader(self) -> Iterator[Grader]:
+        """A grader for as long as the block lasts, which no other has meanwhile."""
+        grader = self._take()
+        spare = threading.Timer(SPARE_AFTER, self._have_one)
+        spare.daemon = True
+        spare.start()
+        try:
+            yield grader
+        finally:
+            spare.cancel()
+            self._give_back(grader)
+
+    def _run(self, running: Running, progress: Progress, exercise: Exercise, text: str) -> None:
+        try:
+            with self.grader() as grader:
+                running.verdict = check_text(grader, progress, exercise, text, running._halt)
+        except CourseError as error:
+            running.problem = str(error)
+        except Exception as error:
+            _LOG.exception("the check of %s raised", exercise.id)
+            running.problem = f"The check broke, by a fault of the course and not of yours: {error}"
+        finally:
+            running._done.set()
+
+    def _take(self) -> Grader:
+        with self._lock:
+            return self._idle.pop() if self._idle else Grader()
+
+    def _have_one(self) -> None:
+        with self._lock:
+            if not self._idle:
+                self._idle.append(Grader())
+
+    def _give_back(self, grader: Grader) -> None:
+        with self._lock:
+            if not self._idle:
+                self._idle.append(grader)
+                return
+        grader.close()

@@ -1,0 +1,74 @@
+"""Checks in the background: one that never ends holds up no other, can be stopped, and its time limit is kept once."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from mi_lib.course import Progress, Workspace, sections
+from mi_lib.course.checking import resume
+from mi_lib.course.checks import Checks
+from mi_lib.course.index import chapters, exercise
+
+RIGHT = "def add(a, b):\n    return a + b\n"
+LOOP = "def add(a, b):\n    while True:\n        pass\n"
+
+
+@pytest.fixture(scope="module")
+def checks():
+    made = Checks()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def start(course, checks, tmp_path):
+    """Begin to check an answer to 90.1."""
+    work = Workspace.init(tmp_path / "learner")
+    progress = Progress(work)
+
+    def begin(body: str):
+        return checks.start(progress, exercise("90.1"), sections.replace(work.text("90"), "90.1", body))
+
+    begin.progress = progress
+    return begin
+
+
+def test_a_verdict_comes_and_is_kept(start):
+    running = start(RIGHT)
+    assert running.wait(60)
+    assert running.verdict.passed
+    assert start.progress.last_attempt("90.1").passed
+
+
+def test_a_loop_that_never_ends_can_be_stopped_and_counts_as_no_attempt(start):
+    running = start(LOOP)
+    assert not running.wait(1.0)
+    assert running.seconds >= 1.0
+    asked = time.monotonic()
+    running.stop()
+    assert running.wait(10)
+    assert time.monotonic() - asked < 3  # 0.2 s measured on an idle machine
+    assert running.verdict.status == "stopped"
+    assert "You stopped this check" in running.verdict.diagnosis
+    assert start.progress.last_attempt("90.1") is None
+
+
+def test_a_loop_in_one_tab_does_not_hold_up_another(start):
+    endless = start(LOOP)
+    assert not endless.wait(1.0)
+    other = start(RIGHT)
+    assert other.wait(60)
+    assert other.verdict.passed
+    assert not endless.done
+    endless.stop()
+    assert endless.wait(10)
+
+
+def test_bare_checks_go_on_where_the_learner_was(start):
+    here = chapters()
+    assert resume(here, start.progress).id == "90.1"
+    start.progress.work_on("90.2")
+    assert resume(here, start.progress).id == "90.2"
+    assert Progress(start.progress.path).worked_on() == "90.2"
