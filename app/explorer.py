@@ -7,9 +7,11 @@ from json import JSONDecodeError
 import streamlit as st
 import torch
 
+from app.chat import literal, mend
+from app.words import MAX_WORDS, words
 from mi_lib import induction, plots, zoo
 from mi_lib.models import HookedModel, LoadError, load
-from mi_lib.models.text import unknown_words
+from mi_lib.models.text import nearest_words, unknown_words
 from mi_lib.worlds import repeats
 
 EXAMPLE = "river lamp cat stone piano ginger owl tent river lamp cat stone piano ginger owl tent"
@@ -45,24 +47,47 @@ def show() -> None:
 
 
 def _tokens(model: HookedModel) -> torch.Tensor | None:
-    """The sequence to look at: sampled, or the learner's own words."""
-    if st.radio("Words", ["sampled", "my own"], horizontal=True) == "sampled":
+    """The sequence to look at: sampled, or the learner's own words; the last ones that could be read."""
+    if st.radio("Words", ["sampled", "my own"], horizontal=True, key="explore-words") == "sampled":
         period = st.slider("Words in a block", 2, 14, 8)
         seed = st.number_input("Sample", 0, 9999, 1)
         return repeats.sample(1, seed=int(seed), period=period, offset=2).tokens
-    text = st.text_area("Repeat some words", EXAMPLE)
-    if missing := unknown_words(model.tokenizer, text):
-        st.warning(
-            f"The network knows {model.cfg.d_vocab - 1} plain nouns, but not {', '.join(missing)}. Try another word."
-        )
-        return None
-    if len(text.split()) < 2:
-        st.info("Type at least two words.")
-        return None
-    if len(text.split()) >= model.cfg.n_ctx:
-        st.warning(f"The network reads at most {model.cfg.n_ctx - 1} words.")
-        return None
+    st.session_state.setdefault("explore-text", EXAMPLE)
+    st.caption("Type below, in the field above the words.")
+    text = st.session_state["explore-text"]
+    if problem := _unreadable(model, text):
+        st.warning(problem)
+        if "not know" in problem and (mended := mend(model.tokenizer, text.lower())):
+            st.button(f"Take: {literal(mended)}", on_click=_take, args=(mended,), icon=":material/spellcheck:")
+        text = st.session_state.get("explore-read", EXAMPLE)
+    st.session_state["explore-read"] = text
     return model.to_tokens(text)
+
+
+def _unreadable(model: HookedModel, text: str) -> str:
+    """Why the network cannot read this text, as Markdown; "" if it can."""
+    if missing := unknown_words(model.tokenizer, text):
+        lines = [f"The network knows {model.cfg.d_vocab - 1} plain nouns. It does not know:", ""]
+        for word in missing[:8]:
+            near = [f"**{literal(known)}**" for known in nearest_words(model.tokenizer, word)]
+            lines.append(f"- “{literal(word)}”. " + (f"Near it: {', '.join(near)}." if near else "Nothing is near it."))
+        return "\n".join(lines)
+    if len(text.split()) < 2:
+        return "Type at least two words."
+    if len(text.split()) >= min(model.cfg.n_ctx, MAX_WORDS):
+        return f"There is room for {min(model.cfg.n_ctx, MAX_WORDS) - 1} words."
+    return ""
+
+
+def _take(text: str) -> None:
+    """Put a text into the field, from a button."""
+    st.session_state.update({"explore-text": text, "explore-adopt": st.session_state.get("explore-adopt", 0) + 1})
+
+
+def _typed() -> None:
+    typed = st.session_state["explore-line"].get("text")
+    if typed is not None:
+        st.session_state["explore-text"] = typed
 
 
 def _step(name: str) -> int | None:
@@ -73,20 +98,20 @@ def _step(name: str) -> int | None:
 
 
 def _page(name: str, model: HookedModel, tokens: torch.Tensor, step: int | None) -> None:
-    words = model.to_str_tokens(tokens[0])
+    names = model.to_str_tokens(tokens[0])
     everyone = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+    _line(model, tokens, names, everyone)
     silenced = st.pills(
         "Silence heads (click to switch them off)",
         everyone,
         format_func=lambda h: f"{h[0]}.{h[1]}",
         selection_mode="multi",
     )
-    _losses(model, tokens, words, list(silenced))
-    _heads(model, tokens, words, everyone)
+    _losses(model, tokens, names, list(silenced))
     _training(name, step)
 
 
-def _losses(model: HookedModel, tokens: torch.Tensor, words: list[str], silenced: list[tuple[int, int]]) -> None:
+def _losses(model: HookedModel, tokens: torch.Tensor, names: list[str], silenced: list[tuple[int, int]]) -> None:
     whole = induction.per_token_loss(model(tokens), tokens)[0]
     runs = {"whole network": whole}
     if silenced:
@@ -100,30 +125,41 @@ def _losses(model: HookedModel, tokens: torch.Tensor, words: list[str], silenced
             value, last = whole[mask].mean().item(), list(runs.values())[-1][mask].mean().item()
             change = f"{last - value:+.2f}" if silenced else None
             column.metric(f"Loss on {label}", f"{last:.2f} nats", change, delta_color="inverse")
-    st.plotly_chart(plots.token_loss(runs, words, "Loss of each word"), width="stretch", config={"displaylogo": False})
+    st.plotly_chart(plots.token_loss(runs, names, "Loss of each word"), width="stretch", config={"displaylogo": False})
 
 
-def _heads(model: HookedModel, tokens: torch.Tensor, words: list[str], everyone: list[tuple[int, int]]) -> None:
-    _, cache = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
+def _line(model: HookedModel, tokens: torch.Tensor, names: list[str], everyone: list[tuple[int, int]]) -> None:
+    """The words, what is expected after each, and where every head looks from it."""
+    logits, cache = model.run_with_cache(tokens, lambda name: name.endswith("hook_pattern"))
     previous = repeats.previous_occurrence(tokens)
-    titles = []
+    notes = []
     for layer, head in everyone:
         pattern = cache["pattern", layer]
         back = induction.previous_token_score(pattern)[head].item()
         match = induction.prefix_matching_score(pattern, tokens)[head].item() if (previous >= 0).any() else 0.0
-        titles.append(f"<b>{layer}.{head}</b><br>back {back:.0%}<br>match {match:.0%}")
-    patterns = torch.cat([cache["pattern", layer][0] for layer in range(model.cfg.n_layers)])
-    grid = plots.head_grid(patterns, words, titles, "All heads: rows look at columns")
-    grid.update_traces(showscale=False)  # the scale stands beside the enlarged head; here the width is needed
-    grid.update_layout(margin={"l": 5, "r": 5, "t": 100, "b": 10})
-    st.plotly_chart(grid, width="stretch", config={"displaylogo": False})
-    st.caption("“back”: attention to the word before. “match”: attention to one past any earlier occurrence.")
-    known = [tuple(h) for h in zoo.card("induction-2l")["circuit"]["induction"]]  # the finding, if this network has it
-    first = next((everyone.index(h) for h in known if h in everyone), len(everyone) - 1)
-    layer, head = st.selectbox("Look closer at head", everyone, format_func=lambda h: f"{h[0]}.{h[1]}", index=first)
-    target = torch.where(previous >= 0, previous + 1, -1)[0]
-    figure = plots.attention(cache["pattern", layer][0, head], words, f"Head {layer}.{head}", highlight=target)
-    st.plotly_chart(figure, width="stretch", config={"displaylogo": False})
+        notes.append(f"back {back:.0%}, match {match:.0%}")
+    best = logits[0].softmax(-1).topk(6)
+    expected = [
+        list(zip(model.to_str_tokens(places), shares.tolist(), strict=True))
+        for places, shares in zip(best.indices, best.values, strict=True)
+    ]
+    own = st.session_state.get("explore-words") == "my own"
+    words(
+        "explore-line",
+        names,
+        weights=torch.cat([cache["pattern", layer][0] for layer in range(model.cfg.n_layers)]),
+        heads=[f"{layer}.{head}" for layer, head in everyone],
+        notes=notes,
+        targets=torch.where(previous >= 0, previous + 1, -1)[0].tolist(),
+        next_words=[expected],
+        text=st.session_state.get("explore-text", EXAMPLE) if own else None,
+        adopt=st.session_state.get("explore-adopt", 0),
+        on_text=_typed,
+    )
+    st.caption(
+        "Point at a word, or tap it. Click a head to open it. “back”: attention to the word before. “match”: attention "
+        "to one past any earlier occurrence."
+    )
 
 
 def _training(name: str, step: int | None) -> None:

@@ -225,10 +225,19 @@ def test_the_explorer_shows_both_networks(tmp_path, monkeypatch, choice):
 
 def test_words_that_the_network_does_not_know_are_named(tmp_path, monkeypatch):
     app = run(tmp_path / "work", monkeypatch, "from app import explorer\nexplorer.show()")
+    app.session_state["explore-text"] = "rivr blockchain $lamp$"
     app.radio[1].set_value("my own").run()
-    app.text_area[0].set_value("river blockchain river").run()
     assert not app.exception
-    assert "blockchain" in app.warning[0].value
+    told = app.warning[0].value
+    assert "“rivr”. Near it: **river**" in told
+    assert "blockchain" in told
+    assert r"\$lamp\$" in told  # a dollar sign that is typed is no formula
+    app.session_state["explore-text"] = "rivr lamp rivr"
+    app.run()
+    next(button for button in app.button if button.label == "Take: river lamp river").click().run()
+    assert not app.exception
+    assert not app.warning
+    assert app.session_state["explore-read"] == "river lamp river"
 
 
 GROKKING = "from app import explore_grokking\nexplore_grokking.show()"

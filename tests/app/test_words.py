@@ -1,0 +1,111 @@
+"""Words one can put a finger on, in a real browser, and what the function refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from app.words import MAX_WORDS, words
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tokens": []},
+        {"tokens": ["a"] * (MAX_WORDS + 1)},
+        {"tokens": ["a", "b"], "heads": ["0.0"], "weights": torch.zeros(1, 2, 3)},
+        {"tokens": ["a", "b"], "heads": ["0.0", "0.1"], "weights": torch.zeros(1, 2, 2)},
+        {"tokens": ["a", "b"], "next_words": [[[("c", 1.0)]]]},
+        {"tokens": ["a"] * 60, "heads": [str(i) for i in range(60)], "weights": torch.zeros(60, 60, 60)},
+    ],
+)
+def test_shapes_that_do_not_belong_together_are_refused(given):
+    with pytest.raises(ValueError, match="words"):
+        words("key", **given)
+
+
+@pytest.fixture
+def line(page):
+    """The induction explorer, open at its words."""
+    page.goto("/explore")
+    page.locator(".head").nth(7).wait_for()
+    return page
+
+
+REACTION = """([what, event, seen]) => {
+    const started = performance.now()
+    what.dispatchEvent(new PointerEvent(event, {bubbles: true, pointerType: "mouse"}))
+    seen.getBoundingClientRect()
+    return performance.now() - started
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_pointing_and_opening_react_at_once_and_run_nothing_on_the_server(line):
+    runs = []
+    line.on("websocket", lambda socket: runs.append(socket))
+    word, said = line.locator(".word").nth(14), line.locator(".said")
+    sent = line.evaluate("performance.getEntriesByType('resource').length")
+    took = line.evaluate(REACTION, [word.element_handle(), "pointerover", said.element_handle()])
+    assert took < 100  # milliseconds
+    assert "(14)" in said.inner_text()
+    assert "Expected after" in line.locator(".next h4").inner_text()
+    head = line.locator(".head").nth(5)
+    took = line.evaluate(REACTION, [head.element_handle(), "click", line.locator(".open").element_handle()])
+    assert took < 300
+    assert line.locator(".open").is_visible()
+    assert "Head 1.1" in line.locator(".open h4").inner_text()
+    assert line.evaluate("performance.getEntriesByType('resource').length") == sent
+    assert not runs
+    assert not line.errors
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_keyboard_moves_along_the_words_and_opens_and_closes_a_head(line):
+    line.locator(".word[tabindex='0']").focus()
+    line.keyboard.press("Home")
+    line.keyboard.press("ArrowRight")
+    assert line.locator(".word[aria-selected='true']").get_attribute("aria-label").endswith("position 1")
+    line.keyboard.press("Tab")
+    line.keyboard.press("ArrowRight")
+    line.keyboard.press("Enter")
+    assert "Head 0.1" in line.locator(".open h4").inner_text()
+    line.keyboard.press("Escape")
+    assert line.locator(".open").is_hidden()
+    assert "Head 0.1" in line.evaluate(
+        "[...document.querySelectorAll('*')].map(e => e.shadowRoot?.activeElement ?? null).find(e => e)?.title"
+        " ?? document.activeElement.title"
+    )
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_what_is_typed_moves_the_bars_and_unknown_words_are_named(line):
+    line.get_by_text("my own").click()
+    field = line.locator(".ask input")
+    field.wait_for()
+    field.fill("river lamp cat stone piano ginger owl tent river lamp")
+    line.get_by_text("Expected after “lamp” (10)").wait_for()
+    assert line.locator(".bars .name").first.inner_text() == "cat"
+    field.fill("river $lamp$ river")
+    line.get_by_text("It does not know").wait_for()
+    assert line.get_by_text("“$lamp$”").is_visible()
+    assert not line.locator("[data-testid=stAlert] .katex").count()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_on_a_phone_a_tap_holds_a_word_and_opens_a_head(browser, server):
+    phone = browser.new_page(base_url=server, viewport={"width": 390, "height": 844}, has_touch=True)
+    phone.set_default_timeout(30_000)
+    try:
+        phone.goto("/explore")
+        phone.locator(".word").nth(3).tap()
+        assert phone.locator(".word.held").get_attribute("aria-label").endswith("position 3")
+        phone.locator(".head").first.tap()
+        assert phone.locator(".open").is_visible()
+        assert phone.locator(".all").evaluate("e => e.scrollWidth - e.clientWidth") <= 0
+    finally:
+        phone.close()
