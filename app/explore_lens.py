@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from app.chat import bundled, name_unknown, open_model
+from app.words import words
 from mi_lib import lens, plots, zoo
 from mi_lib.lens import TunedLens
 from mi_lib.models import HookedModel, LoadError
@@ -125,9 +126,10 @@ def _set(key: str, value: Any) -> None:
 def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
     tuned = _choose_lens()
     read = lens.logit_lens(model, tokens) if tuned is None else lens.tuned_lens(model, tuned, tokens)
-    words = [_name(word) for word in model.to_str_tokens(tokens[0])]
-    reading = Reading(tokens, words, read[:, 0])
+    names = [_name(word) for word in model.to_str_tokens(tokens[0])]
+    reading = Reading(tokens, names, read[:, 0])
     _verdict(model, reading)
+    _line(model, reading)
     colour: str = st.selectbox("Colour", list(COLOURS), format_func=COLOURS.__getitem__)
     word = _choose_word(model, reading) if colour in ("word", "rank") else None
     st.write(
@@ -140,9 +142,11 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
     )
     _keep_place(model, reading)
     figure = _table(model, reading, colour, word)
-    wide = 170 + 62 * len(words)  # a long text is scrolled sideways and not squeezed
+    wide = 170 + 62 * len(names)  # a long text is scrolled sideways and not squeezed
     st.html(
-        f"<style>.st-key-lens-table {{ overflow-x: auto }} .st-key-lens-table > div {{ min-width: {wide}px }}</style>"
+        # A line from the right begins at its right end: the answer is in view, and the rest is scrolled to.
+        "<style>.st-key-lens-table { overflow-x: auto; direction: rtl } "
+        f".st-key-lens-table > div {{ min-width: {wide}px; direction: ltr }}</style>"
     )
     with st.container(key="lens-table"):
         st.plotly_chart(
@@ -155,6 +159,25 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
         )
     st.caption("The answer is in the last column. If the table is wider than your window, scroll it sideways.")
     _cell(model, reading, tuned)
+
+
+def _line(model: HookedModel, reading: Reading) -> None:
+    """The words, what the lens expects after each at every depth, and where every head looks from it."""
+    _, cache = model.run_with_cache(reading.tokens, lambda name: name.endswith("hook_pattern"))
+    layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
+    best = reading.logits.softmax(-1).topk(6)
+    words(
+        "lens-line",
+        reading.words,
+        weights=torch.cat([cache["pattern", layer][0] for layer in layers]),
+        heads=[f"{layer}.{head}" for layer in layers for head in heads],
+        next_words=[
+            [list(zip(_words(model, ids), shares, strict=True)) for ids, shares in zip(*row, strict=True)]
+            for row in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ],
+        stages=_depths(model),
+    )
+    st.caption("Point at a word, or tap it. Move the slider through the depths. Click a head to open it.")
 
 
 def _choose_lens() -> TunedLens | None:
@@ -234,7 +257,7 @@ def _colours(
 
 
 def _table(model: HookedModel, reading: Reading, colour: str, word: int | None) -> go.Figure:
-    logits, words = reading.logits, reading.words
+    logits, text = reading.logits, reading.words
     best = logits.softmax(-1).topk(5)
     entropies, divergences = lens.entropy(logits), lens.kl_to_final(logits)
     depths = _depths(model)
@@ -242,9 +265,9 @@ def _table(model: HookedModel, reading: Reading, colour: str, word: int | None) 
     cells, hovers = [], []
     for depth, name in enumerate(depths):
         row, told = [], []
-        for pos, read in enumerate(words):
+        for pos, read in enumerate(text):
             names = _words(model, best.indices[depth, pos].tolist())
-            goes_on = pos + 1 < len(words) and names[0] == words[pos + 1]
+            goes_on = pos + 1 < len(text) and names[0] == text[pos + 1]
             row.append(f"<b>{names[0]}</b>" if goes_on else names[0])
             lines = [f"<b>{name}</b>, having read “{read}”"]
             lines += [f"{p:6.1%}  {w}" for w, p in zip(names, best.values[depth, pos].tolist(), strict=True)]
@@ -267,7 +290,7 @@ def _table(model: HookedModel, reading: Reading, colour: str, word: int | None) 
         cells,
         hovers,
         depths,
-        words,
+        text,
         "First guess at every depth",
         scale_title,
         chosen=(st.session_state["lens-depth"], st.session_state["lens-pos"]),
