@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app import answer_figure, common, exercise_card, home
+from app import answer_figure, common, exercise_card
 from mi_lib.course import Chapter, CourseError, Progress, Workspace, figures, index, lesson
 from mi_lib.course.checking import resume
 from mi_lib.course.lesson import Block
@@ -22,7 +22,7 @@ def show() -> None:
     try:
         chapter, steps, at = _wanted(progress)
     except CourseError as error:
-        common.lost(str(error), home.go)
+        common.lost(str(error), common.go_home)
         return
     st.session_state["place"] = {"chapter": chapter.number, "exercise": _name(at, len(steps))}
     _contents(chapter, steps, at, progress)
@@ -208,7 +208,7 @@ def _onwards(chapter: Chapter, steps: list[list[Block]], at: int) -> None:
             kwargs={"step": at + 1},
         )
     elif right.button("Course map", icon=":material/map:", width="stretch"):
-        home.go()
+        common.go_home()
 
 
 def _go(chapter: Chapter, step: int, steps: int) -> None:

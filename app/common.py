@@ -85,6 +85,21 @@ def progress(of: Workspace) -> Progress:
     return kept
 
 
+def go_home() -> None:
+    """Go to the course map."""
+    st.switch_page(st.Page(_elsewhere, title="Course map", url_path="home", default=True))
+
+
+def open_exercise(chapter_number: str, exercise_id: str) -> None:
+    """Go to the chapter page at this exercise."""
+    page = st.Page(_elsewhere, title="Chapter", url_path="chapter")
+    st.switch_page(page, query_params={"chapter": chapter_number, "exercise": exercise_id.split(".")[1]})
+
+
+def _elsewhere() -> None:
+    """Stands for a page that `main` knows by its path, so that pages need not import each other."""
+
+
 def minutes(total: int) -> str:
     """90 → "1 h 30 min"."""
     hours, rest = divmod(total, 60)

@@ -41,7 +41,7 @@ def _next_step(chapters: list[Chapter], progress: Progress) -> None:
         st.markdown(f"**{begun} {step.id} {step.title}** · about {common.minutes(step.minutes)}")
         st.caption(step.teaches)
         if st.button("Go on", type="primary", icon=":material/arrow_forward:"):
-            open_exercise(step.chapter_number, step.id)
+            common.open_exercise(step.chapter_number, step.id)
 
 
 def _chapter(chapter: Chapter, done: set[str], sentence: str) -> None:
@@ -53,21 +53,8 @@ def _chapter(chapter: Chapter, done: set[str], sentence: str) -> None:
         remaining = f" · about {common.minutes(left)} to go" if left else " · finished"
         st.progress(share, f"{len(passed)} of {len(chapter.required)} exercises{remaining}")
         if st.button("Open", key=f"open-{chapter.number}", icon=":material/menu_book:"):
-            open_exercise(chapter.number, chapter.exercises[0].id if not passed else _first_open(chapter, done))
+            common.open_exercise(chapter.number, chapter.exercises[0].id if not passed else _first_open(chapter, done))
 
 
 def _first_open(chapter: Chapter, done: set[str]) -> str:
     return next((e.id for e in chapter.required if e.id not in done), chapter.exercises[0].id)
-
-
-def go() -> None:
-    """Go to this page."""
-    st.switch_page(st.Page(show, title="Course map", url_path="home", default=True))
-
-
-def open_exercise(chapter_number: str, exercise_id: str) -> None:
-    """Go to the chapter page at this exercise."""
-    from app import chapter_page
-
-    page = st.Page(chapter_page.show, title="Chapter", url_path="chapter")
-    st.switch_page(page, query_params={"chapter": chapter_number, "exercise": exercise_id.split(".")[1]})

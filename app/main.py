@@ -40,7 +40,7 @@ st.html(f"<style>{STYLE}</style>")
 
 
 def _page(show: Callable[[], None], title: str, url_path: str, icon: str) -> StreamlitPage:
-    shown = common.guarded(show, way_on=None if show is home.show else home.go)
+    shown = common.guarded(show, way_on=None if show is home.show else common.go_home)
     return st.Page(shown, title=title, url_path=url_path, icon=f":material/{icon}:", default=show is home.show)
 
 
