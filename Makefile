@@ -31,7 +31,7 @@ $(VENV)/.dev: $(ENV_INPUTS)
 
 # Threads beyond the two test processes would only fight each other. tests/conftest.py says which file comes first.
 test: $(VENV)/.dev lint types browser schemas
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 fast: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"
