@@ -61,7 +61,8 @@ def test_a_page_that_raises_is_our_sentence_and_a_way_on_and_the_trace_goes_to_t
 ):
     Workspace.init(tmp_path / "work")
     monkeypatch.setattr("mi_lib.course.index.chapters", broken)
-    app = run(tmp_path / "work", monkeypatch, "from app import common, home\ncommon.guarded(home.show, common.go_home)()")
+    script = "from app import common, home\ncommon.guarded(home.show, common.go_home)()"
+    app = run(tmp_path / "work", monkeypatch, script)
     assert not app.exception
     assert "Your answers and your progress are safe" in app.error[0].value
     assert "secret" not in app.error[0].value
