@@ -1,6 +1,17 @@
-"""The order of the tests."""
+"""The order of the tests, and what none of them may leave behind."""
+
+import sys
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _main_stays():
+    """Streamlit's AppTest puts a page's script in the place of the main module, and a process that is spawned later in
+    another test would run that page."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
