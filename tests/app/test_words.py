@@ -28,7 +28,7 @@ def test_shapes_that_do_not_belong_together_are_refused(given):
 def line(page):
     """The induction explorer, open at its words. `line.sent` is what the page has sent to the server."""
     page.sent = []
-    page.on("websocket", lambda socket: socket.on("framesent", page.sent.append))
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: page.sent.append(frame)))
     page.goto("/explore")
     page.locator(".head").nth(7).wait_for()
     assert page.sent  # the page has asked for itself, so that what it sends is seen
