@@ -17,8 +17,9 @@ TECHNIQUES = {"grokking", "induction", "lens", "attribution", "circuits", "super
     "oracles",
     "features",
 }
-GROUND = {"models", "worlds", "zoo"}
+GROUND = {"models", "worlds", "zoo", "statistics"}
 MAY_IMPORT = {
+    "statistics": set(),
     "zoo": set(),
     "worlds": set(),
     "models": {"zoo"},
