@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from app import common
 from mi_lib import zoo
 from mi_lib.models import HookedModel, LoadError, load
 from mi_lib.models.generate import Step, stream
@@ -205,7 +206,12 @@ def name_unknown(tokenizer: Any, text: str, target: str = "mended") -> bool:
         lines.append(f"- “{literal(word)}”. " + (f"Near it are {_listed(found)}." if found else "Nothing is near it."))
     st.warning("\n".join(lines))
     if mended := mend(tokenizer, text):
-        st.button(f"Take: {literal(mended)}", on_click=_put, args=(target, mended), icon=":material/spellcheck:")
+        st.button(
+            f"Take: {literal(mended)}",
+            on_click=common.caught(_put),
+            args=(target, mended),
+            icon=":material/spellcheck:",
+        )
     return True
 
 

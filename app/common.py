@@ -18,10 +18,16 @@ from mi_lib.course.checks import Checks
 _LOG = logging.getLogger(__name__)
 
 
+SAFE = (
+    "Your answers and your progress are safe in your workspace. What went wrong stands in the terminal in which the "
+    "course runs."
+)
+
+
 def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:
     """The same function; where it raises, a sentence of ours and a way on. The trace goes to the terminal alone.
 
-    For pages, for fragments (Streamlit runs those without their page) and for what a tap calls.
+    For pages and for fragments (Streamlit runs those without their page).
     way_on: goes to the course map, for a page that can.
     """
 
@@ -36,10 +42,30 @@ def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) 
     return guard
 
 
+def caught(act: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, for what a tap or a keystroke calls; where it raises, a sentence of ours over the page.
+
+    The page is then drawn as it was: the way on is there. A callback runs before its page or fragment, and has no
+    place on it to draw into.
+    """
+
+    def catch(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return act(*args, **kwargs)
+        except Exception:
+            _LOG.exception("%r raised", act)
+            st.toast(
+                f"That did not work, by a fault of the course and not of yours. Try it once more. {SAFE}",
+                icon=":material/healing:",
+                duration="infinite",
+            )
+
+    return catch
+
+
 def _apology(key: str, way_on: Callable[[], None] | None) -> None:
     st.error(
-        "This could not be shown, by a fault of the course and not of yours. Your answers and your progress are safe "
-        "in your workspace. What went wrong stands in the terminal in which the course runs.",
+        f"This could not be shown, by a fault of the course and not of yours. {SAFE}",
         icon=":material/healing:",
     )
     with st.container(horizontal=True):

@@ -63,10 +63,8 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
         kept["adopt"],
         kept["heard"],
         hold=kept["conflict"] is not None,
-        on_draft=common.guarded(lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft"))),
-        on_check=common.guarded(
-            lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check"))
-        ),
+        on_draft=common.caught(lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft"))),
+        on_check=common.caught(lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check"))),
     )
     if kept.pop("wanted", False):
         if kept["running"]:
@@ -177,8 +175,8 @@ def _conflict(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], te
     theirs.caption("In the file")
     theirs.code(sections.body(text), language="python")
     decide = functools.partial(_decide, exercise, workspace, kept, version)
-    mine.button("Keep what I typed here", key=f"mine-{exercise.id}", on_click=decide, args=(True,))
-    theirs.button("Take the file's version", key=f"theirs-{exercise.id}", on_click=decide, args=(False,))
+    mine.button("Keep what I typed here", key=f"mine-{exercise.id}", on_click=common.caught(decide), args=(True,))
+    theirs.button("Take the file's version", key=f"theirs-{exercise.id}", on_click=common.caught(decide), args=(False,))
 
 
 def _decide(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], version: str, mine: bool) -> None:
@@ -222,7 +220,9 @@ def _under_way(running: Running, exercise: Exercise) -> None:
     if running.done:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Stop", key=f"stop-{exercise.id}", icon=":material/stop_circle:", on_click=running.stop)
+        st.button(
+            "Stop", key=f"stop-{exercise.id}", icon=":material/stop_circle:", on_click=common.caught(running.stop)
+        )
         st.markdown(f"Checking … **{running.seconds:.0f} s**")
     st.caption(f"Your code may compute for {exercise.time_limit:g} seconds. The rest of the page goes on meanwhile.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
@@ -39,9 +40,28 @@ if st.context.theme.type == "dark":  # Streamlit writes white on the light blue 
 st.html(f"<style>{STYLE}</style>")
 
 
-def _page(show: Callable[[], None], title: str, url_path: str, icon: str) -> StreamlitPage:
+def _page(show: Callable[[], None], title: str, url_path: str, icon: str, hidden: bool = False) -> StreamlitPage:
     shown = common.guarded(show, way_on=None if show is home.show else common.go_home)
-    return st.Page(shown, title=title, url_path=url_path, icon=f":material/{icon}:", default=show is home.show)
+    return st.Page(
+        shown,
+        title=title,
+        url_path=url_path,
+        icon=f":material/{icon}:",
+        default=show is home.show,
+        visibility="hidden" if hidden else "visible",
+    )
+
+
+def _lost() -> None:
+    st.title("There is no such page")
+    common.lost(
+        f"This address ends in {chat.literal(_path())}, and the course has no page of that name.", common.go_home
+    )
+
+
+def _path() -> str:
+    """The last part of the address, "" for the course map."""
+    return urlsplit(st.context.url or "").path.rstrip("/").rpartition("/")[2]
 
 
 PAGES = [
@@ -52,6 +72,8 @@ PAGES = [
     _page(explore_lens.show, "Explore lenses", "explore-lens", "center_focus_weak"),
     _page(chat.show, "Talk to Pico", "chat", "chat"),
 ]
+if _path() and _path() not in {page.url_path for page in PAGES}:  # else Streamlit shows a box of its own
+    PAGES.append(_page(_lost, "No such page", _path(), "wrong_location", hidden=True))
 skip_link()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(PAGES)
