@@ -34,6 +34,7 @@ def show() -> None:
     if at + 1 == len(steps):
         _end(chapter, steps, progress)
     _onwards(chapter, steps, at)
+    common.checks().warm(chapter)
 
 
 def _wanted(progress: Progress) -> tuple[Chapter, list[list[Block]], int]:

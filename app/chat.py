@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from app import common
+from app.common import literal
 from mi_lib import zoo
 from mi_lib.course import CourseError, Workspace, conversations
 from mi_lib.models import HookedModel, LoadError, load
@@ -250,11 +251,6 @@ def sentence_case(tokenizer: Any, text: str) -> str:
     """The text with a capital at its beginning, where the network knows that word: it has read no other beginnings."""
     capital = text[:1].upper() + text[1:]
     return text if unknown_words(tokenizer, capital) else capital
-
-
-def literal(text: str) -> str:
-    """Text that Markdown is to leave alone."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-!|<>~$:])", r"\\\1", text)
 
 
 def _listed(words: list[str]) -> str:

@@ -6,6 +6,7 @@ import functools
 import gc
 import importlib
 import logging
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -135,6 +136,11 @@ def minutes(total: int) -> str:
 def asked_for(parameters: dict[str, str]) -> str:
     """{"page": "7"} → "page=7", as the address says it."""
     return " and ".join(f"`{name}={value}`".replace("``", "") for name, value in parameters.items())
+
+
+def literal(text: str) -> str:
+    """Text that Markdown is to leave alone."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-!|<>~$:])", r"\\\1", text)
 
 
 def lost(sentence: str, way_on: Callable[[], None] | None = None) -> None:

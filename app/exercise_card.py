@@ -14,6 +14,7 @@ from app.editor import editor
 from mi_lib.course import Conflict, CourseError, Exercise, Progress, Workspace, sections, solution
 from mi_lib.course.checks import Running
 from mi_lib.course.grading import Verdict
+from mi_lib.course.grading.forkserver import BUSY
 
 USUALLY = 0.6  # seconds in which nearly every verdict is there; the page waits so long before it shows a clock
 
@@ -224,7 +225,19 @@ def _under_way(running: Running, exercise: Exercise) -> None:
             "Stop", key=f"stop-{exercise.id}", icon=":material/stop_circle:", on_click=common.caught(running.stop)
         )
         st.markdown(f"Checking … **{running.seconds:.0f} s**")
-    st.caption(f"Your code may compute for {exercise.time_limit:g} seconds. The rest of the page goes on meanwhile.")
+    st.caption(_what_is_waited_for(running.seconds, exercise.time_limit, common.checks().loading))
+
+
+def _what_is_waited_for(seconds: float, limit: float, loading: bool) -> str:
+    if loading:
+        return "The first check after the start waits until the grader is loaded. The next ones will not."
+    told = f"Your code may take {limit:g} seconds. The rest of the page goes on meanwhile."
+    if seconds <= limit:
+        return told
+    return (
+        f"{told} This computer is busy with other things, and the time in which your code waits for it does not "
+        f"count. The check ends after {BUSY * limit:g} seconds at the latest."
+    )
 
 
 def _when(at: datetime.datetime) -> str:

@@ -8,7 +8,8 @@ import streamlit as st
 import torch
 
 from app import common
-from app.chat import literal, mend
+from app.chat import mend
+from app.common import literal
 from app.words import MAX_WORDS, words
 from mi_lib import induction, plots, zoo
 from mi_lib.models import HookedModel, LoadError, load
