@@ -19,6 +19,7 @@ from mi_lib.course.checks import Checks
 _LOG = logging.getLogger(__name__)
 
 
+START = "course-map"  # the course map's name. Streamlit serves it at "/", and gives the name to no other page
 SAFE = (
     "Your answers and your progress are safe in your workspace. What went wrong stands in the terminal in which the "
     "course runs."
@@ -114,7 +115,7 @@ def progress(of: Workspace) -> Progress:
 
 def go_home() -> None:
     """Go to the course map."""
-    st.switch_page(st.Page(_elsewhere, title="Course map", url_path="home", default=True))
+    st.switch_page(st.Page(_elsewhere, title="Course map", url_path=START, default=True))
 
 
 def open_exercise(chapter_number: str, exercise_id: str) -> None:

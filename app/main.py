@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
@@ -57,23 +57,22 @@ def _page(path: str) -> StreamlitPage:
         importlib.import_module(f"app.{module}").show()
 
     shown = common.guarded(show, way_on=common.go_home if path else None)
-    return st.Page(shown, title=title, url_path=path or "home", icon=f":material/{icon}:", default=not path)
+    return st.Page(shown, title=title, url_path=path or common.START, icon=f":material/{icon}:", default=not path)
 
 
 def _lost(path: str) -> StreamlitPage:
     """A page for an address that has none. Without it Streamlit shows a box of its own, over the course map."""
 
     def show() -> None:
-        if path == "home":
-            common.go_home()
         st.title("There is no such page")
         common.lost(f"The course has no page of the name “{common.literal(path)}”.", common.go_home)
 
-    return st.Page(common.guarded(show), title="No such page", url_path=path, visibility="hidden")
+    shown = common.go_home if path in ("home", "index.html") else common.guarded(show)
+    return st.Page(shown, title="No such page", url_path=path, visibility="hidden")
 
 
-asked = urlsplit(st.context.url or "").path.rstrip("/").rpartition("/")[2]
-pages = [_page(path) for path in PAGES] + ([_lost(asked)] if asked not in PAGES else [])
+asked = unquote(urlsplit(st.context.url or "").path).rstrip("/").rpartition("/")[2]
+pages = [_page(path) for path in PAGES] + ([_lost(asked)] if asked not in (*PAGES, common.START) else [])
 skip_link()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(pages)
