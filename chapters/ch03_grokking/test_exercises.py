@@ -869,14 +869,14 @@ def compare_keys(answer, cases: dict[str, tuple[Tensor, list[int]]], tell_rules:
     for what, want in right.items():
         expect(
             sorted(set(said[what])) != want or len(said[what]) == len(want),
-            "A key frequency stands in the list once, not per neuron.",
+            "A key frequency should stand in the list once, but yours stands there more than once: not once per neuron.",
         )
         expect(
             said[what] != want or got[what] == want,
-            f"The right frequencies, but in another order: ascending is {want}.",
+            f"The frequencies are right, but they should ascend: {want}.",
         )
         if said[what] != want:
-            raise Wrong(f"The key frequencies of {what} are {want}, but your code found {said[what]}.", NUMBERS)
+            raise Wrong(f"The key frequencies of {what} should be {want}, but your code found {said[what]}.", NUMBERS)
 
 
 @functools.cache
@@ -956,7 +956,9 @@ def test_key_frequencies_of_the_trained_networks(answer):
         x = neurons_of(name)
         want = trained_keys(name)
         got = answer.key_frequencies(x)
-        expect([int(k) for k in got] == want, f"The key frequencies of {name} are {want}, but your code found {got}.")
+        expect(
+            [int(k) for k in got] == want, f"The key frequencies of {name} should be {want}, but your code found {got}."
+        )
 
 
 @functools.cache
