@@ -1525,7 +1525,7 @@ def check_heads(got: list[Head], want: list[Head], facts: Facts, key: str, which
         lambda h: score[h] == max(score[other] for other in want if other[0] == h[0]),
         "You name the best head of each layer. Name all heads with a score of at least 0.5.",
     )
-    raise Wrong(f"The {name} of {which} are {sorted(want)}, but your code found {got}.", NUMBERS)
+    raise Wrong(f"The {name} of {which} should be {sorted(want)}, but your code found {got}.", NUMBERS)
 
 
 def check_formed(got: Any, facts: Facts, which: str) -> None:

@@ -869,7 +869,7 @@ def compare_keys(answer, cases: dict[str, tuple[Tensor, list[int]]], tell_rules:
     for what, want in right.items():
         expect(
             sorted(set(said[what])) != want or len(said[what]) == len(want),
-            "A key frequency should stand in the list once, but yours stands there more than once: not once per neuron.",
+            "A key frequency should stand in the list once, not once per neuron: yours has one twice or more.",
         )
         expect(
             said[what] != want or got[what] == want,
@@ -1797,7 +1797,7 @@ def compare_formula(answer, model: Transformer, which: str) -> None:
     if not keys:
         expect(
             not mine,
-            f"{which} has not grokked: its formula is (1, {{}}), but your code gave frequencies {sorted(mine)}.",
+            f"{which} has not grokked: its formula should be (1, {{}}), but your code gave frequencies {sorted(mine)}.",
         )
         expect(mine_sign == 1, f"{which} has no key frequencies: return (1, {{}}), and not ({mine_sign}, {{}}).")
         return
@@ -1810,7 +1810,7 @@ def compare_formula(answer, model: Transformer, which: str) -> None:
                 MISTAKE,
             )
     if sorted(mine) != keys:
-        raise Wrong(f"The key frequencies of {which} are {keys}, but your formula has {sorted(mine)}.")
+        raise Wrong(f"The key frequencies of {which} should be {keys}, but your formula has {sorted(mine)}.")
     tell_other_waves(model, mine_sign, mine, both)
     task = {1: "a + b", -1: "a − b"}
     expect(
