@@ -308,7 +308,7 @@ def _rotation(d: int, generator: torch.Generator) -> Float[Tensor, "d d"]:
 
 
 def _mlp(model: Transformer, what: Description, layer: int, generator: torch.Generator) -> list[int]:
-    """The neurons of one layer, in random order: the circuit's, and random ones that write junk. Where the latter are."""
+    """The neurons of one layer in random order: the circuit's, and others that write junk. Where the others are."""
     mlp: Any = model.blocks[layer].mlp
     space = what.space
     neurons = list(what.neurons.get(layer, ()))
