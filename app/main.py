@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app import chapter_page, chat, common, explore_grokking, explore_lens, explorer, home  # noqa: E402 - needs the line above
+from app import chapter_page, chat, common, explore_grokking, explore_lens, explorer, glossary, home  # noqa: E402 - needs the line above
 from app.keyboard import skip_link  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
@@ -51,8 +51,10 @@ PAGES = [
     _page(explore_grokking.show, "Explore grokking", "explore-grokking", "waves"),
     _page(explore_lens.show, "Explore lenses", "explore-lens", "center_focus_weak"),
     _page(chat.show, "Talk to Pico", "chat", "chat"),
+    _page(glossary.show, "Glossary", "glossary", "dictionary"),
 ]
 skip_link()
+glossary.bubble()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(PAGES)
 if "chapter" in st.query_params and page.url_path != "chapter":
