@@ -49,7 +49,7 @@ def _wanted(progress: Progress) -> tuple[Chapter, list[list[Block]], int]:
     named = address.get("exercise", "1")
     number, _, position = named.rpartition(".")  # 02.5 is as good as 5
     chapter = index.chapter(address.get("chapter", number or "1"))
-    steps = lesson.steps(glossary.linked(lesson.blocks(chapter), ADDRESS))
+    steps = lesson.steps(glossary.linked(lesson.blocks(chapter), glossary.of(chapter), ADDRESS))
     if number and number.zfill(2) != chapter.number:
         raise CourseError(f"{named} is no exercise of chapter {chapter.number}.")
     return chapter, steps, _position(chapter, position, steps)

@@ -30,7 +30,9 @@ def bubble() -> None:
 
 def show() -> None:
     st.title("Glossary")
-    st.write("The words of this course. In a lesson, the first time that one of them stands there, it is underlined.")
+    st.write(
+        "The words of this course. In a lesson, the first time that one of them stands there, it is underlined with dots."
+    )
     terms = glossary.terms()
     named = st.query_params.get("term")
     if named and st.session_state.get("glossary-named") != named:
@@ -76,17 +78,18 @@ def _problem(wanted: str) -> str:
 
 def _entry(term: Term) -> str:
     """One entry as Markdown: its words link to other entries, and its place to the lesson."""
-    also = f" · also: {', '.join(term.forms)}" if term.forms else ""
+    also = f" :gray[· also: {', '.join(term.forms)}]" if term.forms else ""
     return f"**{term.name}**{also}  \n{glossary.entry(term, ADDRESS)}  \n{_place(term.where)}"
 
 
 def _place(where: str) -> str:
     """ "01.3" as a link to that step; a chapter to come as its title."""
     number, _, step = where.partition(".")
-    if not step:
-        title = next((planned.title for planned in index.syllabus() if planned.number == number), "")
-        return f":gray[To come in chapter {number} {title}]"
-    chapter = index.chapter(number)
+    try:
+        chapter = index.chapter(number)
+    except CourseError:
+        planned = next(planned.title for planned in index.syllabus() if planned.number == number)
+        return f":gray[In chapter {number} {planned}, which is not here]"
     title = chapter.title if step == "end" else chapter.exercise(where).title
     label = f"the end of chapter {number}" if step == "end" else where
     return f"[{label} {title}](chapter?chapter={number}&exercise={step})"

@@ -4,10 +4,11 @@
     name = "logit"
     where = "01.1"                      # the step of the lesson that explains it; "05" for a chapter to come
     forms = ["raw score"]               # other ways to write it; a plain plural, "logits", is known without
+    not_in = ["03"]                     # chapters in which the word means something else
     text = "The number that ..."        # one or two sentences; *these marks* name other entries
 
 Nothing is marked in a lesson: the first time that it uses a term, `linked` makes a link of it. That is never in code,
-mathematics, headings, links or quoted text, and a longer term goes before one that it contains.
+mathematics, headings, brackets or quoted text, and a longer term goes before one that it contains.
 """
 
 from __future__ import annotations
@@ -19,21 +20,26 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mi_lib.course import index, lesson
-from mi_lib.course.index import CourseError
+from mi_lib.course.index import Chapter, CourseError
 from mi_lib.course.lesson import Block
 
 LONGEST = 340  # characters of an entry: what a bubble beside a word can hold
-_KEYS = {"name", "where", "forms", "text"}
-# What is no prose: fenced and indented code, headings, quoted lines, inline code, mathematics, links and tags.
+_KEYS = {"name", "where", "forms", "not_in", "text"}
+# What is no prose: fenced and indented code, headings, quoted lines, inline code, mathematics, links and tags. Other
+# brackets neither: they hold the axes of a tensor.
 _NO_PROSE = re.compile(
     r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)|\Z)|^ {4}.*?$|^#.*?$|^>.*?$"
-    r"|`[^`]*`|\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>",
+    r"|`[^`]*`|\$[^$\n]+\$|!?\[[^\]]*\](?:\([^)]*\))?|<[^>\n]+>",
     re.MULTILINE | re.DOTALL,
 )
+_FOLDED = ("note", "practice")
 _WORD = re.compile(r"[\w-]+")
+_BEGINNING = re.compile(
+    r"(?:\A|[.!?:|(>-]|\n\s*\n)\s*\Z"
+)  # what stands before a word that opens a sentence, a cell, a line of a list
 _MARKED = re.compile(r"\*([^*]+)\*")
 
 
@@ -45,6 +51,7 @@ class Term:
     where: str  # "01.3" or "01.end", a step of a lesson; or "05", a chapter that is still to come
     text: str
     forms: tuple[str, ...] = ()
+    not_in: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -86,13 +93,17 @@ def _read(file: Path, _mtime: int) -> tuple[Term, ...]:
     return tuple(sorted((_term(file, table) for table in tables), key=lambda term: term.name.casefold()))
 
 
-def _term(file: Path, table: dict[str, object]) -> Term:
-    name, forms = table.get("name"), table.get("forms", [])
-    texts = [name, table.get("where"), table.get("text"), *(forms if isinstance(forms, list) else [None])]
+def _term(file: Path, table: dict[str, Any]) -> Term:
+    lists = [table.get("forms", []), table.get("not_in", [])]
+    texts = [table.get("name"), table.get("where"), table.get("text")]
+    texts += [item for listed in lists for item in (listed if isinstance(listed, list) else [None])]
     if not all(isinstance(text, str) and text.strip() for text in texts) or set(table) - _KEYS:
-        raise CourseError(f"{file}: the entry {name!r} needs a `name`, `where` and `text`, and may have a list `forms`.")
-    where, text, *others = (" ".join(str(text).split()) for text in texts[1:])
-    return Term(str(name), where, text, tuple(others))
+        raise CourseError(
+            f"{file}: the entry {table.get('name')!r} needs the texts `name`, `where` and `text`, and may have the "
+            "lists `forms` and `not_in`."
+        )
+    name, where, text = (" ".join(table[key].split()) for key in ("name", "where", "text"))
+    return Term(name, where, text, *map(tuple, lists))
 
 
 def find(word: str) -> Term:
@@ -112,18 +123,23 @@ def find(word: str) -> Term:
 # -- in a lesson ------------------------------------------------------------------------------------------------
 
 
-def linked(blocks: Sequence[Block], address: str) -> list[Block]:
+def of(chapter: Chapter) -> tuple[Term, ...]:
+    """The entries that a chapter's lesson is searched for."""
+    return tuple(term for term in terms() if chapter.number not in term.not_in)
+
+
+def linked(blocks: Sequence[Block], among: Sequence[Term], address: str) -> list[Block]:
     """The blocks of a lesson with a link where each term first occurs; the link's title is what the entry says.
 
-    address: where a link leads, such as "glossary?term={id}".
+    among: the terms to look for (`of` a chapter). address: where a link leads, such as "glossary?term={id}".
     """
-    return list(_linked(tuple(blocks), terms(), address))
+    return list(_linked(tuple(blocks), tuple(among), address))
 
 
 @functools.lru_cache(maxsize=32)
-def _linked(blocks: tuple[Block, ...], of: tuple[Term, ...], address: str) -> tuple[Block, ...]:
+def _linked(blocks: tuple[Block, ...], among: tuple[Term, ...], address: str) -> tuple[Block, ...]:
     texts = [block.text for block in blocks]
-    for term, block, start, end in sorted(first_occurrences(blocks, of), key=lambda o: -o.start):
+    for term, block, start, end in sorted(first_occurrences(blocks, among), key=lambda o: -o.start):
         text = texts[block]
         texts[block] = text[:start] + _link(text[start:end], term, address) + text[end:]
     return tuple(replace(block, text=text) for block, text in zip(blocks, texts, strict=True))
@@ -139,28 +155,25 @@ def _link(text: str, term: Term, address: str) -> str:
     return f'[{text}]({address.format(id=term.id)} "{title}")'
 
 
-def first_occurrences(blocks: Sequence[Block], of: Sequence[Term] | None = None) -> list[Occurrence]:
-    """Where each term is first used: in the running text if it is there, else in an explanation, a box or a caption."""
+def first_occurrences(blocks: Sequence[Block], among: Sequence[Term]) -> list[Occurrence]:
+    """Where each term is first used, in the order of reading; in a box that is folded up only if it is nowhere else."""
     found: dict[Term, Occurrence] = {}
-    by_word = _by_first_word(tuple(terms() if of is None else of))
-    for running in (True, False):
-        for number, block in enumerate(blocks):
-            if (block.kind == "markdown") != running:
-                continue
-            for term, start, end in _occurrences(block.text, by_word):
-                found.setdefault(term, Occurrence(term, number, start, end))
+    by_word = _by_first_word(tuple(among))
+    for number, block in sorted(enumerate(blocks), key=lambda pair: pair[1].kind in _FOLDED):
+        for term, start, end in _occurrences(block.text, by_word):
+            found.setdefault(term, Occurrence(term, number, start, end))
     return list(found.values())
 
 
-_Index = dict[str, list[tuple[re.Pattern[str], Term]]]
+_Index = dict[str, list[tuple[str, re.Pattern[str], Term]]]  # first word → first letter, pattern, term
 
 
 @functools.lru_cache(maxsize=8)
-def _by_first_word(of: tuple[Term, ...]) -> _Index:
+def _by_first_word(among: tuple[Term, ...]) -> _Index:
     """The patterns of all forms under their first words, the longest form first."""
-    forms = sorted(((form, term) for term in of for form in (term.name, *term.forms)), key=lambda pair: -len(pair[0]))
+    forms = [(form, term) for term in among for form in (term.name, *term.forms)]
     result: _Index = {}
-    for form, term in forms:
+    for form, term in sorted(forms, key=lambda pair: -len(pair[0])):
         first = _WORD.match(form)
         if first is None:
             continue  # `problems` reports it
@@ -168,7 +181,7 @@ def _by_first_word(of: tuple[Term, ...]) -> _Index:
         start = f"[{head}{head.upper()}]" if head.islower() else re.escape(head)
         pattern = re.compile(f"{start}{rest}s?(?![\\w-])")
         for word in dict.fromkeys([first[0].casefold(), f"{first[0]}s".casefold()]):
-            result.setdefault(word, []).append((pattern, term))
+            result.setdefault(word, []).append((head, pattern, term))
     return result
 
 
@@ -177,8 +190,9 @@ def _occurrences(text: str, by_word: _Index) -> Iterator[tuple[Term, int, int]]:
     at = 0
     while word := _WORD.search(prose, at):
         at = word.end()
-        for pattern, term in by_word.get(word[0].casefold(), ()):
-            if match := pattern.match(prose, word.start()):
+        for letter, pattern, term in by_word.get(word[0].casefold(), ()):
+            match = pattern.match(prose, word.start())
+            if match and (match[0][0] == letter or _BEGINNING.search(prose, max(0, match.start() - 9), match.start())):
                 yield term, match.start(), match.end()
                 at = match.end()
                 break
@@ -218,7 +232,7 @@ def _misplaced() -> Iterator[str]:
     for term in terms():
         number, _, step = term.where.partition(".")
         if number not in here:
-            if term.where not in planned:
+            if number not in planned:
                 yield f"glossary: {term.name!r} says {term.where!r}, which is neither here nor planned."
             continue
         wanted = [s for s in said[number] if lesson.exercise_of(s) == term.where]
