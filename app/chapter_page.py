@@ -30,8 +30,12 @@ def show() -> None:
     if at == 0:
         st.title(f"{chapter.number} {chapter.title}")
         st.caption(f"{len(chapter.required)} exercises · about {common.minutes(chapter.minutes)} · {chapter.summary}")
+    before = ""
     for block in _revealed(chapter, steps[at], progress):
+        if before == "exercise":
+            st.divider()  # what the exercise has shown stands below it
         _block(chapter, block, workspace, progress)
+        before = block.kind
     if at + 1 == len(steps):
         _end(chapter, steps, progress)
     _onwards(chapter, steps, at)

@@ -30,9 +30,7 @@ def bubble() -> None:
 
 def show() -> None:
     st.title("Glossary")
-    st.write(
-        "The words of this course. In a lesson, the first time that one of them stands there, it is underlined with dots."
-    )
+    st.write("The words of this course. Where a lesson first uses one, it is underlined with dots.")
     terms = glossary.terms()
     named = st.query_params.get("term")
     if named and st.session_state.get("glossary-named") != named:
