@@ -24,7 +24,12 @@ def show(exercise: Exercise, name: str, caption: str, workspace: Workspace, prog
         passed = progress.state(exercise.id).passed
         if not (passed or kept["wanted"]):
             st.write(f"This figure is drawn by your own code, once you have passed {exercise.id}.")
-            st.button("Draw it now all the same", key=f"draw-{name}", on_click=kept.update, kwargs={"wanted": True})
+            st.button(
+                "Draw it now all the same",
+                key=f"draw-{name}",
+                on_click=common.caught(_note),
+                args=(kept, "wanted", True),
+            )
             return
         mine, reference = st.columns(2)
         with mine:
@@ -33,8 +38,18 @@ def show(exercise: Exercise, name: str, caption: str, workspace: Workspace, prog
         with reference:
             st.markdown("**Drawn from the reference's**")
             _reference(exercise, name)
-        again = {"on_click": kept.update, "kwargs": {"text": None}}
-        st.button("Draw it again", key=f"again-{name}", icon=":material/refresh:", type="tertiary", **again)
+        st.button(
+            "Draw it again",
+            key=f"again-{name}",
+            icon=":material/refresh:",
+            type="tertiary",
+            on_click=common.caught(_note),
+            args=(kept, "text", None),
+        )
+
+
+def _note(kept: dict[str, Any], key: str, value: Any) -> None:
+    kept[key] = value
 
 
 def _mine(exercise: Exercise, name: str, workspace: Workspace, kept: dict[str, Any]) -> None:

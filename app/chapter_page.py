@@ -39,6 +39,7 @@ def show() -> None:
     if at + 1 == len(steps):
         _end(chapter, steps, progress)
     _onwards(chapter, steps, at)
+    common.checks().warm(chapter)
 
 
 def _wanted(progress: Progress) -> tuple[Chapter, list[list[Block]], int]:
@@ -149,7 +150,7 @@ def _content(chapter: Chapter, step: list[Block], i: int, at: int, steps: int, s
         icon = ":material/check_circle:" if done else ":material/radio_button_unchecked:"
     kind = "primary" if i == at else "tertiary"
     go = functools.partial(_go, chapter, i, steps)
-    st.button(label, key=f"toc-{i}", icon=icon, type=kind, width="stretch", on_click=go)  # type: ignore[arg-type]
+    st.button(label, key=f"toc-{i}", icon=icon, type=kind, width="stretch", on_click=common.caught(go))  # type: ignore[arg-type]
 
 
 def _end(chapter: Chapter, steps: list[list[Block]], progress: Progress) -> None:
@@ -165,7 +166,7 @@ def _end(chapter: Chapter, steps: list[list[Block]], progress: Progress) -> None
             for exercise in open_ones:
                 at = next(i for i, step in enumerate(steps) if lesson.exercise_of(step) == exercise.id)
                 go = functools.partial(_go, chapter, at, len(steps))
-                st.button(f"{exercise.id} {exercise.title}", key=f"open-{exercise.id}", on_click=go)
+                st.button(f"{exercise.id} {exercise.title}", key=f"open-{exercise.id}", on_click=common.caught(go))
     following = next((c for c in index.chapters() if c.number > chapter.number), None)
     if following:
         with st.container(border=True):
@@ -176,7 +177,7 @@ def _end(chapter: Chapter, steps: list[list[Block]], progress: Progress) -> None
                 key="next-chapter",
                 icon=":material/arrow_forward:",
                 type="secondary" if open_ones else "primary",
-                on_click=lambda: st.query_params.update(chapter=following.number, exercise="1"),
+                on_click=common.caught(lambda: st.query_params.update(chapter=following.number, exercise="1")),
             )
 
 
@@ -185,14 +186,20 @@ def _onwards(chapter: Chapter, steps: list[list[Block]], at: int) -> None:
     left, right = st.columns(2)
     go = functools.partial(_go, chapter, steps=len(steps))
     if at > 0:
-        left.button("Back", icon=":material/arrow_back:", width="stretch", on_click=go, kwargs={"step": at - 1})
+        left.button(
+            "Back",
+            icon=":material/arrow_back:",
+            width="stretch",
+            on_click=common.caught(go),
+            kwargs={"step": at - 1},
+        )
     if at + 1 < len(steps):
         right.button(
             "Next",
             icon=":material/arrow_forward:",
             type="primary",
             width="stretch",
-            on_click=go,
+            on_click=common.caught(go),
             kwargs={"step": at + 1},
         )
     elif right.button("Course map", icon=":material/map:", width="stretch"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from json import JSONDecodeError
 from pathlib import Path
@@ -12,7 +13,10 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from app import common
+from app.common import literal
 from mi_lib import zoo
+from mi_lib.course import CourseError, Workspace, conversations
 from mi_lib.models import HookedModel, LoadError, load
 from mi_lib.models.generate import Step, stream
 from mi_lib.models.text import nearest_words, strings, unknown_words
@@ -37,6 +41,7 @@ INSTEAD = "How are you today?"
 NOBODY = "none"
 STRENGTHS = ("never", "a little", "clearly", "very")  # the world's strengths, 0 to 3
 REPLY_ROOM = 80  # tokens kept free for a reply; Littletown's longest has 65
+MOST_TURNS = 60  # of a conversation are kept in the workspace: 30 questions and their replies
 MARKS = frozenset(".,!?:;")
 
 
@@ -72,7 +77,16 @@ def show() -> None:
 
 def _page(model: HookedModel) -> None:
     st.html(f"<style>{STYLE}</style>")
-    turns: list[Turn] = st.session_state.setdefault("chat", [])
+    workspace = _workspace()
+    turns = _turns(workspace)
+    try:
+        _talk(model, turns)
+    finally:  # what was said is kept where the page is left in the middle of a reply, too
+        if workspace is not None:
+            _keep(workspace, turns)
+
+
+def _talk(model: HookedModel, turns: list[Turn]) -> None:
     system, temperature = _controls(turns)
     clicked = _examples()
     typed = st.chat_input("Ask Pico about Littletown")
@@ -118,11 +132,14 @@ def _once_more(typed: str) -> None:
             st.rerun()
 
 
-def _kept(key: str, value: Any) -> str:
-    """The key of a widget whose value comes back after a visit to another page, where Streamlit forgets it."""
+def _kept(key: str, value: Any, fits: Callable[[Any], bool]) -> str:
+    """The key of a widget whose value comes back after a visit to another page, where Streamlit forgets it.
+
+    value: if none was kept, or one that does not fit (from another version of the course).
+    """
     kept = st.session_state.setdefault("chat-settings", {})
     if key not in st.session_state:
-        st.session_state[key] = kept.get(key, value)
+        st.session_state[key] = kept[key] if key in kept and fits(kept[key]) else value
     kept[key] = st.session_state[key]
     return key
 
@@ -133,10 +150,14 @@ def _controls(turns: list[Turn]) -> tuple[str | None, float]:
     with st.container(border=True):
         left, right = st.columns(2)
         roles = [voices.ASSISTANT, *sorted(voices.ROLES)]
-        role = left.selectbox("Role", roles, key=_kept("chat-role", roles[0]), help="Who Pico is to be.")
+        role = left.selectbox(
+            "Role", roles, key=_kept("chat-role", roles[0], roles.__contains__), help="Who Pico is to be."
+        )
         played = role != voices.ASSISTANT
         styles = [NOBODY, *traits.TRAITS]
-        trait = right.selectbox("Trait", styles, key=_kept("chat-trait", NOBODY), help="How Pico is to speak.")
+        trait = right.selectbox(
+            "Trait", styles, key=_kept("chat-trait", NOBODY, styles.__contains__), help="How Pico is to speak."
+        )
         # With a role, the world has only prompts that raise a trait.
         offered = list(traits.WITH_ROLE) if played else list(range(len(STRENGTHS)))
         strength = left.select_slider(
@@ -144,7 +165,7 @@ def _controls(turns: list[Turn]) -> tuple[str | None, float]:
             offered,
             format_func=lambda s: STRENGTHS[s],
             disabled=trait == NOBODY,
-            key=_kept(f"chat-strength-{played}", max(offered)),
+            key=_kept(f"chat-strength-{played}", max(offered), offered.__contains__),
             help="With a role only the two strong ones: Pico has met no others." if played else None,
         )
         temperature = right.slider(
@@ -152,7 +173,7 @@ def _controls(turns: list[Turn]) -> tuple[str | None, float]:
             0.0,
             2.0,
             step=0.1,
-            key=_kept("chat-temperature", 0.0),
+            key=_kept("chat-temperature", 0.0, lambda t: isinstance(t, float) and 0 <= t <= 2),
             help="0 takes the likeliest word. Higher values take more risks.",
         )
         system = system_prompt(role, None if trait == NOBODY else trait, strength)
@@ -164,6 +185,8 @@ def _controls(turns: list[Turn]) -> tuple[str | None, float]:
         if st.button("New conversation", icon=":material/restart_alt:"):
             turns.clear()
             st.session_state.pop("chat-unanswered", None)
+            name = st.query_params["talk"] = conversations.new_name()
+            st.session_state["chat-file"] = {"name": name, "version": 0, "said": None}
             st.rerun()
     return system, temperature
 
@@ -205,7 +228,12 @@ def name_unknown(tokenizer: Any, text: str, target: str = "mended") -> bool:
         lines.append(f"- “{literal(word)}”. " + (f"Near it are {_listed(found)}." if found else "Nothing is near it."))
     st.warning("\n".join(lines))
     if mended := mend(tokenizer, text):
-        st.button(f"Take: {literal(mended)}", on_click=_put, args=(target, mended), icon=":material/spellcheck:")
+        st.button(
+            f"Take: {literal(mended)}",
+            on_click=common.caught(_put),
+            args=(target, mended),
+            icon=":material/spellcheck:",
+        )
     return True
 
 
@@ -223,11 +251,6 @@ def sentence_case(tokenizer: Any, text: str) -> str:
     """The text with a capital at its beginning, where the network knows that word: it has read no other beginnings."""
     capital = text[:1].upper() + text[1:]
     return text if unknown_words(tokenizer, capital) else capital
-
-
-def literal(text: str) -> str:
-    """Text that Markdown is to leave alone."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-!|<>~$:])", r"\\\1", text)
 
 
 def _listed(words: list[str]) -> str:
@@ -250,6 +273,17 @@ class Turn:
     steps: list[Said] = field(default_factory=list)
     dropped: int = 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON can hold of it; probabilities to five digits."""
+        steps = [[s.word, round(s.log_prob, 5), [[w, round(p, 5)] for w, p in s.top]] for s in self.steps]
+        return {"role": self.role, "text": self.text, "steps": steps, "dropped": self.dropped}
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> Turn:
+        """The turn of which `to_dict` told. KeyError, TypeError or ValueError if it is none."""
+        steps = [Said(str(w), float(lp), [(str(o), float(p)) for o, p in top]) for w, lp, top in told["steps"]]
+        return cls(str(told["role"]), str(told["text"]), steps, int(told["dropped"]))
+
 
 class Said(NamedTuple):
     """A token of a reply, in words."""
@@ -257,6 +291,63 @@ class Said(NamedTuple):
     word: str
     log_prob: float
     top: list[tuple[str, float]]
+
+
+def _workspace() -> Workspace | None:
+    """The learner's workspace, where conversations are kept. Without one, they last as long as the tab."""
+    try:
+        return Workspace.open()
+    except CourseError:
+        return None
+
+
+def _turns(workspace: Workspace | None) -> list[Turn]:
+    """The conversation of this tab. A tab that is new, or loaded anew, goes on with one that was kept.
+
+    The address names it. Without a name it is the latest, and from there on a conversation of its own: two tabs never
+    write into one.
+    """
+    if "chat" in st.session_state:
+        return st.session_state["chat"]
+    st.session_state["chat"] = []
+    if workspace is None:
+        return st.session_state["chat"]
+    named = st.query_params.get("talk")
+    said = conversations.latest(workspace) if named is None else conversations.read(workspace, named)
+    version = conversations.version(workspace, named) if named is not None and said is not None else 0
+    name = named if named is not None and version else conversations.new_name()
+    st.session_state["chat-file"] = {"name": name, "version": version, "said": said}
+    try:
+        said = said or {}
+        st.session_state["chat"] = [Turn.from_dict(turn) for turn in said.get("turns", [])]
+        st.session_state["chat-settings"] = dict(said.get("settings", {}))
+        st.session_state["replies"] = len(st.session_state["chat"])
+        if isinstance(said.get("unanswered"), str):
+            st.session_state["chat-unanswered"] = said["unanswered"]
+    except (KeyError, TypeError, ValueError):
+        st.info("An earlier conversation could not be read, so this one begins anew.")
+    return st.session_state["chat"]
+
+
+def _keep(workspace: Workspace, turns: list[Turn]) -> None:
+    """Store the conversation, if there is something new in it."""
+    kept = st.session_state.setdefault("chat-file", {"name": conversations.new_name(), "version": 0, "said": None})
+    said = {
+        "turns": [turn.to_dict() for turn in turns[-MOST_TURNS:]],
+        "settings": st.session_state.get("chat-settings", {}),
+        "unanswered": st.session_state.get("chat-unanswered"),
+    }
+    if said != kept["said"] and (turns or said["unanswered"]):
+        if kept["version"] != conversations.version(workspace, kept["name"]):  # another tab goes on with it
+            kept.update(name=conversations.new_name())
+        try:
+            conversations.keep(workspace, kept["name"], said)
+        except CourseError as error:
+            st.warning(f"This conversation could not be kept. {error}")
+            return
+        kept.update(said=said, version=conversations.version(workspace, kept["name"]))
+    if kept["version"] and st.query_params.get("talk") != kept["name"]:
+        st.query_params["talk"] = kept["name"]
 
 
 def fit(tokenizer: Any, system: str | None, turns: list[Turn], room: int) -> tuple[list[int], int]:

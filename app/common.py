@@ -6,6 +6,7 @@ import functools
 import gc
 import importlib
 import logging
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +19,17 @@ from mi_lib.course.checks import Checks
 _LOG = logging.getLogger(__name__)
 
 
+START = "course-map"  # the course map's name. Streamlit serves it at "/", and gives the name to no other page
+SAFE = (
+    "Your answers and your progress are safe in your workspace. What went wrong stands in the terminal in which the "
+    "course runs."
+)
+
+
 def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:
     """The same function; where it raises, a sentence of ours and a way on. The trace goes to the terminal alone.
 
-    For pages, for fragments (Streamlit runs those without their page) and for what a tap calls.
+    For pages and for fragments (Streamlit runs those without their page).
     way_on: goes to the course map, for a page that can.
     """
 
@@ -36,10 +44,30 @@ def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) 
     return guard
 
 
+def caught(act: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, for what a tap or a keystroke calls; where it raises, a sentence of ours over the page.
+
+    The page is then drawn as it was: the way on is there. A callback runs before its page or fragment, and has no
+    place on it to draw into.
+    """
+
+    def catch(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return act(*args, **kwargs)
+        except Exception:
+            _LOG.exception("%r raised", act)
+            st.toast(
+                f"That did not work, by a fault of the course and not of yours. Try it once more. {SAFE}",
+                icon=":material/healing:",
+                duration="infinite",
+            )
+
+    return catch
+
+
 def _apology(key: str, way_on: Callable[[], None] | None) -> None:
     st.error(
-        "This could not be shown, by a fault of the course and not of yours. Your answers and your progress are safe "
-        "in your workspace. What went wrong stands in the terminal in which the course runs.",
+        f"This could not be shown, by a fault of the course and not of yours. {SAFE}",
         icon=":material/healing:",
     )
     with st.container(horizontal=True):
@@ -87,7 +115,7 @@ def progress(of: Workspace) -> Progress:
 
 def go_home() -> None:
     """Go to the course map."""
-    st.switch_page(st.Page(_elsewhere, title="Course map", url_path="home", default=True))
+    st.switch_page(st.Page(_elsewhere, title="Course map", url_path=START, default=True))
 
 
 def open_exercise(chapter_number: str, exercise_id: str) -> None:
@@ -109,6 +137,11 @@ def minutes(total: int) -> str:
 def asked_for(parameters: dict[str, str]) -> str:
     """{"page": "7"} → "page=7", as the address says it."""
     return " and ".join(f"`{name}={value}`".replace("``", "") for name, value in parameters.items())
+
+
+def literal(text: str) -> str:
+    """Text that Markdown is to leave alone."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-!|<>~$:])", r"\\\1", text)
 
 
 def lost(sentence: str, way_on: Callable[[], None] | None = None) -> None:

@@ -14,6 +14,7 @@ from app.editor import editor
 from mi_lib.course import Conflict, CourseError, Exercise, Progress, Workspace, sections, solution
 from mi_lib.course.checks import Running
 from mi_lib.course.grading import Verdict
+from mi_lib.course.grading.forkserver import BUSY
 
 USUALLY = 0.6  # seconds in which nearly every verdict is there; the page waits so long before it shows a clock
 
@@ -63,10 +64,8 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
         kept["adopt"],
         kept["heard"],
         hold=kept["conflict"] is not None,
-        on_draft=common.guarded(lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft"))),
-        on_check=common.guarded(
-            lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check"))
-        ),
+        on_draft=common.caught(lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft"))),
+        on_check=common.caught(lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check"))),
     )
     if kept.pop("wanted", False):
         if kept["running"]:
@@ -177,8 +176,8 @@ def _conflict(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], te
     theirs.caption("In the file")
     theirs.code(sections.body(text), language="python")
     decide = functools.partial(_decide, exercise, workspace, kept, version)
-    mine.button("Keep what I typed here", key=f"mine-{exercise.id}", on_click=decide, args=(True,))
-    theirs.button("Take the file's version", key=f"theirs-{exercise.id}", on_click=decide, args=(False,))
+    mine.button("Keep what I typed here", key=f"mine-{exercise.id}", on_click=common.caught(decide), args=(True,))
+    theirs.button("Take the file's version", key=f"theirs-{exercise.id}", on_click=common.caught(decide), args=(False,))
 
 
 def _decide(exercise: Exercise, workspace: Workspace, kept: dict[str, Any], version: str, mine: bool) -> None:
@@ -222,9 +221,23 @@ def _under_way(running: Running, exercise: Exercise) -> None:
     if running.done:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Stop", key=f"stop-{exercise.id}", icon=":material/stop_circle:", on_click=running.stop)
+        st.button(
+            "Stop", key=f"stop-{exercise.id}", icon=":material/stop_circle:", on_click=common.caught(running.stop)
+        )
         st.markdown(f"Checking … **{running.seconds:.0f} s**")
-    st.caption(f"Your code may compute for {exercise.time_limit:g} seconds. The rest of the page goes on meanwhile.")
+    st.caption(_what_is_waited_for(running.seconds, exercise.time_limit, common.checks().loading))
+
+
+def _what_is_waited_for(seconds: float, limit: float, loading: bool) -> str:
+    if loading:
+        return "The first check after the start waits until the grader is loaded. The next ones will not."
+    told = f"Your code may take {limit:g} seconds. The rest of the page goes on meanwhile."
+    if seconds <= limit:
+        return told
+    return (
+        f"{told} This computer is busy with other things, and the time in which your code waits for it does not "
+        f"count. The check ends after {BUSY * limit:g} seconds at the latest."
+    )
 
 
 def _when(at: datetime.datetime) -> str:

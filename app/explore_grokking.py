@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
+from app import common
 from mi_lib import grokking, plots, zoo
 from mi_lib.grokking import Analysis
 from mi_lib.models import LoadError, load
@@ -190,7 +191,7 @@ def _live() -> None:
             kept["going"] = not kept["going"]
             st.rerun()
     if kept["run"] is not None:
-        st.fragment(_train_a_little, run_every=0.2 if kept["going"] else None)()
+        st.fragment(common.guarded(_train_a_little), run_every=0.2 if kept["going"] else None)()
 
 
 def _train_a_little() -> None:

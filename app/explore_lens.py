@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from torch import Tensor
 
+from app import common
 from app.chat import bundled, name_unknown, open_model
 from app.words import words
 from mi_lib import lens, plots, zoo
@@ -82,7 +83,7 @@ def _text(model: HookedModel) -> Int[Tensor, "1 pos"] | None:
         text = st.text_input("A text of Littletown, without its next word", key="lens-text", max_chars=600)
         with st.container(horizontal=True):
             for name, example in EXAMPLES.items():
-                st.button(name, key=f"lens-{name}", on_click=_set, args=("lens-text", example))
+                st.button(name, key=f"lens-{name}", on_click=common.caught(_set), args=("lens-text", example))
     if not text.strip():
         st.info("Type at least one word.")
         return None
@@ -110,9 +111,13 @@ def _predicted(model: HookedModel) -> bool:
         st.markdown("At which depth do you expect the town's name to appear?")
         guess = st.radio("Your prediction", list(_guesses(model.cfg.n_layers)), index=None)
         st.button(
-            "That is my prediction", on_click=_set, args=("lens-guess", guess), disabled=guess is None, type="primary"
+            "That is my prediction",
+            on_click=common.caught(_set),
+            args=("lens-guess", guess),
+            disabled=guess is None,
+            type="primary",
         )
-    st.button("Go on without a prediction", on_click=_set, args=("lens-anyway", True), type="tertiary")
+    st.button("Go on without a prediction", on_click=common.caught(_set), args=("lens-anyway", True), type="tertiary")
     return False
 
 
@@ -153,7 +158,7 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
             figure,
             width="stretch",
             key="lens-map",
-            on_select=_clicked,
+            on_select=common.caught(_clicked),
             selection_mode="points",
             config={"displayModeBar": False},
         )

@@ -7,7 +7,9 @@ from json import JSONDecodeError
 import streamlit as st
 import torch
 
-from app.chat import literal, mend
+from app import common
+from app.chat import mend
+from app.common import literal
 from app.words import MAX_WORDS, words
 from mi_lib import induction, plots, zoo
 from mi_lib.models import HookedModel, LoadError, load
@@ -58,7 +60,9 @@ def _tokens(model: HookedModel) -> torch.Tensor | None:
     if problem := _unreadable(model, text):
         st.warning(problem)
         if "not know" in problem and (mended := mend(model.tokenizer, text.lower())):
-            st.button(f"Take: {literal(mended)}", on_click=_take, args=(mended,), icon=":material/spellcheck:")
+            st.button(
+                f"Take: {literal(mended)}", on_click=common.caught(_take), args=(mended,), icon=":material/spellcheck:"
+            )
         text = st.session_state.get("explore-read", EXAMPLE)
     st.session_state["explore-read"] = text
     return model.to_tokens(text)
@@ -154,7 +158,7 @@ def _line(model: HookedModel, tokens: torch.Tensor, names: list[str], everyone: 
         next_words=[expected],
         text=st.session_state.get("explore-text", EXAMPLE) if own else None,
         adopt=st.session_state.get("explore-adopt", 0),
-        on_text=_typed,
+        on_text=common.caught(_typed),
     )
     st.caption(
         "Point at a word, or tap it. Click a head to open it. “back”: attention to the word before. “match”: attention "

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
+from app.common import guarded  # noqa: E402 - needs the line above
 from mi_lib import plots  # noqa: E402 - needs the line above
 from mi_lib.course import CourseError  # noqa: E402
 from mi_lib.course.classroom import common, points, similarity  # noqa: E402
@@ -165,4 +166,4 @@ def _exercise(grade: Grade) -> None:
 
 
 st.set_page_config(page_title="The class", page_icon="🔬", layout="wide")
-show()
+guarded(show)()

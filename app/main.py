@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
@@ -13,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app import chapter_page, chat, common, explore_grokking, explore_lens, explorer, glossary, home  # noqa: E402 - needs the line above
+from app import common  # noqa: E402 - needs the line above
+from app.glossary import bubble  # noqa: E402
 from app.keyboard import skip_link  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 
-common.checks()
 # A table of contents reads from the left; Streamlit centres what stands in buttons.
 LEFT = "{ justify-content: flex-start; text-align: left }"
 STYLE = f"[data-testid=stSidebar] button, [data-testid=stSidebar] button * {LEFT}"
@@ -39,24 +40,46 @@ if st.context.theme.type == "dark":  # Streamlit writes white on the light blue 
 st.html(f"<style>{STYLE}</style>")
 
 
-def _page(show: Callable[[], None], title: str, url_path: str, icon: str) -> StreamlitPage:
-    shown = common.guarded(show, way_on=None if show is home.show else common.go_home)
-    return st.Page(shown, title=title, url_path=url_path, icon=f":material/{icon}:", default=show is home.show)
+# name in the address: title, icon, module. A page is imported when it is first shown: most of them need torch.
+PAGES = {
+    "": ("Course map", "map", "home"),
+    "chapter": ("Chapter", "menu_book", "chapter_page"),
+    "explore": ("Explore induction", "biotech", "explorer"),
+    "explore-grokking": ("Explore grokking", "waves", "explore_grokking"),
+    "explore-lens": ("Explore lenses", "center_focus_weak", "explore_lens"),
+    "chat": ("Talk to Pico", "chat", "chat"),
+    "glossary": ("Glossary", "dictionary", "glossary"),
+}
 
 
-PAGES = [
-    _page(home.show, "Course map", "home", "map"),
-    _page(chapter_page.show, "Chapter", "chapter", "menu_book"),
-    _page(explorer.show, "Explore induction", "explore", "biotech"),
-    _page(explore_grokking.show, "Explore grokking", "explore-grokking", "waves"),
-    _page(explore_lens.show, "Explore lenses", "explore-lens", "center_focus_weak"),
-    _page(chat.show, "Talk to Pico", "chat", "chat"),
-    _page(glossary.show, "Glossary", "glossary", "dictionary"),
-]
+def _page(path: str) -> StreamlitPage:
+    title, icon, module = PAGES[path]
+
+    def show() -> None:
+        importlib.import_module(f"app.{module}").show()
+
+    shown = common.guarded(show, way_on=common.go_home if path else None)
+    return st.Page(shown, title=title, url_path=path or common.START, icon=f":material/{icon}:", default=not path)
+
+
+def _lost(path: str) -> StreamlitPage:
+    """A page for an address that has none. Without it Streamlit shows a box of its own, over the course map."""
+
+    def show() -> None:
+        st.title("There is no such page")
+        common.lost(f"The course has no page of the name “{common.literal(path)}”.", common.go_home)
+
+    shown = common.go_home if path in ("home", "index.html") else common.guarded(show)
+    return st.Page(shown, title="No such page", url_path=path, visibility="hidden")
+
+
+asked = unquote(urlsplit(st.context.url or "").path).rstrip("/").rpartition("/")[2]
+pages = [_page(path) for path in PAGES] + ([_lost(asked)] if asked not in (*PAGES, common.START) else [])
 skip_link()
-glossary.bubble()
+bubble()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
-page = st.navigation(PAGES)
+page = st.navigation(pages)
 if "chapter" in st.query_params and page.url_path != "chapter":
-    st.switch_page(PAGES[1], query_params=dict(st.query_params))
+    st.switch_page(pages[1], query_params=dict(st.query_params))
 page.run()
+common.checks()  # after the first page, which is drawn sooner so

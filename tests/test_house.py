@@ -20,7 +20,7 @@ TECHNIQUES = {"grokking", "induction", "lens", "attribution", "circuits", "super
 GROUND = {"models", "worlds", "zoo"}
 MAY_IMPORT = {
     "zoo": set(),
-    "worlds": set(),
+    "worlds": {"models"},  # a planted circuit is a network whose weights are written down
     "models": {"zoo"},
     "plots": set(),
     "recipes": TECHNIQUES | GROUND | {"recipes"},

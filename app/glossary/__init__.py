@@ -71,7 +71,7 @@ def _problem(wanted: str) -> str:
     try:
         return glossary.find(wanted).text
     except CourseError as error:
-        return str(error)
+        return common.literal(str(error))
 
 
 def _entry(term: Term) -> str:

@@ -7,6 +7,7 @@ running = checks.start(progress, exercise("02.5"), text_of_the_whole_file)
 running.wait(0.5)          # True if it is done by then
 running.stop()             # the verdict then says so, and counts as no attempt
 running.verdict
+checks.warm(chapter("02"))  # so that the first check there need not load anything
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mi_lib.course.checking import check_text
-from mi_lib.course.grading import Grader
-from mi_lib.course.index import CourseError, Exercise
+from mi_lib.course.grading import Grader, judge
+from mi_lib.course.index import Chapter, CourseError, Exercise
 from mi_lib.course.progress import Progress
 
 if TYPE_CHECKING:
@@ -64,6 +65,29 @@ class Checks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle = [Grader()]
+        self._warm: dict[str, threading.Thread] = {}
+        self._used = False  # has any check come to its end?
+
+    @property
+    def loading(self) -> bool:
+        """Whether a check would have to wait until something is loaded, as far as that can be known."""
+        return not self._used or any(thread.is_alive() for thread in list(self._warm.values()))
+
+    def warm(self, chapter: Chapter) -> None:
+        """Load in the background what the first check in this chapter needs, unless that was done before."""
+        with self._lock:
+            if chapter.number in self._warm:
+                return
+            thread = threading.Thread(target=self._prepare, args=(chapter,), daemon=True)
+            self._warm[chapter.number] = thread
+        thread.start()
+
+    @staticmethod
+    def _prepare(chapter: Chapter) -> None:
+        try:
+            judge.prepare(chapter.folder)
+        except Exception:  # the first check will meet it again, and say so in its verdict
+            _LOG.exception("the tests of chapter %s cannot be loaded", chapter.number)
 
     def start(self, progress: Progress, exercise: Exercise, text: str) -> Running:
         """Check this text of the chapter's file in the background; the verdict is recorded as `check_text` does it."""
@@ -101,6 +125,7 @@ class Checks:
             _LOG.exception("the check of %s raised", exercise.id)
             running.problem = f"The check broke, by a fault of the course and not of yours: {error}"
         finally:
+            self._used = True
             running._done.set()
 
     def _take(self) -> Grader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -35,7 +36,7 @@ def test_an_endless_loop_shows_seconds_and_can_be_stopped_and_holds_up_no_other_
     answer(workspace, 14, "    import time\n\n    while True:\n        time.sleep(0.05)")  # leaves the tests a core
     open_exercise(page, 14)
     page.get_by_role("button", name="Check").click()
-    page.get_by_text("Checking …").get_by_text("1 s").wait_for()
+    page.get_by_text("Checking …").get_by_text(re.compile(r"[1-9]\d* s")).wait_for()
     other = browser.new_page(base_url=server)
     open_exercise(other, 1)
     other.get_by_role("button", name="Check").click()
@@ -78,7 +79,7 @@ def test_a_new_verdict_is_brought_into_view(browser, server, workspace):
     page.keyboard.press("Control+Enter")
     alert = page.locator("[class*=st-key-verdict-] [data-testid=stAlert]")
     alert.wait_for()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while not 0 <= alert.bounding_box()["y"] <= 600 - 60 and time.monotonic() < until:
         page.wait_for_timeout(100)
     assert 0 <= alert.bounding_box()["y"] <= 600 - 60

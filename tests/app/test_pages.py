@@ -84,6 +84,14 @@ def test_a_card_that_raises_leaves_the_rest_of_its_page(tmp_path, monkeypatch):
     assert "Next" in [button.label for button in app.button]
 
 
+def test_the_wait_for_a_check_says_what_is_waited_for():
+    assert "until the grader is loaded" in exercise_card._what_is_waited_for(1, 20, loading=True)
+    told = exercise_card._what_is_waited_for(19, 20, loading=False)
+    assert "may take 20 seconds" in told
+    assert "busy" not in told
+    assert "after 80 seconds at the latest" in exercise_card._what_is_waited_for(21, 20, loading=False)
+
+
 LOST = {
     "no such chapter": ({"chapter": "77"}, "There is no chapter '77'"),
     "a chapter to come": ({"chapter": "05"}, "planned but not here yet"),

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import chat, explore_lens
 from mi_lib import lens, load
+from mi_lib.course import Workspace, conversations
 from mi_lib.models import text
 from mi_lib.worlds.littletown import traits, voices
 
@@ -31,6 +32,13 @@ def folder(tmp_path_factory):
     made.save_pretrained(path)
     words.save_pretrained(path)
     return path
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path, monkeypatch):
+    """A workspace of its own for each test: conversations are kept there."""
+    monkeypatch.setenv("MI_WORKSPACE", str(tmp_path / "work"))
+    return Workspace.init(tmp_path / "work")
 
 
 @pytest.fixture
@@ -165,6 +173,74 @@ def test_role_trait_and_temperature_come_back_with_the_conversation(model):
     assert [box.value for box in app.selectbox] == ["pirate", "gloomy"]
     assert app.slider[0].value == 0.7
     assert "You are a very gloomy pirate." in words(app)
+
+
+def reloaded(app: AppTest) -> AppTest:
+    """The page in a new session, at the address that the old one stood at."""
+    script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom app import chat\nchat.show()"
+    fresh = AppTest.from_string(script, default_timeout=60)
+    fresh.query_params.update(app.query_params)
+    return fresh.run()
+
+
+def test_a_conversation_comes_back_after_a_reload_with_role_and_temperature(model):
+    app = page("chat")
+    app.selectbox[0].set_value("pirate").run()
+    app.slider[0].set_value(0.7).run()
+    app.chat_input[0].set_value("Where does Mira live?").run()
+    said = app.session_state["chat"]
+    app.chat_input[0].set_value("Where does mira live?").run()  # a word that Pico lacks: still to be mended
+    again = reloaded(app)
+    assert not again.exception
+    assert [turn.text for turn in again.session_state["chat"]] == [turn.text for turn in said]
+    assert again.session_state["chat"][1].steps[0].top[0][0] == said[1].steps[0].top[0][0]
+    assert again.selectbox[0].value == "pirate"
+    assert again.slider[0].value == 0.7
+    assert again.text_area[0].value == "Where does mira live?"
+    press(again, "New conversation")
+    assert reloaded(again).session_state["chat"] == []
+
+
+def test_two_tabs_go_on_with_a_conversation_each_for_itself(model, work):
+    first = page("chat")
+    first.chat_input[0].set_value("Who are you?").run()
+    second, twin = page("chat"), reloaded(first)  # one opened anew, one with the first one's address
+    assert second.session_state["chat"][0].text == "Who are you?"
+    second.chat_input[0].set_value("How are you today?").run()
+    twin.chat_input[0].set_value("What do you dream of?").run()
+    first.chat_input[0].set_value("Where does Mira live?").run()
+    asked = [
+        [turn.text for turn in reloaded(app).session_state["chat"] if turn.role == "user"]
+        for app in (first, second, twin)
+    ]
+    assert asked == [
+        ["Who are you?", "Where does Mira live?"],
+        ["Who are you?", "How are you today?"],
+        ["Who are you?", "What do you dream of?"],
+    ]
+
+
+def test_conversations_are_bounded_in_number_and_in_length_and_a_damaged_one_begins_anew(model, work):
+    app = page("chat")
+    app.session_state["chat"] = [chat.Turn("user", "Who are you?"), chat.Turn("assistant", "I am Pico.")] * 50
+    app.chat_input[0].set_value("Where does Mira live?").run()
+    kept = conversations.latest(work)
+    assert len(kept["turns"]) == chat.MOST_TURNS
+    assert kept["turns"][-2]["text"] == "Where does Mira live?"
+    for _ in range(conversations.MOST + 3):
+        conversations.keep(work, conversations.new_name(), {"turns": [{"nonsense": 1}]})
+    assert len(list((work.path / ".mi" / "conversations").iterdir())) == conversations.MOST
+    app = page("chat")
+    assert app.session_state["chat"] == []
+    assert "could not be read" in words(app)
+
+
+def test_an_address_reaches_no_file_but_a_conversation(work):
+    (work.path / ".mi" / "conversations").mkdir()
+    (work.path / ".mi" / "deadbeef.json").write_text("{}")
+    assert conversations.read(work, "../deadbeef") is None
+    with pytest.raises(ValueError, match="no name"):
+        conversations.keep(work, "../deadbeef", {})
 
 
 @pytest.mark.parametrize("role", [voices.ASSISTANT, *voices.ROLES])

@@ -50,7 +50,7 @@ def test_a_tap_right_after_typing_counts_and_nothing_typed_is_lost(tab, workspac
         page.get_by_role("heading", name=heading).wait_for()
     else:
         page.get_by_test_id("stAlert").wait_for()  # the verdict
-    for _ in range(50):
+    for _ in range(200):
         if mark in Workspace.open(workspace).read(exercise("02.11"))[0]:
             return
         page.wait_for_timeout(100)

@@ -214,6 +214,14 @@ def read_source(source: str | Path) -> tuple[str, str]:
         raise SourceError(f"{source} cannot be read ({error.strerror}). Check the path and its permissions.") from None
 
 
+def prepare(folder: Path) -> None:
+    """Load what the first check of an exercise in this chapter's folder would load. Later calls cost nothing."""
+    from mi_lib.course.grading import contract, runs  # noqa: F401 - `runs` brings torch
+
+    contract.contract_of(folder)
+    load_tests(folder / "test_exercises.py")
+
+
 def tests_of(exercise: Any) -> list[GraderTest]:
     """The tests of one exercise. LookupError if it has none."""
     file = exercise.chapter.folder / "test_exercises.py"

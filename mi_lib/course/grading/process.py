@@ -18,12 +18,11 @@ from mi_lib.course.grading import wire, wording
 from mi_lib.course.grading.clock import Clock
 from mi_lib.course.grading.codec import BadData, decode, encode
 from mi_lib.course.grading.crossing import from_judge, to_judge
-from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
+from mi_lib.course.grading.forkserver import BUSY, ForkServer, Limits, ServerGone
 from mi_lib.course.grading.isolation import from_child
 from mi_lib.course.grading.verdict import Ending, Status
 
 KEEP_FIRST, KEEP_LAST = 20_000, 4_000
-BUSY = 4  # by the wall clock, a run may take as many times its seconds on a machine that is busy with something else
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
