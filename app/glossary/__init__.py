@@ -36,14 +36,17 @@ def show() -> None:
     if named and st.session_state.get("glossary-named") != named:
         st.session_state.update({"glossary-named": named, "glossary-search": _name(named)})
     wanted = st.text_input("Search", key="glossary-search", placeholder="a word, or a part of one", max_chars=60)
-    found = [term for term in terms if _fits(term, wanted)]
+    exact, also, problem = _found(wanted)
     if wanted:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{len(found)} of {len(terms)} entries.")
+            st.caption(f"{len(also) + bool(exact)} of {len(terms)} entries.")
             st.button("Show all", type="tertiary", on_click=_show_all, key="glossary-all")
-    if not found:
-        common.lost(_problem(wanted))
-    for letter, group in groupby(found, key=lambda term: term.name[0].upper()):
+    if exact:
+        with st.container(border=True):
+            st.markdown(_entry(exact))
+    elif not also:
+        common.lost(problem)
+    for letter, group in groupby(also, key=lambda term: term.name[0].upper()):
         st.subheader(letter, divider="gray", anchor=False)
         # One text for a letter, and not a widget for each word: the whole page is there at once.
         st.markdown("\n\n".join(map(_entry, group)))
@@ -56,22 +59,21 @@ def _name(term_id: str) -> str:
 
 def _show_all() -> None:
     st.query_params.clear()
-    st.session_state["glossary-search"] = ""
+    st.session_state.update({"glossary-search": "", "glossary-named": None})
 
 
-def _fits(term: Term, wanted: str) -> bool:
-    """Whether what is typed stands in one of a term's forms; for a term's own name, whether it is this term."""
+def _found(wanted: str) -> tuple[Term | None, list[Term], str]:
+    """The entry of the word that is typed, the other entries in whose forms it stands (all for no word), and what is to
+    be said where there is neither."""
     typed = " ".join(wanted.split()).casefold()
-    if typed in {other.name.casefold() for other in glossary.terms()}:
-        return term.name.casefold() == typed
-    return any(typed in form.casefold() for form in (term.name, *term.forms))
-
-
-def _problem(wanted: str) -> str:
+    exact, problem = None, ""
     try:
-        return glossary.find(wanted).text
+        exact = glossary.find(typed) if typed else None
     except CourseError as error:
-        return common.literal(str(error))
+        problem = common.literal(str(error))
+    forms = {term: (term.name, *term.forms) for term in glossary.terms() if term is not exact}
+    also = [term for term, written in forms.items() if any(typed in form.casefold() for form in written)]
+    return exact, also, problem
 
 
 def _entry(term: Term) -> str:
