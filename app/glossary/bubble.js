@@ -85,6 +85,7 @@ export default function () {
     if (link?.matches(":focus-visible")) show(link)
     else if (!inBubble(event)) hide()
   })
+  if (document.activeElement?.matches(`${WORD}:focus-visible`)) show(document.activeElement) // reached before this ran
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide())
   document.addEventListener("scroll", () => word && place(word), { capture: true, passive: true })
   document.addEventListener("pointerdown", (event) => (touched = event.pointerType === "touch"), true)
