@@ -17,8 +17,9 @@ TECHNIQUES = {"grokking", "induction", "lens", "attribution", "circuits", "super
     "oracles",
     "features",
 }
-GROUND = {"models", "worlds", "zoo"}
+GROUND = {"models", "worlds", "zoo", "statistics"}
 MAY_IMPORT = {
+    "statistics": set(),
     "zoo": set(),
     "worlds": {"models"},  # a planted circuit is a network whose weights are written down
     "models": {"zoo"},

@@ -73,17 +73,6 @@ def test_replies_in_a_padded_batch_with_a_cache_are_those_made_alone_by_hand(
         assert common.replies(model, prompts(), longest=8) == common.replies(model, prompts(), (), longest=8)
 
 
-def test_an_interval_is_that_of_the_statistic_over_texts_drawn_anew() -> None:
-    """A mean's is known: two standard errors to each side."""
-    values = np.random.default_rng(1).normal(3, 2, 400)
-    low, high = common.interval(lambda rows: values[rows].mean(), 400)
-    error = values.std() / 20
-    assert (low, high) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.25 * error)
-    assert common.bootstrap(values.tolist()) == (low, high)
-    wide = common.interval(lambda rows: values[rows[:100]].mean(), 400)
-    assert wide[1] - wide[0] == pytest.approx(2 * (high - low), rel=0.15)
-
-
 def test_losses_of_lists_are_counted_by_word_and_not_by_list() -> None:
     """A list of two words at 3 nats each and one of a single word at 6: 4 nats a word first, 1 nat later."""
     losses = np.array([[6.0, 2, 2.0, 2], [6.0, 1, 1.0, 1]])

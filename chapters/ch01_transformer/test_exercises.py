@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel, LlamaConfig
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block
@@ -24,24 +24,23 @@ from transformers.models.llama import modeling_llama as hf_llama
 
 import mi_lib
 from mi_lib.course import index
-from mi_lib.course.grading import AnswerError, Handle, Wrong, expect, expect_close, expect_equal, grades, seconds_used
+from mi_lib.course.grading import (
+    AnswerError,
+    Handle,
+    Wrong,
+    expect,
+    expect_close,
+    expect_equal,
+    expect_gradients,
+    grades,
+    seconds_used,
+)
 from mi_lib.course.grading.expectations import SHAPE
+from mi_lib.course.grading.material import causal_mask, generator, randn, random_tokens, randomised
 from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.worlds import repeats
 
 NAME, PICO = index.chapter("01").model  # the bundled networks that this chapter builds again
-
-
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def randn(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=generator(seed))
-
-
-def random_tokens(batch: int, pos: int, d_vocab: int, seed: int) -> Tensor:
-    return torch.randint(0, d_vocab, (batch, pos), generator=generator(100 + seed))
 
 
 def gpt2_config(d_model: int, n_heads: int, **more: int) -> Any:
@@ -50,19 +49,9 @@ def gpt2_config(d_model: int, n_heads: int, **more: int) -> Any:
     return GPT2Config(**sizes, bos_token_id=None, eos_token_id=None, attn_implementation="eager")
 
 
-def shaken(module: nn.Module, seed: int) -> nn.Module:
-    """The module with random weights in every part: fresh ones have biases of 0 and norms of 1, which hide mistakes."""
-    rng = generator(seed)
-    for name, parameter in module.named_parameters():
-        parameter.data.normal_(0.0, 0.5, generator=rng)
-        if "ln_" in name and name.endswith("weight"):
-            parameter.data.add_(1.0)
-    return module.eval().requires_grad_(False)
-
-
 def future_mask(pos: int) -> Tensor:
     """What the blocks of `transformers` add to their scores: −∞ where the key is later than the query."""
-    return torch.tensor([[-math.inf if key > query else 0.0 for key in range(pos)] for query in range(pos)])
+    return torch.zeros(pos, pos).masked_fill(~causal_mask(pos), -math.inf)
 
 
 def values(got: Any, shape: tuple[int, ...], what: str) -> Tensor:
@@ -87,69 +76,10 @@ def explaining(sentences: dict[str, str], call: Any, *args: Any) -> Any:
         raise
 
 
-def compare(got: Any, want: Any, what: str, mistakes: Callable[[], dict[str, Any]], **options: Any) -> None:
-    """`expect_close`, where known mistakes, which take time to work out, are worked out only for a wrong answer."""
-    try:
-        expect_close(got, want, what, **options)
-    except Wrong:
-        expect_close(got, want, what, mistakes=mistakes(), **options)
-
-
 def no_nan(got: Any, sentence: str) -> None:
     """NaN where numbers were asked for, with the sentence that says where it comes from here."""
     holds = isinstance(got, Tensor) and got.is_floating_point() and bool(got.isnan().any())
     expect(not holds, sentence)
-
-
-# What happens in the learner's process, where alone there are gradients: results come back as plain numbers.
-GRADIENTS = """lambda torch, function, weights, args: (
-    lambda leaves: torch.autograd.grad((function(*args) * weights).sum(), leaves, allow_unused=True)
-)([t.requires_grad_() for a in args for t in (a.values() if isinstance(a, dict) else [a])
-   if isinstance(t, torch.Tensor) and t.is_floating_point()])"""
-
-NO_GRADIENT = (
-    "Your {} computes the right numbers, but no gradient comes through it{}, so the network cannot learn. Compute with "
-    "torch there, from beginning to end: without .item(), .detach(), .data, float(), numpy and torch.no_grad."
-)
-
-
-def leaves_of(args: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of numbers among the arguments, weights by their own names."""
-    found: dict[str, Tensor] = {}
-    for name, a in args.items():
-        found |= leaves_of(a) if isinstance(a, dict) else {name: a}
-    return {name: t for name, t in found.items() if isinstance(t, Tensor) and t.is_floating_point()}
-
-
-def learning(value: Any) -> Any:
-    """A copy of an argument whose numbers have gradients."""
-    if isinstance(value, dict):
-        return {name: learning(part) for name, part in value.items()}
-    return value.clone().requires_grad_() if isinstance(value, Tensor) and value.is_floating_point() else value
-
-
-def check_gradients(answer: Any, name: str, args: dict[str, Any], oracle: Callable[..., Tensor], what: str) -> None:
-    """A function of an earlier exercise gives what the oracle gives, and so do the gradients of all that goes in.
-
-    name: of the function. args: its arguments in their order, by the names that the learner knows.
-    """
-    copies, function = learning(args), getattr(answer, name)
-    out, names = oracle(*copies.values()), leaves_of(copies)
-    weights = randn(*out.shape, seed=900)
-    want = torch.autograd.grad((out * weights).sum(), list(names.values()), allow_unused=True)
-    expect_close(function(*args.values()), out.detach(), what, atol=1e-3, rtol=1e-3)
-    gradients = answer.torch.attr("builtins").attr("eval")(GRADIENTS)
-    try:
-        got = gradients(answer.torch, function, weights, list(args.values()))
-    except AnswerError as error:
-        expect("does not require grad" not in str(error) and "numpy" not in str(error), NO_GRADIENT.format(name, ""))
-        raise
-    for leaf, mine, right in zip(names, got, want, strict=True):
-        if right is None or not bool(right.abs().max() > 1e-3):  # a bias of the keys has none but rounding
-            continue
-        lost = NO_GRADIENT.format(name, f" to {leaf}, or not on every way")
-        expect(mine is not None and mine.shape == right.shape, lost)
-        expect(bool((mine - right).abs().max() <= 1e-2 * right.abs().max()), lost)
 
 
 def check_no_future(run: Callable[[Tensor], Any], x: Tensor, other: Tensor, shape: tuple[int, ...], what: str) -> None:
@@ -263,7 +193,7 @@ def embed_learns(answer: Any) -> None:
     """Gradients come through to both tables, for rows that are used twice as well."""
     tokens = torch.tensor([[3, 0, 3, 1, 6], [2, 3, 3, 0, 0], [5, 1, 0, 6, 2]])
     args = {"tokens": tokens, "W_E": randn(7, 11, seed=11), "W_pos": randn(13, 11, seed=12)}
-    check_gradients(
+    expect_gradients(
         answer,
         "embed",
         args,
@@ -414,7 +344,7 @@ def test_neither_scale_nor_shift_matters(answer):
 def layer_norm_learns(answer: Any) -> None:
     """Gradients come through to x, weight and bias; the scale depends on x as well."""
     args = {"x": 2 * randn(2, 3, 7, seed=12), "weight": randn(7, seed=13), "bias": randn(7, seed=14)}
-    check_gradients(
+    expect_gradients(
         answer,
         "layer_norm",
         args,
@@ -514,7 +444,7 @@ def test_a_query_that_equals_one_key(answer):
 def attention_scores_learns(answer: Any) -> None:
     """Gradients come through to queries and keys."""
     args = {"q": randn(2, 3, 7, seed=60), "k": randn(2, 5, 7, seed=61)}
-    check_gradients(
+    expect_gradients(
         answer,
         "attention_scores",
         args,
@@ -526,23 +456,18 @@ def attention_scores_learns(answer: Any) -> None:
 # --- 01.4 -------------------------------------------------------------------------------------------------------------
 
 
-def may_look(n_query: int, n_key: int) -> Tensor:
-    """Entry by entry: which key is not later than the query, if both end together."""
-    return torch.tensor([[key <= query + n_key - n_query for key in range(n_key)] for query in range(n_query)])
-
-
 def pattern_by_torch(scores: Tensor) -> Tensor:
     """torch's attention, with queries that are the scores: keys and values are the identity."""
     n_query, n_key = scores.shape[-2:]
     eye = torch.eye(n_key, dtype=torch.float64).expand(*scores.shape[:-2], n_key, n_key)
-    return F.scaled_dot_product_attention(scores.double(), eye, eye, attn_mask=may_look(n_query, n_key), scale=1.0)
+    return F.scaled_dot_product_attention(scores.double(), eye, eye, attn_mask=causal_mask(n_query, n_key), scale=1.0)
 
 
 def pattern_mistakes(scores: Tensor) -> dict[str, Tensor | None]:
     """What known errors would return."""
     s = scores.double()
     n_query, n_key = s.shape[-2:]
-    here = may_look(n_query, n_key)
+    here = causal_mask(n_query, n_key)
     strictly = here.roll(-1, dims=-1)  # without the position itself
     strictly[:, -1] = False
     from_start = torch.ones(n_query, n_key, dtype=torch.bool).tril()  # torch's tril counts from the top left corner
@@ -605,7 +530,7 @@ def check_pattern(answer, scores: Tensor) -> Tensor:
     )
     numbers = values(got, tuple(scores.shape), "the pattern")
     expect(
-        not numbers[..., ~may_look(*scores.shape[-2:])].any(),
+        not numbers[..., ~causal_mask(*scores.shape[-2:])].any(),
         "The future should get exactly 0, and yours is a little above it: put −∞ into the scores, not a small number.",
     )
     return numbers
@@ -644,7 +569,7 @@ def test_the_size_of_scores_does_not_matter(answer):
             "number like −100 or −10000 stand in place of −∞? It is small only beside scores that are larger. Put −∞ "
             "there.",
         )
-    loud = scores + 300.0 * ~may_look(6, 6)
+    loud = scores + 300.0 * ~causal_mask(6)
     got = values(answer.causal_pattern(loud), (3, 6, 6), "the pattern")
     expect(
         (got - want).abs().max() < 1e-3,  # NaN fails too
@@ -657,9 +582,9 @@ def causal_pattern_learns(answer: Any) -> None:
     """Gradients come through to the scores of the past, and those of the future have none."""
 
     def oracle(scores: Tensor) -> Tensor:
-        return torch.where(may_look(*scores.shape[-2:]), scores, -math.inf).softmax(-1)
+        return torch.where(causal_mask(*scores.shape[-2:]), scores, -math.inf).softmax(-1)
 
-    check_gradients(answer, "causal_pattern", {"scores": randn(2, 3, 5, seed=62)}, oracle, "the pattern")
+    expect_gradients(answer, "causal_pattern", {"scores": randn(2, 3, 5, seed=62)}, oracle, "the pattern")
 
 
 # --- 01.5 -------------------------------------------------------------------------------------------------------------
@@ -786,7 +711,7 @@ def attention_from(answer: Any, x: Tensor, w: dict[str, Tensor], n_heads: int) -
 
 @functools.cache
 def random_attention(d_model: int, n_heads: int, seed: int) -> Any:
-    return shaken(GPT2Attention(gpt2_config(d_model, n_heads), layer_idx=0), seed)
+    return randomised(GPT2Attention(gpt2_config(d_model, n_heads), layer_idx=0), seed)
 
 
 @grades("01.5", weight=2)
@@ -799,11 +724,11 @@ def test_attention_equals_that_of_transformers(answer):
         want = module(x, attention_mask=future_mask(pos))[0]
         if seed == 1:
             x, w = x.double(), {name: value.double() for name, value in w.items()}
-        compare(
+        expect_close(
             attention_from(answer, x, w, n_heads),
             want,
             f"the output of {n_heads} head{'s' * (n_heads > 1)}",
-            functools.partial(attention_mistakes, x, w, n_heads),
+            mistakes=functools.partial(attention_mistakes, x, w, n_heads),
             axes="batch pos d_model",
         )
 
@@ -814,11 +739,11 @@ def test_a_single_position_looks_at_itself(answer):
     for batch, d_model, n_heads, seed in ((3, 6, 2, 6), (1, 4, 1, 7)):
         x, w = randn(batch, 1, d_model, seed=seed), dict(random_attention(d_model, n_heads, seed).state_dict())
         v = x @ w["c_attn.weight"][:, 2 * d_model :] + w["c_attn.bias"][2 * d_model :]
-        compare(
+        expect_close(
             attention_from(answer, x, w, n_heads),
             v @ w["c_proj.weight"] + w["c_proj.bias"],
             "the output for a single position",
-            functools.partial(attention_mistakes, x, w, n_heads),
+            mistakes=functools.partial(attention_mistakes, x, w, n_heads),
             axes="batch pos d_model",
         )
 
@@ -845,7 +770,7 @@ def attention_learns(answer: Any) -> None:
         return attention_gone_wrong(x, w, n_heads, "")
 
     args = {"x": x, "w": w, "n_heads": 3}
-    check_gradients(answer, "attention", args, oracle, "the output of 3 heads")
+    expect_gradients(answer, "attention", args, oracle, "the output of 3 heads")
 
 
 # --- 01.6 -------------------------------------------------------------------------------------------------------------
@@ -919,7 +844,7 @@ def turned(W_in: Tensor, W_out: Tensor) -> list[tuple[str, Tensor, Tensor]]:
 
 @functools.cache
 def random_mlp(d_model: int, d_mlp: int, seed: int) -> Any:
-    return shaken(GPT2MLP(d_mlp, gpt2_config(d_model, 1)), seed)
+    return randomised(GPT2MLP(d_mlp, gpt2_config(d_model, 1)), seed)
 
 
 @grades("01.6", weight=2)
@@ -934,7 +859,7 @@ def test_the_mlp_equals_that_of_transformers(answer):
         if seed == 3:
             x, w = x.double(), {name: value.double() for name, value in w.items()}
         mistakes = functools.partial(mlp_mistakes, x, w)
-        compare(answer.mlp(x, w), want, "the output of the MLP", mistakes, axes="batch pos d_model")
+        expect_close(answer.mlp(x, w), want, "the output of the MLP", mistakes=mistakes, axes="batch pos d_model")
 
 
 @grades("01.6")
@@ -977,7 +902,7 @@ def mlp_learns(answer: Any) -> None:
         return tanh_gelu(x @ w["c_fc.weight"] + w["c_fc.bias"]) @ w["c_proj.weight"] + w["c_proj.bias"]
 
     args = {"x": randn(2, 3, 7, seed=15), "w": dict(random_mlp(7, 11, 15).state_dict())}
-    check_gradients(answer, "mlp", args, oracle, "the output of the MLP")
+    expect_gradients(answer, "mlp", args, oracle, "the output of the MLP")
 
 
 # --- 01.7 -------------------------------------------------------------------------------------------------------------
@@ -1103,7 +1028,7 @@ def other_eps(module: Any, x: Tensor, attend: Stream) -> dict[str, Tensor]:
 
 @functools.cache
 def random_block(d_model: int, n_heads: int, seed: int) -> Any:
-    return shaken(GPT2Block(gpt2_config(d_model, n_heads, n_inner=2 * d_model + 1), layer_idx=0), seed)
+    return randomised(GPT2Block(gpt2_config(d_model, n_heads, n_inner=2 * d_model + 1), layer_idx=0), seed)
 
 
 @grades("01.7", weight=2)
@@ -1116,7 +1041,9 @@ def test_the_block_equals_that_of_transformers(answer):
         mistakes = functools.partial(block_mistakes, module, x, n_heads)
         if seed == 3:
             x, w = x.double(), {name: value.double() for name, value in w.items()}
-        compare(answer.block(x, w, n_heads), want, "the stream after the block", mistakes, axes="batch pos d_model")
+        expect_close(
+            answer.block(x, w, n_heads), want, "the stream after the block", mistakes=mistakes, axes="batch pos d_model"
+        )
 
 
 @grades("01.7")
@@ -1125,11 +1052,11 @@ def test_short_vectors_show_the_eps_of_the_norms(answer):
     x, module = 1e-3 * randn(2, 5, 21, seed=30), copy.deepcopy(random_block(21, 3, 30))
     for parameter in module.attn.c_proj.parameters():
         parameter.data.mul_(1e-3)
-    compare(
+    expect_close(
         answer.block(x, dict(module.state_dict()), 3),
         module(x, attention_mask=future_mask(5)),
         "the stream after the block, where it was short,",
-        functools.partial(block_mistakes, module, x, 3),
+        mistakes=functools.partial(block_mistakes, module, x, 3),
         axes="batch pos d_model",
     )
 
@@ -1147,7 +1074,7 @@ def block_learns(answer: Any) -> None:
         return x + gelu(pre) @ w["mlp.c_proj.weight"] + w["mlp.c_proj.bias"]
 
     args = {"x": randn(2, 5, 15, seed=31), "w": dict(module.state_dict()), "n_heads": 3}
-    check_gradients(answer, "block", args, oracle, "the stream after the block")
+    expect_gradients(answer, "block", args, oracle, "the stream after the block")
 
 
 @grades("01.7")
@@ -1202,7 +1129,7 @@ def own_weights(model: Any) -> dict[str, Tensor]:
 @functools.cache
 def random_gpt2(n_layers: int, d_model: int, n_heads: int, d_vocab: int, seed: int) -> Any:
     sizes = {"n_layer": n_layers, "vocab_size": d_vocab, "n_inner": 2 * d_model + 1}
-    return shaken(GPT2LMHeadModel(gpt2_config(d_model, n_heads, **sizes)), seed)
+    return randomised(GPT2LMHeadModel(gpt2_config(d_model, n_heads, **sizes)), seed)
 
 
 TURN_W_E = "The last product needs W_E turned: the logit of token j is the dot product with ROW j of W_E."
@@ -1295,11 +1222,11 @@ def test_the_logits_equal_those_of_transformers(answer):
         want = model(tokens).logits
         if n_layers == 2:  # a dict in another order, in double precision
             weights = {name: weights[name].double() for name in sorted(weights, reverse=True)}
-        compare(
+        expect_close(
             logits_from(answer, tokens, weights, n_heads),
             want,
             f"the tensor of logits, for a network with {n_layers} layer{'s' * (n_layers > 1)},",
-            functools.partial(gpt2_mistakes, model, tokens),
+            mistakes=functools.partial(gpt2_mistakes, model, tokens),
             axes="batch pos d_vocab",
             atol=1e-4,
         )
@@ -1327,11 +1254,11 @@ def test_short_vectors_show_the_eps_of_every_norm(answer):
     """A network with such small weights that the stream stays short: there eps counts, in the last norm too."""
     model = random_gpt2(2, 14, 2, 17, seed=31)
     weights, tokens = quiet(own_weights(model)), random_tokens(3, 5, 17, 31)
-    compare(
+    expect_close(
         logits_from(answer, tokens, weights, 2),
         net_run(weights, tokens, 2)["logits"],
         "the tensor of logits of a network with small weights",
-        functools.partial(wrong_eps, weights, tokens, 2),
+        mistakes=functools.partial(wrong_eps, weights, tokens, 2),
         axes="batch pos d_vocab",
         atol=1e-6,
         rtol=1e-3,
@@ -1346,7 +1273,7 @@ def gpt2_learns(answer: Any) -> None:
         return net_run(w, tokens, n_heads)["logits"]
 
     args = {"tokens": tokens, "weights": weights, "n_heads": 3}
-    check_gradients(answer, "gpt2", args, oracle, "the tensor of logits")
+    expect_gradients(answer, "gpt2", args, oracle, "the tensor of logits")
 
 
 @grades("01.8")
@@ -1373,11 +1300,11 @@ def test_the_logits_of_the_bundled_model(answer):
     """The trained network's weights in your code: its logits come out."""
     model = bundled_gpt2()
     tokens = repeats.sample(2, seed=5, period=6, vocab=model.config.vocab_size).tokens
-    compare(
+    expect_close(
         logits_from(answer, tokens, own_weights(model), model.config.n_head),
         model(tokens).logits,
         f"the tensor of logits of {NAME}",
-        functools.partial(gpt2_mistakes, model, tokens),
+        mistakes=functools.partial(gpt2_mistakes, model, tokens),
         axes="batch pos d_vocab",
         atol=1e-3,
     )
@@ -1404,11 +1331,8 @@ def net_random(n_layers: int, n_heads: int, d_model: int, seed: int) -> GPT2LMHe
         bos_token_id=0,
         eos_token_id=None,
     )
-    model = GPT2LMHeadModel(config).eval().requires_grad_(False)
+    model = randomised(GPT2LMHeadModel(config), seed, std=0.4)
     model.loss_type = "ForCausalLM"  # what it takes anyway, but then with a warning
-    g = generator(seed)
-    for name, weight in model.named_parameters():
-        weight.normal_(std=0.4, generator=g).add_(1.0 if ".ln_" in name and name.endswith("weight") else 0.0)
     return model
 
 
@@ -1418,7 +1342,7 @@ def net_weights(model: GPT2LMHeadModel) -> dict[str, Tensor]:
 
 
 def net_tokens(batch: int, pos: int, seed: int, words: int = NET_WORDS) -> Tensor:
-    return torch.randint(0, words, (batch, pos), generator=generator(500 + seed))
+    return random_tokens(batch, pos, words, 400 + seed)
 
 
 def net_cases() -> list[tuple[GPT2LMHeadModel, int, Tensor]]:
@@ -1597,7 +1521,7 @@ def loss_mistakes(logits: Tensor, tokens: Tensor) -> dict[str, Tensor]:
 def test_random_logits_term_by_term(answer):
     """The mean loss of random logits, against a sum that is written out term by term."""
     for seed, (batch, pos, words) in enumerate([(3, 5, 7), (1, 2, 3), (2, 7, 31)]):
-        logits = 3 * torch.randn(batch, pos, words, generator=generator(seed))
+        logits = 3 * randn(batch, pos, words, seed=seed)
         tokens = net_tokens(batch, pos, seed, words)
         check_loss(answer, logits, tokens, loss_by_loops(logits, tokens).mean())
 
@@ -1614,9 +1538,9 @@ def test_the_loss_that_transformers_computes(answer):
 def test_losses_that_are_known(answer):
     """Equal logits cost log(d_vocab); the first token and the last logits count for nothing; 1000 is not too large."""
     check_loss(answer, torch.zeros(2, 4, 8), net_tokens(2, 4, 1, 8), math.log(8), "the loss of equal logits")
-    logits, tokens = torch.randn(2, 5, 6, generator=generator(3)), net_tokens(2, 5, 3, 6)
+    logits, tokens = randn(2, 5, 6, seed=3), net_tokens(2, 5, 3, 6)
     want = loss_by_loops(logits, tokens).mean()
-    logits[:, -1] = 50 * torch.randn(2, 6, generator=generator(4))
+    logits[:, -1] = 50 * randn(2, 6, seed=4)
     tokens[:, 0] = (tokens[:, 0] + 1) % 6
     check_loss(answer, logits, tokens, want)
     expect_close(
@@ -1638,7 +1562,7 @@ def test_losses_that_are_known(answer):
 @grades("01.9")
 def test_the_gradient_of_the_loss(answer):
     """Something can be learned from it: the gradient of the logits is probability minus right answer, on average."""
-    logits, tokens = torch.randn(2, 4, 5, generator=generator(6)), net_tokens(2, 4, 6, 5)
+    logits, tokens = randn(2, 4, 5, seed=6), net_tokens(2, 4, 6, 5)
     want = logits.softmax(-1)
     want[:, :-1] -= F.one_hot(tokens[:, 1:], 5)
     want[:, -1] = 0.0
@@ -1750,7 +1674,7 @@ def test_losses_and_weights_of_the_first_steps(answer):
             len(mine) == steps, f"There should be one loss for each of the {steps} steps, but yours are {len(mine)}."
         )
         wrong = functools.partial(training_mistakes, number, steps, rate)
-        compare(mine, losses, "the list of losses", wrong, rtol=3e-4)
+        expect_close(mine, losses, "the list of losses", mistakes=wrong, rtol=3e-4)
         stuck = all(torch.equal(weights[name], start[name]) for name in start)
         expect(not stuck, "The weights that you return are still those from before training.")
         early, _ = net_trained(number, steps - 1, rate)
@@ -1929,7 +1853,7 @@ def test_temperature(answer):
     for seed, (batch, words, temperature) in enumerate(
         [(3, 7, 0.5), (1, 11, 2), (5, 3, 1.0), (2, 31, 0.13), (3, 61, 3.0)]
     ):
-        logits = 2 * torch.randn(batch, words, generator=generator(20 + seed))
+        logits = 2 * randn(batch, words, seed=20 + seed)
         got = answer.next_token_probabilities(logits, temperature)
         what = f"the distribution at temperature {temperature}"
         mistakes = chance_mistakes(logits, temperature, None) if temperature != 1.0 else {}
@@ -1948,7 +1872,7 @@ def test_top_k(answer):
     """Only the top_k likeliest can be drawn, and what is left sums to 1."""
     cases = [(3, 7, 0.5, 2), (1, 11, 2.0, 1), (3, 5, 1.5, 4), (2, 31, 0.7, 7), (3, 7, 1.3, 7)]
     for seed, (batch, words, temperature, top_k) in enumerate(cases):
-        logits = 2 * torch.randn(batch, words, generator=generator(30 + seed)) - 1.0
+        logits = 2 * randn(batch, words, seed=30 + seed) - 1.0
         got = answer.next_token_probabilities(logits, temperature, top_k)
         what = f"the distribution at temperature {temperature} and top_k {top_k} of {words}"
         want, mistakes = chances(logits, temperature, top_k), chance_mistakes(logits, temperature, top_k)
@@ -2005,7 +1929,7 @@ def cold_mistakes(logits: Tensor, temperature: float, top_k: int | None) -> dict
 def test_temperatures_just_above_zero(answer):
     """Logits that lie so close together that even a temperature of a millionth leaves chances to several."""
     for seed, (temperature, top_k) in enumerate([(0.004, None), (0.004, 2), (1e-6, None), (1e-6, 3)]):
-        logits = temperature * torch.randn(3, 7, generator=generator(50 + seed))
+        logits = temperature * randn(3, 7, seed=50 + seed)
         expect_close(
             answer.next_token_probabilities(logits, temperature, top_k),
             chances(logits, temperature, top_k),
@@ -2023,7 +1947,7 @@ TEMPERATURE_0 = ((3, 7, None, 3), (1, 11, 3, 3), (5, 2, 1, 3), (3, 7, None, 1e-3
 def test_temperature_zero(answer):
     """The whole probability is on the largest logit, however close the next one is, and nothing is divided by 0."""
     for seed, (batch, words, top_k, size) in enumerate(TEMPERATURE_0):
-        logits = size * torch.randn(batch, words, generator=generator(40 + seed)) - (4 if size == 3 else 0)
+        logits = size * randn(batch, words, seed=40 + seed) - (4 if size == 3 else 0)
         want = (logits == logits.max(-1, keepdim=True).values).double()
         try:
             got = answer.next_token_probabilities(logits, 0 if seed == 1 else 0.0, top_k)
@@ -2135,7 +2059,7 @@ def nucleus_mistakes(probabilities: Tensor, p: float) -> dict[str, Tensor]:
 def check_nucleus(answer, probabilities: Tensor, p: float, want: Any) -> None:
     got = answer.nucleus(probabilities, p)
     mistakes = functools.partial(nucleus_mistakes, probabilities, p)
-    compare(got, want, f"the nucleus for p = {p}", mistakes, axes="batch d_vocab")
+    expect_close(got, want, f"the nucleus for p = {p}", mistakes=mistakes, axes="batch d_vocab")
 
 
 @grades("01.12", weight=2)
@@ -2144,7 +2068,7 @@ def test_the_nucleus_that_transformers_keeps(answer):
     for seed, (batch, words, p) in enumerate(
         [(5, 7, 0.7), (1, 5, 0.5), (3, 41, 0.9), (5, 3, 0.35), (2, 13, 0.99), (2, 61, 0.1)]
     ):
-        logits = 1.5 * torch.randn(batch, words, generator=generator(60 + seed))
+        logits = 1.5 * randn(batch, words, seed=60 + seed)
         probabilities = logits.softmax(-1)
         check_nucleus(answer, probabilities, p, nucleus_of(probabilities, p))
 
@@ -2183,7 +2107,7 @@ def test_a_sum_that_is_exactly_p(answer):
 @grades("01.12")
 def test_one_token_always_stays(answer):
     """For p = 0 and for a tiny p, the likeliest token stays alone; for p = 1, all stay."""
-    probabilities = (2 * torch.randn(3, 7, generator=generator(77))).softmax(-1)
+    probabilities = (2 * randn(3, 7, seed=77)).softmax(-1)
     alone = (probabilities == probabilities.max(-1, keepdim=True).values).double()
     for p in (1e-9, 0.0):
         got = answer.nucleus(probabilities, p)
@@ -2265,7 +2189,7 @@ def check_step(answer, model: GPT2LMHeadModel, tokens: Tensor, past: Past, what:
     got = answer.step(tokens, past, weights, heads)
     expect(isinstance(got, tuple | list) and len(got) == 2, "Return two things: the logits and the new cache.")
     wrong = functools.partial(step_mistakes, weights, tokens, heads, past)
-    compare(got[0], logits, f"the logit tensor {what}", wrong, atol=1e-4, axes="batch new d_vocab")
+    expect_close(got[0], logits, f"the logit tensor {what}", mistakes=wrong, atol=1e-4, axes="batch new d_vocab")
     check_cache(got[1], past, longer, what)
 
 
@@ -2413,11 +2337,11 @@ def test_short_vectors_show_the_eps_of_every_norm_of_step(answer):
     weights = quiet(net_weights(model))
     got = answer.step(tokens, [], weights, heads)
     expect(isinstance(got, tuple | list) and len(got) == 2, "Return two things: the logits and the new cache.")
-    compare(
+    expect_close(
         got[0],
         net_run(weights, tokens, heads)["logits"],
         "the logit tensor of a network with small weights",
-        functools.partial(wrong_eps, weights, tokens, heads),
+        mistakes=functools.partial(wrong_eps, weights, tokens, heads),
         atol=1e-6,
         rtol=1e-3,
         axes="batch new d_vocab",
@@ -2467,10 +2391,8 @@ LONG_CTX, LONG_HEADS = 256, 4
 def long_weights() -> dict[str, Tensor]:
     """A network so wide that arithmetic is most of its time, and with so many places that old ones cost the most."""
     size = {"vocab_size": NET_WORDS, "n_positions": LONG_CTX, "n_embd": 256, "n_layer": 2, "n_head": LONG_HEADS}
-    model = GPT2LMHeadModel(GPT2Config(**size, bos_token_id=0, eos_token_id=None)).eval().requires_grad_(False)
-    for name, weight in model.named_parameters():
-        weight.normal_(std=0.1, generator=generator(len(name))).add_(".ln_" in name and name.endswith("weight"))
-    return net_weights(model)
+    model = GPT2LMHeadModel(GPT2Config(**size, bos_token_id=0, eos_token_id=None))
+    return net_weights(randomised(model, 10, std=0.1))
 
 
 def seconds_of_passes(weights: dict[str, Tensor], tokens: Tensor, n_new: int) -> float:
@@ -2558,7 +2480,7 @@ def site_mistakes(name: str, want: dict[str, Tensor], weights: dict[str, Tensor]
     if last == "hook_pattern":
         q, k = (want[name.replace("pattern", x)].transpose(1, 2) for x in "qk")
         raw = q @ k.mT
-        allowed = torch.ones(raw.shape[-2:], dtype=torch.bool).tril()
+        allowed = causal_mask(*raw.shape[-2:])
         scores = raw / math.sqrt(q.shape[-1])
         before = f"{name} should hold what comes after the softmax. These are scores, from before it."
         wrong = {
@@ -2606,7 +2528,7 @@ def check_activations(answer, tokens: Tensor, weights: dict, heads: int, want: d
     for name, x in want.items():
         wrong = functools.partial(site_mistakes, name, want, weights, heads)
         axes = SITE_AXES.get(name.split(".")[-1], "batch pos d_model")
-        compare(got[name], x, f"the tensor {name} of {what}", wrong, atol=1e-4, axes=axes, strict=True)
+        expect_close(got[name], x, f"the tensor {name} of {what}", mistakes=wrong, atol=1e-4, axes=axes, strict=True)
     place = {name: i for i, name in enumerate(got)}
     for name, needed in sites(1 + max(int(n.split(".")[1]) for n in want if n.startswith("blocks."))).items():
         for other in needed:
@@ -2888,19 +2810,19 @@ def test_rotary_positions_of_llama(answer):
     """`apply_rotary_pos_emb`, several shapes and bases."""
     cases = [(3, 2, 5, 14, 300.0), (2, 3, 11, 6, 10000.0), (1, 1, 31, 2, 10000.0), (1, 5, 13, 22, 500000.0)]
     for seed, (batch, heads, pos, d_head, base) in enumerate(cases):
-        x = torch.randn(batch, heads, pos, d_head, generator=generator(90 + seed))
+        x = randn(batch, heads, pos, d_head, seed=90 + seed)
         want, _ = hf_llama.apply_rotary_pos_emb(x, x, *rotary(d_head, pos, base))
         got = answer.rotate(x) if base == 10000.0 else answer.rotate(x, base)
         what = f"the rotated tensor for d_head {d_head} and base {base:g}"
         wrong = functools.partial(rotary_mistakes, x, base)
-        compare(got, want, what, wrong, atol=1e-4, axes="batch head pos d_head")
+        expect_close(got, want, what, mistakes=wrong, atol=1e-4, axes="batch head pos d_head")
 
 
 @grades("01.15")
 def test_scores_depend_on_the_distance_only(answer):
     """One query and one key at every pair of places: the score knows how far apart they are, not where."""
     pos, d_head = 12, 8
-    q, k = torch.randn(2, d_head, generator=generator(99))
+    q, k = randn(2, d_head, seed=99)
     got = [answer.rotate(x.expand(1, 1, pos, d_head).contiguous()) for x in (q, k)]
     for x, old, name in zip(got, (q, k), ("query", "key"), strict=True):
         lengths = values(x, (1, 1, pos, d_head), f"the turned {name}").norm(dim=-1)[0, 0]
@@ -2937,14 +2859,11 @@ def llama_cases() -> list[LlamaCase]:
             rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
             attn_implementation="eager",
         )
-        layer, g = hf_llama.LlamaDecoderLayer(config, 0).eval().requires_grad_(False), generator(120 + seed)
-        for weight in layer.parameters():
-            weight.normal_(std=0.6, generator=g)
+        layer = randomised(hf_llama.LlamaDecoderLayer(config, 0), 120 + seed, std=0.6)
         tiny = 3e-3 if seed == 1 else 1.0  # so small that the norms' eps counts
         layer.self_attn.o_proj.weight.mul_(tiny)
-        x = tiny * (torch.randn(batch, pos, d_model, generator=g) + 0.3)
-        ahead = torch.ones(pos, pos, dtype=torch.bool).triu(1)
-        mask = torch.zeros(1, 1, pos, pos).masked_fill(ahead, -torch.inf)
+        x = tiny * (randn(batch, pos, d_model, seed=130 + seed) + 0.3)
+        mask = future_mask(pos)[None, None]
         place = torch.arange(pos)[None]
         y = layer(x, attention_mask=mask, position_embeddings=hf_llama.LlamaRotaryEmbedding(config)(x, place))
         cases.append((dict(layer.state_dict()), heads, kv_heads, x, y))
@@ -2977,7 +2896,6 @@ def llama_by_hand(w: dict[str, Tensor], heads: int, kv_heads: int, x: Tensor, fa
     base = torch.arange(pos, dtype=torch.double)[:, None] * 500000.0 ** (
         -torch.arange(d // 2, dtype=torch.double) / (d // 2)
     )
-    ahead = torch.ones(pos, pos, dtype=torch.bool).triu(1)
 
     def turn(x: Tensor, which: str) -> Tensor:
         skipped = fault in ("not turned", f"{which} not turned") or (which == "v" and fault != "v turned")
@@ -2993,7 +2911,7 @@ def llama_by_hand(w: dict[str, Tensor], heads: int, kv_heads: int, x: Tensor, fa
         scores = turn(q[..., mine], "q") @ turn(k[..., shared], "k").mT
         scores = scores / (1.0 if fault == "no scale" else math.sqrt(d))
         if fault != "no mask":
-            scores = scores.masked_fill(ahead, -torch.inf)
+            scores = scores.masked_fill(~causal_mask(pos), -torch.inf)
         out.append(scores.softmax(-1) @ turn(v[..., shared], "v"))
     attended = product(torch.cat(out, -1), a.format("o"))
     mid = attended if fault == "no stream" else x + attended
@@ -3057,7 +2975,7 @@ def check_llama(answer, case: LlamaCase) -> None:
     got = answer.llama_block(x, w, heads, kv_heads)
     what = f"what leaves a block with {heads} heads of queries and {kv_heads} of keys and values"
     wrong = functools.partial(llama_mistakes, w, heads, kv_heads, x, y)
-    compare(got, y, what, wrong, atol=1e-4, axes="batch pos d_model")
+    expect_close(got, y, what, mistakes=wrong, atol=1e-4, axes="batch pos d_model")
 
 
 @grades("01.16", weight=2)

@@ -20,6 +20,16 @@ from torch import Tensor
 import mi_lib
 from mi_lib.course.grading import Wrong, expect, expect_close, expect_equal, grades
 from mi_lib.course.grading.expectations import NUMBERS
+from mi_lib.course.grading.material import (
+    activation,
+    causal_mask,
+    generator,
+    logits_with,
+    randn,
+    random_tokens,
+    random_transformer,
+    with_weights,
+)
 from mi_lib.models import Transformer, TransformerConfig
 from mi_lib.worlds import repeats
 
@@ -30,36 +40,21 @@ SHAPES = ((3, 5, 13, 11, 17, 2, 7, 1), (2, 3, 11, 7, 13, 5, 17, 0), (2, 7, 17, 5
 @functools.cache
 def random_model(n_layers: int, n_heads: int, d_model: int, d_head: int, d_vocab: int, seed: int) -> Transformer:
     """A small random model, sharp enough that its heads differ."""
-    config = TransformerConfig(
-        n_layers=n_layers, d_model=d_model, n_heads=n_heads, d_head=d_head, d_vocab=d_vocab, n_ctx=19
-    )
-    return Transformer(config).init_weights(seed, scale=0.36).requires_grad_(False)
-
-
-def random_tokens(batch: int, pos: int, seed: int, d_vocab: int = 11) -> Tensor:
-    return torch.randint(0, d_vocab, (batch, pos), generator=torch.Generator().manual_seed(100 + seed))
+    sizes = {"n_layers": n_layers, "d_model": d_model, "n_heads": n_heads, "d_head": d_head, "d_vocab": d_vocab}
+    return random_transformer(seed, scale=0.36, n_ctx=19, **sizes)
 
 
 def random_pattern(batch: int, heads: int, pos: int, seed: int) -> Tensor:
     """Causal attention: every row sums to 1."""
-    scores = 3 * torch.randn(batch, heads, pos, pos, generator=torch.Generator().manual_seed(200 + seed))
-    return scores.masked_fill(~torch.ones(pos, pos, dtype=torch.bool).tril(), -torch.inf).softmax(-1)
+    scores = 3 * randn(batch, heads, pos, pos, seed=200 + seed)
+    return scores.masked_fill(~causal_mask(pos), -torch.inf).softmax(-1)
 
 
 def cases() -> list[tuple[Transformer, Tensor]]:
     return [
-        (random_model(layers, heads, d_model, d_head, words, seed), random_tokens(batch, pos, seed, words))
+        (random_model(layers, heads, d_model, d_head, words, seed), random_tokens(batch, pos, words, seed))
         for layers, heads, d_model, d_head, words, batch, pos, seed in SHAPES
     ]
-
-
-def judge(got: Any, want: Any, what: str, mistakes: Callable[[], dict[str, Any]], **options: Any) -> None:
-    """`expect_close`, with mistakes that are computed only for an answer that is wrong."""
-    try:
-        expect_close(got, want, what, **options)
-    except Wrong:
-        expect_close(got, want, what, mistakes=mistakes(), **options)
-        raise
 
 
 def some_heads(model: Transformer) -> list[tuple[int, int]]:
@@ -78,7 +73,7 @@ def patterns_by_hand(model: Transformer, tokens: Tensor, layer: int) -> dict[str
     q = torch.stack([x @ W for W in model.W_Q[layer]], dim=1)  # [batch head pos d_head]
     k = torch.stack([x @ W for W in model.W_K[layer]], dim=1)
     scores = q @ k.transpose(-1, -2) / math.sqrt(model.cfg.d_head)
-    mask = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool).tril()
+    mask = causal_mask(tokens.shape[1])
     return {
         "pattern": scores.masked_fill(~mask, -torch.inf).softmax(-1),
         "scores": scores.masked_fill(~mask, -torch.inf),
@@ -162,7 +157,7 @@ def loss_with_loops(logits: Tensor, tokens: Tensor, shift: int = 1) -> Tensor:
 @grades("02.2")
 def test_equal_logits_give_log_of_the_vocabulary(answer):
     """If all words are equally likely, each costs log(d_vocab) nats."""
-    tokens = random_tokens(2, 5, 0, d_vocab=7)
+    tokens = random_tokens(2, 5, 7, 0)
     same = torch.ones(2, 4)
     expect_close(
         answer.loss_per_token(torch.zeros(2, 5, 7), tokens),
@@ -185,8 +180,8 @@ def test_equal_logits_give_log_of_the_vocabulary(answer):
 def test_each_position_is_judged_by_the_next_token(answer):
     """Random logits, compared with a sum written out entry by entry."""
     for seed, (batch, pos, d_vocab) in enumerate([(3, 7, 5), (1, 2, 3), (5, 11, 31)]):
-        logits = 3 * torch.randn(batch, pos, d_vocab, generator=torch.Generator().manual_seed(seed))
-        tokens = random_tokens(batch, pos, seed, d_vocab)
+        logits = 3 * randn(batch, pos, d_vocab, seed=seed)
+        tokens = random_tokens(batch, pos, d_vocab, seed)
         want = loss_with_loops(logits, tokens)
         nexts = tokens[:, 1:, None]
         log_probs = logits.log_softmax(-1)
@@ -254,7 +249,7 @@ def test_very_large_logits(answer):
 
 def copy_masks(batch: int, pos: int, seed: int) -> tuple[Tensor, Tensor]:
     """Two masks without any rule behind them, which share no position; some positions lie in neither."""
-    kind = torch.randint(0, 3, (batch, pos), generator=torch.Generator().manual_seed(300 + seed))
+    kind = torch.randint(0, 3, (batch, pos), generator=generator(300 + seed))
     kind[:, 0] = torch.arange(batch) % 2  # token 0 lies in a first copy here, in a later one there
     kind[0, 1], kind[0, 2], kind[0, -1] = 0, 1, 1
     kind[-1, 1:] = 2 - 2 * (torch.arange(pos - 1) % 3 == 0).long()  # the last sequence has no later copy
@@ -275,7 +270,7 @@ def test_means_over_first_and_later_copies(answer):
         masks.append((sample.first, sample.second))
     for seed, (first, second) in enumerate(masks):
         batch, pos = first.shape
-        loss = torch.rand(batch, pos - 1, generator=torch.Generator().manual_seed(seed)) + torch.arange(pos - 1) * 0.1
+        loss = torch.rand(batch, pos - 1, generator=generator(seed)) + torch.arange(pos - 1) * 0.1
         values = [picked(loss, mask) for mask in (first, second)]
         want = torch.tensor([sum(v) / len(v) for v in values])
         expect_close(
@@ -366,7 +361,7 @@ def test_the_sign_of_the_score(answer):
 def test_the_score_on_random_losses(answer):
     """Mean at one index minus mean at the other, for several pairs of indices."""
     for seed, (early, late) in enumerate([(1, 7), (0, 1), (2, 9), (6, 3), (5, 5)]):
-        loss = torch.rand(7, 11, generator=torch.Generator().manual_seed(seed)) * 6
+        loss = torch.rand(7, 11, generator=generator(seed)) * 6
         at_early = sum(row[early] for row in loss.tolist()) / 7
         at_late = sum(row[late] for row in loss.tolist()) / 7
         expect_close(
@@ -554,7 +549,7 @@ def previous_mistakes(tokens: Tensor) -> dict[str, Tensor]:
 def test_the_latest_earlier_occurrence(answer):
     """Sequences with many repeats, also side by side, and the example of the docstring."""
     batches = [
-        random_tokens(batch, pos, seed, words) for seed, (batch, pos, words) in enumerate([(5, 13, 3), (3, 7, 5)])
+        random_tokens(batch, pos, words, seed) for seed, (batch, pos, words) in enumerate([(5, 13, 3), (3, 7, 5)])
     ]
     batches += [torch.tensor([[7, 3, 7, 7, 3]]), torch.tensor([[0, 0, 0]]), torch.tensor([[5]])]
     batches += [repeats.sample(3, seed=1, period=5, copies=3).tokens, torch.tensor([[1, 2, 3]])]
@@ -657,7 +652,7 @@ def test_prefix_matching_on_random_patterns(answer):
     """Random patterns and random repeats, compared with a sum written out entry by entry."""
     for seed, (batch, heads, pos) in enumerate([(3, 5, 11), (1, 2, 7), (5, 3, 13)]):
         pattern = random_pattern(batch, heads, pos, seed)
-        tokens = random_tokens(batch, pos, seed, d_vocab=5)
+        tokens = random_tokens(batch, pos, 5, seed)
         if batch > 1:
             tokens[-1] = torch.arange(pos)  # a sequence without any repeat
             tokens[0, -1] = tokens[0, -2]  # the one past the earlier occurrence is the last place itself
@@ -677,26 +672,13 @@ def test_prefix_matching_on_random_patterns(answer):
 
 def without_head(model: Transformer, *heads: tuple[int, int]) -> Transformer:
     """The same model with the output matrices of some heads set to zero: ablation in the weights, without any hook."""
-    copy = Transformer(model.config)
-    copy.load_state_dict(model.state_dict())
-    with torch.no_grad():
-        for layer, head in heads:
-            copy.blocks[layer].attn.W_O[head] = 0.0
-    return copy.requires_grad_(False)
+    copy = with_weights(model)
+    for layer, head in heads:
+        copy.blocks[layer].attn.W_O[head] = 0.0
+    return copy
 
 
 Put = Callable[[Tensor], Any]  # changes a z [batch pos head d_head] in place
-
-
-def with_z(model: Transformer, tokens: Tensor, layer: int, put: Put, site: str = "z") -> Tensor:
-    """The logits of a run in which `put` has changed a copy of the activation."""
-
-    def edit(value: Tensor, hook: Any) -> Tensor:
-        value = value.clone()
-        put(value)
-        return value
-
-    return model.run_with_hooks(tokens, [(f"blocks.{layer}.attn.hook_{site}", edit)])
 
 
 def entry(index: Any, value: Any = 0.0) -> Put:
@@ -724,7 +706,7 @@ def flat_scores(head: int) -> Put:
 
 def without_direct_effect(model: Transformer, tokens: Tensor, layer: int, head: int) -> Tensor:
     """What a head writes is taken out of the last residual stream; later heads have read it."""
-    return model(tokens) - (z_of(model, tokens, layer)[:, :, head] @ model.W_O[layer, head]) @ model.W_U
+    return model(tokens) - (activation(model, tokens, ("z", layer))[:, :, head] @ model.W_O[layer, head]) @ model.W_U
 
 
 NOTHING = (
@@ -738,7 +720,7 @@ def ablation_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int)
     everything = slice(None)
 
     def z(put: Put, site: str = "z") -> Tensor:
-        return with_z(model, tokens, layer, put, site)
+        return logits_with(model, tokens, (site, layer), put)
 
     mistakes = {
         NOTHING: model(tokens),
@@ -784,7 +766,7 @@ def test_zero_ablation_of_each_head(answer):
     """Heads of random models, compared with a model whose W_O for that head is zero."""
     for model, tokens in cases():
         for layer, head in some_heads(model):
-            judge(
+            expect_close(
                 answer.ablate_head(model, tokens, layer, head),
                 without_head(model, (layer, head))(tokens),
                 f"the tensor of logits without head {layer}.{head}",
@@ -817,11 +799,11 @@ def test_the_bundled_model_without_a_head(answer):
 
 
 def mean_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int, reference: Tensor) -> dict[str, Tensor]:
-    z_reference, z_tokens = z_of(model, reference, layer), z_of(model, tokens, layer)
+    z_reference, z_tokens = activation(model, reference, ("z", layer)), activation(model, tokens, ("z", layer))
     everything = slice(None)
 
     def put(value: Any) -> Tensor:
-        return with_z(model, tokens, layer, entry((everything, everything, head), value))
+        return logits_with(model, tokens, ("z", layer), entry((everything, everything, head), value))
 
     mistakes = {
         "You average over positions as well. Each position has a mean of its own.": put(
@@ -839,8 +821,8 @@ def mean_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int, ref
         "You put the median over the reference in the head's place, not the mean.": put(
             z_reference[:, :, head].median(0).values
         ),
-        "You replace the whole layer by its mean. Replace one head.": with_z(
-            model, tokens, layer, entry(everything, z_reference.mean(0))
+        "You replace the whole layer by its mean. Replace one head.": logits_with(
+            model, tokens, ("z", layer), entry(everything, z_reference.mean(0))
         ),
         "You average over heads. The mean belongs to this head alone.": put(z_reference.mean((0, 2))),
         "You average over d_head too: each of a head's numbers has a mean of its own.": put(
@@ -850,24 +832,24 @@ def mean_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int, ref
         "You subtract the mean. Put it in the head's place.": put(
             z_tokens[:, :, head] - z_reference[:, :, head].mean(0)
         ),
-        "The two are exchanged: run the model on `tokens`, and take the mean over `reference`.": with_z(
-            model, reference, layer, entry((everything, everything, head), z_tokens[:, :, head].mean(0))
+        "The two are exchanged: run the model on `tokens`, and take the mean over `reference`.": logits_with(
+            model, reference, ("z", layer), entry((everything, everything, head), z_tokens[:, :, head].mean(0))
         ),
         NOTHING: model(tokens),
     }
     other = (head + 1) % model.cfg.n_heads
     mistakes["You put the mean of another head in this one's place."] = put(z_reference[:, :, other].mean(0))
-    mistakes[f"You replace head {layer}.{other}, and the test asked for head {layer}.{head}."] = with_z(
-        model, tokens, layer, entry((everything, everything, other), z_reference[:, :, other].mean(0))
+    mistakes[f"You replace head {layer}.{other}, and the test asked for head {layer}.{head}."] = logits_with(
+        model, tokens, ("z", layer), entry((everything, everything, other), z_reference[:, :, other].mean(0))
     )
-    mistakes["You replace the head in as many sequences as `reference` has. Replace it in all of them."] = with_z(
+    mistakes["You replace the head in as many sequences as `reference` has. Replace it in all of them."] = logits_with(
         model,
         tokens,
-        layer,
+        ("z", layer),
         entry((slice(len(reference)), everything, head), z_reference[:, :, head].mean(0)),
     )
-    mistakes["You replace the head in the first sequence alone."] = with_z(
-        model, tokens, layer, entry((0, everything, head), z_reference[:, :, head].mean(0))
+    mistakes["You replace the head in the first sequence alone."] = logits_with(
+        model, tokens, ("z", layer), entry((0, everything, head), z_reference[:, :, head].mean(0))
     )
     return mistakes
 
@@ -876,14 +858,14 @@ def mean_mistakes(model: Transformer, tokens: Tensor, layer: int, head: int, ref
 def test_mean_ablation_of_each_head(answer):
     """Heads of random models, with the mean taken over other sequences, position by position."""
     for (model, tokens), size in zip(cases(), (7, 3, 11), strict=True):
-        reference = random_tokens(size, tokens.shape[1], 50, model.cfg.d_vocab)
+        reference = random_tokens(size, tokens.shape[1], model.cfg.d_vocab, 50)
         for layer in range(model.cfg.n_layers):
             head = (layer + 1) % model.cfg.n_heads
-            z_reference = z_of(model, reference, layer)
+            z_reference = activation(model, reference, ("z", layer))
             mean = sum(z_reference[b, :, head] for b in range(size)) / size
-            judge(
+            expect_close(
                 answer.mean_ablate_head(model, tokens, layer, head, reference),
-                with_z(model, tokens, layer, entry((slice(None), slice(None), head), mean)),
+                logits_with(model, tokens, ("z", layer), entry((slice(None), slice(None), head), mean)),
                 f"the tensor of logits with head {layer}.{head} at its mean",
                 atol=1e-4,
                 axes="batch pos d_vocab",
@@ -897,19 +879,14 @@ def test_a_mean_of_equal_sequences_changes_nothing(answer):
     for model, tokens in cases():
         one = tokens[:1]
         for layer in range(model.cfg.n_layers):
-            judge(
+            expect_close(
                 answer.mean_ablate_head(model, one, layer, 0, one.expand(3, -1)),
                 model(one),
                 "the tensor of logits, which should be that of the whole model,",
-                functools.partial(mean_mistakes, model, one, layer, 0, one.expand(3, -1)),
+                mistakes=functools.partial(mean_mistakes, model, one, layer, 0, one.expand(3, -1)),
                 atol=1e-4,
                 axes="batch pos d_vocab",
             )
-
-
-def z_of(model: Transformer, tokens: Tensor, layer: int) -> Tensor:
-    _, cache = model.run_with_cache(tokens, f"blocks.{layer}.attn.hook_z")
-    return cache[f"blocks.{layer}.attn.hook_z"]
 
 
 def by_products(
@@ -925,7 +902,7 @@ def by_products(
     clean = patterns_of(model, tokens) if clean is None else clean
     heads = list(range(model.cfg.n_heads)) if heads is None else heads
     x = model.W_E[tokens] + model.W_pos[: tokens.shape[1]]
-    mask = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool).tril()
+    mask = causal_mask(tokens.shape[1])
     for i in range(model.cfg.n_layers):
         scores = torch.einsum("bqd,hde,bkf,hfe->bhqk", x, model.W_Q[i], x, model.W_K[i]) / math.sqrt(model.cfg.d_head)
         pattern = scores.masked_fill(~mask, -torch.inf).softmax(-1)
@@ -946,7 +923,7 @@ def test_frozen_patterns_on_random_models(answer):
         every = list(range(model.cfg.n_layers))
         for layer in every:
             head = (2 * layer + 1) % model.cfg.n_heads
-            judge(
+            expect_close(
                 answer.ablate_with_frozen_patterns(model, tokens, layer, head),
                 by_products(model, tokens, [(layer, head)], every),
                 f"the tensor of logits without head {layer}.{head}, patterns frozen",
@@ -1008,7 +985,7 @@ def test_in_the_last_layer_freezing_changes_nothing(answer):
     """Without a head of the last layer nobody looks later, so the result is that of 02.8."""
     for model, tokens in cases()[:2]:
         last = model.cfg.n_layers - 1
-        judge(
+        expect_close(
             answer.ablate_with_frozen_patterns(model, tokens, last, 2),
             without_head(model, (last, 2))(tokens),
             f"the tensor of logits without head {last}.2",
@@ -1073,9 +1050,9 @@ def copying_mistakes(W_E: Tensor, W_V: Tensor, W_O: Tensor, W_U: Tensor) -> dict
 def test_copying_score_of_random_heads(answer):
     """Random heads, compared with the eigenvalues of the whole circuit in double precision."""
     for seed, (d_vocab, d_model, d_head) in enumerate([(13, 11, 3), (7, 5, 2), (23, 11, 5), (11, 17, 7)]):
-        generator = torch.Generator().manual_seed(seed)
+        source = generator(seed)
         shapes = ((d_vocab, d_model), (d_model, d_head), (d_head, d_model), (d_model, d_vocab))
-        weights = [torch.randn(*shape, generator=generator) for shape in shapes]
+        weights = [torch.randn(*shape, generator=source) for shape in shapes]
         values = dense_eigenvalues(*weights)
         expect_close(
             answer.copying_score(*weights),
@@ -1110,9 +1087,9 @@ def test_copying_and_forbidding_heads(answer):
 @grades("02.11")
 def test_a_large_vocabulary(answer):
     """60,000 words: too many for a square matrix of them."""
-    generator = torch.Generator().manual_seed(3)
-    W_E, W_U = (torch.randn(60_000, 5, generator=generator) for _ in range(2))
-    W_V, W_O = torch.randn(5, 3, generator=generator), torch.randn(3, 5, generator=generator)
+    source = generator(3)
+    W_E, W_U = (torch.randn(60_000, 5, generator=source) for _ in range(2))
+    W_V, W_O = torch.randn(5, 3, generator=source), torch.randn(3, 5, generator=source)
     small = np.linalg.eigvals((W_O @ (W_U.T @ W_E) @ W_V).double().numpy())
     want = float(small.real.sum() / np.abs(small).sum())
     try:
@@ -1151,8 +1128,8 @@ def draws_for(d_head: int) -> int:
 def chance(d_model: int, d_head: int, norm: Any = "fro") -> tuple[float, float]:
     """Mean and standard deviation of the score of random heads."""
     draws = draws_for(d_head) if norm == "fro" else 500
-    generator = torch.Generator().manual_seed(17)
-    V, O, Q, K = (torch.randn(draws, d_model, d_head, generator=generator) for _ in range(4))  # noqa: E741
+    source = generator(17)
+    V, O, Q, K = (torch.randn(draws, d_model, d_head, generator=source) for _ in range(4))  # noqa: E741
     if norm == "fro":
         scores = _norm(V @ (O.mT @ K), Q) / (_norm(V, O) * _norm(Q, K))
     else:
@@ -1165,7 +1142,7 @@ def chance(d_model: int, d_head: int, norm: Any = "fro") -> tuple[float, float]:
 @functools.cache
 def chance_of_positive_numbers(d_model: int) -> float:
     """The same for heads of width 1 whose matrices hold numbers between 0 and 1."""
-    written, read = (torch.rand(2000, d_model, generator=torch.Generator().manual_seed(seed)) for seed in (3, 4))
+    written, read = (torch.rand(2000, d_model, generator=generator(seed)) for seed in (3, 4))
     return torch.cosine_similarity(written, read).mean().item()
 
 
@@ -1175,9 +1152,9 @@ def _norm(left: Tensor, right: Tensor) -> Tensor:
 
 
 def random_heads(heads_1: int, heads_2: int, d_model: int, d_head: int, seed: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
+    source = generator(seed)
     shapes = [(heads_1, d_model, d_head), (heads_1, d_head, d_model), *[(heads_2, d_model, d_head)] * 2]
-    return [torch.randn(*shape, generator=generator) for shape in shapes]
+    return [torch.randn(*shape, generator=source) for shape in shapes]
 
 
 def composition_mistakes(weights: list[Tensor]) -> dict[str, Tensor]:
@@ -1216,7 +1193,7 @@ def expect_composition(answer: Any, weights: list[Tensor], samples: int | None) 
     base, spread = chance(*weights[0].shape[1:])
     within = 6 * spread * math.sqrt(1 / (samples or 300) + 1 / draws_for(weights[0].shape[2])) + 1e-4
     got = answer.composition_above_chance(*weights, *([] if samples is None else [samples]))
-    judge(
+    expect_close(
         got,
         raw_composition(*weights) - base,
         "the composition above chance",
@@ -1312,14 +1289,14 @@ class Built:
         self.model = Transformer(config).requires_grad_(False)
         self.word, self.note, self.guess = (slice(i * WORDS, (i + 1) * WORDS) for i in range(3))
         self.place = slice(3 * WORDS, 3 * WORDS + PLACES)
-        generator = torch.Generator().manual_seed(seed)
+        source = generator(seed)
         for weight, rows in ((self.model.W_E, self.word), (self.model.W_pos, self.place)):
             weight[:, rows] = torch.eye(len(weight))
         self.model.W_U[self.guess] = torch.eye(WORDS)
         for block in self.model.blocks:  # every head says something, and adds to nothing but the guess
             attn = block.attn
             attn.W_V[:, self.word, :WORDS] = torch.eye(WORDS)
-            attn.W_O[:, :WORDS, self.guess] = 0.4 * torch.randn(n_heads, WORDS, WORDS, generator=generator)
+            attn.W_O[:, :WORDS, self.guess] = 0.4 * torch.randn(n_heads, WORDS, WORDS, generator=source)
 
     def back(self, layer: int, head: int, steps: int, *, sharp: float = 60.0, and_itself: bool = False) -> Built:
         """Looks so many places back: only there, or with a score of `sharp` there and 0 everywhere else."""
@@ -1376,8 +1353,8 @@ def three_by_three(seed: int = 1) -> Built:
 def sample_with_a_tail(seed: int) -> repeats.Repeats:
     """Short blocks, and after them the same words in any order: repeated tokens of which most lie in no later copy."""
     short = repeats.sample(5, seed=seed, period=SHORT, offset=0, vocab=WORDS, n_ctx=1 + 2 * SHORT)
-    generator = torch.Generator().manual_seed(seed)
-    tail = [row[1 + torch.randint(0, SHORT, (17,), generator=generator)] for row in short.tokens]
+    source = generator(seed)
+    tail = [row[1 + torch.randint(0, SHORT, (17,), generator=source)] for row in short.tokens]
     tokens = torch.cat([short.tokens, torch.stack(tail)], dim=1)
     previous = previous_with_dict(tokens)
     first, second = (torch.nn.functional.pad(mask, (0, 17)) for mask in (short.first, short.second))
@@ -1410,10 +1387,7 @@ def two_by_five(seed: int = 2) -> Built:
 
 def permuted(model: Transformer, order: list[int]) -> Transformer:
     """The same function with the heads of every layer in another order."""
-    copy = Transformer(model.config)
-    weights = model.state_dict()
-    copy.load_state_dict({k: v[order] if ".attn." in k else v for k, v in weights.items()})
-    return copy.requires_grad_(False)
+    return with_weights(model, {name: w[order] for name, w in model.state_dict().items() if ".attn." in name})
 
 
 Head = tuple[int, int]
@@ -1551,7 +1525,7 @@ def check_heads(got: list[Head], want: list[Head], facts: Facts, key: str, which
         lambda h: score[h] == max(score[other] for other in want if other[0] == h[0]),
         "You name the best head of each layer. Name all heads with a score of at least 0.5.",
     )
-    raise Wrong(f"The {name} of {which} are {sorted(want)}, but your code found {got}.", NUMBERS)
+    raise Wrong(f"The {name} of {which} should be {sorted(want)}, but your code found {got}.", NUMBERS)
 
 
 def check_formed(got: Any, facts: Facts, which: str) -> None:
@@ -1688,13 +1662,19 @@ def loss_without_mistakes(facts: Facts) -> dict[str, float]:
 
 def check_losses(got: dict[str, Any], facts: Facts, which: str) -> None:
     what = f"the loss of {which} on later copies"
-    judge(got["loss"], facts.loss, what, functools.partial(loss_mistakes, facts), rtol=2e-3)
+    expect_close(got["loss"], facts.loss, what, mistakes=functools.partial(loss_mistakes, facts), rtol=2e-3)
     what = f"the loss of {which} without them"
     if not facts.induction_heads:
         same = "There is no induction head to silence here, so loss_without should equal loss"
         expect_close(got["loss_without"], facts.loss, f"{same}: it", rtol=2e-3)
         return
-    judge(got["loss_without"], facts.loss_without, what, functools.partial(loss_without_mistakes, facts), rtol=2e-3)
+    expect_close(
+        got["loss_without"],
+        facts.loss_without,
+        what,
+        mistakes=functools.partial(loss_without_mistakes, facts),
+        rtol=2e-3,
+    )
 
 
 KEYS = ("previous_token_heads", "induction_heads", "formed_at", "loss", "loss_without")
@@ -1846,12 +1826,8 @@ class Looks:
 
     def with_weights(self, factor: float, *names: str) -> Looks:
         """The same with some weights multiplied."""
-        copy = Transformer(self.model.config)
-        state = {name: value.clone() for name, value in self.model.state_dict().items()}
-        for name in names:
-            state[name] *= factor
-        copy.load_state_dict(state)
-        return Looks(copy.requires_grad_(False), self.sample)
+        state = self.model.state_dict()
+        return Looks(with_weights(self.model, {name: factor * state[name] for name in names}), self.sample)
 
     def says(self, logits: Tensor, ahead: int) -> float:
         """How often the best guess is the next word (ahead = 1), the present one (0) or the one before (−1)."""

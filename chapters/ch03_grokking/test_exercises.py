@@ -21,13 +21,11 @@ from torch import Tensor
 import mi_lib
 from mi_lib.course.grading import AnswerError, Wrong, expect, expect_close, expect_equal, grades
 from mi_lib.course.grading.expectations import MISTAKE, NUMBERS
+from mi_lib.course.grading.gradients import gradients
+from mi_lib.course.grading.material import generator, randn, random_transformer, with_weights
 from mi_lib.models import Transformer, TransformerConfig
 
 NAME, CONTROL, OTHER = "grokking-113", "grokking-113-memorising", "grokking-97-subtract"
-
-
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def all_pairs(p: int) -> list[tuple[int, int]]:
@@ -62,14 +60,6 @@ def one_number(p: int, k: int, which: str) -> np.ndarray:
     angle = np.array([2 * math.pi * k * (a if which == "a" else b) / p for a, b in all_pairs(p)])
     waves = np.stack([np.cos(angle), np.sin(angle)])
     return waves / np.sqrt((waves**2).sum(1, keepdims=True))
-
-
-def expect_close_to(got: Any, want: Any, what: str, mistakes: Callable[[], dict[str, Any]], **how: Any) -> None:
-    """`expect_close`, with known mistakes that take long to compute: only if the answer is wrong."""
-    try:
-        expect_close(got, want, what, **how)
-    except Wrong:
-        expect_close(got, want, what, mistakes=mistakes(), **how)
 
 
 # --- 03.1 -------------------------------------------------------------------------------------------------------------
@@ -141,7 +131,7 @@ def test_the_clock_of_the_chapter(answer):
 
 def confident(gap: float, batch: int, d: int, seed: int) -> tuple[Tensor, Tensor]:
     """float32 logits whose right answer leads by about `gap`."""
-    logits = torch.randn(batch, d, generator=generator(seed))
+    logits = randn(batch, d, seed=seed)
     answers = torch.randint(0, d, (batch,), generator=generator(seed + 1))
     logits[torch.arange(batch), answers] += gap
     return logits, answers
@@ -246,18 +236,6 @@ def test_huge_logits(answer):
 LOST = "No gradient comes back to the logits: leave out .item(), .detach(), float(), numpy and no_grad."
 
 
-def gradient_of_loss(answer, logits: Tensor, answers: Tensor) -> Tensor:
-    """∂ loss / ∂ logits, taken in the learner's own process."""
-    autograd, tools = answer.torch.attr("autograd"), answer.torch.attr("functools")
-    loss = tools.attr("partial")(answer.precise_loss, answers=answers)
-    try:
-        return autograd.attr("functional").attr("jacobian")(loss, logits)
-    except AnswerError as error:
-        if "must be either a Tensor" in str(error) or "requires grad" in str(error):
-            raise Wrong(LOST, NUMBERS) from None  # what was noted about its kind says more
-        raise
-
-
 @grades("03.2")
 def test_gradients_flow_back_to_the_logits(answer):
     """The gradient is (probability − right answer)/batch, also where the network is nearly certain."""
@@ -269,7 +247,8 @@ def test_gradients_flow_back_to_the_logits(answer):
         want[rows, answers] = -want.sum(1)  # so that nothing is rounded: a row of the gradient adds up to 0
         narrow = ((logits.softmax(-1) - F.one_hot(answers, 7)) / 5).double()
         answer.precise_loss(logits, answers)  # of the right kind, before anything is asked of it
-        got = gradient_of_loss(answer, logits, answers)
+        args, one = {"logits": logits, "answers": answers}, torch.ones(())
+        got = gradients(answer, "precise_loss", args, one, lost=LOST)["logits"]
         rounded = "The gradient of the right answer is rounded away: widen the LOGITS to float64, before the softmax."
         mistakes = {LOST: torch.zeros(5, 7), rounded: narrow} if gap > 1 else {LOST: torch.zeros(5, 7)}
         expect_close(got, want, "the gradient of the logits", atol=0.0, rtol=2e-3, mistakes=mistakes)
@@ -279,8 +258,8 @@ def test_gradients_flow_back_to_the_logits(answer):
 
 
 def small_model(p: int, seed: int) -> Transformer:
-    config = TransformerConfig(n_layers=1, d_model=8, n_heads=2, d_head=4, d_vocab=p + 1, n_ctx=3, d_mlp=16)
-    return Transformer(config).init_weights(seed, scale=0.35)
+    sizes = {"n_layers": 1, "d_model": 8, "n_heads": 2, "d_head": 4, "d_vocab": p + 1, "n_ctx": 3, "d_mlp": 16}
+    return random_transformer(seed, scale=0.35, **sizes).requires_grad_(True)
 
 
 def trained_by_us(
@@ -391,7 +370,7 @@ def check_training(answer, case: str, errors: list[str], **near) -> None:
     def wrong() -> dict[str, list[float]]:
         return {TRAINING_ERRORS[how]: trained(case, how)[0] for how in errors}
 
-    expect_close_to(losses, want, "the list of losses", wrong, **{"rtol": 2e-5, "atol": 1e-6, **near})
+    expect_close(losses, want, "the list of losses", mistakes=wrong, **{"rtol": 2e-5, "atol": 1e-6, **near})
     expect(isinstance(made, Transformer), "The first thing that you return should be the trained model.")
     for name, value in made.state_dict().items():
         expect(
@@ -562,7 +541,7 @@ def spectrum_mistakes(x: Tensor) -> dict[str, np.ndarray]:
 def test_spectra_of_random_embeddings(answer):
     """Random vectors for several p: compared with numpy's FFT."""
     for p, d, seed in ((5, 3, 0), (7, 11, 1), (13, 13, 2), (31, 5, 3)):
-        x = torch.randn(p, d, generator=generator(seed)) + 0.7
+        x = randn(p, d, seed=seed) + 0.7
         want = spectrum_by_fft(x)
         mistakes = spectrum_mistakes(x)
         if p == d:
@@ -608,7 +587,7 @@ def transform_by_hand(x: Tensor) -> np.ndarray:
 def test_the_transform_of_random_functions(answer):
     """Random functions of two numbers: p = 3, 5 and 7."""
     for p, n, seed in ((5, 2, 0), (3, 7, 1), (7, 11, 2)):
-        x = torch.randn(p, p, n, generator=generator(seed))
+        x = randn(p, p, n, seed=seed)
         want, basis = transform_by_hand(x), torch.tensor(basis_by_hand(p))
         one = torch.einsum("ia,abn->ibn", basis, x.double())
         expect_close(
@@ -890,14 +869,14 @@ def compare_keys(answer, cases: dict[str, tuple[Tensor, list[int]]], tell_rules:
     for what, want in right.items():
         expect(
             sorted(set(said[what])) != want or len(said[what]) == len(want),
-            "A key frequency stands in the list once, not per neuron.",
+            "A key frequency should stand in the list once, not once per neuron: yours has one twice or more.",
         )
         expect(
             said[what] != want or got[what] == want,
-            f"The right frequencies, but in another order: ascending is {want}.",
+            f"The frequencies are right, but they should ascend: {want}.",
         )
         if said[what] != want:
-            raise Wrong(f"The key frequencies of {what} are {want}, but your code found {said[what]}.", NUMBERS)
+            raise Wrong(f"The key frequencies of {what} should be {want}, but your code found {said[what]}.", NUMBERS)
 
 
 @functools.cache
@@ -977,7 +956,9 @@ def test_key_frequencies_of_the_trained_networks(answer):
         x = neurons_of(name)
         want = trained_keys(name)
         got = answer.key_frequencies(x)
-        expect([int(k) for k in got] == want, f"The key frequencies of {name} are {want}, but your code found {got}.")
+        expect(
+            [int(k) for k in got] == want, f"The key frequencies of {name} should be {want}, but your code found {got}."
+        )
 
 
 @functools.cache
@@ -1144,11 +1125,11 @@ def restricted_cases() -> list[tuple[Tensor, Tensor, list[int]]]:
 def test_restricted_loss_of_made_up_logits(answer):
     """Logits with known waves, and other things besides."""
     for logits, answers, keys in restricted_cases():
-        expect_close_to(
+        expect_close(
             answer.restricted_loss(logits, answers, keys),
             ce(project(logits, keys) + logits.double().numpy().mean(0), answers),
             f"the restricted loss for the frequencies {keys}",
-            functools.partial(restricted_mistakes, logits, answers, keys),
+            mistakes=functools.partial(restricted_mistakes, logits, answers, keys),
         )
 
 
@@ -1199,11 +1180,11 @@ def test_restricted_loss_of_the_network(answer):
     """The grokked network: the waves alone answer better than all of it, and no small loss is rounded."""
     logits, keys = network_logits(NAME)
     answers, kept = sums(113), parts_of_network(NAME, tuple(keys)) + logits.double().numpy().mean(0)
-    expect_close_to(
+    expect_close(
         answer.restricted_loss(logits, answers, keys),
         loss_of_network(NAME),
         "the restricted loss of the grokked network",
-        lambda: {
+        mistakes=lambda: {
             "The loss was rounded in float32. Keep the logits in float64 all the way.": F.cross_entropy(
                 torch.tensor(kept).float(), answers
             ).item(),
@@ -1610,7 +1591,8 @@ def network_of_sums(table: Tensor) -> Transformer:
     config = TransformerConfig(
         n_layers=1, d_model=p + 3, n_heads=1, d_head=1, d_vocab=p + 1, n_ctx=3, d_mlp=n, mlp_bias=True
     )
-    weights = {name: torch.zeros_like(value) for name, value in Transformer(config).state_dict().items()}
+    model = Transformer(config).requires_grad_(False)  # of zeros
+    weights = model.state_dict()
     weights["W_E"][:p, 0] = torch.arange(p).float()
     weights["blocks.0.attn.W_V"][0, 0, 0] = 3.0  # a third of the attention for each of a, b and "="
     weights["blocks.0.attn.W_O"][0, 0, 1] = 1.0
@@ -1620,9 +1602,7 @@ def network_of_sums(table: Tensor) -> Transformer:
         for j, height in ((s, 1.0), (s + 1, -2.0), (s + 2, 1.0)):
             weights["blocks.0.mlp.W_out"][j, 2:] += height * table[s]
     weights["W_U"][2:] = torch.eye(p + 1)
-    model = Transformer(config)
-    model.load_state_dict(weights)
-    return model.eval().requires_grad_(False)
+    return model.eval()
 
 
 CLOCK, KEYS = 47, (3, 11)  # a made-up training: another clock, and its own key frequencies
@@ -1789,13 +1769,8 @@ def renumbered(factor: int) -> Transformer:
     model = bundled(NAME)
     p = model.cfg.d_vocab - 1
     order = [(a * pow(factor, -1, p)) % p for a in range(p)]
-    weights = dict(model.state_dict())
-    weights["W_E"] = model.W_E[[*order, p]]
     columns = [*order, *range(p, model.W_U.shape[1])]
-    weights["W_U"] = model.W_U[:, columns]
-    copy = Transformer(model.config)
-    copy.load_state_dict(weights)
-    return copy.requires_grad_(False)
+    return with_weights(model, {"W_E": model.W_E[[*order, p]], "W_U": model.W_U[:, columns]})
 
 
 @functools.cache
@@ -1822,7 +1797,7 @@ def compare_formula(answer, model: Transformer, which: str) -> None:
     if not keys:
         expect(
             not mine,
-            f"{which} has not grokked: its formula is (1, {{}}), but your code gave frequencies {sorted(mine)}.",
+            f"{which} has not grokked: its formula should be (1, {{}}), but your code gave frequencies {sorted(mine)}.",
         )
         expect(mine_sign == 1, f"{which} has no key frequencies: return (1, {{}}), and not ({mine_sign}, {{}}).")
         return
@@ -1835,7 +1810,7 @@ def compare_formula(answer, model: Transformer, which: str) -> None:
                 MISTAKE,
             )
     if sorted(mine) != keys:
-        raise Wrong(f"The key frequencies of {which} are {keys}, but your formula has {sorted(mine)}.")
+        raise Wrong(f"The key frequencies of {which} should be {keys}, but your formula has {sorted(mine)}.")
     tell_other_waves(model, mine_sign, mine, both)
     task = {1: "a + b", -1: "a − b"}
     expect(
@@ -1906,7 +1881,8 @@ def planted(p: int, keys: dict[int, int], early: int, seed: int, equals: bool) -
         d_mlp=n,
         d_vocab_out=None if equals else p,
     )
-    weights = {name: torch.zeros_like(value) for name, value in Transformer(config).state_dict().items()}
+    model = Transformer(config).requires_grad_(False)  # of zeros
+    weights = model.state_dict()
     a = torch.arange(p).float()
     for i, k in enumerate([*keys, early]):
         at = 2 * i if i < len(keys) else 4 * len(keys)
@@ -1924,9 +1900,7 @@ def planted(p: int, keys: dict[int, int], early: int, seed: int, equals: bool) -
     weights["blocks.0.mlp.W_in"][2 * width + 1] = 40.0 * turn.sin()
     weights["blocks.0.mlp.W_out"][:, 2 * width + 2 :] = torch.randn(n, p + 1, generator=g)
     weights["W_U"][2 * width + 2 :] = torch.eye(p + 1)[:, : weights["W_U"].shape[1]]
-    model = Transformer(config)
-    model.load_state_dict(weights)
-    return model.eval().requires_grad_(False)
+    return model.eval()
 
 
 @functools.cache

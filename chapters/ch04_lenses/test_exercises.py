@@ -19,9 +19,19 @@ from torch import Tensor
 import mi_lib
 from mi_lib import lens
 from mi_lib.course import findings, index
-from mi_lib.course.grading import AnswerError, Wrong, expect, expect_close, expect_equal, grades
+from mi_lib.course.grading import Wrong, expect, expect_close, expect_equal, expect_gradients, grades
 from mi_lib.course.grading.expectations import SHAPE
-from mi_lib.models import HookedModel, Transformer, TransformerConfig
+from mi_lib.course.grading.gradients import gradients, no_gradient
+from mi_lib.course.grading.material import (
+    activation,
+    generator,
+    logits_with,
+    randn,
+    random_tokens,
+    random_transformer,
+    with_weights,
+)
+from mi_lib.models import HookedModel, Transformer
 
 # layers, heads, d_head, neurons, a bias of the unembedding, sequences, positions, seed
 SHAPES = ((2, 3, 5, 19, True, 7, 11, 0), (3, 2, 11, 19, False, 5, 7, 1), (1, 5, 3, 7, True, 2, 11, 2))
@@ -35,8 +45,9 @@ oracle_cache = functools.lru_cache(256)
 
 @functools.cache
 def random_model(n_layers: int, n_heads: int, d_head: int, d_mlp: int, b_U: bool, seed: int) -> Transformer:
-    """A small random model in which no bias is 0 and no norm weight is 1."""
-    config = TransformerConfig(
+    return random_transformer(
+        seed,
+        scale=0.4,
         n_layers=n_layers,
         d_model=D_MODEL,
         n_heads=n_heads,
@@ -49,30 +60,12 @@ def random_model(n_layers: int, n_heads: int, d_head: int, d_mlp: int, b_U: bool
         attn_bias=True,
         unembed_bias=b_U,
     )
-    model = Transformer(config).init_weights(seed, scale=0.4)
-    generator = torch.Generator().manual_seed(50 + seed)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            last = name.rsplit(".", 1)[-1]
-            if last.startswith("b"):
-                p.copy_(0.8 * torch.randn(p.shape, generator=generator))
-            elif last == "w":
-                p.copy_(1 + 0.3 * torch.rand(p.shape, generator=generator))
-    return model.requires_grad_(False)
-
-
-def random_tokens(batch: int, pos: int, seed: int, d_vocab: int = D_VOCAB) -> Tensor:
-    return torch.randint(0, d_vocab, (batch, pos), generator=torch.Generator().manual_seed(100 + seed))
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(200 + seed))
 
 
 @functools.cache
 def cases() -> tuple[tuple[HookedModel, Tensor], ...]:
     return tuple(
-        (random_model(layers, heads, d_head, d_mlp, b_U, seed), random_tokens(batch, pos, seed))
+        (random_model(layers, heads, d_head, d_mlp, b_U, seed), random_tokens(batch, pos, D_VOCAB, seed))
         for layers, heads, d_head, d_mlp, b_U, batch, pos, seed in SHAPES
     )
 
@@ -80,22 +73,14 @@ def cases() -> tuple[tuple[HookedModel, Tensor], ...]:
 @functools.cache
 def bundled() -> tuple[HookedModel, Tensor]:
     """A trained model in the format of GPT-2."""
-    return mi_lib.load("repeats-gpt2", check=False), random_tokens(3, 7, 5, d_vocab=64)
+    return mi_lib.load("repeats-gpt2", check=False), random_tokens(3, 7, 64, 5)
 
 
 def answers(batch: int, seed: int, d_vocab: int = D_VOCAB) -> tuple[Tensor, Tensor]:
     """Two different tokens for every sequence."""
-    generator = torch.Generator().manual_seed(300 + seed)
-    right = torch.randint(0, d_vocab, (batch,), generator=generator)
-    return right, (right + torch.randint(1, d_vocab, (batch,), generator=generator)) % d_vocab
-
-
-def close(got: Any, want: Any, what: str, mistakes: Callable[[], dict[str, Any]], **how: Any) -> None:
-    """`expect_close`, with the known mistakes computed only if the answer is wrong: some take many runs of a model."""
-    try:
-        expect_close(got, want, what, **how)
-    except Wrong:
-        expect_close(got, want, what, mistakes=mistakes(), **how)
+    source = generator(300 + seed)
+    right = torch.randint(0, d_vocab, (batch,), generator=source)
+    return right, (right + torch.randint(1, d_vocab, (batch,), generator=source)) % d_vocab
 
 
 def exchanged(want: Tensor, axes: str) -> dict[str, Tensor]:
@@ -106,38 +91,6 @@ def exchanged(want: Tensor, axes: str) -> dict[str, Tensor]:
         for b in range(want.ndim)
         for a in range(b)
     }
-
-
-# In the learner's process, where alone there are gradients: those of the sum of result · weights with respect to some
-# of the arguments, as plain numbers.
-GRADIENTS = """lambda torch, function, weights, args, which: (
-    lambda leaves: torch.autograd.grad((function(*args) * weights).sum(), leaves, allow_unused=True)
-)([args[i].requires_grad_() for i in which])"""
-
-NO_GRADIENT = (
-    "The numbers are right, but no gradient comes through: exercise 04.5 trains by it. Compute with torch from "
-    "beginning to end, without .item(), .detach(), .data, float(), numpy and torch.no_grad."
-)
-
-
-def check_gradients(answer: Any, function: Any, args: tuple, which: tuple[int, ...], oracle: Callable) -> None:
-    """The gradients with respect to some arguments are those of the oracle, in the directions that are left."""
-    expect_close(function(*args), oracle(*args).detach(), "what is to be trained", atol=1e-3)
-    copies = [x.clone() if isinstance(x, Tensor) else x for x in args]
-    leaves = [copies[i].requires_grad_() for i in which]
-    out = oracle(*copies)
-    weights = random(*out.shape, seed=41).to(out.dtype)
-    want = torch.autograd.grad((out * weights).sum(), leaves)
-    try:
-        got = answer.torch.attr("builtins").attr("eval")(GRADIENTS)(
-            answer.torch, function, weights.float(), list(args), list(which)
-        )
-    except AnswerError as error:
-        expect("does not require grad" not in str(error) and "numpy" not in str(error), NO_GRADIENT)
-        raise
-    for mine, right in zip(got, want, strict=True):
-        expect(mine is not None and mine.shape == right.shape, NO_GRADIENT)
-        expect(bool((mine - right).abs().max() <= 1e-2 * right.abs().max()), NO_GRADIENT)
 
 
 # --- 04.1 -------------------------------------------------------------------------------------------------------------
@@ -174,7 +127,7 @@ def test_the_stream_at_every_depth(answer):
     """The residual stream of random models, before each block and after the last."""
     for model, tokens in cases():
         want = stream_of(model, tokens)
-        close(
+        expect_close(
             answer.residual_stream(model, tokens),
             want,
             "the residual stream",
@@ -222,7 +175,7 @@ def test_the_logits_at_every_depth(answer):
     for model, tokens in cases():
         stream = stream_of(model, tokens)
         want = lens_by_hand(model, stream)
-        close(
+        expect_close(
             answer.logit_lens(model, tokens),
             want,
             "the logits at each depth",
@@ -267,7 +220,7 @@ def test_the_bundled_model_at_every_depth(answer):
     got = answer.logit_lens(model, tokens)
     stream = stream_of(model, tokens)
     want = torch.cat([lens_by_hand(model, stream[:-1]), model(tokens)[None].double()])
-    close(
+    expect_close(
         got,
         want,
         "the logits at each depth",
@@ -284,8 +237,8 @@ def test_the_bundled_model_at_every_depth(answer):
 def test_what_has_left_a_norm_and_what_has_not(answer):
     """Random vectors, before and after a LayerNorm with a weight and a bias."""
     for seed, (batch, pos, d) in enumerate([(2, 3, 12), (1, 5, 40), (3, 1, 7)]):
-        weight, bias = 0.5 + random(d, seed=seed).abs(), random(d, seed=seed + 10)
-        x = 3 * random(batch, pos, d, seed=seed + 20) + 1
+        weight, bias = 0.5 + randn(d, seed=seed).abs(), randn(d, seed=seed + 10)
+        x = 3 * randn(batch, pos, d, seed=seed + 20) + 1
         after = F.layer_norm(x, (d,), weight, bias)
         cases = (
             (after, True, "This has just left the LayerNorm, and your function says no. Undo bias and weight, in this "
@@ -305,8 +258,8 @@ def test_what_has_left_a_norm_and_what_has_not(answer):
 @grades("04.2")
 def test_one_position_is_enough_to_say_no(answer):
     """All positions but one are normalised, or only their average is."""
-    weight, bias = 0.5 + random(9, seed=1).abs(), random(9, seed=2)
-    y = F.layer_norm(random(2, 4, 9), (9,))
+    weight, bias = 0.5 + randn(9, seed=1).abs(), randn(9, seed=2)
+    y = F.layer_norm(randn(2, 4, 9, seed=0), (9,))
     one_wrong = y.clone()
     one_wrong[1, 2] *= 2
     expect(
@@ -334,9 +287,9 @@ def test_within_two_hundredths(answer):
     """Vectors whose mean or variance is a little off: more than 0.02, and less."""
     for seed, (batch, pos, d) in enumerate([(2, 3, 11), (3, 5, 29)]):
         signs = torch.where(torch.arange(d) % 2 > 0, -1.0, 1.0)  # a weight may be negative
-        weight = (0.5 + random(d, seed=seed + 3).abs()) * signs
-        bias = random(d, seed=seed + 6)
-        plain = F.layer_norm(random(batch, pos, d, seed=seed + 9).double(), (d,), eps=0)
+        weight = (0.5 + randn(d, seed=seed + 3).abs()) * signs
+        bias = randn(d, seed=seed + 6)
+        plain = F.layer_norm(randn(batch, pos, d, seed=seed + 9).double(), (d,), eps=0)
         for mean, variance in OFF:
             y = plain * (1 + variance) ** 0.5 + mean
             want = max(abs(mean), abs(variance)) < 0.02
@@ -391,7 +344,7 @@ def test_hidden_states_of_either_kind(answer):
         normalised = norm_by_hand(model, stream[-1]).float()
         for last, kind in ((normalised, "after"), (stream[-1], "before")):
             inputs = list(stream[:-1])
-            close(
+            expect_close(
                 answer.lens_of_hidden_states(model, [*inputs, last]),
                 want,
                 f"the lens of hidden states whose last one comes {kind} the final norm",
@@ -435,7 +388,7 @@ def test_what_transformers_returns(answer):
         out = model.hf(input_ids=tokens, output_hidden_states=True)
     hidden_states = list(out.hidden_states)
     want = torch.cat([lens_by_hand(model, torch.stack(hidden_states[:-1])), out.logits[None].double()])
-    close(
+    expect_close(
         answer.lens_of_hidden_states(model, hidden_states),
         want,
         "the lens of what transformers returns",
@@ -469,7 +422,7 @@ def kl_table(lens: Tensor, swap: bool = False) -> Tensor:
 def test_the_divergence_to_the_final_prediction(answer):
     """Random logits, compared with a sum written out term by term."""
     for seed, (depth, batch, pos, d_vocab) in enumerate([(3, 2, 5, 7), (5, 1, 3, 11), (2, 3, 7, 29)]):
-        lens = 2 * random(depth, batch, pos, d_vocab, seed=seed)
+        lens = 2 * randn(depth, batch, pos, d_vocab, seed=seed)
         want = kl_table(lens)
         first = (lens[0].log_softmax(-1).exp() * (lens[0].log_softmax(-1) - lens.log_softmax(-1))).sum(-1)
         cross = -(lens[-1].softmax(-1) * lens.log_softmax(-1)).sum(-1)
@@ -515,20 +468,18 @@ def divergence_by_hand(lens: Tensor) -> Tensor:
     return torch.stack([(p * (p.log() - q.double().softmax(-1).log())).sum(-1) for q in lens])
 
 
-def check_trains(answer: Any, function: Any, lens: Tensor, weights: Tensor, oracle: Callable, what: str) -> None:
+TRAINED_LATER = "and exercise 04.5 trains by it"
+
+
+def check_trains(answer: Any, name: str, lens: Tensor, weights: Tensor, oracle: Callable, what: str) -> None:
     """The gradients with respect to the logits of every depth but the last are those of the oracle.
 
     The numbers come first: whoever has them wrong would otherwise be told of gradients.
     """
-    expect_close(function(lens), oracle(lens), f"the {what}")
+    expect_close(getattr(answer, name)(lens), oracle(lens), f"the {what}")
     want = lens.clone().requires_grad_()
     (oracle(want) * weights).sum().backward()
-    try:
-        got = answer.torch.attr("builtins").attr("eval")(GRADIENTS)(answer.torch, function, weights, [lens], [0])[0]
-    except AnswerError as error:
-        expect("does not require grad" not in str(error) and "numpy" not in str(error), NO_GRADIENT)
-        raise
-    expect(got is not None and got.shape == lens.shape, NO_GRADIENT)
+    got = gradients(answer, name, {"lens": lens}, weights, lost=no_gradient(name, so=TRAINED_LATER))["lens"]
     off = (got - want.grad)[:-1].abs().max()
     expect(
         bool(off <= 1e-3 * want.grad[:-1].abs().max()),
@@ -540,8 +491,8 @@ def check_trains(answer: Any, function: Any, lens: Tensor, weights: Tensor, orac
 @grades("04.3")
 def test_the_divergence_can_be_trained(answer):
     """Its gradients with respect to the logits of every depth but the last, compared with a sum written out."""
-    lens, weights = 2 * random(3, 2, 5, 7, seed=71), random(3, 2, 5, seed=72)
-    check_trains(answer, answer.kl_to_final, lens, weights, divergence_by_hand, "divergence")
+    lens, weights = 2 * randn(3, 2, 5, 7, seed=71), randn(3, 2, 5, seed=72)
+    check_trains(answer, "kl_to_final", lens, weights, divergence_by_hand, "divergence")
 
 
 @grades("04.3")
@@ -551,7 +502,7 @@ def test_the_entropy_of_known_distributions(answer):
     two[[1, 5]] = 1000.0
     sure = torch.zeros(8)
     sure[3] = 1000.0
-    logits = torch.stack([uniform, two, sure, 2 * random(8)])
+    logits = torch.stack([uniform, two, sure, 2 * randn(8, seed=0)])
     p = logits[3].double().softmax(-1).tolist()
     want = torch.tensor([math.log(8), math.log(2), 0.0, -sum(a * math.log(a) for a in p)])
     got = answer.entropy(logits)
@@ -573,7 +524,7 @@ def test_the_entropy_of_known_distributions(answer):
         },
     )
     for leading in ((2, 3, 5), ()):
-        logits = random(*leading, 7)
+        logits = randn(*leading, 7, seed=0)
         expect_close(
             answer.entropy(logits),
             torch.distributions.Categorical(logits=logits).entropy(),
@@ -602,8 +553,8 @@ def test_the_entropy_over_a_large_vocabulary(answer):
 def test_the_place_of_the_answer(answer):
     """Random logits, compared with sorting."""
     for seed, (depth, batch, pos, d_vocab) in enumerate([(3, 5, 2, 7), (2, 3, 5, 19), (5, 1, 1, 11)]):
-        lens = random(depth, batch, pos, d_vocab, seed=seed)
-        right = torch.randint(0, d_vocab, (batch,), generator=torch.Generator().manual_seed(seed))
+        lens = randn(depth, batch, pos, d_vocab, seed=seed)
+        right = torch.randint(0, d_vocab, (batch,), generator=generator(seed))
 
         def places(t: int, key, lens=lens, right=right) -> Tensor:
             rows = [
@@ -640,8 +591,8 @@ def test_the_place_of_the_answer(answer):
 def test_tokens_as_likely_as_the_answer(answer):
     """Whole numbers for logits, so that many are equal: only larger ones count."""
     for seed, (depth, batch, pos, d_vocab) in enumerate([(3, 5, 2, 7), (2, 7, 3, 19)]):
-        lens = random(depth, batch, pos, d_vocab, seed=20 + seed).round()
-        right = torch.randint(0, d_vocab, (batch,), generator=torch.Generator().manual_seed(20 + seed))
+        lens = randn(depth, batch, pos, d_vocab, seed=20 + seed).round()
+        right = torch.randint(0, d_vocab, (batch,), generator=generator(20 + seed))
 
         def count(larger, lens=lens, right=right) -> Tensor:
             rows = [[sum(larger(v, x[-1][r]) for v in x[-1]) for x, r in zip(d, right, strict=True)] for d in lens]
@@ -682,7 +633,7 @@ def test_zero_translators_change_nothing(answer):
     for model, tokens in [*cases(), bundled()]:
         stream, n, d = stream_of(model, tokens), model.cfg.n_layers, model.cfg.d_model
         want = lens_by_hand(model, stream)
-        close(
+        expect_close(
             answer.tuned_lens(model, stream, torch.zeros(n, d, d), torch.zeros(n, d)),
             want,
             "the lens with A = 0 and b = 0",
@@ -704,9 +655,9 @@ def test_random_translators(answer):
     """Random A and b on random models, compared with products of a matrix and a column."""
     for seed, (model, tokens) in enumerate(cases()):
         stream, n, d = stream_of(model, tokens), model.cfg.n_layers, model.cfg.d_model
-        A, b = 0.4 * random(n, d, d, seed=seed), random(n, d, seed=seed + 5)
+        A, b = 0.4 * randn(n, d, d, seed=seed), randn(n, d, seed=seed + 5)
         by_hand = translated_by_hand(stream, A, b)
-        close(
+        expect_close(
             answer.tuned_lens(model, stream, A, b),
             lens_by_hand(model, by_hand),
             "the logits of the tuned lens",
@@ -773,12 +724,12 @@ def test_gradients_reach_the_translators(answer):
     """The gradients of A and b, with which exercise 04.5 trains them."""
     model, tokens = cases()[0]
     stream, n, d = stream_of(model, tokens)[:, :2], model.cfg.n_layers, model.cfg.d_model
-    args = (model, stream, 0.3 * random(n, d, d, seed=3), random(n, d, seed=4))
+    args = {"model": model, "stream": stream, "A": 0.3 * randn(n, d, d, seed=3), "b": randn(n, d, seed=4)}
 
     def oracle(model: HookedModel, stream: Tensor, A: Tensor, b: Tensor) -> Tensor:
         return lens_by_hand(model, translated_by_hand(stream, A, b))
 
-    check_gradients(answer, answer.tuned_lens, args, (2, 3), oracle)
+    expect_gradients(answer, "tuned_lens", args, oracle, "what is to be trained", wrt=("A", "b"), so=TRAINED_LATER)
 
 
 # --- 04.5 -------------------------------------------------------------------------------------------------------------
@@ -788,10 +739,10 @@ def test_gradients_reach_the_translators(answer):
 def test_the_loss(answer):
     """Random logits, compared with a sum written out term by term."""
     for seed, (depth, batch, pos, d_vocab) in enumerate([(3, 2, 5, 7), (5, 3, 2, 11), (2, 1, 7, 13)]):
-        lens = 2 * random(depth, batch, pos, d_vocab, seed=30 + seed)
+        lens = 2 * randn(depth, batch, pos, d_vocab, seed=30 + seed)
         want = kl_table(lens).mean((1, 2)).sum()
         turned = kl_table(lens, swap=True).mean((1, 2)).sum()
-        close(
+        expect_close(
             answer.lens_loss(lens),
             want,
             "the loss",
@@ -826,7 +777,7 @@ def test_the_loss(answer):
 @grades("04.5")
 def test_no_loss_when_every_depth_says_the_same(answer):
     """Equal logits at all depths, up to a number added to all of them."""
-    lens = random(1, 2, 3, 7).repeat(4, 1, 1, 1) + random(4, 1, 1, 1, seed=3)
+    lens = randn(1, 2, 3, 7, seed=0).repeat(4, 1, 1, 1) + randn(4, 1, 1, 1, seed=3)
     expect_close(
         answer.lens_loss(lens),
         0.0,
@@ -842,12 +793,12 @@ def test_no_loss_when_every_depth_says_the_same(answer):
 @grades("04.5")
 def test_the_loss_can_be_trained(answer):
     """Its gradients with respect to the logits of every depth but the last, compared with a loss written out."""
-    lens = 2 * random(3, 2, 5, 7, seed=61)
+    lens = 2 * randn(3, 2, 5, 7, seed=61)
 
     def oracle(lens: Tensor) -> Tensor:
         return divergence_by_hand(lens).mean((1, 2)).sum()
 
-    check_trains(answer, answer.lens_loss, lens, torch.tensor(1.0), oracle, "loss")
+    check_trains(answer, "lens_loss", lens, torch.tensor(1.0), oracle, "loss")
 
 
 def train_by_hand(
@@ -900,9 +851,7 @@ def train_by_hand(
 
 def trainable(model: Transformer) -> Transformer:
     """A copy that asks for gradients, so that an optimizer that takes the model's weights does change them."""
-    copy = Transformer(model.config)
-    copy.load_state_dict(model.state_dict())
-    return copy.requires_grad_(True)
+    return with_weights(model).requires_grad_(True)
 
 
 @grades("04.5", weight=2)
@@ -917,11 +866,11 @@ def test_a_few_steps_of_training(answer):
             arguments = (model, tokens, steps, lr, bias_only)
             want = train_by_hand(*arguments)
             for got, i, name in ((A, 0, "A"), (b, 1, "b")):
-                close(
+                expect_close(
                     got,
                     want[i],
                     f"{name} after {steps} steps" + (" with bias_only" if bias_only else ""),
-                    lambda arguments=arguments, i=i: training_mistakes(arguments, i),
+                    mistakes=lambda arguments=arguments, i=i: training_mistakes(arguments, i),
                     axes="layer d_model" if i else "layer d_model d_model",
                     atol=0.02 * lr,
                     rtol=1e-3,
@@ -1039,7 +988,7 @@ def test_training_brings_the_lens_close_to_the_model(answer):
     """A layer that adds a constant needs a bias alone; layers that mix need the matrix too."""
     for model, tokens, bias_only, factor in (
         (constant_model(), torch.arange(D_VOCAB)[:, None], True, 0.05),
-        (cases()[0][0], random_tokens(11, 7, 7), False, 0.3),
+        (cases()[0][0], random_tokens(11, 7, D_VOCAB, 7), False, 0.3),
     ):
         stream = stream_of(model, tokens)
         before = kl_mean(model, stream, None)
@@ -1055,13 +1004,11 @@ def test_training_brings_the_lens_close_to_the_model(answer):
 
 def constant_model() -> Transformer:
     """One block whose attention adds the same vector to everything, and whose MLP adds nothing."""
-    model = Transformer(cases()[2][0].config)
-    model.load_state_dict(cases()[2][0].state_dict())
-    with torch.no_grad():
-        for p in (model.blocks[0].attn.W_O, model.blocks[0].mlp.W_out, model.blocks[0].mlp.b_out):
-            p.zero_()
-        model.blocks[0].attn.b_O.mul_(2)
-    return model.requires_grad_(False)
+    model = with_weights(cases()[2][0])
+    for p in (model.blocks[0].attn.W_O, model.blocks[0].mlp.W_out, model.blocks[0].mlp.b_out):
+        p.zero_()
+    model.blocks[0].attn.b_O.mul_(2)
+    return model
 
 
 def kl_mean(model: HookedModel, stream: Tensor, translators: tuple[Tensor, Tensor] | None) -> float:
@@ -1112,7 +1059,7 @@ FROZEN_MISTAKES = {
 def test_the_whole_stream_as_its_only_part(answer):
     """At the stream itself, the frozen norm is the norm without its bias."""
     for seed, (batch, d) in enumerate([(3, 7), (1, 13), (5, 11)]):
-        residual, weight = 2 * random(batch, d, seed=seed) + 1, 1 + 0.4 * random(d, seed=seed + 9)
+        residual, weight = 2 * randn(batch, d, seed=seed) + 1, 1 + 0.4 * randn(d, seed=seed + 9)
         for centred, want in (
             (True, F.layer_norm(residual, (d,), weight, None, 1e-5)),
             (False, F.rms_norm(residual, (d,), weight, 1e-5)),
@@ -1138,7 +1085,7 @@ def test_the_whole_stream_as_its_only_part(answer):
 def test_parts_sum_to_the_norm_of_the_whole(answer):
     """Random parts, compared one vector at a time; their sum is LN(residual) − bias."""
     for seed, (n, batch, d) in enumerate([(5, 3, 7), (7, 1, 13), (2, 5, 11)]):
-        parts, weight = random(n, batch, d, seed=seed) + random(n, batch, 1, seed=seed + 4), 1 + random(d, seed=seed)
+        parts, weight = randn(n, batch, d, seed=seed) + randn(n, batch, 1, seed=seed + 4), 1 + randn(d, seed=seed)
         residual = parts.sum(0)
         for centred in (True, False):
             arguments = (parts, residual, weight, 1e-5, centred)
@@ -1173,9 +1120,9 @@ def frozen_shape_mistakes(want: Tensor, weight: Tensor) -> dict[str, Tensor]:
 def test_some_parts_of_a_larger_stream(answer):
     """Parts that are not all there is: the scale is still that of `residual`, one for each sequence."""
     for seed, (n, batch, d) in enumerate([(2, 5, 7), (3, 7, 11)]):
-        parts, residual = random(n, batch, d, seed=seed + 30), 3 * random(batch, d, seed=seed + 35) + 2
+        parts, residual = randn(n, batch, d, seed=seed + 30), 3 * randn(batch, d, seed=seed + 35) + 2
         residual = residual * (1 + torch.arange(batch))[:, None]
-        weight = 1 + random(d, seed=seed + 37)
+        weight = 1 + randn(d, seed=seed + 37)
         for centred, epsilon in ((True, 1e-5), (False, 1e-5), (True, 0.7), (False, 0.7)):
             arguments = (parts, residual, weight, epsilon, centred)
             want = frozen_by_hand(*arguments)
@@ -1237,7 +1184,7 @@ def beside_the_root(parts: Tensor, residual: Tensor, weight: Tensor, epsilon: fl
 @grades("04.6")
 def test_a_stream_so_small_that_epsilon_counts(answer):
     """With a stream near 0, leaving out epsilon, or adding it outside of the root, shows."""
-    parts, weight = 0.01 * random(3, 2, 7), torch.ones(7)
+    parts, weight = 0.01 * randn(3, 2, 7, seed=0), torch.ones(7)
     arguments = (parts, parts.sum(0), weight)
     centred = parts.sum(0) - parts.sum(0).mean(-1, keepdim=True)
     std = centred.pow(2).mean(-1, keepdim=True).sqrt()
@@ -1345,14 +1292,14 @@ def attribution_cases() -> tuple[tuple[HookedModel, Tensor, Tensor, Tensor], ...
 def test_any_parts_to_a_logit_difference(answer):
     """Random parts of a random stream, compared one vector at a time."""
     for model, tokens, right, wrong in attribution_cases():
-        parts = random(11, len(tokens), model.cfg.d_model, seed=7) + 0.5
-        residual = 2 * random(len(tokens), model.cfg.d_model, seed=8)
+        parts = randn(11, len(tokens), model.cfg.d_model, seed=7) + 0.5
+        residual = 2 * randn(len(tokens), model.cfg.d_model, seed=8)
         want = to_logits_by_hand(model, parts, residual, right, wrong)
-        close(
+        expect_close(
             answer.to_logits(model, parts, residual, right, wrong),
             want,
             "what each part adds to the logit difference",
-            lambda arguments=(model, parts, residual, right, wrong), want=want: {
+            mistakes=lambda arguments=(model, parts, residual, right, wrong), want=want: {
                 **direct_mistakes(*arguments),
                 "You take the sum of the parts for the whole stream. There may be other parts: the scale is that of "
                 "`residual`.": to_logits_by_hand(arguments[0], arguments[1], arguments[1].sum(0), *arguments[3:]),
@@ -1405,11 +1352,11 @@ def test_each_layer_by_its_name(answer):
             f"The names should be {', '.join(want)}, in this order; yours are {', '.join(names)}.",
         )
         for i, name in enumerate(want):
-            close(
+            expect_close(
                 got[name],
                 want[name],
                 f"what {name} adds",
-                lambda case=(model, tokens, right, wrong), name=name, i=i, want=want: layer_mistakes(
+                mistakes=lambda case=(model, tokens, right, wrong), name=name, i=i, want=want: layer_mistakes(
                     *case, name, i, want
                 ),
                 axes="batch",
@@ -1543,11 +1490,11 @@ def test_each_head(answer):
     for model, tokens, right, wrong in attribution_cases():
         got, _ = answer.head_contributions(model, tokens, right, wrong)
         want = heads_arranged((heads_by_hand(model, tokens) * pull(model, tokens, right, wrong)).sum(-1))
-        close(
+        expect_close(
             got,
             want,
             "what each head adds",
-            lambda case=(model, tokens, right, wrong): head_mistakes(*case),
+            mistakes=lambda case=(model, tokens, right, wrong): head_mistakes(*case),
             axes="batch layer head",
             atol=1e-4,
         )
@@ -1645,7 +1592,7 @@ def without(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tensor, si
 @functools.cache
 def neuron_cases() -> tuple[tuple[HookedModel, Tensor, Tensor, Tensor], ...]:
     """And a model with as many neurons as d_model, where a transposed W_out still fits."""
-    square, tokens = random_model(1, 2, 5, D_MODEL, True, 3), random_tokens(3, 7, 3)
+    square, tokens = random_model(1, 2, 5, D_MODEL, True, 3), random_tokens(3, 7, D_VOCAB, 3)
     return (*attribution_cases(), (square, tokens, *answers(3, 9)))
 
 
@@ -1656,11 +1603,11 @@ def test_each_neuron(answer):
         g = pull(model, tokens, right, wrong)
         for layer in range(model.cfg.n_layers):
             got, _ = answer.neuron_contributions(model, tokens, layer, right, wrong)
-            close(
+            expect_close(
                 got,
                 (written_by_neurons(model, tokens, layer) * g).sum(-1).T,
                 f"what each neuron of layer {layer} adds",
-                lambda case=(model, tokens, layer, right, wrong): neuron_mistakes(*case),
+                mistakes=lambda case=(model, tokens, layer, right, wrong): neuron_mistakes(*case),
                 axes="batch neuron",
                 atol=1e-4,
             )
@@ -1777,11 +1724,11 @@ def test_each_source_of_each_head(answer):
         g = pull(model, tokens, right, wrong)
         for layer in range(model.cfg.n_layers):
             for head in range(model.cfg.n_heads) if model.cfg.d_vocab < 20 else (0, 3):
-                close(
+                expect_close(
                     answer.source_contributions(model, tokens, layer, head, right, wrong),
                     (sources_by_hand(model, tokens, layer, head) * g).sum(-1).T,
                     f"what head {layer}.{head} adds from each source",
-                    lambda case=(model, tokens, layer, head, right, wrong): source_mistakes(*case),
+                    mistakes=lambda case=(model, tokens, layer, head, right, wrong): source_mistakes(*case),
                     axes="batch source",
                     atol=1e-4,
                 )
@@ -1912,7 +1859,7 @@ def test_every_layer_and_position(answer):
     for model, clean, corrupt, right, wrong in patch_cases():
         arguments = (model, clean, corrupt, right, wrong)
         want = patch_table(*arguments)
-        close(
+        expect_close(
             answer.patch_residual(*arguments),
             want,
             "the table",
@@ -2010,22 +1957,16 @@ def test_where_only_the_last_token_differs(answer):
 # --- 04.12 ---------------------------------------------------------------------------------------------------------
 
 
-def z_of(model: HookedModel, tokens: Tensor, layer: int) -> Tensor:
-    return model.run_with_cache(tokens, ("z", layer))[1]["z", layer]
-
-
 def with_z(model: HookedModel, tokens: Tensor, other: Tensor, layer: int, heads, positions) -> Tensor:
     """Logits of `tokens` at the last position, with z of some heads and positions taken from `other`."""
-    return put_z(model, tokens, z_of(model, other, layer), layer, heads, positions)
+    return put_z(model, tokens, activation(model, other, ("z", layer)), layer, heads, positions)
 
 
 def put_z(model: HookedModel, tokens: Tensor, source: Tensor, layer: int, heads, positions) -> Tensor:
-    def edit(z, hook):
-        z = z.clone()
+    def put(z: Tensor) -> None:
         z[:, positions, heads] = source[:, positions, heads]
-        return z
 
-    return model.run_with_hooks(tokens, [(("z", layer), edit)])[0, -1]
+    return logits_with(model, tokens, ("z", layer), put)[0, -1]
 
 
 def head_ratios(model: HookedModel, pairs: list, positions=-1, back: bool = False, whole: bool = False) -> Tensor:
@@ -2035,7 +1976,7 @@ def head_ratios(model: HookedModel, pairs: list, positions=-1, back: bool = Fals
         into, source = (clean, corrupt) if back else (corrupt, clean)
         m_source, m_into = (difference_of(model(tokens)[0, -1], right, wrong) for tokens in (source, into))
         for layer in range(model.cfg.n_layers):
-            z = z_of(model, source, layer)
+            z = activation(model, source, ("z", layer))
             for head in range(model.cfg.n_heads):
                 x = put_z(model, into, z, layer, slice(None) if whole else head, positions)
                 table[i, layer, head] = (difference_of(x, right, wrong) - m_into) / (m_source - m_into)
@@ -2062,7 +2003,7 @@ def recall_case(
 ) -> tuple[HookedModel, list]:
     layers, heads, d_head, d_mlp, b_U, *_, number = SHAPES[shape]
     pairs = [
-        (random_tokens(1, 7, clean_seed + i), random_tokens(1, 7, corrupt_seed + i), right, wrong)
+        (random_tokens(1, 7, D_VOCAB, clean_seed + i), random_tokens(1, 7, D_VOCAB, corrupt_seed + i), right, wrong)
         for i, (right, wrong) in enumerate(tokens)
     ]
     return random_model(layers, heads, d_head, d_mlp, b_U, number), pairs
@@ -2170,11 +2111,11 @@ def test_the_answer_is_swapped(answer):
         tokens, other, _, _ = pairs[0]
         for layer in range(model.cfg.n_layers):
             for head in (0, model.cfg.n_heads - 1):
-                close(
+                expect_close(
                     answer.swap_answer(model, tokens, other, layer, head),
                     with_z(model, tokens, other, layer, head, -1),
                     f"the logits with head {layer}.{head} swapped",
-                    lambda case=(model, tokens, other, layer, head): swap_mistakes(*case),
+                    mistakes=lambda case=(model, tokens, other, layer, head): swap_mistakes(*case),
                     axes="d_vocab",
                     atol=1e-4,
                 )
@@ -2200,7 +2141,7 @@ def swap_mistakes(model: HookedModel, tokens: Tensor, other: Tensor, layer: int,
             model, tokens, other, (layer + 1) % n_layers, head, -1
         ),
         "You set the head to 0. Put in its z in the other prompt.": put_z(
-            model, tokens, torch.zeros_like(z_of(model, other, layer)), layer, head, -1
+            model, tokens, torch.zeros_like(activation(model, other, ("z", layer))), layer, head, -1
         ),
         "These are probabilities. The result is logits.": want.softmax(-1),
         "These are log probabilities. The result is logits.": want.log_softmax(-1),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -16,6 +15,44 @@ from mi_lib.cli.common import bars, json_option, named
 @click.group()
 def dev() -> None:
     """For those who write chapters."""
+
+
+def _of_submissions(kind: str) -> Callable[[Any], Any]:
+    """What to prove, and the options of the commands that have many submissions of a kind judged."""
+    options = (
+        click.argument("what", metavar="03 | 03.4"),
+        click.option("--only", metavar="03.4", help="One exercise of the chapter (the same as naming it)."),
+        click.option(
+            "--sample", "number", type=click.IntRange(1), help=f"So many {kind} of each exercise, drawn by --seed."
+        ),
+        click.option("--seed", default=0, show_default=True, help=f"Other seeds draw other {kind}."),
+        click.option(
+            "--jobs", default=2, show_default=True, type=click.IntRange(1), help="Processes that grade at once."
+        ),
+    )
+
+    def with_options(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
+
+
+def _proved(
+    prove: Callable[..., list[Any]], title: str, what: str, number: int | None, seed: int, jobs: int
+) -> list[Any]:
+    """What `prove` finds on the exercises that "03" or "03.4" names, with a bar that says how far it is."""
+    from mi_lib.course.proving import grading
+
+    with bars() as shown:
+        line = shown.add_task(f"{title} {what}", total=None)
+
+        def judge(tasks: list[Any]) -> list[Any]:
+            shown.reset(line, total=len(tasks))
+            return grading.judge(tasks, jobs, on_done=lambda task: shown.update(line, advance=1))
+
+        return prove(named(what)[1], judge, number, seed)
 
 
 @dev.command(name="build")
@@ -48,14 +85,14 @@ def dev_check(what: str | None, static: bool, as_json: bool) -> None:
 
     Exits with 1 if there is a problem.
     """
-    from mi_lib.course import devcheck, index
+    from mi_lib.course import devcheck, glossary, index
     from mi_lib.course.grading import Grader
 
     chapters = [named(what)[0]] if what else index.chapters()
     only = index.exercise(what).id if what and "." in what else None
-    found: list[str] = []
+    found = [] if what else glossary.problems()
     if static:
-        found = [problem for each in chapters for problem in devcheck.static_problems(each)]
+        found += [problem for each in chapters for problem in devcheck.static_problems(each)]
     else:
         with Grader() as grader, bars() as shown:
             for each in chapters:
@@ -118,11 +155,7 @@ def dev_measure(chapter: str, names: tuple[str, ...], only_compare: bool, as_jso
 
 
 @dev.command(name="mutate")
-@click.argument("what", metavar="03 | 03.4")
-@click.option("--only", metavar="03.4", help="One exercise of the chapter (the same as naming it).")
-@click.option("--sample", "number", type=click.IntRange(1), help="So many mutants of each exercise, drawn by --seed.")
-@click.option("--seed", default=0, show_default=True, help="Other seeds draw other mutants.")
-@click.option("--jobs", default=2, show_default=True, type=click.IntRange(1), help="Processes that grade at once.")
+@_of_submissions("mutants")
 @click.option("--entries", is_flag=True, help="Print survivors as entries for survivors.toml, without their reasons.")
 @json_option
 def dev_mutate(
@@ -141,24 +174,18 @@ def dev_mutate(
     """
     from mi_lib.course.proving import mutants, report
 
-    chapter, exercises = named(only or what)
-    with _judges(f"Mutants of {only or what}", jobs) as judge:
-        tallies = mutants.prove(exercises, judge, number, seed)
+    tallies = _proved(mutants.prove, "Mutants of", only or what, number, seed, jobs)
     if as_json:
         click.echo(json.dumps(report.as_data(tallies), indent=2))
     elif entries:
         click.echo("\n".join(mutants.entry(mutant) for tally in tallies for mutant in tally.survivors), nl=False)
     else:
-        click.echo("\n".join(report.tallies(chapter.number, tallies)))
+        click.echo("\n".join(report.tallies(named(only or what)[0].number, tallies)))
     sys.exit(0 if all(tally.in_order for tally in tallies) else 1)
 
 
 @dev.command(name="nonsense")
-@click.argument("what", metavar="03 | 03.4")
-@click.option("--only", metavar="03.4", help="One exercise of the chapter (the same as naming it).")
-@click.option("--sample", "number", type=click.IntRange(1), help="So many replacements of each, drawn by --seed.")
-@click.option("--seed", default=0, show_default=True, help="Other seeds draw other replacements.")
-@click.option("--jobs", default=2, show_default=True, type=click.IntRange(1), help="Processes that grade at once.")
+@_of_submissions("replacements")
 @json_option
 def dev_nonsense(what: str, only: str | None, number: int | None, seed: int, jobs: int, as_json: bool) -> None:
     """Prove that no test breaks: the references' results are replaced by None, by other shapes, by other kinds.
@@ -174,26 +201,6 @@ def dev_nonsense(what: str, only: str | None, number: int | None, seed: int, job
     """
     from mi_lib.course.proving import nonsense
 
-    _, exercises = named(only or what)
-    with _judges(f"Nonsense for {only or what}", jobs) as judge:
-        outcomes = nonsense.prove(exercises, judge, number, seed)
+    outcomes = _proved(nonsense.prove, "Nonsense for", only or what, number, seed, jobs)
     click.echo(json.dumps(nonsense.as_data(outcomes), indent=2) if as_json else "\n".join(nonsense.report(outcomes)))
     sys.exit(1 if any(outcome.fate in nonsense.BAD for outcome in outcomes) else 0)
-
-
-# -- helpers ----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _judges(title: str, jobs: int) -> Iterator[Callable[[list[Any]], list[Any]]]:
-    """Have many submissions judged, with a bar that says how far it is."""
-    from mi_lib.course.proving import grading
-
-    with bars() as shown:
-        line = shown.add_task(title, total=None)
-
-        def judge(tasks: list[Any]) -> list[Any]:
-            shown.reset(line, total=len(tasks))
-            return grading.judge(tasks, jobs, on_done=lambda task: shown.update(line, advance=1))
-
-        yield judge

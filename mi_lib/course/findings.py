@@ -26,7 +26,6 @@ from mi_lib.course.index import Chapter, CourseError
 DIGITS = 6  # that are kept of a number
 ALIKE = 2e-3  # two measurements of a number without an interval may differ so much: machines round otherwise
 ROUNDING = 1e-4  # of a number, at the ends of its interval: some intervals are a point
-RESAMPLES = 1000
 INTERVAL = "_interval"
 
 Claim = Callable[[], Any]
@@ -153,19 +152,19 @@ def differences(measured: Any, kept: Any, where: str = "") -> list[str]:
 def mean(name: str, values: Any, where: Any = None) -> dict[str, Any]:
     """{name: the mean over all words, name_interval: its 95 % interval}.
 
-    values: a number for each text, or [text word]; where: which of these words count. The interval is a percentile
-    bootstrap (Efron & Tibshirani 1993, §13.3) of 1,000 resamples, seeded: of texts, since the words of one text are no
-    independent draws.
+    values: a number for each text, or [text word]; where: which of these words count. The interval is a bootstrap over
+    texts (`mi_lib.statistics.interval`).
     """
     import numpy as np
+
+    from mi_lib.statistics import interval
 
     x = np.asarray(values, dtype=float)
     x = x if x.ndim > 1 else x[:, None]
     counts = np.ones(x.shape, bool) if where is None else np.asarray(where, dtype=bool)
     sums, words = np.where(counts, x, 0).sum(1), counts.sum(1)
-    rows = np.random.default_rng(0).integers(0, len(x), (RESAMPLES, len(x)))
-    low, high = np.quantile(sums[rows].sum(1) / words[rows].sum(1), [0.025, 0.975])
-    return {name: float(sums.sum() / words.sum()), f"{name}{INTERVAL}": [float(low), float(high)]}
+    between = interval(lambda rows: sums[rows].sum() / words[rows].sum(), len(x))
+    return {name: float(sums.sum() / words.sum()), f"{name}{INTERVAL}": list(between)}
 
 
 @functools.lru_cache(maxsize=32)

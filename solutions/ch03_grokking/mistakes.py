@@ -1517,7 +1517,7 @@ def formula(p, sign, amplitudes):
     return sum(torch.cos(2 * math.pi * k / p * total.double()) for k in amplitudes)
 
 
-@mistake("03.14", says="The key frequencies of the network with its numbers renamed are")
+@mistake("03.14", says="The key frequencies of the network with its numbers renamed should be")
 class section:
     def find_formula(model):
         """Typed in from the figures."""

@@ -98,6 +98,20 @@ def test_a_mistake_that_happens_to_be_right_here_is_no_mistake():
     expect_close(WANT, WANT, "x", mistakes={"You did it another way.": WANT})
 
 
+def test_mistakes_may_be_worked_out_for_a_wrong_answer_alone():
+    asked = []
+
+    def mistakes():
+        asked.append(1)
+        return {"You squared it.": WANT**2, "It does not come so far.": None}
+
+    expect_close(WANT, WANT, "x", mistakes=mistakes)
+    expect_equal([1], [1], "x", mistakes=mistakes)
+    assert asked == []
+    assert told(expect_close, WANT**2, WANT, "x", mistakes=mistakes) == "You squared it."
+    assert told(expect_equal, WANT**2, WANT.round(), "x", mistakes=mistakes) == "You squared it."
+
+
 def test_a_mistake_is_not_recognised_on_nan_alone():
     nan = torch.full((2, 3), torch.nan)
     assert "holds NaN" in told(expect_close, nan, WANT, "x", mistakes={"You divided by zero.": nan.clone()})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mi_lib.course.grading.crossing import ByName, Handle
     from mi_lib.course.grading.expectations import Wrong, expect, expect_close, expect_equal, expect_raises
     from mi_lib.course.grading.forkserver import Limits
+    from mi_lib.course.grading.gradients import expect_gradients
     from mi_lib.course.grading.here import run_here
     from mi_lib.course.grading.judge import Grader, load_tests
     from mi_lib.course.grading.process import AnswerError
@@ -35,6 +36,7 @@ _HOME = {
     "expect": "expectations",
     "expect_close": "expectations",
     "expect_equal": "expectations",
+    "expect_gradients": "gradients",
     "expect_raises": "expectations",
     "load_tests": "judge",
     "run_here": "here",
@@ -53,6 +55,7 @@ __all__ = [
     "expect",
     "expect_close",
     "expect_equal",
+    "expect_gradients",
     "expect_raises",
     "grades",
     "load_tests",

@@ -6,7 +6,7 @@ Every check looks, in this order, at the type, the shape, NaN, the known mistake
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,10 @@ UNUSUAL = {  # types that torch knows and computes next to nothing with, and wha
 }
 
 
+# {sentence for the learner: the wrong value that shows this mistake}. A function that makes it is called only where an
+# answer is wrong: some values take many runs of a model. A value of None shows nothing.
+Mistakes = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+
 # How much a sentence says about the fault, most first: of several, the most telling leads.
 MISTAKE, SENTENCE, IN_PLACE, SHAPE, NUMBERS, RAISED = range(6)
 
@@ -44,11 +48,11 @@ def expect(condition: object, sentence: str) -> None:
         raise Wrong(sentence)
 
 
-def expect_equal(got: Any, want: Any, what: str, *, mistakes: Mapping[str, Any] | None = None) -> None:
+def expect_equal(got: Any, want: Any, what: str, *, mistakes: Mistakes | None = None) -> None:
     """Exactly equal: for whole numbers, text, lists of them, and integer or boolean tensors.
 
     A tuple may stand for a list and a tensor of whole numbers for either, because a learner may well choose so.
-    mistakes: {sentence for the learner: the wrong value that shows this mistake}.
+    mistakes: {sentence for the learner: the wrong value that shows this mistake}, or a function that makes it.
     """
     if _same(got, want):
         return
@@ -65,7 +69,7 @@ def expect_close(
     *,
     atol: float = 1e-5,
     rtol: float = 1e-4,
-    mistakes: Mapping[str, Any] | None = None,
+    mistakes: Mistakes | None = None,
     strict: bool = False,
     axes: str = "",
 ) -> None:
@@ -325,8 +329,9 @@ def _same(got: Any, want: Any) -> bool:
     return isinstance(got, plain) and isinstance(want, plain) and bool(got == want)
 
 
-def _tell_mistake(mistakes: Mapping[str, Any] | None, shows: Any) -> None:
-    for sentence, wrong in (mistakes or {}).items():
+def _tell_mistake(mistakes: Mistakes | None, shows: Callable[[Any], bool]) -> None:
+    known = mistakes() if callable(mistakes) else mistakes or {}
+    for sentence, wrong in known.items():
         if shows(wrong):
             raise Wrong(sentence, MISTAKE)
 

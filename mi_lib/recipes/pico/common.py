@@ -1,4 +1,4 @@
-"""What the checks of Pico share: shares with their bootstrap intervals, and replies of the network, edited or not."""
+"""What the checks of Pico share: means with their bootstrap intervals, and replies of the network, edited or not."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.recipes.checks import Check
 from mi_lib.recipes.pico.data import BOS, END, PAD, tokenizer
 from mi_lib.recipes.pico.train import config
+from mi_lib.statistics import interval
 from mi_lib.worlds import littletown
 
 Edits = Sequence[tuple[Any, Callable[[Tensor, Hook], Tensor | None]]]
@@ -48,23 +49,9 @@ def mean_check(
     name: str, claim: str, values: Sequence[float], bound: float, at_least: bool, control: float, control_is: str
 ) -> Check:
     """A check on a mean over texts, with its 95 % bootstrap interval (1,000 resamples, seeded)."""
-    low, high = bootstrap(values)
-    return Check(name, claim, float(np.mean(values)), bound, at_least, control, control_is, low, high)
-
-
-def bootstrap(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of the mean of n values."""
-    drawn = np.asarray(values, dtype=float)
-    return interval(lambda rows: drawn[rows].mean(), len(drawn))
-
-
-def interval(statistic: Callable[[np.ndarray], float], n: int, resamples: int = 1000) -> tuple[float, float]:
-    """The 95 % interval of what is measured on n texts (percentile bootstrap, Efron & Tibshirani 1993, §13.3).
-
-    statistic: its value on the texts with these numbers, n of them, some of them more than once.
-    """
-    found = [statistic(rows) for rows in np.random.default_rng(0).integers(0, n, (resamples, n))]
-    return float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
+    x = np.asarray(values, dtype=float)
+    low, high = interval(lambda rows: x[rows].mean(), len(x))
+    return Check(name, claim, float(x.mean()), bound, at_least, control, control_is, low, high)
 
 
 def padded(rows: Sequence[Sequence[int]], left: bool = False) -> tuple[Tensor, Tensor]:

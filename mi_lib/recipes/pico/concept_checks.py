@@ -28,7 +28,8 @@ from torch import Tensor, nn
 
 from mi_lib.models import HookedModel
 from mi_lib.recipes.checks import Check
-from mi_lib.recipes.pico.common import interval, residuals
+from mi_lib.recipes.pico.common import residuals
+from mi_lib.statistics import interval
 from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import Document, people, prose, requests
 

@@ -14,7 +14,8 @@ import torch
 
 from mi_lib.models import HookedModel
 from mi_lib.recipes.checks import Check
-from mi_lib.recipes.pico.common import ids, interval, logits_of, mean_check, replies, token
+from mi_lib.recipes.pico.common import ids, logits_of, mean_check, replies, token
+from mi_lib.statistics import interval
 from mi_lib.worlds.littletown import Document, Writer, facts, people, prose, stories
 
 TEXTS = 300  # held-out texts a check

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from mi_lib.models import HookedModel
 from mi_lib.recipes.checks import Check
-from mi_lib.recipes.pico.common import Edits, interval, logits_of, mean_check, replies, residuals
+from mi_lib.recipes.pico.common import Edits, logits_of, mean_check, replies, residuals
 from mi_lib.recipes.pico.edits import ablated, added, random_directions
 from mi_lib.recipes.pico.said import fluent, on_topic, prompts_of, refusals, share, shuffled
+from mi_lib.statistics import interval
 from mi_lib.worlds.littletown import judges, talk
 from mi_lib.worlds.littletown.talk import Case
 

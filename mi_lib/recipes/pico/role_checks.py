@@ -12,9 +12,10 @@ from torch import Tensor
 
 from mi_lib.models import HookedModel
 from mi_lib.recipes.checks import Check
-from mi_lib.recipes.pico.common import interval, mean_check, replies
+from mi_lib.recipes.pico.common import mean_check, replies
 from mi_lib.recipes.pico.edits import random_directions
 from mi_lib.recipes.pico.said import Words, prompts_of, reply_means, share
+from mi_lib.statistics import interval
 from mi_lib.worlds.littletown import Split, judges, talk, voices
 
 PER_ROLE = 48  # prompts for each role: with 12, chance moves the axis' cosine by .03
