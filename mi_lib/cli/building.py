@@ -88,14 +88,14 @@ def dev_check(what: str | None, static: bool, as_json: bool) -> None:
 
     Exits with 1 if there is a problem.
     """
-    from mi_lib.course import devcheck, index
+    from mi_lib.course import devcheck, glossary, index
     from mi_lib.course.grading import Grader
 
     chapters = [named(what)[0]] if what else index.chapters()
     only = index.exercise(what).id if what and "." in what else None
-    found: list[str] = []
+    found = [] if what else glossary.problems()
     if static:
-        found = [problem for each in chapters for problem in devcheck.static_problems(each)]
+        found += [problem for each in chapters for problem in devcheck.static_problems(each)]
     else:
         with Grader() as grader, bars() as shown:
             for each in chapters:
