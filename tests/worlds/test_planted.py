@@ -212,6 +212,7 @@ def test_the_truth_covers_every_node_and_leads_from_the_words_to_the_answer(whic
     for part in circuit.parts:  # each is told something that differs, and somebody listens
         assert any(edge.receiver.split(".")[:2] == part.split(".") for edge in circuit.edges)
         assert any(edge.sender == part for edge in circuit.edges)
+    assert repr(circuit).startswith(f"<Circuit {circuit.name}: {len(circuit.edges)} edges in {cfg.n_layers} layers")
     assert 2 <= cfg.n_layers <= 4
     assert 3 <= cfg.n_heads <= 6
     assert cfg.d_model <= 64

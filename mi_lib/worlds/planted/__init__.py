@@ -35,6 +35,9 @@ To be on the circuit can mean different things (`Circuit`):
 
 Everything else changes the metric by less than a hundredth. `two_hop` and `cancelling` have LayerNorm (every token
 carries a ballast that keeps its norm constant; see `planted.compiler`), the others no norm; any can be had either way.
+
+To plant another one, write a function that returns a `Plan` (a `Description`, the edges, and prompts in pairs) and put
+it in the table below: the tests take it from there, and say of each edge whether it is what the plan claims.
 """
 
 from __future__ import annotations

@@ -62,6 +62,12 @@ class Circuit:
     _prompts: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] | None = None
     dormant: frozenset[Edge] = frozenset()
 
+    def __repr__(self) -> str:
+        c = self.model.cfg
+        return (
+            f"<Circuit {self.name}: {len(self.edges)} edges in {c.n_layers} layers of {c.n_heads} heads. {self.task}>"
+        )
+
     @property
     def nodes(self) -> frozenset[str]:
         """The senders and receivers of all of the circuit's edges: "embed", "a1.h2", "logits"."""
