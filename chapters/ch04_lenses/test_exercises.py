@@ -1077,6 +1077,7 @@ def test_the_whole_stream_as_its_only_part(answer):
                         want / weight * (1 + weight)
                     )[None],
                     "The axis of the parts is missing.": want,
+                    **frozen_slips(residual[None], residual, weight, 1e-5, centred),
                 },
             )
 
@@ -1102,8 +1103,58 @@ def test_parts_sum_to_the_norm_of_the_whole(answer):
                 want,
                 f"the parts through the frozen norm (centred = {centred})",
                 axes="part batch d_model",
-                mistakes={**mistakes, **frozen_shape_mistakes(want, weight)},
+                mistakes={**mistakes, **frozen_shape_mistakes(want, weight), **frozen_slips(*arguments)},
             )
+
+
+def frozen_slips(parts: Tensor, residual: Tensor, weight: Tensor, epsilon: float, centred: bool) -> dict[str, Tensor]:
+    """What comes of sums over another axis, and of a division the wrong way round."""
+    x, whole, w = parts.double(), residual.double(), weight.double()
+
+    def deviation(v: Tensor, axis: int = -1) -> Tensor:
+        return v - v.mean(axis, keepdim=True) if centred else v
+
+    def root(square: Tensor) -> Tensor:
+        return (square + epsilon).sqrt()
+
+    def scale(v: Tensor) -> Tensor:
+        return root(v.pow(2).mean(-1, keepdim=True))
+
+    squares = deviation(whole).pow(2)
+    slips = {
+        "You multiply by the scale. Divide by it.": deviation(x) * root(squares.mean(-1, keepdim=True)) * w,
+        "Every sequence is divided by the scale of the first. Each has its own.": (
+            deviation(x) / scale(deviation(whole[:1])) * w
+        ),
+        "The mean of the squares runs over the batch. Take it over d_model, the last axis.": (
+            deviation(x) / root(squares.mean(0, keepdim=True)) * w
+        ),
+        "You divide each number by its own size: the MEAN of the squares over d_model is missing.": (
+            deviation(x) / root(squares) * w
+        ),
+        "Every part is the first one here. Each is normalised by itself.": (
+            (deviation(x) / scale(deviation(whole)) * w)[:1].expand_as(x)
+        ),
+        "The scale is upside down: you divide it by the parts. Divide the parts by the scale.": (
+            scale(deviation(whole)) / deviation(x) * w
+        ),
+    }
+    if centred:
+        slips |= {
+            "The sign is wrong: subtract the mean from x, not x from the mean.": (
+                -deviation(x) / scale(deviation(whole)) * w
+            ),
+            "You subtract the mean over the batch. Subtract that over d_model, the last axis.": (
+                deviation(x, -2) / scale(deviation(whole, -2)) * w
+            ),
+            "You subtract the mean over the first axis. Subtract that over d_model, the last axis.": (
+                deviation(x, 0) / scale(deviation(whole, 0)) * w
+            ),
+            "You subtract the SUM over d_model. Subtract the mean.": (
+                (x - x.sum(-1, keepdim=True)) / scale(whole - whole.sum(-1, keepdim=True)) * w
+            ),
+        }
+    return slips
 
 
 def frozen_shape_mistakes(want: Tensor, weight: Tensor) -> dict[str, Tensor]:
@@ -1158,7 +1209,7 @@ def test_some_parts_of_a_larger_stream(answer):
                 want,
                 f"some parts through the frozen norm (centred = {centred}, epsilon = {epsilon})",
                 axes="part batch d_model",
-                mistakes={**mistakes, **frozen_shape_mistakes(want, weight)},
+                mistakes={**mistakes, **frozen_shape_mistakes(want, weight), **frozen_slips(*arguments)},
             )
 
 
