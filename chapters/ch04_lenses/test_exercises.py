@@ -756,6 +756,8 @@ def test_the_loss(answer):
                 "You sum over batch and positions. Average over them.": want * batch * pos,
                 "You average over positions and sum over the batch. Average over both.": want * batch,
                 "You sum over positions and average over the batch. Average over both.": want * pos,
+                "You average over depths and sum over positions. It is the other way round.": want * pos / depth,
+                "You average over depths and sum over the batch. It is the other way round.": want * batch / depth,
                 "You look at the last position alone. Average over all.": kl_table(lens)[:, :, -1].mean(1).sum(),
                 "You look at the first depth alone. Sum over depths.": kl_table(lens)[0].mean(),
                 "You compare each depth with the NEXT one. Compare it with the last.": (
@@ -911,7 +913,8 @@ def training_mistakes(arguments: tuple, i: int) -> dict[str, Tensor]:
             arguments
         )[i],
         still_0: torch.zeros_like(right),
-        "You make one step too few.": one_step_less(arguments)[i],
+        "You make one step too few.": other_steps(arguments, -1)[i],
+        "You make one step too many.": other_steps(arguments, 1)[i],
     }
     if bias_only:
         found[
@@ -931,9 +934,9 @@ def one_by_one(arguments: tuple) -> tuple[Tensor, Tensor]:
     return train_by_hand(model, tokens, steps * len(tokens), lr, bias_only, in_turn=True)
 
 
-def one_step_less(arguments: tuple) -> tuple[Tensor, Tensor]:
+def other_steps(arguments: tuple, more: int) -> tuple[Tensor, Tensor]:
     model, tokens, steps, lr, bias_only = arguments
-    return train_by_hand(model, tokens, steps - 1, lr, bias_only)
+    return train_by_hand(model, tokens, steps + more, lr, bias_only)
 
 
 # In the learner's process: A, b, by how much any weight of the model has changed, and whether all still ask for
@@ -1566,8 +1569,13 @@ def head_mistakes(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tens
     def of(values: Tensor) -> Tensor:
         return heads_arranged((values * g).sum(-1))
 
+    alike = tokens[:1].expand_as(tokens)
     mistakes = {
         "You use the W_O of another head.": of(heads_by_hand(model, tokens, shift=1)),
+        "Every sequence gets the numbers of the first one. Each has its own z and its own scale.": heads_arranged(
+            (heads_by_hand(model, alike) * pull(model, alike, right, wrong)).sum(-1)
+        ),
+        "Every sequence gets the z of the first one. Each has its own.": of(heads_by_hand(model, alike)),
         "This is the first position. The answer is read at the last one.": of(heads_by_hand(model, tokens, position=0)),
         "b_O is spread over the heads. It belongs to none of them: give it as the second result.": of(
             written + b_O / model.cfg.n_heads
