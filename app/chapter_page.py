@@ -10,7 +10,8 @@ from dataclasses import replace
 import streamlit as st
 
 from app import answer_figure, common, exercise_card
-from mi_lib.course import Chapter, CourseError, Progress, Workspace, figures, index, lesson
+from app.glossary import ADDRESS
+from mi_lib.course import Chapter, CourseError, Progress, Workspace, figures, glossary, index, lesson
 from mi_lib.course.checking import resume
 from mi_lib.course.lesson import Block
 from mi_lib.course.progress import State
@@ -29,8 +30,12 @@ def show() -> None:
     if at == 0:
         st.title(f"{chapter.number} {chapter.title}")
         st.caption(f"{len(chapter.required)} exercises · about {common.minutes(chapter.minutes)} · {chapter.summary}")
+    before = ""
     for block in _revealed(chapter, steps[at], progress):
+        if before == "exercise":
+            st.divider()  # what the exercise has shown stands below it
         _block(chapter, block, workspace, progress)
+        before = block.kind
     if at + 1 == len(steps):
         _end(chapter, steps, progress)
     _onwards(chapter, steps, at)
@@ -49,7 +54,7 @@ def _wanted(progress: Progress) -> tuple[Chapter, list[list[Block]], int]:
     named = address.get("exercise", "1")
     number, _, position = named.rpartition(".")  # 02.5 is as good as 5
     chapter = index.chapter(address.get("chapter", number or "1"))
-    steps = split(lesson.blocks(chapter))
+    steps = lesson.steps(glossary.linked(lesson.blocks(chapter), glossary.of(chapter), ADDRESS))
     if number and number.zfill(2) != chapter.number:
         raise CourseError(f"{named} is no exercise of chapter {chapter.number}.")
     return chapter, steps, _position(chapter, position, steps)
@@ -106,23 +111,6 @@ def _has_figure(after: list[Block]) -> bool:
     return False
 
 
-def split(blocks: list[Block]) -> list[list[Block]]:
-    """Steps: each ends with an exercise and the figures that are drawn from its answer; what follows the last of these
-    is a step of its own."""
-    steps: list[list[Block]] = [[]]
-    for block in blocks:
-        own = block.follows and len(steps) > 1 and not steps[-1] and block.follows == _exercise_of(steps[-2])
-        steps[-2 if own else -1].append(block)
-        if block.kind == "exercise":
-            steps.append([])
-    return steps if steps[-1] else steps[:-1]
-
-
-def _exercise_of(step: list[Block]) -> str:
-    """The id of the exercise that a step leads to, "" if there is none."""
-    return next((block.arg for block in step if block.kind == "exercise"), "")
-
-
 def _position(chapter: Chapter, text: str, steps: list[list[Block]]) -> int:
     """The step of exercise 3; "end" is the last. Raises `CourseError` if there is no such step."""
     if text == "end":
@@ -131,7 +119,7 @@ def _position(chapter: Chapter, text: str, steps: list[list[Block]]) -> int:
         first, last = chapter.exercises[0].id, chapter.exercises[-1].id
         raise CourseError(f"Chapter {chapter.number} has no exercise {text!r}. It has {first} to {last}.")
     wanted = f"{chapter.number}.{int(text)}"
-    return next(at for at, step in enumerate(steps) if _exercise_of(step) == wanted)
+    return next(at for at, step in enumerate(steps) if lesson.exercise_of(step) == wanted)
 
 
 def _name(step: int, steps: int) -> str:
@@ -153,7 +141,7 @@ def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Pro
 
 def _content(chapter: Chapter, step: list[Block], i: int, at: int, steps: int, states: dict[str, State]) -> None:
     """One line of the table of contents."""
-    exercise = chapter.exercise(_exercise_of(step)) if _exercise_of(step) else None
+    exercise = chapter.exercise(lesson.exercise_of(step)) if lesson.exercise_of(step) else None
     label, icon = "The end of the chapter", ":material/flag:"
     if exercise:
         optional = " (optional)" if exercise.optional else ""
@@ -176,7 +164,7 @@ def _end(chapter: Chapter, steps: list[list[Block]], progress: Progress) -> None
         st.info(f"You have passed {passed} of the {most} exercises of this chapter. These are open:")
         with st.container(horizontal=True):
             for exercise in open_ones:
-                at = next(i for i, step in enumerate(steps) if _exercise_of(step) == exercise.id)
+                at = next(i for i, step in enumerate(steps) if lesson.exercise_of(step) == exercise.id)
                 go = functools.partial(_go, chapter, at, len(steps))
                 st.button(f"{exercise.id} {exercise.title}", key=f"open-{exercise.id}", on_click=common.caught(go))
     following = next((c for c in index.chapters() if c.number > chapter.number), None)
@@ -268,5 +256,5 @@ def _figure(chapter: Chapter, block: Block) -> None:
     except CourseError as error:
         st.error(str(error))
         return
-    st.plotly_chart(drawn, width="stretch", key=f"figure-{block.arg}", config={"displaylogo": False})
+    st.plotly_chart(drawn, width="stretch", key=f"figure-{block.arg}", config=common.CHART)
     st.caption(block.text)

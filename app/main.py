@@ -15,6 +15,7 @@ if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not
     sys.path.insert(0, str(ROOT))
 
 from app import common  # noqa: E402 - needs the line above
+from app.glossary import bubble  # noqa: E402
 from app.keyboard import skip_link  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
@@ -25,13 +26,16 @@ STYLE = f"[data-testid=stSidebar] button, [data-testid=stSidebar] button * {LEFT
 # All pages and all exercises of a chapter fit into the sidebar of a small laptop.
 STYLE += """
 [data-testid=stSidebarHeader] { height: 2.2rem; min-height: 0; padding-bottom: 0; margin-bottom: 0 }
-[data-testid=stSidebarNavLink] { padding-top: 0; padding-bottom: 0; min-height: 1.5rem }
+[data-testid=stSidebarNavLink] { padding-top: 0; padding-bottom: 0; margin: 0; min-height: 1.5rem }
 [data-testid=stSidebarUserContent] { padding-top: .4rem; padding-bottom: 1rem }
 [data-testid=stSidebarUserContent] [data-testid=stVerticalBlock] { gap: .3rem }
 .st-key-contents [data-testid=stVerticalBlock], .st-key-contents { gap: 0 }
 .st-key-contents button { min-height: 1.5rem; padding: 0 .5rem }
 .st-key-contents button p { white-space: nowrap; overflow: hidden; text-overflow: ellipsis }
 [class*=st-key-verdict] [data-testid=stAlert] p { font-size: 1.15rem; font-weight: 600; line-height: 1.45 }
+[data-testid=stMainBlockContainer] { padding-top: 3.75rem; padding-bottom: 4rem }
+@media (hover: none) { .modebar-container { display: none } }
+[class*=st-key-waiting] [data-stale=true] { opacity: 1 }
 [class*=st-key-verdict] { scroll-margin: 4rem }
 """
 if st.context.theme.type == "dark":  # Streamlit writes white on the light blue of the dark theme: hard to read
@@ -47,6 +51,7 @@ PAGES = {
     "explore-grokking": ("Explore grokking", "waves", "explore_grokking"),
     "explore-lens": ("Explore lenses", "center_focus_weak", "explore_lens"),
     "chat": ("Talk to Pico", "chat", "chat"),
+    "glossary": ("Glossary", "dictionary", "glossary"),
 }
 
 
@@ -74,6 +79,7 @@ def _lost(path: str) -> StreamlitPage:
 asked = unquote(urlsplit(st.context.url or "").path).rstrip("/").rpartition("/")[2]
 pages = [_page(path) for path in PAGES] + ([_lost(asked)] if asked not in (*PAGES, common.START) else [])
 skip_link()
+bubble()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(pages)
 if "chapter" in st.query_params and page.url_path != "chapter":

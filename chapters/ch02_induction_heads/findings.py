@@ -245,6 +245,16 @@ def losses() -> dict[str, Any]:
 
 
 @claim
+@torch.no_grad()
+def misaligned() -> dict[str, Any]:
+    """The two losses if the masks are read at the place of the guess, and not at that of its token: "nothing looks
+    wrong". Control: `losses`, where they are read one place further."""
+    sample = checks.known_sample()
+    loss = induction.per_token_loss(network()(sample.tokens), sample.tokens)
+    return {**mean("first", loss, sample.first[:, :-1]), **mean("second", loss, sample.second[:, :-1])}
+
+
+@claim
 def bets() -> dict[str, Any]:
     """What the network with one layer has learned: "It has learned a little". Controls: an untrained network; the
     network with two layers."""
@@ -318,15 +328,31 @@ def without() -> dict[str, Any]:
     return result
 
 
+def own_word(model: HookedModel, layer: int, head: int) -> float:
+    """The share of all words that a head raises most when it looks at them."""
+    table = induction.ov_circuit(model, layer, head, tokens=True)
+    best = (table.left @ table.right).argmax(-1)
+    return (best == torch.arange(len(best))).float().mean().item()
+
+
 @claim
 def copying() -> dict[str, Any]:
-    """Copying scores by eigenvalues: "Which heads will copy?" Control: an untrained network."""
+    """Copying scores by eigenvalues: "Which heads will copy?", and how often the largest cell of a row lies on the
+    diagonal: "Does one of our heads do that?" Control: an untrained network."""
     scored = induction.copying_score_eigenvalues(network())
+    blank, cfg = checks.untrained(network()), network().cfg
+    everyone = [(layer, head) for layer in range(cfg.n_layers) for head in range(cfg.n_heads)]
     return {
+        "cells": cfg.d_vocab**2,
+        "own_word": {
+            "induction": own_word(network(), *found().induction[0]),
+            "previous": own_word(network(), *found().previous[0]),
+            "untrained": max(own_word(blank, *head) for head in everyone),
+        },
         "scores": scored.tolist(),
         "induction": scored[found().induction[0]].item(),
         "previous": scored[found().previous[0]].item(),
-        "untrained": induction.copying_score_eigenvalues(checks.untrained(network())).abs().max().item(),
+        "untrained": induction.copying_score_eigenvalues(blank).abs().max().item(),
     }
 
 

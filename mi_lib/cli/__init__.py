@@ -63,7 +63,7 @@ def cli(context: click.Context, workspace: str | None) -> None:
 
 for _command in (
     *(learning.init, learning.list_, learning.check, learning.watch, learning.hint),
-    *(learning.solution, learning.reset, learning.notebook, learning.app),
+    *(learning.solution, learning.reset, learning.notebook, learning.app, learning.word),
     *(models.doctor, models.zoo, models.world),
     *(teaching.grade, teaching.release, teaching.instructor),
     building.dev,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -43,14 +44,16 @@ def _proved(
     prove: Callable[..., list[Any]], title: str, what: str, number: int | None, seed: int, jobs: int
 ) -> list[Any]:
     """What `prove` finds on the exercises that "03" or "03.4" names, with a bar that says how far it is."""
+    from mi_lib.course.grading import Grader
     from mi_lib.course.proving import grading
 
-    with bars() as shown:
+    # One at a time, here: so a few submissions do not wait for other processes to start.
+    with bars() as shown, Grader() if jobs == 1 else nullcontext() as grader:
         line = shown.add_task(f"{title} {what}", total=None)
 
         def judge(tasks: list[Any]) -> list[Any]:
             shown.reset(line, total=len(tasks))
-            return grading.judge(tasks, jobs, on_done=lambda task: shown.update(line, advance=1))
+            return grading.judge(tasks, jobs, grader, on_done=lambda task: shown.update(line, advance=1))
 
         return prove(named(what)[1], judge, number, seed)
 
@@ -85,14 +88,14 @@ def dev_check(what: str | None, static: bool, as_json: bool) -> None:
 
     Exits with 1 if there is a problem.
     """
-    from mi_lib.course import devcheck, index
+    from mi_lib.course import devcheck, glossary, index
     from mi_lib.course.grading import Grader
 
     chapters = [named(what)[0]] if what else index.chapters()
     only = index.exercise(what).id if what and "." in what else None
-    found: list[str] = []
+    found = [] if what else glossary.problems()
     if static:
-        found = [problem for each in chapters for problem in devcheck.static_problems(each)]
+        found += [problem for each in chapters for problem in devcheck.static_problems(each)]
     else:
         with Grader() as grader, bars() as shown:
             for each in chapters:

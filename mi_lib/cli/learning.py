@@ -1,4 +1,4 @@
-"""What a learner does: init, list, check, watch, hint, solution, reset, notebook, app."""
+"""What a learner does: init, list, check, watch, hint, word, solution, reset, notebook, app."""
 
 from __future__ import annotations
 
@@ -198,6 +198,23 @@ def hint(workspace: str | None, exercise: str, everything: bool) -> None:
     show.hints(console(), chosen, shown)
     if shown == len(chosen.hints):
         click.echo(f"That is the last hint. `mi solution {chosen.id}` shows an answer.")
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[WORD]")
+def word(words: tuple[str, ...]) -> None:
+    """Say what a word of the course means, or list all words.
+
+    \b
+    mi word                   all words of the glossary
+    mi word residual stream   one of them
+    """
+    from mi_lib.course import glossary, show
+
+    if words:
+        console().print(show.entry(glossary.find(" ".join(words))))
+    else:
+        click.echo("\n".join(term.name for term in glossary.terms()))
 
 
 @click.command()

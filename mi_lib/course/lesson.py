@@ -17,8 +17,9 @@ from what the chapter has measured, `{{findings: loss.second | .2f}}`, or from a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,53 @@ def _fill(text: str, line: int, tables: Tables | None) -> str:
         return quotes.fill(text, line, tables)
     except quotes.QuoteError as error:
         raise LessonError(str(error)) from error
+
+
+def steps(blocks: list[Block]) -> list[list[Block]]:
+    """The lesson in steps, each with the exercise that it leads to and what that exercise has shown.
+
+    A step ends at the next heading: of those before the next exercise, the first of the highest rank. Where two
+    exercises share a section it ends at the first text or question after the exercise; figures and boxes right behind
+    the exercise are still its own. What follows the last exercise's step is a step of its own.
+    """
+    pieces = [piece for block in blocks for piece in _sections(block)]
+    exercises = [at for at, piece in enumerate(pieces) if piece.kind == "exercise"]
+    ends = [_end_of_step(pieces, at + 1, following) for at, following in pairwise([*exercises, len(pieces)])]
+    parts = [pieces[start:end] for start, end in pairwise([0, *ends, len(pieces)])]
+    return [part for part in parts if part]
+
+
+def exercise_of(step: list[Block]) -> str:
+    """The id of the exercise that a step leads to, "" if there is none."""
+    return next((block.arg for block in step if block.kind == "exercise"), "")
+
+
+def _sections(block: Block) -> Iterator[Block]:
+    """A block of text cut before its headings; any other block as it is."""
+    if block.kind != "markdown":
+        yield block
+        return
+    lines, code, start = block.text.splitlines(), "", 0
+    for at, line in enumerate(lines):
+        code = _code_state(line, code)
+        if at > start and not code and re.match(r"#{1,6} ", line):
+            yield replace(block, text="\n".join(lines[start:at]), line=block.line + start)
+            start = at
+    yield replace(block, text="\n".join(lines[start:]), line=block.line + start)
+
+
+def _rank(block: Block) -> int:
+    """2 for a text that begins with `## `, 0 for a block that begins with no heading."""
+    match = re.match(r"(#{1,6}) ", block.text) if block.kind == "markdown" else None
+    return len(match[1]) if match else 0
+
+
+def _end_of_step(pieces: list[Block], start: int, following: int) -> int:
+    """Where the step of an exercise ends whose last block is before `start`; the next exercise is at `following`."""
+    ranks = {at: rank for at in range(start, following) if (rank := _rank(pieces[at]))}
+    if ranks:
+        return min(ranks, key=lambda at: (ranks[at], at))
+    return next((at for at in range(start, following) if pieces[at].kind in ("markdown", "predict")), following)
 
 
 def headings(blocks: list[Block]) -> list[tuple[int, str, str]]:

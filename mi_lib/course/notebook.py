@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mi_lib.course import figures, files, index, lesson, sections, stubs
+from mi_lib.course import figures, files, glossary, index, lesson, sections, stubs
 from mi_lib.course.index import Chapter, CourseError, Exercise
 from mi_lib.course.workspace import Workspace
 
@@ -44,6 +44,8 @@ checks it. Keep helper functions in the cell that uses them, or in the setup cel
 `%solution {first}` the answer. `mi notebook {number} --into-workspace FILE` carries your answers into
 your workspace.*"""
 
+_WORD = "#word-{id}"  # where a notebook has the entry of a word
+
 _IMPORT = "from mi_lib.course.notebook import figure_from_answer"
 
 # -- writing ----------------------------------------------------------------------------------------------------
@@ -71,8 +73,10 @@ def build(chapter: Chapter, text: str) -> nbformat.NotebookNode:
     cells = [v4.new_markdown_cell(how), v4.new_code_cell(_FIRST_CELL.format(url=_url()))]
     if "setup" in parts:
         cells.append(_exercise_cell("setup", parts["setup"]))
-    for block in lesson.blocks(chapter):
+    blocks, terms = lesson.blocks(chapter), glossary.of(chapter)
+    for block in glossary.linked(blocks, terms, _WORD):
         cells += _cells(chapter, block, parts)
+    cells += _words(glossary.first_occurrences(blocks, terms))
     notebook = v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}
@@ -80,6 +84,13 @@ def build(chapter: Chapter, text: str) -> nbformat.NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"  # nbformat makes random ones; the same lesson must give the same file
     return notebook
+
+
+def _words(used: list[glossary.Occurrence]) -> list[Any]:
+    """The words of this chapter at its end, where the links of the lesson lead."""
+    terms = sorted((occurrence.term for occurrence in used), key=lambda term: term.name.casefold())
+    entries = [f'<a id="{_WORD[1:].format(id=term.id)}"></a>**{term.name}**: {term.text}' for term in terms]
+    return [_nbformat().v4.new_markdown_cell("\n\n".join(["## Words of this chapter", *entries]))] if entries else []
 
 
 def _cells(chapter: Chapter, block: lesson.Block, parts: dict[str, str]) -> list[Any]:

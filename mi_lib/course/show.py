@@ -18,6 +18,7 @@ from mi_lib.course.progress import State
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mi_lib.course.glossary import Term
     from mi_lib.course.grading import Verdict
     from mi_lib.worlds.littletown import Document
 
@@ -130,6 +131,12 @@ def hints(console: Console, exercise: Exercise, shown: int) -> None:
     for number, hint in enumerate(exercise.hints[:shown], start=1):
         console.print(Text(f"Hint {number} of {len(exercise.hints)}", style="bold"))
         console.print(Markdown(hint))
+
+
+def entry(term: Term) -> Group:
+    """An entry of the glossary: the word, its other forms, what it means, and where the lessons explain it."""
+    also = Text(f"   also: {', '.join(term.forms)}" if term.forms else "", style="dim")
+    return Group(Text(term.name, style="bold") + also, Text(term.plain), Text(f"See {term.where}.", style="dim"))
 
 
 def code(text: str) -> Syntax:

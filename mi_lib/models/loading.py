@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from mi_lib import zoo
+from mi_lib.models import difference
 from mi_lib.models.config import TransformerConfig
 from mi_lib.models.errors import LoadError
 from mi_lib.models.hooked import HookedModel
 from mi_lib.models.transformer import Transformer
+
+WHOLE = "model.safetensors"
 
 
 def load(
@@ -42,12 +43,13 @@ def load(
         config = _read_config(folder)
         if config.get("model_type") == "mi-transformer":
             model = _load_native(folder, config, checkpoint, dtype)
-        elif checkpoint is not None:
-            model = _load_transformers(str(_checkpoint_folder(folder, checkpoint)), dtype, device, check)
         else:
-            if (folder / "model.safetensors").is_file():  # large models come in several files instead
-                _verify_checksum(folder, "model.safetensors")
-            model = _load_transformers(str(folder), dtype, device, check)
+            file = _weights_file(folder, checkpoint)
+            if (folder / file).is_file():  # large models come in several files instead
+                _verify_checksum(folder, file)
+            own = file != WHOLE  # what `transformers` cannot read by itself
+            weights = difference.read(folder / file) if own else None
+            model = _load_transformers(str(folder), dtype, device, check, weights)
     model.source = (str(name), checkpoint)
     return model.to(device) if device is not None else model
 
@@ -84,13 +86,9 @@ def _load_native(
         model = Transformer(TransformerConfig.from_dict(config), _tokenizer(folder))
     except (TypeError, ValueError) as error:
         raise LoadError(f"{folder / 'config.json'} does not describe a model: {error}") from None
-    file = "model.safetensors" if checkpoint is None else _checkpoint_file(folder, checkpoint)
+    file = _weights_file(folder, checkpoint)
     _verify_checksum(folder, file)
-    try:
-        weights = load_file(folder / file)
-    except (SafetensorError, OSError) as error:
-        raise LoadError(f"{folder / file} cannot be read ({error}); restore the file") from None
-    _fit(model, weights, folder / file)
+    _fit(model, difference.read(folder / file), folder / file)
     model.to(dtype or torch.float32)
     return model.eval().requires_grad_(False)
 
@@ -127,19 +125,15 @@ def _fit(model: Transformer, weights: dict[str, torch.Tensor], path: Path) -> No
             parameter.copy_(weights[name])
 
 
-def _checkpoint_file(folder: Path, step: int) -> str:
-    file = f"checkpoints/step_{step:06d}.safetensors"
+def _weights_file(folder: Path, checkpoint: int | None) -> str:
+    """Where the weights lie, inside the folder: of the finished network, or at a step of its training."""
+    if checkpoint is None:
+        return difference.FILE if (folder / difference.FILE).is_file() else WHOLE
+    file = f"checkpoints/step_{checkpoint:06d}.safetensors"
     if not (folder / file).is_file():
         steps = sorted(int(p.stem.split("_")[1]) for p in folder.glob("checkpoints/step_*.safetensors"))
-        raise LoadError(f"{folder.name} has no checkpoint {step}; it has {', '.join(map(str, steps)) or 'none'}")
+        raise LoadError(f"{folder.name} has no checkpoint {checkpoint}; it has {', '.join(map(str, steps)) or 'none'}")
     return file
-
-
-def _checkpoint_folder(folder: Path, step: int) -> Path:
-    path = folder / "checkpoints" / f"step_{step:06d}"
-    if not path.is_dir():
-        raise LoadError(f"{folder.name} has no checkpoint {step}")
-    return path
 
 
 def _verify_checksum(folder: Path, file: str) -> None:
@@ -159,8 +153,12 @@ def _verify_checksum(folder: Path, file: str) -> None:
 
 
 def _load_transformers(
-    name: str, dtype: torch.dtype | None, device: str | torch.device | None, check: bool
+    name: str,
+    dtype: torch.dtype | None,
+    device: str | torch.device | None,
+    check: bool,
+    weights: dict[str, torch.Tensor] | None = None,
 ) -> HookedModel:
     from mi_lib.models.transformers_model import open_transformers
 
-    return open_transformers(name, dtype=dtype or torch.float32, device=device, check=check)
+    return open_transformers(name, dtype=dtype or torch.float32, device=device, check=check, weights=weights)

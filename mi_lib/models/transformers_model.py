@@ -23,7 +23,14 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    GenerationConfig,
+)
 from transformers.utils import logging as hf_logging
 
 from mi_lib.models import attention
@@ -265,9 +272,17 @@ class TransformersModel(HookedModel):
 
 
 def open_transformers(
-    name: str, *, dtype: torch.dtype, device: str | torch.device | None = None, check: bool = True
+    name: str,
+    *,
+    dtype: torch.dtype,
+    device: str | torch.device | None = None,
+    check: bool = True,
+    weights: dict[str, Tensor] | None = None,
 ) -> TransformersModel:
-    """Open a folder or hub id with `transformers`. LoadError for whatever cannot be trusted."""
+    """Open a folder or hub id with `transformers`. LoadError for whatever cannot be trusted.
+
+    weights: take these instead of those that lie there (a checkpoint, say), by the names of `transformers`' files.
+    """
     local = Path(name).is_dir() or not _hub_has_an_address()
     try:
         config = AutoConfig.from_pretrained(name, local_files_only=local)
@@ -280,8 +295,15 @@ def open_transformers(
     try:
         # A wrong shape is let through here only to be refused below, with its name.
         options: Any = {"output_loading_info": True, "ignore_mismatched_sizes": True, "local_files_only": local}
-        opened: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **options)
+        opened: Any
+        if weights is None:
+            opened = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **options)
+        else:  # the class itself: the automatic one does not take weights
+            of_config: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+            opened = of_config.from_pretrained(None, config=config, state_dict=weights, dtype=dtype, **options)
         hf, info = opened
+        if weights is not None and (Path(name) / "generation_config.json").is_file():
+            hf.generation_config = GenerationConfig.from_pretrained(name)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise LoadError(_plainly(name, error)) from None
     finally:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from mi_lib.models import difference
 from mi_lib.recipes.checks import Check
 
 
@@ -22,6 +24,11 @@ def empty(folder: Path) -> None:
     """Start a zoo folder anew."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+
+
+def ship_checkpoint(folder: Path, weights: Path) -> Path:
+    """Store the weights of a step ("step_000400.safetensors") as their 8-bit difference from those of the end."""
+    return difference.write(folder / "checkpoints" / weights.name, load_file(weights), folder / "model.safetensors")
 
 
 def word_tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
@@ -97,9 +104,7 @@ def _words(card: dict[str, Any], by_seed: list[dict[str, Any]], words: str) -> s
         "|---|---|" + "---|" * len(seeds) + "---|---|",
     ]
     for i, check in enumerate(by_seed[0]["checks"]):
-        values = [_value(run["checks"][i]) for run in by_seed]
-        bound = f"{'≥' if check.at_least else '≤'} {check.bound:.3g}"
-        lines.append(f"| {check.claim} | {bound} | {' | '.join(values)} | {check.control:.3g} | {check.control_is} |")
+        lines.append(_row(check, [_value(run["checks"][i]) for run in by_seed]))
     lines += [
         "",
         words,
@@ -107,6 +112,25 @@ def _words(card: dict[str, Any], by_seed: list[dict[str, Any]], words: str) -> s
         "Recipe: " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in card["recipe"].items()) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _row(check: Check, values: list[str]) -> str:
+    bound = f"{'≥' if check.at_least else '≤'} {check.bound:.3g}"
+    return f"| {check.claim} | {bound} | {' | '.join(values)} | {check.control:.3g} | {check.control_is} |"
+
+
+def put(folder: Path, measured: Sequence[Check]) -> None:
+    """Write what was measured on the shipped files anew, and their checksums, into a card; the rest stays as it is."""
+    card, page = json.loads((folder / "card.json").read_text()), (folder / "README.md").read_text().splitlines()
+    for check in measured:
+        card["checks"][check.name] = check.to_dict()
+        card["seeds"][0]["checks"][check.name] = {"value": check.value, "passed": check.passed}
+        at = next(i for i, line in enumerate(page) if line.startswith(f"| {check.claim} |"))
+        other_seeds = page[at].split(" | ")[3:-2]
+        page[at] = _row(check, [_value(check), *other_seeds])
+    card["sha256"] = checksums(folder)
+    (folder / "card.json").write_text(json.dumps(card, separators=(",", ":")) + "\n")
+    (folder / "README.md").write_text("\n".join(page) + "\n")
 
 
 def _value(check: Check) -> str:

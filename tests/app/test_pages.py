@@ -189,7 +189,7 @@ def test_a_prediction_is_asked_before_its_figure_and_explained_after_it(tmp_path
 
 def test_one_switch_goes_past_a_question_that_holds_back_two_figures(tmp_path, monkeypatch):
     workspace = Workspace.init(tmp_path / "work")
-    app = run(workspace.path, monkeypatch, chapter("10", number="03"))
+    app = run(workspace.path, monkeypatch, chapter("9", number="03"))
     figures = len(app.get("plotly_chart"))
     assert [toggle.label for toggle in app.toggle] == ["Go on without a prediction"]
     app.toggle[0].set_value(True).run()
@@ -208,6 +208,24 @@ def test_a_question_holds_back_words_only_where_they_are_about_its_figure(tmp_pa
     assert "Words after it." in seen(asked)
     assert "Words after it." in seen(asked + "## Next\n\n" + figure)
     assert "Words after it." in seen(asked + asked.replace("Which", "What"))
+
+
+def test_the_glossary_is_searched_and_an_address_leads_to_an_entry(tmp_path, monkeypatch):
+    app = run(tmp_path / "work", monkeypatch, "from app import glossary\nglossary.show()")
+    entries = " ".join(text.value for text in app.markdown)
+    assert "**residual stream**" in entries
+    assert "[01.1 Words become vectors](chapter?chapter=01&exercise=1)" in entries
+    app.text_input[0].set_value("lenses").run()
+    assert [text.value[:8] for text in app.markdown[1:]] == ["**lens**"]
+    app.text_input[0].set_value("lens").run()
+    assert [text.value.split("**")[1] for text in app.markdown[1:]] == ["lens", "logit lens", "tuned lens"]
+    app.text_input[0].set_value("circuit f").run()
+    assert [text.value[:21] for text in app.markdown[1:]] == ["**circuit formation**"]
+    app.text_input[0].set_value("residual streem").run()
+    assert "residual stream" in app.warning[0].value.partition("Near it")[2]
+    next(button for button in app.button if button.label == "Show all").click().run()
+    assert "**residual stream**" in " ".join(text.value for text in app.markdown)
+    assert not app.exception
 
 
 def test_hints_come_one_at_a_time_and_the_solution_on_request(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ def test_a_release_holds_what_a_learner_needs(zipped):
     names = zipfile.ZipFile(zipped).namelist()
     for name in ("chapter.toml", "exercises.py", "lesson.md", "figures.py", "findings.json", "test_exercises.py"):
         assert f"chapters/ch02_induction_heads/{name}" in names
-    assert "notebooks/ch02_induction_heads.ipynb" in names
+    assert {"notebooks/ch02_induction_heads.ipynb", "chapters/glossary.toml"} <= set(names)
     assert "mi_lib/zoo/induction-2l/model.safetensors" in names
     assert not [name for name in names if "zoo/pico/" in name or "ch03" in name]
 

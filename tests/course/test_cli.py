@@ -136,6 +136,18 @@ def test_a_wrong_answer_is_told_what_is_wrong_and_exits_with_1(mi, work):
     assert "mi hint 90.1" in out
 
 
+def test_a_word_of_the_course_is_explained_and_one_like_it_is_named(course, mi):
+    entry = '[[term]]\nname = "sum"\nwhere = "90.1"\ntext = "What *adding* gives."\nforms = ["adding"]\n'
+    (course / "chapters" / "glossary.toml").write_text(entry)
+    code, out, _ = mi("word", "sums")
+    assert code == 0
+    assert out.split("\n")[:2] == ["sum   also: adding", "What adding gives."]
+    assert mi("word")[1] == "sum\n"
+    code, _, err = mi("word", "summ")
+    assert code == 2
+    assert "Near it: sum" in err
+
+
 def test_a_chapter_is_passed_only_when_all_of_it_is(mi, work):
     answer(work, "90.1", RIGHT)
     assert mi("check", "90")[0] == 1

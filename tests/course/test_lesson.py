@@ -93,6 +93,43 @@ def test_headings_have_the_anchors_that_github_gives_them():
     assert found == [(1, "Why `add`?", "why-add"), (2, "Why add?", "why-add-1"), (2, "Q, K & V", "q-k--v")]
 
 
+def steps_of(text: str) -> list[str]:
+    """The steps of a lesson as one text each: headings and words as they are, blocks by their names."""
+    steps = lesson.steps(parse(text))
+    return [" ".join(b.text if b.kind == "markdown" else f"{b.kind}:{b.arg}" for b in step) for step in steps]
+
+
+def test_a_step_ends_at_the_next_heading_after_its_exercise():
+    text = "# T\nasked\n:::{exercise} 1.1\n:::\nshown\n## Next\nmore\n:::{exercise} 1.2\n:::\n## End\nlast"
+    assert steps_of(text) == ["# T\nasked exercise:1.1 shown", "## Next\nmore exercise:1.2", "## End\nlast"]
+
+
+def test_of_several_headings_between_two_exercises_the_first_of_the_highest_rank_counts():
+    text = ":::{exercise} 1.1\n:::\n### Small\na\n## Large\nb\n## Later\nc\n:::{exercise} 1.2\n:::"
+    assert steps_of(text) == ["exercise:1.1 ### Small\na", "## Large\nb ## Later\nc exercise:1.2"]
+
+
+def test_without_a_heading_figures_and_boxes_behind_an_exercise_are_its_own_and_words_lead_to_the_next():
+    figure, note = ":::{figure} f from=01.1\n:::", ":::{practice} Wrong\nbox\n:::"
+    text = f":::{{exercise}} 01.1\n:::\n{figure}\n{note}\nwords\n{figure}\n:::{{exercise}} 01.2\n:::"
+    assert steps_of(text) == ["exercise:01.1 figure:f practice:Wrong", "words figure:f exercise:01.2"]
+
+
+def test_a_heading_inside_code_ends_no_step():
+    text = ":::{exercise} 1.1\n:::\n```\n## not one\n```\nwords\n:::{exercise} 1.2\n:::"
+    assert steps_of(text) == ["exercise:1.1", "```\n## not one\n```\nwords exercise:1.2"]
+
+
+@pytest.mark.parametrize("chapter", index.chapters(), ids=lambda chapter: chapter.number)
+def test_every_exercise_has_a_step_and_words_that_lead_to_it(chapter):
+    steps = lesson.steps(lesson.blocks(chapter))
+    assert [lesson.exercise_of(step) for step in steps] == [*(e.id for e in chapter.exercises), ""]
+    for step in steps[:-1]:
+        at = next(i for i, block in enumerate(step) if block.kind == "exercise")
+        words = " ".join(block.text for block in step[:at] if block.kind == "markdown")
+        assert len(words.split()) >= 40, f"{step[at].arg} stands on {len(words.split())} words"
+
+
 def test_a_lesson_in_order_has_no_problems(chapter):
     assert lesson.problems(chapter, lesson.blocks(chapter)) == []
 

@@ -56,6 +56,17 @@ def test_a_notebook_is_valid_and_holds_lesson_exercises_and_figures(path):
     assert text.index("What is 1 + 1?") < text.index("%%exercise 90.1")
 
 
+def test_a_notebook_ends_with_the_words_that_its_lesson_links_to(chapter, tmp_path):
+    entry = '[[term]]\nname = "adding"\nwhere = "90.1"\ntext = "Making a sum."\n'
+    (chapter.folder.parent / "glossary.toml").write_text(entry)
+    lesson = chapter.folder / "lesson.md"
+    lesson.write_text(lesson.read_text().replace("# Sums\n", "# Sums\n\nIt is about adding.\n"))
+    nb = nbformat.read(notebook.write(chapter, tmp_path / "linked.ipynb"), as_version=4)
+    text = "\n".join(cell.source for cell in nb.cells)
+    assert 'It is about [adding](#word-adding "adding: Making a sum.").' in text
+    assert nb.cells[-1].source == '## Words of this chapter\n\n<a id="word-adding"></a>**adding**: Making a sum.'
+
+
 def test_the_same_chapter_gives_the_same_notebook(chapter, path, tmp_path):
     again = notebook.write(chapter, tmp_path / "again.ipynb")
     assert again.read_bytes() == path.read_bytes()

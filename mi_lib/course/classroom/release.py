@@ -77,8 +77,9 @@ def course(chapters: list[Chapter]) -> Iterator[tuple[str, bytes]]:
             in_model = place.parts[:2] == ("mi_lib", "zoo") and len(place.parts) > 3
             if not in_model or place.parts[2] in wanted:
                 yield place.as_posix(), path.read_bytes()
-    if (root / "chapters" / "conftest.py").is_file():
-        yield "chapters/conftest.py", (root / "chapters" / "conftest.py").read_bytes()
+    for file in ("conftest.py", "glossary.toml"):
+        if (root / "chapters" / file).is_file():
+            yield f"chapters/{file}", (root / "chapters" / file).read_bytes()
     for chapter in chapters:
         for file in _CHAPTER:
             if (chapter.folder / file).is_file():

@@ -216,10 +216,8 @@ def ship(model_name: str, steps: Sequence[int]) -> Path:
     cards.empty(folder)
     Transformer(setup.config, cards.word_tokenizer([*map(str, range(setup.p)), "="])).save(folder)
     (folder / "model.safetensors").write_bytes((source / f"step_{setup.steps:06d}.safetensors").read_bytes())
-    (folder / "checkpoints").mkdir()
     for step in steps:
-        file = f"step_{step:06d}.safetensors"
-        (folder / "checkpoints" / file).write_bytes((source / file).read_bytes())
+        cards.ship_checkpoint(folder, source / f"step_{step:06d}.safetensors")
     return folder
 
 

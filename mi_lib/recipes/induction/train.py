@@ -237,10 +237,8 @@ def ship(n_layers: int, runs: list[dict[str, Any]]) -> Path:
     model = Transformer(config(n_layers), cards.word_tokenizer(repeats.VOCABULARY))
     model.save(folder)
     (folder / "model.safetensors").write_bytes((source / f"step_{STEPS:06d}.safetensors").read_bytes())
-    (folder / "checkpoints").mkdir()
     for step in steps_to_ship(runs[0]["curves"], n_layers):
-        file = f"step_{step:06d}.safetensors"
-        (folder / "checkpoints" / file).write_bytes((source / file).read_bytes())
+        cards.ship_checkpoint(folder, source / f"step_{step:06d}.safetensors")
     return folder
 
 

@@ -127,9 +127,8 @@ def ship_base(seed: int) -> None:
     base = pico.load_run(BASE, seed)
     pico.write_folder(zoo.HERE / BASE.name, pico.run_folder(BASE, seed) / "model.safetensors", pico.config())
     for step in shipped_steps(table):
-        name = f"step_{step:06d}"
-        weights = pico.run_folder(BASE, seed) / "checkpoints" / f"{name}.safetensors"
-        pico.write_folder(zoo.HERE / BASE.name / "checkpoints" / name, weights, pico.config())
+        weights = pico.run_folder(BASE, seed) / "checkpoints" / f"step_{step:06d}.safetensors"
+        cards.ship_checkpoint(zoo.HERE / BASE.name, weights)
     write_card(BASE, seed, base_checks(hooked(base)), {**sizes(base), "abilities": table})
 
 
