@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENV_INPUTS := pyproject.toml constraints.txt scripts/setup.sh
 
-.PHONY: help learn setup test fast lint types browser schemas clean
+.PHONY: help learn setup test fast seconds lint types browser schemas clean
 
 help:
 	@echo "make learn    set up, make your workspace, open the course at http://127.0.0.1:$(PORT)   (PORT=, WORKSPACE=)"
@@ -29,12 +29,18 @@ $(VENV)/.dev: $(ENV_INPUTS)
 	@scripts/setup.sh $(VENV) dev
 	@touch $(VENV)/.learn $@
 
-# Threads beyond the two test processes would only fight each other. tests/conftest.py says which file comes first.
+# Threads beyond the two test processes would only fight each other. tests/conftest.py deals the files, longest first.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev lint types browser schemas
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+	$(PYTEST) --durations=10
 
 fast: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not browser"
+
+# How long each test takes, by which the files are dealt and the dear ones sampled. On a machine that does nothing else.
+seconds: $(VENV)/.dev browser schemas
+	$(PYTEST) --write-seconds
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

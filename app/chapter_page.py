@@ -256,5 +256,5 @@ def _figure(chapter: Chapter, block: Block) -> None:
     except CourseError as error:
         st.error(str(error))
         return
-    st.plotly_chart(drawn, width="stretch", key=f"figure-{block.arg}", config={"displaylogo": False})
+    st.plotly_chart(drawn, width="stretch", key=f"figure-{block.arg}", config=common.CHART)
     st.caption(block.text)

@@ -204,7 +204,7 @@ def system_prompt(role: str, trait: str | None, strength: int) -> str | None:
 def _examples() -> str | None:
     """A question that was clicked."""
     chosen = None
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="small"):
         for example in EXAMPLES:
             if st.button(example, key=f"example-{example}"):
                 chosen = example

@@ -19,6 +19,11 @@ from mi_lib.course.checks import Checks
 _LOG = logging.getLogger(__name__)
 
 
+# What a figure offers beside itself when pointed at: zoom, back, a picture to keep. More would lie over its title.
+CHART = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+}
 START = "course-map"  # the course map's name. Streamlit serves it at "/", and gives the name to no other page
 SAFE = (
     "Your answers and your progress are safe in your workspace. What went wrong stands in the terminal in which the "

@@ -220,7 +220,7 @@ def _under_way(running: Running, exercise: Exercise) -> None:
     """The wait for a check that takes longer, with a way to end it."""
     if running.done:
         st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key=f"waiting-{exercise.id.replace('.', '-')}"):
         st.button(
             "Stop", key=f"stop-{exercise.id}", icon=":material/stop_circle:", on_click=common.caught(running.stop)
         )

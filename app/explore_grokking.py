@@ -70,7 +70,7 @@ def _nearest(name: str, step: int | None) -> int | None:
 
 
 def _draw(figure: go.Figure, key: str) -> None:
-    st.plotly_chart(figure, width="stretch", key=key, config={"displaylogo": False})
+    st.plotly_chart(figure, width="stretch", key=key, config=common.CHART)
 
 
 def _curves(step: int | None) -> None:

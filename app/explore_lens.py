@@ -346,7 +346,7 @@ def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None
     parts = contributions(model, reading.tokens, token, depth, pos, tuned)
     title = f"What makes “{word}” {depths[depth]}" if depth else f"What makes “{word}” at the embedding"
     figure = plots.contributions(parts, title, "added to the logit (logits)")
-    st.plotly_chart(figure, width="stretch", key="lens-parts", config={"displaylogo": False})
+    st.plotly_chart(figure, width="stretch", key="lens-parts", config=common.CHART)
     st.caption(
         f"Together {sum(parts.values()):.2f}. The final norm divides by the scale that the sum of all parts has."
     )
@@ -363,7 +363,7 @@ def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None
         "head",
         "block",
     ).update_xaxes(type="category", dtick=1)
-    st.plotly_chart(figure, width="stretch", key="lens-heads", config={"displaylogo": False})
+    st.plotly_chart(figure, width="stretch", key="lens-heads", config=common.CHART)
     st.caption("Blocks and heads are counted from 0, as in code: the first block is block 0.")
 
 

@@ -1,8 +1,13 @@
-"""The order of the tests, and what none of them may leave behind."""
+"""The order of the tests, how long each took, and what none of them may leave behind."""
 
+from __future__ import annotations
+
+import json
 import sys
+from collections import Counter
 
 import pytest
+from budget import LEAST, SECONDS, TABLE
 
 
 @pytest.fixture(autouse=True)
@@ -15,5 +20,31 @@ def _main_stays():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first: of two processes, neither then waits long for the other at the end."""
-    items.sort(key=lambda item: item.path.name != "test_zoo.py")
+    """The file that takes longest first: of two processes, neither then waits long for the other at the end."""
+    of_file: Counter[str] = Counter()
+    for item in items:
+        of_file[item.path.name] += SECONDS.get(item.nodeid, LEAST)
+    items.sort(key=lambda item: -of_file[item.path.name])  # a stable sort: the tests of a file stay together, in order
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-seconds", action="store_true", help="write how long each test took to tests/seconds.json")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--write-seconds") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Clock())
+
+
+class Clock:
+    """Notes how long each test took, its fixtures left out."""
+
+    def __init__(self) -> None:
+        self.took: dict[str, float] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.duration >= LEAST:
+            self.took[report.nodeid] = round(report.duration, 2)
+
+    def pytest_sessionfinish(self) -> None:
+        TABLE.write_text(json.dumps(dict(sorted(self.took.items())), indent=0) + "\n")

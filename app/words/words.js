@@ -208,6 +208,7 @@ function attach(root) {
     if (!sameStages) state.stage = data.stages.length - 1
     if (state.open >= data.heads.length) state.open = -1
     find(".looks").hidden = !data.heads.length
+    heads.classList.toggle("plain", !data.notes.length) // nothing but a name and a strip: more of them in a row
     heads.replaceChildren(
       ...data.heads.map((name, i) => {
         const tile = made("button", "head")

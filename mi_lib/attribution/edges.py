@@ -108,13 +108,17 @@ def edge_effects(
         )
     names = [edge.sender for edge in edges]
     before, after = (sender_outputs(model, tokens, names) for tokens in (clean, corrupted))
+    _, streams = model.run_with_cache(clean, [("resid_pre", layer) for layer in range(model.cfg.n_layers)])
     effects: dict[Edge, Tensor] = {}
     for receiver in dict.fromkeys(edge.receiver for edge in edges):
         into = [edge for edge in edges if edge.receiver == receiver]
-        # Rows of one run: the whole batch for the first sender, for the second, … What a sender says is clean in each.
+        # Rows of one run: the whole batch for the first sender, for the second, … What a sender says is clean in each,
+        # and so is all before the receiver's layer.
         by = torch.cat([after[edge.sender] - before[edge.sender] for edge in into])
-        with torch.no_grad():
-            logits = model.run_with_hooks(clean.repeat(len(into), 1), [_add(receiver, partial(_same, by), model)])
+        layer = _layer(receiver, model)
+        stream = streams["resid_pre", layer].repeat(len(into), 1, 1)
+        with torch.no_grad(), model.hooks([_add(receiver, partial(_same, by), model)]):
+            logits = model(clean.repeat(len(into), 1), start_at_layer=layer, residual=stream)
             patched = [metric(rows) for rows in logits.split(len(clean))]
         effects |= {edge: (start - now) / (start - end) for edge, now in zip(into, patched, strict=True)}
     return {edge: effects[edge] for edge in edges}
@@ -151,6 +155,12 @@ def _keep(sender: str, said: dict[str, Stream]) -> Edit:
     return (("result", head[0]) if head else ("mlp_out", int(sender[1:]))), keep
 
 
+def _layer(receiver: str, model: HookedModel) -> int:
+    """The block in which a receiver reads; the last one for the logits, which read what leaves it."""
+    head = head_of(receiver)
+    return model.cfg.n_layers - 1 if receiver == LOGITS else head[0] if head else int(receiver[1:])
+
+
 def _same(value: Stream) -> Stream:
     return value
 
@@ -171,6 +181,7 @@ def _add(receiver: str, what: Callable[[], Stream], model: HookedModel) -> Edit:
         value[:, :, head[1]] += what()
         return value
 
+    layer = _layer(receiver, model)
     if receiver == LOGITS:
-        return ("resid_post", model.cfg.n_layers - 1), add
-    return ((f"{receiver[-1]}_input", head[0]) if head else ("mlp_in", int(receiver[1:]))), add
+        return ("resid_post", layer), add
+    return (f"{receiver[-1]}_input" if head else "mlp_in", layer), add

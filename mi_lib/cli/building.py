@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -43,14 +44,16 @@ def _proved(
     prove: Callable[..., list[Any]], title: str, what: str, number: int | None, seed: int, jobs: int
 ) -> list[Any]:
     """What `prove` finds on the exercises that "03" or "03.4" names, with a bar that says how far it is."""
+    from mi_lib.course.grading import Grader
     from mi_lib.course.proving import grading
 
-    with bars() as shown:
+    # One at a time, here: so a few submissions do not wait for other processes to start.
+    with bars() as shown, Grader() if jobs == 1 else nullcontext() as grader:
         line = shown.add_task(f"{title} {what}", total=None)
 
         def judge(tasks: list[Any]) -> list[Any]:
             shown.reset(line, total=len(tasks))
-            return grading.judge(tasks, jobs, on_done=lambda task: shown.update(line, advance=1))
+            return grading.judge(tasks, jobs, grader, on_done=lambda task: shown.update(line, advance=1))
 
         return prove(named(what)[1], judge, number, seed)
 

@@ -49,7 +49,7 @@ ROOMS = {  # each bundled model, and the room in which it was made
 }
 
 # Parts that take more than half a minute of one core: `mi zoo verify` measures them, the test suite leaves them out.
-DEAR = {"concepts", "probes", "refusal", "roles", "traits"}
+DEAR = {"concepts", "phases", "probes", "refusal", "roles", "traits"}
 
 
 def parts(name: str) -> Parts:

@@ -31,10 +31,26 @@ def line(page):
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: page.sent.append(frame)))
     page.goto("/explore")
     page.locator(".head").nth(7).wait_for()
+    return settled(page)
+
+
+@pytest.fixture
+def depths(page):
+    """The lens explorer, open at its words. `depths.sent` is what the page has sent to the server."""
+    page.sent = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: page.sent.append(frame)))
+    page.goto("/explore-lens")
+    page.get_by_role("button", name="Go on without a prediction").click()
+    page.locator(".head").nth(35).wait_for()
+    return settled(page)
+
+
+def settled(page):
+    """The page when it has nothing more to ask of the server."""
     assert page.sent  # the page has asked for itself, so that what it sends is seen
-    settled = -1
-    while settled != len(page.sent):
-        settled = len(page.sent)
+    before = -1
+    while before != len(page.sent):
+        before = len(page.sent)
         page.wait_for_timeout(1000)
     return page
 
@@ -68,6 +84,36 @@ def test_pointing_and_opening_react_at_once_and_run_nothing_on_the_server(line):
     line.wait_for_timeout(500)
     assert len(line.sent) == sent
     assert not line.errors
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_lens_explorer_s_words_depths_and_heads_move_without_the_server(depths):
+    sent, said = len(depths.sent), depths.locator(".said")
+    words = depths.locator(".word")
+    assert reaction(depths, [words.nth(i) for i in (1, 2, 3)], "pointerover", said) < 100
+    assert "(3)" in said.inner_text()
+    expected, names = depths.locator(".next h4"), depths.locator(".bars .name")
+    assert "(3)" in expected.inner_text()
+    depths.locator(".word[tabindex='0']").focus()
+    depths.keyboard.press("End")
+    depths.keyboard.press("ArrowLeft")
+    assert words.nth(words.count() - 2).get_attribute("aria-selected") == "true"
+    depths.keyboard.press("ArrowRight")
+    assert names.first.inner_text() == "Selby"  # the network's answer, at the last depth
+    slider = depths.locator(".depth input")
+    slider.focus()
+    depths.keyboard.press("Home")
+    assert depths.locator(".depth span").inner_text() == "embedding"
+    assert names.first.inner_text() != "Selby"
+    heads = depths.locator(".head")
+    assert reaction(depths, [heads.nth(i) for i in (7, 20, 33)], "click", depths.locator(".open")) < 300
+    assert "Head 5.3" in depths.locator(".open h4").inner_text()
+    depths.keyboard.press("Escape")
+    assert depths.locator(".open").is_hidden()
+    depths.wait_for_timeout(500)
+    assert len(depths.sent) == sent
+    assert not depths.errors
 
 
 @pytest.mark.browser

@@ -16,10 +16,16 @@ from mi_lib.worlds.planted.circuit import places
 
 # Every circuit as it comes, and some with another rotation and the other norm.
 OTHERS = [("induction", 1, True), ("conjunction", 1, True), ("two_hop", 1, False)]
-VARIANTS = [*((name, 0, None) for name in planted.NAMES), *OTHERS]
-EVERY = pytest.mark.parametrize(
-    "which", VARIANTS, ids=lambda v: f"{v[0]}-{v[1]}{'' if v[2] is None else '-other-norm'}"
-)
+SMALL = [*((name, 0, None) for name in planted.NAMES), *OTHERS]
+VARIANTS = [*SMALL, ("ioi", 0, None)]
+
+
+def label(variant):
+    return f"{variant[0]}-{variant[1]}{'' if variant[2] is None else '-other-norm'}"
+
+
+EVERY = pytest.mark.parametrize("which", VARIANTS, ids=label)
+EVERY_SMALL = pytest.mark.parametrize("which", SMALL, ids=label)
 
 
 @cache
@@ -32,7 +38,7 @@ def the(which):
 def measured(which):
     """The pairs, the clean and corrupted metric, and the effect of every edge on every pair."""
     circuit = the(which)
-    pairs = circuit.pairs(12, seed=100)
+    pairs = circuit.pairs(6, seed=100)
     start, end = (circuit.metric(circuit.model(tokens), pairs) for tokens in (pairs.clean, pairs.corrupted))
     effects = edge_effects(circuit.model, pairs.clean, pairs.corrupted, lambda logits: circuit.metric(logits, pairs))
     return pairs, start, end, effects
@@ -44,7 +50,7 @@ def joint(which, logits):
     return (start - the(which).metric(logits, pairs)) / (start - end)
 
 
-@EVERY
+@EVERY_SMALL
 def test_the_network_solves_its_task_on_held_out_prompts(which):
     circuit = the(which)
     tokens, answers = circuit.prompts(300, seed=7)
@@ -79,7 +85,7 @@ def test_of_a_redundant_pair_one_is_enough_and_both_are_needed():
     for pair in circuit.together:
         assert all(effects[edge].abs().max() < 0.01 for edge in pair)
         assert (joint(which, patch_edges(circuit.model, pairs.clean, pairs.corrupted, pair)) > 0.9).all()
-    assert all(the(other).together == () for other in VARIANTS if other[0] != "redundant")
+    assert all(the(other).together == () for other in SMALL if other[0] != "redundant")
 
 
 def test_a_pair_that_cancels_shows_more_than_the_range_and_less_than_nothing_and_both_together_the_range():
@@ -89,8 +95,8 @@ def test_a_pair_that_cancels_shows_more_than_the_range_and_less_than_nothing_and
     assert (effects[loud] > 1.9).all()
     assert (effects[against] < -0.9).all()
     both = joint(which, patch_edges(circuit.model, pairs.clean, pairs.corrupted, [loud, against]))
-    assert torch.allclose(both, torch.ones(12), atol=0.01)
-    assert torch.allclose(effects[Edge("embed", "a0.h2.v")], torch.ones(12), atol=0.01)
+    assert torch.allclose(both, torch.ones(6), atol=0.01)
+    assert torch.allclose(effects[Edge("embed", "a0.h2.v")], torch.ones(6), atol=0.01)
 
 
 @EVERY
@@ -103,7 +109,10 @@ def test_constant_edges_carry_the_same_in_every_prompt_and_are_needed(which):
         if edge.sender == "embed":
             nothing += circuit.space.ballast
         removed = run_edges(circuit.model, pairs.clean, {edge: nothing})
-        assert (joint(which, removed) > 0.1).all(), edge
+        effect = joint(which, removed)
+        assert (effect.abs() > 0.1).all(), edge
+        # In the large one, what serves the negative mover holds the answer down, and so does one side of a comparison.
+        assert which[0] == "ioi" or (effect > 0).all(), edge
 
 
 @EVERY
@@ -118,7 +127,7 @@ def test_with_everything_off_the_circuit_corrupted_the_answer_stays(which):
 @EVERY
 def test_with_the_circuit_corrupted_the_answer_is_the_corrupted_one(which):
     circuit, (pairs, *_) = the(which), measured(which)
-    logits = patch_edges(circuit.model, pairs.clean, pairs.corrupted, circuit.edges)
+    logits = patch_edges(circuit.model, pairs.clean, pairs.corrupted, circuit.edges | circuit.dormant)
     assert (joint(which, logits) - 1).abs().max() < 0.03
 
 
@@ -135,15 +144,14 @@ def test_distractors_are_busy(which):
             if head_name(layer, head) in circuit.nodes:
                 continue
             idle += 1
-            varies = (
-                (heads[:, :, head] - heads[:, :, head].mean(0)).pow(2).sum(-1).mean(0)
-            )  # [pos]; a word has length 1
+            written = heads[:, :, head]
+            varies = (written - written.mean(0)).pow(2).sum(-1).mean(0)  # at each position; a word has length 1
             assert varies.max() > 0.05
         neurons = cache["post", layer][:, 1:]  # <bos> is the same everywhere
         quiet = (neurons.std(0).max(0).values < 0.1).sum()
         assert quiet <= 2 * (f"m{layer}" in circuit.nodes)  # a step that is the same in all clean prompts
     assert idle >= cfg.n_layers * cfg.n_heads / 2
-    assert cfg.d_mlp == 12
+    assert cfg.d_mlp >= 8
 
 
 @EVERY
@@ -192,7 +200,7 @@ def test_a_circuit_is_saved_and_loaded_with_the_same_answers(which, tmp_path):
     assert torch.equal(again.to_tokens(circuit.text(tokens[0]).removeprefix("<bos> "))[0], tokens[0])
 
 
-@EVERY
+@EVERY_SMALL
 def test_the_truth_covers_every_node_and_leads_from_the_words_to_the_answer(which):
     circuit = the(which)
     cfg = circuit.model.cfg
@@ -200,10 +208,11 @@ def test_the_truth_covers_every_node_and_leads_from_the_words_to_the_answer(whic
     assert every <= set(all_edges(cfg))
     assert set(circuit.roles) == circuit.parts
     assert {edge for edge, on in circuit.truth().items() if on} == circuit.edges
-    assert set(circuit.truth()) == set(all_edges(cfg)) - circuit.constant_edges
+    assert set(circuit.truth()) == set(all_edges(cfg)) - circuit.constant_edges - circuit.dormant
     for part in circuit.parts:  # each is told something that differs, and somebody listens
         assert any(edge.receiver.split(".")[:2] == part.split(".") for edge in circuit.edges)
         assert any(edge.sender == part for edge in circuit.edges)
+    assert repr(circuit).startswith(f"<Circuit {circuit.name}: {len(circuit.edges)} edges in {cfg.n_layers} layers")
     assert 2 <= cfg.n_layers <= 4
     assert 3 <= cfg.n_heads <= 6
     assert cfg.d_model <= 64
@@ -280,9 +289,9 @@ def test_with_a_norm_the_ballast_keeps_its_scale_constant():
     assert circuit.norm
     _, cache = circuit.model.run_with_cache(circuit.pairs(20, seed=0).clean, lambda name: name.endswith("hook_scale"))
     scales = torch.cat([cache[name].flatten() for name in cache])
-    assert scales.max() / scales.min() < 1.002
+    assert scales.max() / scales.min() < 1.005
     gain = circuit.model.blocks[0].ln1.w
-    assert torch.allclose(scales, gain.mean().expand_as(scales), rtol=0.002)
+    assert torch.allclose(scales, gain.mean().expand_as(scales), rtol=0.005)
     assert the(("induction", 0, None)).model.ln_final is None
 
 

@@ -7,7 +7,7 @@ wherever frequencies are counted. All losses are in nats, over the p numbers (a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
@@ -236,17 +236,29 @@ def task_of(name: str) -> Modular:
 
 def shipped(name: str, model: HookedModel | None = None) -> Film:
     """The training of a bundled network: its checkpoints, and at the end `model` (the shipped one unless given)."""
-    film = [(step, load(name, checkpoint=step)) for step in zoo.checkpoints(name)]
-    return [*film, (zoo.card(name)["recipe"]["steps"], load(name) if model is None else model)]
+    return [*((step, load(name, checkpoint=step)) for step in zoo.checkpoints(name)), *end(name, model)]
+
+
+def end(name: str, model: HookedModel | None = None) -> Film:
+    """The last network of that training alone."""
+    return [(zoo.card(name)["recipe"]["steps"], load(name) if model is None else model)]
 
 
 def parts(name: str) -> Parts:
-    """The checks of a bundled network. The one that groks is measured beside the one that only memorises."""
+    """The checks of a bundled network: those of its end, and its phases, for which the whole training is measured.
+
+    The one that groks is measured beside the one that only memorises.
+    """
     task = task_of(name)
-    if name == MEMORISING:
-        return {"memorised": lambda model: memorised(shipped(name, model), task, shipped(GROKKED))}
-    if name == GROKKED:
-        return {
-            "grokked": lambda model: grokked(shipped(name, model), task, (shipped(MEMORISING), task_of(MEMORISING)))
-        }
-    return {"grokked": lambda model: grokked(shipped(name, model), task, but=NOT_OF_SUBTRACTION)}
+
+    def measured(film: Callable[[str, HookedModel | None], Film], model: HookedModel) -> list[Check]:
+        if name == MEMORISING:
+            return memorised(film(name, model), task, film(GROKKED, None))
+        if name == GROKKED:
+            return grokked(film(name, model), task, (film(MEMORISING, None), task_of(MEMORISING)))
+        return grokked(shipped(name, model), task, but=NOT_OF_SUBTRACTION)  # its own beginning is the control
+
+    return {
+        "end": lambda model: [check for check in measured(end, model) if check.name != "phases"],
+        "phases": lambda model: [check for check in measured(shipped, model) if check.name == "phases"],
+    }

@@ -42,6 +42,7 @@ class Circuit:
         token stands, or that it is a word at all. No patch with another prompt shows them; removing them does (of what
         the embedding writes, all but `space.ballast`, without which a norm would not divide by a constant any more).
     together: sets of edges of which one alone suffices. Patching any of them alone changes nothing, all of them does.
+    dormant: edges of heads that are asleep: they carry something only once other heads have been silenced.
     roles: what each node of the circuit does, in a sentence.
     decoys: heads that attend as a head of the circuit does and carry the same, to where nobody reads it.
     space: the directions of the residual stream, by the name of what they hold.
@@ -59,11 +60,18 @@ class Circuit:
     norm: bool
     _draw: Callable[[int, torch.Generator], Pairs]
     _prompts: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] | None = None
+    dormant: frozenset[Edge] = frozenset()
+
+    def __repr__(self) -> str:
+        c = self.model.cfg
+        return (
+            f"<Circuit {self.name}: {len(self.edges)} edges in {c.n_layers} layers of {c.n_heads} heads. {self.task}>"
+        )
 
     @property
     def nodes(self) -> frozenset[str]:
-        """The senders and receivers of the circuit's edges, the constant ones included: "embed", "a1.h2", "logits"."""
-        every = self.edges | self.constant_edges
+        """The senders and receivers of all of the circuit's edges: "embed", "a1.h2", "logits"."""
+        every = self.edges | self.constant_edges | self.dormant
         return frozenset({e.sender for e in every} | {node_of(e.receiver) for e in every})
 
     @property
@@ -74,9 +82,10 @@ class Circuit:
     def truth(self) -> dict[Edge, bool]:
         """Whether each possible edge belongs to the circuit: what a method's scores are judged against.
 
-        Constant edges, about which no patch can tell, are left out: they are neither right nor wrong answers.
+        Constant and dormant edges, about which no patch can tell, are left out: they are neither right nor wrong.
         """
-        return {e: e in self.edges for e in all_edges(self.model.cfg) if e not in self.constant_edges}
+        silent = self.constant_edges | self.dormant
+        return {e: e in self.edges for e in all_edges(self.model.cfg) if e not in silent}
 
     def pairs(self, n: int, seed: int) -> Pairs:
         """n pairs of prompts. The same seed gives the same pairs on every machine. ValueError for n < 1."""

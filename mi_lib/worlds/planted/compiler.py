@@ -22,15 +22,16 @@ A head reads and writes variables:
 A neuron adds act(x · reads + bias) · writes. The logits are x · unembed + b_U.
 
 With LayerNorm every token carries a **ballast**: one direction, written by the embedding, so long that the norm of the
-stream is the same within a thousandth whatever else is written; the norm then divides by a constant, which its gain
+stream is the same within some thousandths whatever else is written; the norm then divides by a constant, which its gain
 undoes. All directions are orthogonal to (1, …, 1), so that subtracting the mean changes nothing.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -95,7 +96,7 @@ class Head:
 
     query_bias: [r], the same question wherever it stands. None of it: zeros.
     otherwise: where to look if nothing matches: a map [d_model, 1] that is 1 there (the first token, which carries no
-        word, so that the head then writes nothing). It has half the score of a match.
+        word, so that the head then writes nothing). Its score is `least`, where that of a match is 1.
     """
 
     key: Float[Tensor, "d_model r"]
@@ -104,6 +105,7 @@ class Head:
     query: Float[Tensor, "d_model r"] | None = None
     query_bias: Float[Tensor, " r"] | None = None
     otherwise: Float[Tensor, "d_model 1"] | None = None
+    least: float = 0.5
     sharpness: float = FIRM
 
 
@@ -133,6 +135,8 @@ class Description:
     positions: for each that the positions write, its value at every place [n_ctx size].
     heads: by name, "a1.h2". neurons: by layer.
     unembed: for each variable that the logits read, [size d_vocab]. b_U: [d_vocab].
+    noise: length of a random vector, in all directions, that every token's embedding has besides.
+    random: how many free heads of each layer are like none of the circuit's.
     """
 
     vocabulary: Sequence[str]
@@ -148,6 +152,8 @@ class Description:
     b_U: Tensor | None = None
     d_head: int = 16
     d_mlp: int = 12
+    noise: float = 0.0
+    random: int = 1
 
 
 def tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
@@ -179,22 +185,26 @@ def build(what: Description, generator: torch.Generator, *, norm: bool, leak: fl
     model = Transformer(config, tokenizer(what.vocabulary))
     with torch.no_grad():
         _outside(model, what, generator)
+        idle = []
         for layer in range(what.n_layers):
             _attention(model, what, layer, generator)
-            _mlp(model, what, layer, generator)
+            idle.append(_mlp(model, what, layer, generator))
         _leak(model, what.space, generator, leak)
         model.W_E.add_(what.space.ballast)
         for name, weight in model.named_parameters():
             if name.endswith(".w"):  # a norm's gain: what the ballast makes it divide by
                 weight.fill_(BALLAST / math.sqrt(d_model))
+        _wake(model, idle, generator)
     return model.eval().requires_grad_(False)
 
 
 def _outside(model: Transformer, what: Description, generator: torch.Generator) -> None:
     """Embedding, positions, unembedding."""
     space, words = what.space, len(what.vocabulary)
-    random = torch.randn(words, len(space.junk), generator=generator, dtype=torch.float64) / math.sqrt(len(space.junk))
-    model.W_E.add_(random @ space.junk)  # a word has something to it that no circuit needs
+    own = _random(words, len(space.junk), 1 / math.sqrt(len(space.junk)), generator)
+    model.W_E.add_(own @ space.junk)  # a word has something to it that no circuit needs
+    width = len(space.readable)
+    model.W_E.add_(_random(words, width, what.noise / math.sqrt(width), generator) @ space.readable)
     for name, values in what.embed.items():
         model.W_E.add_(values.double() @ space[name])
     for name, values in what.positions.items():
@@ -202,8 +212,8 @@ def _outside(model: Transformer, what: Description, generator: torch.Generator) 
     for name, matrix in what.unembed.items():
         model.W_U.add_(space.reads(name, matrix))
     # Distractors reach the logits too: they raise or lower all words alike, which no difference of logits shows.
-    loud = torch.randn(len(space.junk), generator=generator, dtype=torch.float64)
-    model.W_U.add_((space.junk.T @ loud)[:, None].expand(-1, words))
+    loud = _random(len(space.junk), 1, 1.0, generator)
+    model.W_U.add_((space.junk.T @ loud).expand(-1, words))
     if what.b_U is not None:
         assert model.b_U is not None
         model.b_U.add_(what.b_U)
@@ -220,12 +230,12 @@ def _leak(model: Transformer, space: Space, generator: torch.Generator, share: f
 
 
 def decoys(what: Description) -> dict[str, str]:
-    """Which free heads attend as one of the circuit does, and as which: the first ones of each layer but the last."""
+    """Which free heads attend as one of the circuit does, and as which: all but `random` beside such a one."""
     found: dict[str, str] = {}
     for layer in range(what.n_layers):
         names = [head_name(layer, head) for head in range(what.n_heads)]
         free, own = ([name for name in names if (name in what.heads) is on] for on in (False, True))
-        found.update(zip(free[:-1], own, strict=False))
+        found.update(zip(free[: len(free) - what.random], itertools.cycle(own), strict=False))
     return found
 
 
@@ -237,34 +247,38 @@ def _attention(model: Transformer, what: Description, layer: int, generator: tor
         if name in what.heads:
             head = what.heads[name]
         elif name in busy:
-            head = _busy(what.heads[busy[name]], what.space, generator)
+            head = _busy(what.heads[busy[name]], what, generator)
         else:
             head = _idle(what, generator)
         _write_head(model.blocks[layer].attn, number, head, generator)
 
 
-def _busy(like: Head, space: Space, generator: torch.Generator) -> Head:
-    """A head that attends as another does and carries what it carries, to where nobody on the path reads."""
-    s = like.value.shape[1]
-    write = torch.randn(s, len(space.junk), generator=generator, dtype=torch.float64) / math.sqrt(len(space.junk))
-    return Head(like.key, like.value, write @ space.junk, like.query, like.query_bias, like.otherwise, like.sharpness)
+def _busy(like: Head, what: Description, generator: torch.Generator) -> Head:
+    """A head that attends as another does and carries the same, and some of the junk, to where nobody listens."""
+    junk = what.space.junk
+    more = min(4, what.d_head - like.value.shape[1])  # or a head that carries only a mark would always say the same
+    value = torch.cat([like.value, junk.T @ _random(len(junk), more, 1 / math.sqrt(more), generator)], 1)
+    return replace(
+        like, value=value, write=_random(value.shape[1], len(junk), 0.7 * len(junk) ** -0.5, generator) @ junk
+    )
 
 
 def _idle(what: Description, generator: torch.Generator) -> Head:
     """A random head that reads the whole stream."""
-    space, r = what.space, what.d_head - 1
-
-    def random(rows: int, columns: int, size: float) -> Tensor:
-        return size * torch.randn(rows, columns, generator=generator, dtype=torch.float64)
-
-    everything, width = space.readable.T, len(space.readable)
+    r, junk, everything = what.d_head - 1, what.space.junk, what.space.readable.T
+    width = everything.shape[1]
     return Head(
-        query=everything @ random(width, r, 0.6),
-        key=everything @ random(width, r, 0.6),
-        value=everything @ random(width, r, 1 / math.sqrt(r)),
-        write=random(r, len(space.junk), 0.4 / math.sqrt(len(space.junk))) @ space.junk,
+        query=everything @ _random(width, r, 0.6, generator),
+        key=everything @ _random(width, r, 0.6, generator),
+        value=everything @ _random(width, r, 1 / math.sqrt(r), generator),
+        write=_random(r, len(junk), 0.4 / math.sqrt(len(junk)), generator) @ junk,
         sharpness=0.5,
     )
+
+
+def _random(rows: int, columns: int, size: float, generator: torch.Generator) -> Float[Tensor, "rows columns"]:
+    """Normal numbers of this standard deviation."""
+    return size * torch.randn(rows, columns, generator=generator, dtype=torch.float64)
 
 
 def _write_head(attn: Any, number: int, head: Head, generator: torch.Generator) -> None:
@@ -279,7 +293,7 @@ def _write_head(attn: Any, number: int, head: Head, generator: torch.Generator) 
     key = head.key
     if head.otherwise is not None:
         query, key = torch.cat([query, 0 * head.otherwise], 1), torch.cat([key, head.otherwise], 1)
-        bias = torch.cat([bias, bias.new_full((1,), 0.5)])
+        bias = torch.cat([bias, bias.new_full((1,), head.least)])
     size = math.sqrt(head.sharpness * math.sqrt(d_head))
     turn, turn_v = (_rotation(d_head, generator) for _ in range(2))
     attn.W_Q[number] = size * query @ turn[: query.shape[1]]
@@ -293,16 +307,30 @@ def _rotation(d: int, generator: torch.Generator) -> Float[Tensor, "d d"]:
     return torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
 
 
-def _mlp(model: Transformer, what: Description, layer: int, generator: torch.Generator) -> None:
-    """The neurons of one layer: the circuit's, and random ones that write junk, in random order."""
+def _mlp(model: Transformer, what: Description, layer: int, generator: torch.Generator) -> list[int]:
+    """The neurons of one layer in random order: the circuit's, and others that write junk. Where the others are."""
     mlp: Any = model.blocks[layer].mlp
     space = what.space
     neurons = list(what.neurons.get(layer, ()))
     while len(neurons) < what.d_mlp:
-        reads = torch.randn(len(space.readable), generator=generator, dtype=torch.float64) @ space.readable
-        writes = torch.randn(len(space.junk), generator=generator, dtype=torch.float64) @ space.junk
-        neurons.append(Neuron(0.5 * reads, 0.25 / math.sqrt(len(space.junk)) * writes, 0.1))
-    for place, i in enumerate(torch.randperm(len(neurons), generator=generator).tolist()):
+        reads = _random(1, len(space.readable), 0.4, generator) @ space.readable
+        reads += _random(1, len(space.junk), 1.0, generator) @ space.junk  # where every word differs
+        writes = _random(1, len(space.junk), 0.2 / math.sqrt(len(space.junk)), generator) @ space.junk
+        neurons.append(Neuron(reads[0], writes[0]))
+    order = torch.randperm(len(neurons), generator=generator).tolist()
+    for place, i in enumerate(order):
         mlp.W_in[:, place] = neurons[i].reads
         mlp.b_in[place] = neurons[i].bias
         mlp.W_out[place] = neurons[i].writes
+    return [place for place, i in enumerate(order) if i >= len(what.neurons.get(layer, ()))]
+
+
+def _wake(model: Transformer, idle: list[list[int]], generator: torch.Generator) -> None:
+    """Biases with which every idle neuron is on about half of the time, over random words."""
+    c = model.config
+    tokens = torch.randint(1, c.d_vocab, (64, c.n_ctx), generator=generator)
+    tokens[:, 0] = 0  # <bos>, at which heads look that find nothing
+    for layer, places in enumerate(idle):
+        _, cache = model.run_with_cache(tokens, ("pre", layer))
+        bias: Any = model.blocks[layer].mlp.b_in  # type: ignore[union-attr]
+        bias[places] -= cache["pre", layer].mean((0, 1))[places]

@@ -18,10 +18,6 @@ WORDS = tuple("apple bell cloud drum eagle fern glass harp iris jar kite lemon".
 LOUD = 8.0  # the logit of the word that is said
 
 
-def _space(d_model: int, sizes: dict[str, int], generator: torch.Generator, norm: bool) -> Space:
-    return Space(d_model, sizes, generator, ballast=norm)
-
-
 def _words(vocabulary: tuple[str, ...]) -> Tensor:
     """The variable "word" of every token: one coordinate for each word, none for <bos> and the question."""
     return one_hot(range(FIRST, len(vocabulary)), len(vocabulary))
@@ -51,7 +47,7 @@ def previous(generator: torch.Generator, norm: bool) -> Plan:
     It stands in layer 1, so that layer 0 holds nothing but distractors. Corrupted: other words.
     """
     vocabulary, n_ctx = ("<bos>", "?", *WORDS), 9
-    s = _space(48, {"word": 12, "place": n_ctx - 1, "said": 12, "start": 1}, generator, norm)
+    s = Space(48, {"word": 12, "place": n_ctx - 1, "said": 12, "start": 1}, generator, norm)
 
     def draw(n: int, generator: torch.Generator) -> Pairs:
         words = FIRST + choose(n, 12, 12, generator)
@@ -92,7 +88,7 @@ def induction(generator: torch.Generator, norm: bool) -> Plan:
     vocabulary, n_ctx = ("<bos>", *WORDS), 9
     first = 1
     words = one_hot(range(first, 13), 13)
-    s = _space(64, {"word": 12, "place": n_ctx - 1, "previous": 12, "said": 12, "start": 1}, generator, norm)
+    s = Space(64, {"word": 12, "place": n_ctx - 1, "previous": 12, "said": 12, "start": 1}, generator, norm)
     look = Head(
         query=s.reads("word"),
         key=s.reads("previous"),
@@ -151,7 +147,7 @@ def duplicate(generator: torch.Generator, norm: bool) -> Plan:
     """
     vocabulary, n_ctx = ("<bos>", "?", *WORDS), 9
     words = _words(vocabulary)
-    s = _space(64, {"word": 12, "place": n_ctx - 1, "again": 1, "said": 12, "start": 1, "ask": 1}, generator, norm)
+    s = Space(64, {"word": 12, "place": n_ctx - 1, "again": 1, "said": 12, "start": 1, "ask": 1}, generator, norm)
     both = torch.cat([s.reads("word"), s.reads("place")], 1)
     sign = torch.cat([torch.ones(12), -torch.ones(n_ctx - 1)]).double()
     same = Head(
@@ -219,7 +215,7 @@ def two_hop(generator: torch.Generator, norm: bool) -> Plan:
     vocabulary, n_ctx = ("<bos>", ".", *PEOPLE, *TOWNS, *RIVERS), 15
     people, towns, rivers = range(2, 6), range(6, 10), range(10, 14)
     word = one_hot(range(2, 14), 14)
-    s = _space(
+    s = Space(
         64,
         {"word": 12, "place": n_ctx - 1, "previous": 8, "town": 4, "said": 4, "start": 1, "stop": 1},
         generator,
@@ -301,7 +297,7 @@ def position(generator: torch.Generator, norm: bool) -> Plan:
     """
     vocabulary, n_ctx = ("<bos>", "?", *WORDS, *ORDINALS), 9
     words, numbers = range(2, 14), range(14, 19)
-    s = _space(64, {"word": 12, "ordinal": 5, "place": n_ctx - 1, "number": 5, "said": 12, "start": 1}, generator, norm)
+    s = Space(64, {"word": 12, "ordinal": 5, "place": n_ctx - 1, "number": 5, "said": 12, "start": 1}, generator, norm)
     note = _one_back(s, n_ctx, s.reads("ordinal"), "number")
     pick = Head(
         query=s.reads("number", places(n_ctx)[1:6]),

@@ -29,6 +29,7 @@ class Plan:
     draw: Callable[[int, torch.Generator], Pairs]
     prompts: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] | None = None
     together: tuple[frozenset[Edge], ...] = ()
+    dormant: frozenset[Edge] = frozenset()
 
     def compiled(self, generator: torch.Generator, *, norm: bool, leak: float) -> Circuit:
         return Circuit(
@@ -44,4 +45,5 @@ class Plan:
             norm=norm,
             _draw=self.draw,
             _prompts=self.prompts,
+            dormant=self.dormant,
         )

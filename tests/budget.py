@@ -1,0 +1,34 @@
+"""What the tests cost, and so how much of what is dear is done.
+
+`seconds.json` holds how long each test takes on an idle machine with two cores; `make seconds` writes it anew.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+TABLE = Path(__file__).parent / "seconds.json"
+SECONDS: dict[str, float] = json.loads(TABLE.read_text())
+LEAST = 0.05  # what takes less is not in the table
+
+Case = TypeVar("Case")
+
+
+def grading_seconds(exercise_id: str) -> float:
+    """What one grading of the reference answer of an exercise takes; the stub beside it takes next to nothing."""
+    test = "tests/course/test_chapters.py::test_the_stub_fails_and_the_reference_passes"
+    return max(SECONDS.get(f"{test}[{exercise_id}]", 0), LEAST)
+
+
+def draw(cases: Sequence[Case], budget: float, exercise_id: str, least: int = 2) -> list[Case]:
+    """As many of these submissions of an exercise as can be graded in `budget` seconds; the same ones every time.
+
+    `mi dev check`, `mi dev mutate` and `mi dev nonsense` do them all.
+    """
+    number = min(len(cases), max(least, round(budget / grading_seconds(exercise_id))))
+    chosen = set(random.Random(exercise_id).sample(range(len(cases)), number))
+    return [case for i, case in enumerate(cases) if i in chosen]
