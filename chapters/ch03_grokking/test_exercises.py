@@ -497,6 +497,11 @@ def spectrum_by_fft(x: Tensor, power: float = 2.0) -> np.ndarray:
     return energy[1:]
 
 
+def paired(cosines: np.ndarray, sines: np.ndarray) -> np.ndarray:
+    """The shares, if these were the energies of the cosines and of the sines."""
+    return (cosines + sines) / (cosines + sines).sum()
+
+
 def spectrum_mistakes(x: Tensor) -> dict[str, np.ndarray]:
     full = np.abs(np.fft.rfft(x.double().numpy(), axis=0)) ** 2
     e = full.sum(1)
@@ -504,7 +509,10 @@ def spectrum_mistakes(x: Tensor) -> dict[str, np.ndarray]:
     separate = parts.sum(1)[1:]
     roots = np.sqrt(parts.sum(1))
     by_root = roots[1::2] + roots[2::2]
-    absolute = np.abs(basis_by_hand(len(x)) @ x.double().numpy()).sum(1)
+    components = basis_by_hand(len(x)) @ x.double().numpy()
+    absolute, signed, rows = np.abs(components).sum(1), components.sum(1), parts.sum(1)
+    signed = signed[1::2] + signed[2::2]
+    apart = rows[1::2] - rows[2::2]
     return {
         "Divide by the sum, so that the shares add up to 1.": e[1:] / len(x) * 2,
         "The constant counts too in your total: leave it out before you divide.": 2 * e[1:] / (2 * e[1:].sum() + e[0]),
@@ -525,6 +533,23 @@ def spectrum_mistakes(x: Tensor) -> dict[str, np.ndarray]:
         "Add the energy of the cosine and of the sine of each frequency.": separate / separate.sum(),
         "Your total is that of the lengths, not of the energies: divide by the sum of the shares' own squares.": e[1:]
         / np.sqrt(e[1:]).sum(),
+        "The numbers are not squared: you add them up with their signs, so that they cancel. Energy is the sum of "
+        "SQUARES.": signed / signed.sum(),
+        "You subtract the energy of the sine from that of the cosine. Add them: together they are the frequency's.": (
+            apart / apart.sum()
+        ),
+        "Your pairs begin at row 0, which is the constant. Rows 1 and 2 are the cosine and the sine of frequency 1.": (
+            paired(rows[:-1:2], rows[1::2])
+        ),
+        "You pair the sine of each frequency with the cosine of the one before it. Row 0 is the constant: the cosines "
+        "begin at row 1.": paired(rows[:-1:2], rows[2::2]),
+        "You divide by the mean of the energies. The entries should sum to 1: divide by their sum.": (
+            e[1:] / e[1:].mean()
+        ),
+        "You multiply by the sum. The entries should sum to 1: divide by it.": e[1:] * e[1:].sum() * 4 / len(x) ** 2,
+        "The entries should sum to 1: divide each by the sum of all. You divide the sum by each.": (
+            e[1:].sum() / e[1:]
+        ),
         "The last frequency should be (p − 1)/2, but yours is one less.": e[1:-1] / e[1:-1].sum(),
         "You divide by the largest entry. The entries should sum to 1: divide by their sum.": e[1:] / e[1:].max(),
         "Sum the squares over d_model, not their signed values: waves of opposite sign would cancel.": (
@@ -547,7 +572,8 @@ def test_spectra_of_random_embeddings(answer):
         if p == d:
             turned = spectrum_by_fft(x.T)
             mistakes["You transform along d_model. The numbers are axis 0."] = turned / turned.sum()
-        expect_close(answer.spectrum(x), want / want.sum(), f"the spectrum for p = {p}", mistakes=mistakes)
+        what = f"the spectrum for p = {p}"
+        expect_close(answer.spectrum(x), want / want.sum(), what, axes="entry 0 is frequency 1", mistakes=mistakes)
 
 
 @grades("03.5")
@@ -559,7 +585,11 @@ def test_a_pure_wave_has_one_frequency(answer):
         x = torch.stack([a.cos(), a.sin(), a.cos() * 0.5 + 2.0], dim=1)
         want = [1.0 if j == k else 0.0 for j in range(1, 6)]
         expect_close(
-            answer.spectrum(x), want, f"the spectrum of a wave of frequency {k}", mistakes=spectrum_mistakes(x)
+            answer.spectrum(x),
+            want,
+            f"the spectrum of a wave of frequency {k}",
+            axes="entry 0 is frequency 1",
+            mistakes=spectrum_mistakes(x),
         )
 
 
@@ -569,7 +599,11 @@ def test_the_trained_embedding(answer):
     x = mi_lib.load(NAME).W_E[:113]
     want = spectrum_by_fft(x)
     expect_close(
-        answer.spectrum(x), want / want.sum(), "the spectrum of the trained embedding", mistakes=spectrum_mistakes(x)
+        answer.spectrum(x),
+        want / want.sum(),
+        "the spectrum of the trained embedding",
+        axes="entry 0 is frequency 1",
+        mistakes=spectrum_mistakes(x),
     )
 
 

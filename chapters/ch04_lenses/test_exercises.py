@@ -756,6 +756,8 @@ def test_the_loss(answer):
                 "You sum over batch and positions. Average over them.": want * batch * pos,
                 "You average over positions and sum over the batch. Average over both.": want * batch,
                 "You sum over positions and average over the batch. Average over both.": want * pos,
+                "You average over depths and sum over positions. It is the other way round.": want * pos / depth,
+                "You average over depths and sum over the batch. It is the other way round.": want * batch / depth,
                 "You look at the last position alone. Average over all.": kl_table(lens)[:, :, -1].mean(1).sum(),
                 "You look at the first depth alone. Sum over depths.": kl_table(lens)[0].mean(),
                 "You compare each depth with the NEXT one. Compare it with the last.": (
@@ -911,7 +913,8 @@ def training_mistakes(arguments: tuple, i: int) -> dict[str, Tensor]:
             arguments
         )[i],
         still_0: torch.zeros_like(right),
-        "You make one step too few.": one_step_less(arguments)[i],
+        "You make one step too few.": other_steps(arguments, -1)[i],
+        "You make one step too many.": other_steps(arguments, 1)[i],
     }
     if bias_only:
         found[
@@ -931,9 +934,9 @@ def one_by_one(arguments: tuple) -> tuple[Tensor, Tensor]:
     return train_by_hand(model, tokens, steps * len(tokens), lr, bias_only, in_turn=True)
 
 
-def one_step_less(arguments: tuple) -> tuple[Tensor, Tensor]:
+def other_steps(arguments: tuple, more: int) -> tuple[Tensor, Tensor]:
     model, tokens, steps, lr, bias_only = arguments
-    return train_by_hand(model, tokens, steps - 1, lr, bias_only)
+    return train_by_hand(model, tokens, steps + more, lr, bias_only)
 
 
 # In the learner's process: A, b, by how much any weight of the model has changed, and whether all still ask for
@@ -1077,6 +1080,7 @@ def test_the_whole_stream_as_its_only_part(answer):
                         want / weight * (1 + weight)
                     )[None],
                     "The axis of the parts is missing.": want,
+                    **frozen_slips(residual[None], residual, weight, 1e-5, centred),
                 },
             )
 
@@ -1102,8 +1106,58 @@ def test_parts_sum_to_the_norm_of_the_whole(answer):
                 want,
                 f"the parts through the frozen norm (centred = {centred})",
                 axes="part batch d_model",
-                mistakes={**mistakes, **frozen_shape_mistakes(want, weight)},
+                mistakes={**mistakes, **frozen_shape_mistakes(want, weight), **frozen_slips(*arguments)},
             )
+
+
+def frozen_slips(parts: Tensor, residual: Tensor, weight: Tensor, epsilon: float, centred: bool) -> dict[str, Tensor]:
+    """What comes of sums over another axis, and of a division the wrong way round."""
+    x, whole, w = parts.double(), residual.double(), weight.double()
+
+    def deviation(v: Tensor, axis: int = -1) -> Tensor:
+        return v - v.mean(axis, keepdim=True) if centred else v
+
+    def root(square: Tensor) -> Tensor:
+        return (square + epsilon).sqrt()
+
+    def scale(v: Tensor) -> Tensor:
+        return root(v.pow(2).mean(-1, keepdim=True))
+
+    squares = deviation(whole).pow(2)
+    slips = {
+        "You multiply by the scale. Divide by it.": deviation(x) * root(squares.mean(-1, keepdim=True)) * w,
+        "Every sequence is divided by the scale of the first. Each has its own.": (
+            deviation(x) / scale(deviation(whole[:1])) * w
+        ),
+        "The mean of the squares runs over the batch. Take it over d_model, the last axis.": (
+            deviation(x) / root(squares.mean(0, keepdim=True)) * w
+        ),
+        "You divide each number by its own size: the MEAN of the squares over d_model is missing.": (
+            deviation(x) / root(squares) * w
+        ),
+        "Every part is the first one here. Each is normalised by itself.": (
+            (deviation(x) / scale(deviation(whole)) * w)[:1].expand_as(x)
+        ),
+        "The scale is upside down: you divide it by the parts. Divide the parts by the scale.": (
+            scale(deviation(whole)) / deviation(x) * w
+        ),
+    }
+    if centred:
+        slips |= {
+            "The sign is wrong: subtract the mean from x, not x from the mean.": (
+                -deviation(x) / scale(deviation(whole)) * w
+            ),
+            "You subtract the mean over the batch. Subtract that over d_model, the last axis.": (
+                deviation(x, -2) / scale(deviation(whole, -2)) * w
+            ),
+            "You subtract the mean over the first axis. Subtract that over d_model, the last axis.": (
+                deviation(x, 0) / scale(deviation(whole, 0)) * w
+            ),
+            "You subtract the SUM over d_model. Subtract the mean.": (
+                (x - x.sum(-1, keepdim=True)) / scale(whole - whole.sum(-1, keepdim=True)) * w
+            ),
+        }
+    return slips
 
 
 def frozen_shape_mistakes(want: Tensor, weight: Tensor) -> dict[str, Tensor]:
@@ -1158,7 +1212,7 @@ def test_some_parts_of_a_larger_stream(answer):
                 want,
                 f"some parts through the frozen norm (centred = {centred}, epsilon = {epsilon})",
                 axes="part batch d_model",
-                mistakes={**mistakes, **frozen_shape_mistakes(want, weight)},
+                mistakes={**mistakes, **frozen_shape_mistakes(want, weight), **frozen_slips(*arguments)},
             )
 
 
@@ -1515,8 +1569,13 @@ def head_mistakes(model: HookedModel, tokens: Tensor, right: Tensor, wrong: Tens
     def of(values: Tensor) -> Tensor:
         return heads_arranged((values * g).sum(-1))
 
+    alike = tokens[:1].expand_as(tokens)
     mistakes = {
         "You use the W_O of another head.": of(heads_by_hand(model, tokens, shift=1)),
+        "Every sequence gets the numbers of the first one. Each has its own z and its own scale.": heads_arranged(
+            (heads_by_hand(model, alike) * pull(model, alike, right, wrong)).sum(-1)
+        ),
+        "Every sequence gets the z of the first one. Each has its own.": of(heads_by_hand(model, alike)),
         "This is the first position. The answer is read at the last one.": of(heads_by_hand(model, tokens, position=0)),
         "b_O is spread over the heads. It belongs to none of them: give it as the second result.": of(
             written + b_O / model.cfg.n_heads
