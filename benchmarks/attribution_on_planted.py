@@ -30,10 +30,11 @@ EDGES: dict[str, Method] = {
 NODES: dict[str, Method] = {
     "exact, noising": at.node_effects,
     "exact, denoising": lambda *pair: at.node_effects(*pair, noising=False),
-    "attribution patching": lambda model, *pair: _nodes(model, *pair, softmax=False, grad_drop=False),
-    "… with the softmax": lambda model, *pair: _nodes(model, *pair, softmax=True, grad_drop=False),
-    "… with GradDrop": lambda model, *pair: _nodes(model, *pair, softmax=False, grad_drop=True),
-    "AtP*": lambda model, *pair: _nodes(model, *pair, softmax=True, grad_drop=True),
+    "attribution patching": lambda model, *pair: _nodes(model, *pair, softmax=False, grad_drop=None),
+    "… with the softmax": lambda model, *pair: _nodes(model, *pair, softmax=True, grad_drop=None),
+    "… with GradDrop": lambda model, *pair: _nodes(model, *pair, softmax=False, grad_drop="layers"),
+    "AtP*": lambda model, *pair: _nodes(model, *pair, softmax=True, grad_drop="layers"),
+    "AtP*, parts dropped": lambda model, *pair: _nodes(model, *pair, softmax=True, grad_drop="parts"),
 }
 
 

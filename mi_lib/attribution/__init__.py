@@ -1,14 +1,14 @@
 """Attribution: which parts of a model caused its answer.
 
-    pairs          clean and corrupted prompts, and a metric of their logits
-    patching       exact: one place exchanged at a time, both ways
-    edges          exact: what one part says to one other
-    inputs         gradient × input, integrated gradients
-    nodes          to first order, all places at once: attribution patching, AtP*
-    eap            to first order, all edges at once: EAP, EAP-IG
-    judging        scores against the truth, and against each other
-    faithfulness   a circuit run alone; CPR and CMD
-    sanity         the same method on shuffled weights
+pairs          clean and corrupted prompts, and a metric of their logits
+patching       exact: one place exchanged at a time, both ways
+edges          exact: what one part says to one other
+inputs         gradient × input, integrated gradients
+nodes          to first order, all places at once: attribution patching, AtP*
+eap            to first order, all edges at once: EAP, EAP-IG
+judging        scores against the truth, and against each other
+faithfulness   a circuit run alone; CPR and CMD
+sanity         the same method on shuffled weights
 """
 
 from mi_lib.attribution.eap import eap, eap_ig

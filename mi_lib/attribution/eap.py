@@ -1,8 +1,8 @@
 """Edge attribution patching: what patching every edge would do, to first order, all edges at once.
 
     EAP       (z'_u − z_u) · ∂m/∂(what v reads), at the clean run        (Syed et al. 2023, arXiv 2310.10348, section 3)
-    EAP-IG    the same, with the gradient averaged over runs whose embeddings lie between those of the corrupted prompt
-              and of the clean one                                       (Hanna et al. 2024, arXiv 2403.17806, section 3)
+    EAP-IG    the same, with the gradient averaged over runs whose embeddings lie between those of the two
+              prompts                                                    (Hanna et al. 2024, arXiv 2403.17806, section 3)
 
 z_u is what a sender writes in the clean run, z'_u in the corrupted one. A receiver reads the stream **before** its
 norm, as in the papers: the gradient goes back through the norm with its scale, which is not frozen. The usual way is a
@@ -142,9 +142,7 @@ def _heard(model: HookedModel, cache: ActivationCache, slope: dict[Site, Tensor]
     return torch.stack([*found, slope["resid_post", model.cfg.n_layers - 1]])
 
 
-def _before_norm(
-    model: HookedModel, norm: nn.Module, x: Float[Tensor, "batch pos d_model"], slope: Streams
-) -> Streams:
+def _before_norm(model: HookedModel, norm: nn.Module, x: Float[Tensor, "batch pos d_model"], slope: Streams) -> Streams:
     """The gradient with respect to what enters a norm, from that with respect to what leaves it.
 
     y = x̂ w + b with x̂ = (x − mean) / s and s = √(mean square + ε), so that with g = w ∂m/∂y

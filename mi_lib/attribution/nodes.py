@@ -12,10 +12,12 @@ It fails where the metric is no line between the two values. AtP* (Kramár et al
                           one place alone is 0. So the softmax is computed anew with the patched query or key, and only
                           what follows is taken to first order: Σ (A_patched − A_clean) · ∂m/∂A
     cancelling paths      two paths whose effects have opposite signs may sum to 0 at the clean run. GradDrop takes the
-                          gradient without what flows back through layer ℓ, for each ℓ, and averages the absolute values:
-                          1 / (L − 1) Σ_ℓ |AtP without layer ℓ|
+                          gradient without what flows back through layer ℓ, for each ℓ, and averages the absolute
+                          values: 1 / (L − 1) Σ_ℓ |AtP without layer ℓ|
 
-Neither mends an MLP that saturates, nor a spare part that wakes when the first is silenced.
+Neither mends an MLP that saturates, a pattern saturated further on, or a spare part that wakes when the first is
+silenced. And of two paths that cancel inside one layer, its attention against its MLP, dropping layers loses both;
+`grad_drop="parts"` drops attention and MLP one by one.
 
 All values are shares of the range, divided by m_corrupted − m_clean: an estimate of 1 − `patch_places(noising=True)`,
 the share of the answer that is lost. The gradient goes through the norms as they are; none is frozen. Exchange the two
@@ -25,7 +27,7 @@ prompts for the first-order estimate of denoising.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -59,7 +61,7 @@ def attribution_patching(
     names, errors: as `run_with_cache` and `patch_places`; ValueError also for a site that is on no path to the metric.
     """
     return atp_star(
-        model, clean, corrupted, metric, names, softmax=False, grad_drop=False, attention_mask=attention_mask
+        model, clean, corrupted, metric, names, softmax=False, grad_drop=None, attention_mask=attention_mask
     )
 
 
@@ -71,24 +73,26 @@ def atp_star(
     names: Names = None,
     *,
     softmax: bool = True,
-    grad_drop: bool = True,
+    grad_drop: Literal["layers", "parts"] | None = "layers",
     attention_mask: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """AtP* of every activation at these sites, by full name; shapes and errors as `attribution_patching`.
 
     names: None for the paper's nodes: q, k, v and z of each head, and what each MLP writes.
     softmax: the softmax computed anew for q and k, by the model itself, one block for all queries and one for each
-        position of the keys. grad_drop: a backward pass for each layer; the values are then absolute, and of a site
-        that a layer holds the drop of this very layer is 0. ValueError for GradDrop in a model of one layer.
+        position of the keys.
+    grad_drop: "layers" is the paper's, a backward pass for each layer; "parts" drops each attention and each MLP, which
+        are then the L of the formula; None for no GradDrop. With it the values are absolute, and the drop of what holds
+        a site counts as 0. ValueError where there is one thing to drop, as in a model of one layer.
     """
-    pairs, layers = read_pairs(model, clean, corrupted, attention_mask), model.cfg.n_layers
-    if grad_drop and layers == 1:
-        raise ValueError("GradDrop compares layers and this model has one; ask for grad_drop=False")
+    pairs, drops = read_pairs(model, clean, corrupted, attention_mask), _drops(model, grad_drop)
+    if len(drops) == 1 and grad_drop:
+        raise ValueError("GradDrop compares layers and this model has one; ask for grad_drop=None")
     wanted = _nodes(model) if names is None else model._resolve(names)
     turned = [name for name in wanted if softmax and name.endswith(("hook_q", "hook_k"))]
     patterns = list(dict.fromkeys(f"{name.rpartition('.')[0]}.hook_pattern" for name in turned))
     plain = [name for name in wanted if name not in turned]
-    m_clean, now, slope = _slopes(model, pairs, metric, [*plain, *patterns], grad_drop)
+    m_clean, now, slope = _slopes(model, pairs, metric, [*plain, *patterns], drops)
     with torch.no_grad():
         other, then = model.run_with_cache(pairs.corrupted, wanted, attention_mask=pairs.mask)
         whole = metric_range(m_clean, metric(other))
@@ -97,7 +101,7 @@ def atp_star(
         at = f"{name.rpartition('.')[0]}.hook_pattern"
         values[name] = _through_softmax(model, pairs, name, then[name], now[at], slope[at])
     if grad_drop:
-        return {name: _each(values[name].abs().sum(0) / (layers - 1), whole.abs()) for name in wanted}
+        return {name: _each(values[name].abs().sum(0) / (len(drops) - 1), whole.abs()) for name in wanted}
     return {name: _each(values[name][0], -whole) for name in wanted}
 
 
@@ -146,36 +150,44 @@ def _nodes(model: HookedModel) -> list[str]:
     return [name for name in model.hook_names if name.endswith(ends)]
 
 
+def _drops(model: HookedModel, grad_drop: str | None) -> list[list[str]]:
+    """The sites through which no gradient flows, for each backward pass."""
+    if grad_drop is None:
+        return [[]]
+    written = [name for name in model.hook_names if name.endswith(_WRITTEN)]
+    if grad_drop == "parts":
+        return [[name] for name in written]
+    if grad_drop != "layers":
+        raise ValueError(f"grad_drop must be 'layers', 'parts' or None, not {grad_drop!r}")
+    return [[name for name in written if layer_of(name) == layer] for layer in range(model.cfg.n_layers)]
+
+
 def _slopes(
-    model: HookedModel, pairs: PromptPairs, metric: Metric, sites: list[str], grad_drop: bool
+    model: HookedModel, pairs: PromptPairs, metric: Metric, sites: list[str], drops: list[list[str]]
 ) -> tuple[Float[Tensor, " batch"], dict[str, Tensor], dict[str, Float[Tensor, "drop *site"]]]:
-    """The metric of the clean run, what these sites hold in it, and their gradients: of each drop, or one of none."""
-    dropped: list[int | None] = [None]  # the layer through which no gradient flows now
+    """The metric of the clean run, what these sites hold in it, and their gradients for each drop."""
+    dropped: list[str] = []
 
     def drop(gradient: Tensor, hook: Hook) -> Tensor | None:
-        return torch.zeros_like(gradient) if hook.layer == dropped[0] else None
+        return torch.zeros_like(gradient) if hook.name in dropped else None
 
-    written = [name for name in model.hook_names if name.endswith(_WRITTEN)] if grad_drop else []
+    written = list(dict.fromkeys(name for one in drops for name in one))
     with model.hooks(bwd_hooks=[(written, drop)] if written else []):
         logits, now = model.run_with_cache(pairs.clean, sites, attention_mask=pairs.mask, grad=True)
     with torch.enable_grad():
         found = metric(logits)
     slopes = []
-    for dropped[0] in range(model.cfg.n_layers) if grad_drop else [None]:
-        one = gradients(found, [now[name] for name in sites], sites, again=grad_drop)
-        slopes.append([_own(name, gradient, dropped[0]) for name, gradient in zip(sites, one, strict=True)])
+    for dropped[:] in drops:
+        one = gradients(found, [now[name] for name in sites], sites, again=len(drops) > 1)
+        # What a part writes is read behind the place at which it is dropped.
+        one = [gradient * (name not in dropped) for name, gradient in zip(sites, one, strict=True)]
+        slopes.append(one)
     by_site = zip(sites, map(torch.stack, zip(*slopes, strict=True)), strict=True)
     return found.detach(), {name: now[name].detach() for name in sites}, dict(by_site)
 
 
 def _each(values: Float[Tensor, "batch *rest"], by: Float[Tensor, " batch"]) -> Float[Tensor, "batch *rest"]:
     return values / by.view(-1, *(1,) * (values.ndim - 1))
-
-
-def _own(name: str, gradient: Tensor, dropped: int | None) -> Tensor:
-    """The gradient of what a layer writes, read where it is written: behind the place at which it is dropped."""
-    gone = dropped is not None and name.endswith(_WRITTEN) and layer_of(name) == dropped
-    return torch.zeros_like(gradient) if gone else gradient
 
 
 def _first_order(name: str, change: Tensor, slope: Float[Tensor, "drop *site"]) -> Float[Tensor, "drop *node"]:

@@ -1,9 +1,9 @@
 """What every method starts from: pairs of prompts, a metric of their logits, and the range that is to be explained.
 
-    clean        prompts with the answer that is to be explained
-    corrupted    one of the same length for each, with another answer
-    metric       a number for each prompt, from logits [batch pos d_vocab]
-    range        the metric of the clean prompt minus that of the corrupted one
+clean        prompts with the answer that is to be explained
+corrupted    one of the same length for each, with another answer
+metric       a number for each prompt, from logits [batch pos d_vocab]
+range        the metric of the clean prompt minus that of the corrupted one
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ class PromptPairs(NamedTuple):
     mask: Bool[Tensor, "batch pos"] | None
 
 
-def read_pairs(
-    model: HookedModel, clean: Input, corrupted: Input, attention_mask: Tensor | None = None
-) -> PromptPairs:
+def read_pairs(model: HookedModel, clean: Input, corrupted: Input, attention_mask: Tensor | None = None) -> PromptPairs:
     """Clean and corrupted prompts, as tokens or as texts.
 
     attention_mask: of both; texts bring their own. ValueError, naming the pair, where the two differ in length.

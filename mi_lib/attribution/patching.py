@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mi_lib.attribution.pairs import Metric, PromptPairs, metric_range, read_pairs
+from mi_lib.attribution.pairs import Metric, metric_range, read_pairs
 from mi_lib.models import Hook, HookedModel
 from mi_lib.models.edits import sites_of
 from mi_lib.models.hooked import Input
@@ -160,7 +160,7 @@ class _Found(NamedTuple):
 
     site: str
     layer: int
-    index: Index
+    where: Index
     start: int
 
 
@@ -198,7 +198,7 @@ class _Sweep:
             *(model, base, mask, base_logits, given, keep),
         )
         after = [("resid_post", layer) for layer in range(model.cfg.n_layers - 1)]
-        streams = model.run_with_cache(base, after, attention_mask=mask)[1] if after else {}
+        streams: Any = model.run_with_cache(base, after, attention_mask=mask)[1] if after else {}
         # What leaves the block before, since an outer edit of resid_pre will be made in the rows too.
         self.streams = [model(base, mask, stop_at_layer=0), *(streams[site] for site in after)]
         # An edit around the sweep counts on seeing whole texts, so that with one nothing is left out.
@@ -232,8 +232,8 @@ class _Sweep:
         """Rows [place batch], joined at the layer of each place: logits of the positions from `start` on."""
         model, n = self.model, len(self.base)
         if start and self.past is None:
-            mask = torch.ones_like(self.base, dtype=torch.bool) if self.mask is None else self.mask
-            self.past = model._step(self.base, mask, None)[1]
+            real = torch.ones_like(self.base, dtype=torch.bool) if self.mask is None else self.mask
+            self.past = model._step(self.base, real, None)[1]
         x = self.streams[0][:0, start:]
         for layer in range(places[0].layer, model.cfg.n_layers):
             joining = [place for place in places if place.layer == layer]
@@ -256,8 +256,10 @@ class _Sweep:
 
         def put(value: Tensor, hook: Hook) -> Tensor:
             for row, place in places:
-                here = (place.index[0] - start, *place.index[1:]) if place.start else place.index
-                value[(slice(row, row + n), *here)] = self.given[place.site][(slice(None), *place.index)]
+                here: Any = place.where
+                if start:  # counted from the first position that is computed
+                    here = (place.start - start, *place.where[1:])
+                value[(slice(row, row + n), *here)] = self.given[place.site][(slice(None), *place.where)]
             return value
 
         return put

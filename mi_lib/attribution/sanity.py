@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mi_lib.attribution.judging import Score, rank_correlation
+from mi_lib.attribution.judging import Score, rank_correlation, strength
 from mi_lib.models import HookedModel
 
+NOTHING = 1e-6  # of the largest score
 ALIKE = 0.5  # as a rank correlation: from here on, more of the order comes from elsewhere than from the weights
 
 
@@ -58,14 +59,23 @@ def sanity_check(
 ) -> Sanity:
     """Ask a method about the network and about copies with shuffled weights.
 
-    method: from a model to scores, by name or as a tensor; only the order of their sizes counts.
+    method: from a model to scores, by name or as a tensor; only the order of their sizes counts. What is nothing in
+        all of these networks is left out: it is 0 by the prompts (a position carries the same in both), and any method
+        is right about it whatever the weights.
     seeds: a copy for each. ValueError for none.
     """
     if not len(seeds):
         raise ValueError("a check needs at least one network with shuffled weights; give at least one seed")
-    own = _by_name(method(model))
-    return Sanity(tuple(rank_correlation(own, _by_name(method(randomised(model, seed)))) for seed in seeds))
+    own, *others = (_by_name(method(m)) for m in (model, *(randomised(model, seed) for seed in seeds)))
+    counted = [
+        key for key in own if any(other.get(key, 0.0) > NOTHING * max(other.values()) for other in (own, *others))
+    ]
+
+    def alone(scores: Mapping[Hashable, float]) -> dict[Hashable, float]:
+        return {key: scores[key] for key in counted}
+
+    return Sanity(tuple(rank_correlation(alone(own), alone(other)) for other in others))
 
 
-def _by_name(scores: Mapping[Hashable, Score] | Tensor) -> Mapping[Hashable, Score]:
-    return dict(enumerate(scores.flatten())) if isinstance(scores, Tensor) else scores
+def _by_name(scores: Mapping[Hashable, Score] | Tensor) -> dict[Hashable, float]:
+    return strength(dict(enumerate(scores.flatten())) if isinstance(scores, Tensor) else scores)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import torch
 import transformers
@@ -54,7 +54,15 @@ def model_of(name: str) -> HookedModel:
         is_gain = parameter.ndim == 1 and not parameter_name.endswith(("bias", ".b"))
         with torch.no_grad():
             parameter.copy_(1 + 0.3 * noise if is_gain else 0.4 * noise)
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = partial(wide_norm, model, module)  # `transformers` computes them in float32
     return model.requires_grad_(False).double()
+
+
+def wide_norm(model, norm, x):
+    weight, _, epsilon, _ = model.norm_parts(norm)
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon) * weight
 
 
 def prompts(batch: int = 3, pos: int = 6, seed: int = 2) -> list[torch.Tensor]:

@@ -16,7 +16,7 @@ STEP = 1e-4
 
 
 def derivatives(model, clean, corrupted, edges, embed=None):
-    """d/dε of the metric if each edge carries z + ε (z' − z) in the run with these embeddings, as a share of the range."""
+    """d/dε of the metric if an edge carries z + ε (z' − z), in a run with these embeddings, as a share of the range."""
     names = senders(model.cfg)
     now, then = sender_outputs(model, clean, names), sender_outputs(model, corrupted, names)
     found = {}
@@ -97,9 +97,9 @@ def test_heads_that_share_keys_and_values_read_them_once():
     ]
     model, (clean, corrupted) = model_of("llama"), prompts(2, 5)
     assert edge_effects(model, clean, corrupted, METRIC, [Edge("embed", "a1.h2.k")])
-    with pytest.raises(ValueError, match="no receiver 'a1.h3.k'; heads of this model share keys and values"):
+    with pytest.raises(ValueError, match=r"no receiver 'a1\.h3\.k'; heads of this model share keys and values"):
         edge_effects(model, clean, corrupted, METRIC, [Edge("embed", "a1.h3.k")])
-    with pytest.raises(ValueError, match="no receiver 'a1.h9.k'; it has"):
+    with pytest.raises(ValueError, match=r"no receiver 'a1\.h9\.k'; it has"):
         edge_effects(model, clean, corrupted, METRIC, [Edge("embed", "a1.h9.k")])
 
 

@@ -57,41 +57,43 @@ def test_attribution_patching_is_the_derivative_of_noising(name):
 def test_the_softmax_of_a_patched_query_or_key_is_computed_anew(name):
     """By hand: the pattern of a run in which one query or key is patched, less the clean one, times its gradient."""
     model, (clean, corrupted) = model_of(name), prompts(2)
-    values = atp_star(model, clean, corrupted, METRIC, [("q", 1), ("k", 1)], grad_drop=False)
-    _, then = model.run_with_cache(corrupted, [("q", 1), ("k", 1)])
-    logits, cache = model.run_with_cache(clean, ("pattern", 1), grad=True)
+    values = atp_star(model, clean, corrupted, METRIC, [("q", 0), ("k", 0)], grad_drop=None)
+    _, then = model.run_with_cache(corrupted, [("q", 0), ("k", 0)])
+    logits, cache = model.run_with_cache(clean, ("pattern", 0), grad=True)
     whole = METRIC(model(corrupted)) - METRIC(logits).detach()
     METRIC(logits).sum().backward()
-    slope, pattern = cache.grad(("pattern", 1)), cache["pattern", 1].detach()
+    slope, pattern = cache.grad(("pattern", 0)), cache["pattern", 0].detach()
     for site, pos, head in (("q", 3, 2), ("q", 5, 0), ("k", 0, 1), ("k", 4, 0)):
 
         def put(value, hook, site=site, pos=pos, head=head):
-            value[:, pos, head] = then[site, 1][:, pos, head]
+            value[:, pos, head] = then[site, 0][:, pos, head]
 
-        with model.hooks([((site, 1), put)]):
-            _, patched = model.run_with_cache(clean, ("pattern", 1))
-        want = ((patched["pattern", 1] - pattern) * slope).sum((1, 2, 3)) / whole
-        got = values[f"blocks.1.attn.hook_{site}"][:, pos, head]
+        with model.hooks([((site, 0), put)]):
+            _, patched = model.run_with_cache(clean, ("pattern", 0))
+        want = ((patched["pattern", 0] - pattern) * slope).sum((1, 2, 3)) / whole
+        got = values[f"blocks.0.attn.hook_{site}"][:, pos, head]
         assert torch.allclose(got, want, atol=1e-9), (site, pos, head)
-        first_order = derivative(model, clean, corrupted, (site, 1), (pos, head))
+        first_order = derivative(model, clean, corrupted, (site, 0), (pos, head))
         assert not torch.allclose(got, first_order, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "native"])
-def test_grad_drop_is_the_mean_over_layers_that_are_held_as_they_were(name):
-    """By hand: in each run one layer writes what it wrote in the clean run, whatever enters it."""
+@pytest.mark.parametrize("which", ["layers", "parts"])
+def test_grad_drop_is_the_mean_over_what_is_held_as_it_was(name, which):
+    """By hand: in each run a layer, or a part of one, writes what it wrote in the clean run, whatever enters it."""
     model, (clean, corrupted) = model_of(name), prompts()
-    values = atp_star(model, clean, corrupted, METRIC, [site for site, _ in places_of(model)], softmax=False)
+    sites = [site for site, _ in places_of(model)]
+    values = atp_star(model, clean, corrupted, METRIC, sites, softmax=False, grad_drop=which)
     _, now = model.run_with_cache(clean, lambda name: name.endswith(("hook_attn_out", "hook_mlp_out")))
+    groups = [[name] for name in now] if which == "parts" else [[n for n in now if f".{i}." in n] for i in range(2)]
     for site, index in places_of(model):
-        found = []
-        for layer in range(2):
-            held = [(name, lambda value, hook: now[hook.name]) for name in now if name.startswith(f"blocks.{layer}.")]
-            if site[0] in ("attn_out", "mlp_out") and site[1] == layer:
-                continue  # held itself
-            found.append(derivative(model, clean, corrupted, site, index, held).abs())
-        got = values[model._resolve(site)[0]][(slice(None), *index)]
-        assert torch.allclose(got, torch.stack(found).sum(0) / (2 - 1), atol=1e-6), site
+        (full,), found = model._resolve(site), []
+        for group in groups:
+            if full not in group:  # held itself
+                held = [(name, lambda value, hook: now[hook.name]) for name in group]
+                found.append(derivative(model, clean, corrupted, site, index, held).abs())
+        got = values[full][(slice(None), *index)]
+        assert torch.allclose(got, torch.stack(found).sum(0) / (len(groups) - 1), atol=1e-6), site
 
 
 def judged(name):
@@ -100,25 +102,28 @@ def judged(name):
     return circuit.model, pairs.clean, pairs.corrupted, logit_difference(pairs.answers, pairs.corrupted_answers)
 
 
-def test_paths_that_cancel_are_found_by_grad_drop_alone():
+def test_paths_that_cancel_are_found_by_dropping_one_of_them():
+    """They are a head and the MLP of one layer, so that dropping whole layers does not part them."""
     model, *rest = judged("cancelling")
-    plain = by_node(model, attribution_patching(model, *rest, [("z", 0), ("z", 1)]))
-    mended = by_node(model, atp_star(model, *rest))
     exact = node_effects(model, *rest)
+    plain, layers, parts = (
+        by_node(model, atp_star(model, *rest, softmax=False, grad_drop=drop)) for drop in (None, "layers", "parts")
+    )
     assert (exact["a0.h2"] > 0.9).all()
     assert (plain["a0.h2"].abs() < 0.05).all()
-    assert (mended["a0.h2"] > 0.5).all()
+    assert (layers["a0.h2"] < 0.05).all()
+    assert (parts["a0.h2"] > 0.5).all()
 
 
-def test_attention_that_is_saturated_is_found_by_the_softmax_alone():
+def test_attention_that_is_saturated_is_found_by_its_softmax_but_not_through_another_saturated_head():
     model, *rest = judged("two_hop")
-    plain = by_node(model, atp_star(model, *rest, softmax=False, grad_drop=False))
-    mended = by_node(model, atp_star(model, *rest, grad_drop=False))
+    plain = by_node(model, atp_star(model, *rest, softmax=False, grad_drop=None))
+    mended = by_node(model, atp_star(model, *rest, grad_drop=None))
     exact = node_effects(model, *rest)
-    turned = [name for name in exact if name.endswith((".q", ".k")) and exact[name].mean() > 0.5]
-    assert turned
-    for name in turned:
-        assert plain[name].abs().mean() < 0.2 < mended[name].abs().mean(), name
+    for name in ("a1.h2.q", "a1.h2.k", "a2.h0.q", "a2.h0.k"):
+        assert exact[name].mean() > 0.4
+        assert plain[name].abs().mean() < 0.05
+        assert (mended[name].abs().mean() > 0.4) == name.startswith("a2"), name
 
 
 def test_nodes_go_by_their_names():
@@ -151,6 +156,10 @@ MODEL, (CLEAN, CORRUPTED) = model_of("gpt2"), prompts()
             "blocks.0.attn.hook_z is no activation on the path",
         ),
         (lambda: by_node(MODEL, {"blocks.0.hook_resid_pre": torch.zeros(3, 6)}), "is no node: give the values of"),
+        (
+            lambda: atp_star(MODEL, CLEAN, CORRUPTED, METRIC, grad_drop="heads"),
+            "'layers', 'parts' or None, not 'heads'",
+        ),
         (lambda: atp_star(of_one_layer(), CLEAN, CORRUPTED, METRIC), "this model has one"),
     ],
 )

@@ -172,13 +172,10 @@ def test_the_logit_difference_takes_a_token_for_all_or_for_each():
 
 
 def test_an_answer_must_be_one_token():
-    import mi_lib
-
-    model = mi_lib.load("pico-base")
-    names = [model.to_str_tokens(torch.tensor([token]))[0] for token in answer_tokens(model, ["anna", "ben"])]
-    assert names == ["anna", "ben"]
-    with pytest.raises(ValueError, match=r"'anna ben' is no single token but 2 \('anna', 'ben'\); choose an answer"):
-        answer_tokens(model, ["anna ben"])
+    model = planted.circuit("conjunction").model
+    assert model.to_str_tokens(answer_tokens(model, ["mud", "gold"])) == ["mud", "gold"]
+    with pytest.raises(ValueError, match=r"'mud gold' is no single token but 2 \('mud', 'gold'\); choose an answer"):
+        answer_tokens(model, ["mud gold"])
 
 
 def sweep(clean, corrupted, metric=METRIC, places=((("z", 0), (0, 0)),), **options):
@@ -207,5 +204,5 @@ def test_what_cannot_be_patched_is_refused_in_a_sentence(call, words):
 
 
 def test_a_site_that_is_none_is_told_with_those_near_it():
-    with pytest.raises(UnknownSite, match="did you mean blocks.0.attn.hook_z"):
+    with pytest.raises(UnknownSite, match=r"did you mean blocks\.0\.attn\.hook_z"):
         sweep(CLEAN, CORRUPTED, places=[("blocks.0.attn.hook_zz", (0,))])

@@ -88,7 +88,7 @@ class Circuit:
         return {e: e in self.edges for e in all_edges(self.model.cfg) if e not in silent}
 
     def node_truth(self) -> dict[str, bool]:
-        """Whether each node belongs to the circuit: "a1.h2.k" if an edge ends there, "a1.h2" or "m1" if one begins there.
+        """Whether each node belongs to the circuit: "a1.h2.k" if an edge ends there, "a1.h2" or "m1" if one begins.
 
         Nodes of which only constant or dormant edges are known are left out, as in `truth`.
         """
