@@ -2,7 +2,7 @@
 
     EAP       (z'_u − z_u) · ∂m/∂(what v reads), at the clean run        (Syed et al. 2023, arXiv 2310.10348, section 3)
     EAP-IG    the same, with the gradient averaged over runs whose embeddings lie between those of the two
-              prompts                                                    (Hanna et al. 2024, arXiv 2403.17806, section 3)
+              prompts                                                   (Hanna et al. 2024, arXiv 2403.17806, section 3)
 
 z_u is what a sender writes in the clean run, z'_u in the corrupted one. A receiver reads the stream **before** its
 norm, as in the papers: the gradient goes back through the norm with its scale, which is not frozen. The usual way is a
