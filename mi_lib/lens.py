@@ -35,14 +35,14 @@ from jaxtyping import Bool, Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mi_lib.models import ActivationCache, Hook, HookedModel
+from mi_lib.attribution import patch_heads, patch_positions
+from mi_lib.models import ActivationCache, HookedModel
 from mi_lib.models.hooked import Input
 from mi_lib.models.places import head_number, layer_number
 from mi_lib.models.text import at_positions, text_positions
 
 Token = int | Int[Tensor, " batch"]  # one token for all prompts, or one for each
 Metric = Callable[[Float[Tensor, "run d_vocab"]], Float[Tensor, " run"]]  # of the logits at the last position
-Place = tuple[int, tuple[int, ...]]  # a layer, and the index of what is patched there, after the batch axis
 
 # --- logit lens -------------------------------------------------------------------------------------------------------
 
@@ -573,12 +573,8 @@ def residual_patching(
     Source: the causal tracing of Meng et al. 2022 (arXiv 2202.05262, section 2.1). They corrupt the subject by noise;
     here it is another subject.
     """
-    clean, corrupt = _without_padding(model, clean, clean_mask), _without_padding(model, corrupt, corrupt_mask)
-
-    def places(length: int) -> list[Place]:
-        return [(layer, (pos,)) for layer in range(model.cfg.n_layers) for pos in range(length)]
-
-    return _sweep(model, clean, corrupt, metric, site, places).view(model.cfg.n_layers, -1)
+    pair = _pair(model, clean, corrupt, clean_mask, corrupt_mask)
+    return patch_positions(model, *pair, _at_last(metric), site, logits_to_keep=1)[..., 0]
 
 
 def head_patching(
@@ -592,13 +588,24 @@ def head_patching(
     corrupt_mask: Tensor | None = None,
 ) -> Float[Tensor, "layer head"]:
     """The same for what each head has read (z) at one position: which head brings the answer there."""
-    clean, corrupt = _without_padding(model, clean, clean_mask), _without_padding(model, corrupt, corrupt_mask)
-    at = int(text_positions(clean, None, position)[0])
+    pair = _pair(model, clean, corrupt, clean_mask, corrupt_mask)
+    at = int(text_positions(pair[0], None, position)[0])
+    return patch_heads(model, *pair, _at_last(metric), position=at, logits_to_keep=1)[..., 0]
 
-    def places(length: int) -> list[Place]:
-        return [(layer, (at, head)) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
 
-    return _sweep(model, clean, corrupt, metric, "z", places).view(model.cfg.n_layers, -1)
+def _at_last(metric: Metric) -> Callable[[Float[Tensor, "run pos d_vocab"]], Float[Tensor, " run"]]:
+    return lambda logits: metric(logits[:, -1])
+
+
+def _pair(
+    model: HookedModel, clean: Input, corrupt: Input, clean_mask: Tensor | None, corrupt_mask: Tensor | None
+) -> tuple[Int[Tensor, "1 pos"], Int[Tensor, "1 pos"]]:
+    """The real tokens of both. ValueError if they are not as many."""
+    first, second = _without_padding(model, clean, clean_mask), _without_padding(model, corrupt, corrupt_mask)
+    if first.shape != second.shape:
+        shapes = " and ".join(str(tuple(tokens.shape)) for tokens in (first, second))
+        raise ValueError(f"patching takes two single sequences of the same length, not tokens of shapes {shapes}")
+    return first, second
 
 
 def _without_padding(model: HookedModel, text: Input, attention_mask: Tensor | None) -> Int[Tensor, "1 pos"]:
@@ -607,38 +614,3 @@ def _without_padding(model: HookedModel, text: Input, attention_mask: Tensor | N
     if len(tokens) != 1:
         raise ValueError(f"patching takes two single sequences of the same length, not a batch of {len(tokens)}")
     return tokens if mask is None else tokens[mask][None]
-
-
-def _sweep(
-    model: HookedModel,
-    clean: Int[Tensor, "1 pos"],
-    corrupt: Int[Tensor, "1 pos"],
-    metric: Metric,
-    site: str,
-    places: Callable[[int], list[Place]],
-) -> Float[Tensor, " place"]:
-    """Each place in a run of its own, all of them batched; the results on the scale from corrupt (0) to clean (1)."""
-    if clean.shape != corrupt.shape:
-        shapes = " and ".join(str(tuple(tokens.shape)) for tokens in (clean, corrupt))
-        raise ValueError(f"patching takes two single sequences of the same length, not tokens of shapes {shapes}")
-    with torch.no_grad():
-        clean_logits, cache = model.run_with_cache(clean, [(site, layer) for layer in range(model.cfg.n_layers)])
-        corrupt_logits = model(corrupt)
-        edits = [((site, layer), _put(cache[site, layer], where)) for layer, where in places(clean_logits.shape[1])]
-        m_clean, m_corrupt = metric(clean_logits[:, -1]), metric(corrupt_logits[:, -1])
-        if bool((m_clean - m_corrupt).abs() < 1e-6):
-            raise ValueError("the metric is the same on the clean and the corrupt run, so there is nothing to restore")
-        patched = metric(model.run_edits(corrupt, edits, logits_to_keep=1)[:, -1])
-        return (patched - m_corrupt) / (m_clean - m_corrupt)
-
-
-def _put(clean: Tensor, where: tuple[int, ...]) -> Callable[[Tensor, Hook], Tensor]:
-    """An edit that takes [:, *where] of an activation from the clean run."""
-    index: Any = (slice(None), *where)
-
-    def edit(value: Tensor, hook: Hook) -> Tensor:
-        value = value.clone()
-        value[index] = clean[index]
-        return value
-
-    return edit

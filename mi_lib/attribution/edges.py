@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mi_lib.attribution.pairs import Metric, metric_range, read_pairs
 from mi_lib.models import Hook, HookedModel
 from mi_lib.models.graph import EMBED, LOGITS, POS_EMBED, Edge, all_edges, check_edge, head_of
 
-Metric = Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, " batch"]]
 Stream = Float[Tensor, "batch pos d_model"]
 
 
@@ -33,7 +33,7 @@ def sender_outputs(
 
     ValueError for a model that norms what is written (Gemma 2 and 3).
     """
-    _plain_writers(model)
+    check_writers(model)
     said: dict[str, Stream] = {}
     with torch.no_grad():
         model.run_with_hooks(tokens, [_keep(name, said) for name in dict.fromkeys(senders)])
@@ -54,7 +54,7 @@ def run_edges(
     """
     if not instead:
         raise ValueError("no edge was given, so that nothing would change; name at least one")
-    _plain_writers(model)
+    check_writers(model)
     for edge in instead:
         check_edge(edge, model.cfg)
     said: dict[str, Stream] = {}
@@ -75,7 +75,7 @@ def patch_edges(
     ValueError for prompts of unequal shape, an edge that the model cannot have, or no edge.
     """
     edges = list(edges)
-    _same_shape(clean, corrupted)
+    clean, corrupted, _ = read_pairs(model, clean, corrupted)
     said = sender_outputs(model, corrupted, [edge.sender for edge in edges])
     return run_edges(model, clean, {edge: said[edge.sender] for edge in edges})
 
@@ -94,18 +94,13 @@ def edge_effects(
         own; the metric is called with the rows of one sender, in the order of the pairs.
     ValueError where the metric is the same in both runs, which leaves nothing to explain, and as `patch_edges`.
     """
-    _same_shape(clean, corrupted)
+    clean, corrupted, _ = read_pairs(model, clean, corrupted)
     edges = all_edges(model.cfg) if edges is None else list(edges)
     for edge in edges:
         check_edge(edge, model.cfg)
     with torch.no_grad():
         start, end = metric(model(clean)), metric(model(corrupted))
-    if bool((start == end).any()):
-        row = int((start == end).int().argmax())
-        raise ValueError(
-            f"the metric is {float(start[row]):.4g} in both runs of pair {row}, so that no range is left; "
-            "choose a corrupted prompt with another answer"
-        )
+    whole = metric_range(start, end)
     names = [edge.sender for edge in edges]
     before, after = (sender_outputs(model, tokens, names) for tokens in (clean, corrupted))
     _, streams = model.run_with_cache(clean, [("resid_pre", layer) for layer in range(model.cfg.n_layers)])
@@ -120,23 +115,16 @@ def edge_effects(
         with torch.no_grad(), model.hooks([_add(receiver, partial(_same, by), model)]):
             logits = model(clean.repeat(len(into), 1), start_at_layer=layer, residual=stream)
             patched = [metric(rows) for rows in logits.split(len(clean))]
-        effects |= {edge: (start - now) / (start - end) for edge, now in zip(into, patched, strict=True)}
+        effects |= {edge: (start - now) / whole for edge, now in zip(into, patched, strict=True)}
     return {edge: effects[edge] for edge in edges}
 
 
-def _plain_writers(model: HookedModel) -> None:
+def check_writers(model: HookedModel) -> None:
+    """ValueError for a model in which a head has no summand of its own in the stream."""
     if model.post_norm(0, "attn") is not None or model.post_norm(0, "mlp") is not None:
         raise ValueError(
             "this model norms what attention and MLP write (Gemma 2 and 3), so that a head has no summand of "
             "its own in the stream; choose a model without norms there"
-        )
-
-
-def _same_shape(clean: Tensor, corrupted: Tensor) -> None:
-    if clean.shape != corrupted.shape:
-        raise ValueError(
-            f"clean tokens {tuple(clean.shape)} and corrupted ones {tuple(corrupted.shape)} must have one shape: "
-            "give each prompt a corrupted one of the same length"
         )
 
 
@@ -174,11 +162,13 @@ def _exchange(receiver: str, instead: Mapping[Edge, Stream], said: Mapping[str, 
 def _add(receiver: str, what: Callable[[], Stream], model: HookedModel) -> Edit:
     """Add something to what one receiver reads; it is asked for when the receiver is reached."""
     head = head_of(receiver)
+    # Heads that share keys and values read them once.
+    shared = model.cfg.n_heads // model.cfg.kv_heads if receiver[-1] in "kv" else 1
 
     def add(value: Tensor, hook: Hook) -> Tensor:
         if not head:
             return value + what()
-        value[:, :, head[1]] += what()
+        value[:, :, head[1] // shared] += what()
         return value
 
     layer = _layer(receiver, model)

@@ -7,7 +7,8 @@ and each later reader, and a circuit is a subset of them (Conmy et al. 2023, arX
     receivers    "a1.h2.q", "a1.h2.k", "a1.h2.v" (a head reads three times), "m0", "logits"
     an edge      Edge("a0.h1", "a1.h2.k"), written "a0.h1->a1.h2.k"
 
-Biases are nobody's: they are the same whatever the input.
+Where heads share keys and values (`cfg.n_kv_heads`), these are read once for all of them, under the name of the first:
+of heads 2 and 3, "a1.h2.k". Biases are nobody's: they are the same whatever the input.
 """
 
 from __future__ import annotations
@@ -75,9 +76,10 @@ def senders(cfg: ModelConfig) -> list[str]:
 
 def receivers(cfg: ModelConfig) -> list[str]:
     """All that read the residual stream, in the order of a forward pass: q, k and v of each head apart."""
-    names = []
+    names, shared = [], cfg.n_heads // cfg.kv_heads
     for layer in range(cfg.n_layers):
-        names += [f"{head_name(layer, head)}.{which}" for head in range(cfg.n_heads) for which in "qkv"]
+        for head in range(cfg.n_heads):
+            names += [f"{head_name(layer, head)}.{which}" for which in ("q" if head % shared else "qkv")]
         names += [mlp_name(layer)] if cfg.d_mlp else []
     return [*names, LOGITS]
 
@@ -88,12 +90,11 @@ def all_edges(cfg: ModelConfig) -> list[Edge]:
     In a parallel block (GPT-NeoX) the MLP does not read the heads beside it.
     """
     when = {name: _written(name) for name in senders(cfg)}
-    return [
-        Edge(sender, receiver)
-        for receiver in receivers(cfg)
-        for sender, written in when.items()
-        if written < _read(receiver, cfg)
-    ]
+    edges = []
+    for receiver in receivers(cfg):
+        read = _read(receiver, cfg)
+        edges += [Edge(sender, receiver) for sender, written in when.items() if written < read]
+    return edges
 
 
 def check_edge(edge: Edge, cfg: ModelConfig) -> None:
@@ -125,6 +126,8 @@ def _read(receiver: str, cfg: ModelConfig) -> tuple[float, int]:
 def _hint(name: str, known: list[str]) -> str:
     if f"{name}.q" in known:
         return f"; say which of its inputs: {name}.q, {name}.k or {name}.v"
+    if name.endswith((".k", ".v")) and f"{name[:-1]}q" in known:
+        return "; heads of this model share keys and values, which are read under the name of the first of them"
     if name[:-2] in known and _HEAD.fullmatch(name):
         return f"; a head writes once, as {name[:-2]}"
     if name in (EMBED, POS_EMBED, LOGITS):

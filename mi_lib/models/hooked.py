@@ -118,6 +118,21 @@ class HookedModel(nn.Module, ABC):
         """
 
     @abstractmethod
+    def _run_block(
+        self,
+        layer: int,
+        residual: Float[Tensor, "row new d_model"],
+        tokens: Int[Tensor, "row pos"],
+        attention_mask: Bool[Tensor, "row pos"] | None,
+        past: Any,
+    ) -> Float[Tensor, "row new d_model"]:
+        """What leaves one block at the last `new` positions of each row, if `residual` enters it there.
+
+        past: keys and values of all positions, as `_step` gives them, of which those before the new ones are used; row
+        i of `tokens` takes those of row i modulo their number. Not looked at where every position is new.
+        """
+
+    @abstractmethod
     def folded(self) -> HookedModel:
         """A copy that computes the same logits with plain norms: x ↦ (x − mean) / scale, without weight and bias.
 
@@ -129,6 +144,10 @@ class HookedModel(nn.Module, ABC):
     @abstractmethod
     def norm_parts(self, norm: nn.Module) -> NormParts:
         """The numbers of one of this model's norms, such as `ln_final`."""
+
+    @abstractmethod
+    def pre_norm(self, layer: int, which: Literal["attn", "mlp"]) -> nn.Module | None:
+        """The norm through which attention or MLP reads the residual stream; None where there is none."""
 
     def post_norm(self, layer: int, which: Literal["attn", "mlp"]) -> nn.Module | None:
         """The norm between an attention or MLP and the residual stream (Gemma has them)."""

@@ -19,7 +19,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -103,6 +103,24 @@ class Transformer(HookedModel):
             kept.append(memory[0])
         return self._unembedded(x, 1)[:, 0], kept
 
+    def _run_block(
+        self,
+        layer: int,
+        residual: Float[Tensor, "row new d_model"],
+        tokens: Int[Tensor, "row pos"],
+        attention_mask: Bool[Tensor, "row pos"] | None,
+        past: Any,
+    ) -> Float[Tensor, "row new d_model"]:
+        new, all_ = residual.shape[1], tokens.shape[1]
+        if new == all_:
+            return self._forward(
+                tokens, attention_mask, start_at_layer=layer, residual=residual, stop_at_layer=layer + 1
+            )
+        where = self.W_pos[_positions(tokens, attention_mask)[:, -new:]]
+        k, v = (x[:, : all_ - new].repeat(len(tokens) // len(x), 1, 1, 1) for x in past[layer])
+        allowed = _allowed(new, all_, attention_mask, tokens.device)
+        return self.blocks[layer](residual, where if self.config.positions == "shifted" else None, allowed, [(k, v)])
+
     def init_weights(self, seed: int, scale: float | None = None) -> Transformer:
         """Fill every matrix with N(0, scale²) (default 0.8/√d_model), biases 0 and norms 1. Returns the model."""
         generator = torch.Generator().manual_seed(seed)
@@ -133,6 +151,10 @@ class Transformer(HookedModel):
     def norm_parts(self, norm: nn.Module) -> NormParts:
         assert isinstance(norm, LayerNorm)
         return NormParts(norm.w, norm.b, norm.eps, centred=True)
+
+    def pre_norm(self, layer: int, which: Literal["attn", "mlp"]) -> nn.Module | None:
+        block: Any = self.blocks[layer]
+        return block.ln1 if which == "attn" else block.ln2
 
     def folded(self) -> Transformer:
         return fold_native(self)

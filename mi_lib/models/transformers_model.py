@@ -118,6 +118,38 @@ class TransformersModel(HookedModel):
         )
         return out.logits[:, -1], out.past_key_values
 
+    def _run_block(
+        self,
+        layer: int,
+        residual: Float[Tensor, "row new d_model"],
+        tokens: Int[Tensor, "row pos"],
+        attention_mask: Bool[Tensor, "row pos"] | None,
+        past: Any,
+    ) -> Float[Tensor, "row new d_model"]:
+        new, before = residual.shape[1], tokens.shape[1] - residual.shape[1]
+        if not before:
+            return self._forward(
+                tokens, attention_mask, start_at_layer=layer, residual=residual, stop_at_layer=layer + 1
+            )
+        keys, values = past.layers[layer].keys, past.layers[layer].values  # [batch head pos d_head]
+        cache = DynamicCache()
+        if layer:  # the mask is made for as many positions as the first layer holds; nobody looks at its numbers
+            cache.update(empty := keys.new_zeros(1, 1, before, 1), empty, 0)
+        cache.update(*(x[:, :, :before].repeat(len(tokens) // len(x), 1, 1, 1) for x in (keys, values)), layer)
+        with self._key.running(Span(layer, residual, layer + 1)):
+            try:
+                self.hf(
+                    input_ids=tokens[:, before:],
+                    attention_mask=None if attention_mask is None else attention_mask.long(),
+                    position_ids=_positions(tokens, attention_mask)[:, -new:],
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            except Stop as stop:
+                return stop.residual
+        raise AssertionError("the pass ends after the block")
+
     def _warn_of_lengths(self, tokens: Tensor, mask: Tensor | None) -> None:
         """Some rotary variants turn every text of a batch as the longest one asks."""
         limit = self._length_dependent
@@ -147,6 +179,9 @@ class TransformersModel(HookedModel):
 
     def norm_parts(self, norm: Any) -> NormParts:
         return self.family.norm_parts(norm)
+
+    def pre_norm(self, layer: int, which: Literal["attn", "mlp"]) -> nn.Module:
+        return part(self.layers[layer], self.family.ln1 if which == "attn" else self.family.ln2)
 
     def post_norm(self, layer: int, which: Literal["attn", "mlp"]) -> nn.Module | None:
         path = self.family.attn_post if which == "attn" else self.family.mlp_post

@@ -328,3 +328,14 @@ def test_what_cannot_be_is_refused_in_a_sentence(call, words):
 def test_senders_of_a_planted_circuit_are_named_as_in_its_edges():
     names = senders(the(("position", 0, None)).model.cfg)
     assert names == ["embed", "pos_embed", *(f"a0.h{h}" for h in range(5)), "m0", *(f"a1.h{h}" for h in range(5)), "m1"]
+
+
+@EVERY
+def test_nodes_are_on_the_circuit_where_an_edge_of_it_begins_or_ends(which):
+    circuit = the(which)
+    truth = circuit.node_truth()
+    on = {name for edge in circuit.edges for name in edge}
+    assert {name for name, yes in truth.items() if yes} == on - {"embed", "pos_embed", "logits"}
+    silent = {name for edge in circuit.constant_edges | circuit.dormant for name in edge}
+    assert {name for name, yes in truth.items() if not yes}.isdisjoint(on | silent)
+    assert len(truth) > 0.6 * (4 * circuit.model.cfg.n_layers * circuit.model.cfg.n_heads)

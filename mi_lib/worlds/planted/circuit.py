@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mi_lib.models import Transformer
-from mi_lib.models.graph import EMBED, LOGITS, POS_EMBED, Edge, all_edges, node_of
+from mi_lib.models.graph import EMBED, LOGITS, POS_EMBED, Edge, all_edges, node_of, receivers, senders
 from mi_lib.worlds.planted.compiler import Space
 
 Places = Float[Tensor, "n_ctx size"]
@@ -86,6 +86,17 @@ class Circuit:
         """
         silent = self.constant_edges | self.dormant
         return {e: e in self.edges for e in all_edges(self.model.cfg) if e not in silent}
+
+    def node_truth(self) -> dict[str, bool]:
+        """Whether each node belongs to the circuit: "a1.h2.k" if an edge ends there, "a1.h2" or "m1" if one begins.
+
+        Nodes of which only constant or dormant edges are known are left out, as in `truth`.
+        """
+        silent, cfg = self.constant_edges | self.dormant, self.model.cfg
+        on, quiet = ({name for edge in edges for name in edge} for edges in (self.edges, silent))
+        every = dict.fromkeys([*senders(cfg), *receivers(cfg)])
+        names = [name for name in every if name not in (EMBED, POS_EMBED, LOGITS)]
+        return {name: name in on for name in names if name in on or name not in quiet}
 
     def pairs(self, n: int, seed: int) -> Pairs:
         """n pairs of prompts. The same seed gives the same pairs on every machine. ValueError for n < 1."""
