@@ -6,7 +6,7 @@ import functools
 
 import nbformat
 import pytest
-from budget import affordable, draw, grading_seconds
+from budget import affordable, draw, grading_seconds, sample
 from nbclient import NotebookClient
 
 from mi_lib.course import devcheck, files, index, notebook, stubs
@@ -15,6 +15,7 @@ from mi_lib.course.proving import grading, mutants, nonsense
 CHAPTERS = [chapter.number for chapter in index.chapters()]
 # Of each exercise, in seconds of grading its reference answer. A wrong answer takes about a third of that.
 MISTAKES, RIGHT, MUTANTS, NONSENSE = 8, 1, 2, 1
+NOTEBOOKS = 2  # a chapter's takes as long as many exercises
 EXERCISES = [exercise.id for chapter in index.chapters() for exercise in chapter.exercises]
 
 
@@ -99,7 +100,7 @@ def printed_by(nb, folder) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", CHAPTERS)
+@pytest.mark.parametrize("number", sample(CHAPTERS, NOTEBOOKS, "unsolved"))
 def test_the_notebook_of_a_chapter_runs_to_its_end_without_answers(number, tmp_path):
     chapter = index.chapter(number)
     written = notebook.write(chapter, tmp_path / "chapter.ipynb")
@@ -115,7 +116,7 @@ Session._grade = lambda self, exercise: None if exercise.id in {} else grade(sel
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", CHAPTERS)
+@pytest.mark.parametrize("number", sample(CHAPTERS, NOTEBOOKS, "right"))
 def test_the_notebook_of_a_chapter_grades_right_answers_as_right(number, tmp_path):
     chapter = index.chapter(number)
     reference = files.read_text(chapter.solutions_folder / "exercises.py")
@@ -123,7 +124,7 @@ def test_the_notebook_of_a_chapter_grades_right_answers_as_right(number, tmp_pat
         line for line in reference.splitlines(keepends=True) if line.strip() not in (stubs.BEGIN, stubs.END)
     )
     nb = notebook.build(chapter, answers)
-    # The figures were drawn by the test above; that the dear exercises are graded as right is shown further up.
+    # Figures are drawn by the test above; that the dear exercises are graded as right is shown further up.
     nb.cells = [cell for cell in nb.cells if "mi_lib.course.notebook import figure" not in cell.source]
     dear = [exercise for exercise in chapter.exercises if grading_seconds(exercise.id) > 1]
     nb.cells.insert(0, nbformat.v4.new_code_cell(NOT_GRADED.format([exercise.id for exercise in dear])))
