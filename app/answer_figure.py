@@ -66,7 +66,7 @@ def _mine(exercise: Exercise, name: str, workspace: Workspace, kept: dict[str, A
     if drawn.problem:
         st.warning(drawn.problem, icon=":material/edit:")
     if drawn.figure is not None:
-        st.plotly_chart(drawn.figure, width="stretch", key=f"mine-{name}", config=common.CHART)
+        common.chart(drawn.figure, key=f"mine-{name}")
 
 
 def _reference(exercise: Exercise, name: str) -> None:
@@ -75,7 +75,7 @@ def _reference(exercise: Exercise, name: str) -> None:
     except CourseError as error:
         st.caption(str(error))
         return
-    st.plotly_chart(drawn, width="stretch", key=f"reference-{name}", config=common.CHART)
+    common.chart(drawn, key=f"reference-{name}")
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

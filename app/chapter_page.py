@@ -256,5 +256,5 @@ def _figure(chapter: Chapter, block: Block) -> None:
     except CourseError as error:
         st.error(str(error))
         return
-    st.plotly_chart(drawn, width="stretch", key=f"figure-{block.arg}", config=common.CHART)
+    common.chart(drawn, key=f"figure-{block.arg}")
     st.caption(block.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import importlib
@@ -9,12 +10,15 @@ import logging
 import re
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from mi_lib.course import CourseError, Progress, Workspace
 from mi_lib.course.checks import Checks
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,11 +28,21 @@ CHART = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
 }
+# Below zero, zero, above: as RdBu, but zero is as dark as the page.
+_DIVERGING_IN_THE_DARK = ((0, "#ffb49c"), (0.25, "#b2404a"), (0.5, "#171b23"), (0.75, "#336eb8"), (1, "#a6d0ff"))
 START = "course-map"  # the course map's name. Streamlit serves it at "/", and gives the name to no other page
 SAFE = (
     "Your answers and your progress are safe in your workspace. What went wrong stands in the terminal in which the "
     "course runs."
 )
+
+
+def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
+    """Show a figure as wide as the page allows. In the dark theme zero is dark where it would be white."""
+    if st.context.theme.type == "dark":
+        figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
+        figure.update_traces({"colorscale": _DIVERGING_IN_THE_DARK}, {"type": "heatmap", "zmid": 0})
+    return st.plotly_chart(figure, width="stretch", key=key, **({"config": CHART} | more))
 
 
 def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:

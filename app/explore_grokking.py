@@ -69,10 +69,6 @@ def _nearest(name: str, step: int | None) -> int | None:
     return None if step is None else min(zoo.checkpoints(name), key=lambda s: abs(s - step))
 
 
-def _draw(figure: go.Figure, key: str) -> None:
-    st.plotly_chart(figure, width="stretch", key=key, config=common.CHART)
-
-
 def _curves(step: int | None) -> None:
     left, right = st.columns(2)
     for column, name in ((left, NETWORK), (right, CONTROL)):
@@ -87,7 +83,7 @@ def _curves(step: int | None) -> None:
         title = f"{TITLES[name].capitalize()}: losses during training"
         figure = plots.lines(measured["step"], series, title, "training step", "loss (nats)", vline=at, log_y=True)
         with column:
-            _draw(figure.update_layout(height=440), f"curves-{name}")
+            common.chart(figure.update_layout(height=440), f"curves-{name}")
 
 
 def _sentences(found: dict[str, Analysis]) -> None:
@@ -105,7 +101,7 @@ def _said(found: Analysis) -> str:
 def _side_by_side(found: dict[str, Analysis], draw: Callable[[Analysis, str], go.Figure]) -> None:
     for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
         with column:
-            _draw(draw(each, TITLES[name]), f"{getattr(draw, '__name__', 'figure')}-{name}-{len(found)}")
+            common.chart(draw(each, TITLES[name]), f"{getattr(draw, '__name__', 'figure')}-{name}-{len(found)}")
 
 
 def _spectrum(found: Analysis, said: str) -> go.Figure:
@@ -143,7 +139,7 @@ def _neurons(found: dict[str, Analysis], k: int) -> None:
                 continue
             titles = [f"neuron {n}: {each.neurons.explained[n]:.0%} explained" for n in best]
             values = each.inputs.neurons[:, :, best].permute(2, 0, 1)
-            _draw(plots.maps(values, titles, f"Neurons of {TITLES[name]} at frequency {k}"), f"neurons-{name}")
+            common.chart(plots.maps(values, titles, f"Neurons of {TITLES[name]} at frequency {k}"), f"neurons-{name}")
 
 
 def _knock_out(found: dict[str, Analysis]) -> None:
@@ -219,13 +215,15 @@ def _train_a_little() -> None:
     left, right = st.columns(2)
     with left:
         figure = plots.lines(run.curves["step"], accuracy, "Answered rightly", "training step", "share of sums")
-        _draw(figure.update_yaxes(range=[0, 1.02]), "live-accuracy")
+        common.chart(figure.update_yaxes(range=[0, 1.02]), "live-accuracy")
     with right:
-        _draw(plots.lines(run.curves["step"], loss, "Loss", "training step", "loss (nats)", log_y=True), "live-loss")
+        common.chart(
+            plots.lines(run.curves["step"], loss, "Loss", "training step", "loss (nats)", log_y=True), "live-loss"
+        )
     if not kept["going"]:
         found = grokking.analyse(run.model)
         st.write(_said(found))
         title = "The embedding of your network"
-        _draw(
+        common.chart(
             plots.spectrum({"yours": found.spectrum}, title, "share of the energy", found.frequencies), "live-spectrum"
         )

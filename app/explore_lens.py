@@ -154,9 +154,8 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
         f".st-key-lens-table > div {{ min-width: {wide}px; direction: ltr }}</style>"
     )
     with st.container(key="lens-table"):
-        st.plotly_chart(
+        common.chart(
             figure,
-            width="stretch",
             key="lens-map",
             on_select=common.caught(_clicked),
             selection_mode="points",
@@ -346,7 +345,7 @@ def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None
     parts = contributions(model, reading.tokens, token, depth, pos, tuned)
     title = f"What makes “{word}” {depths[depth]}" if depth else f"What makes “{word}” at the embedding"
     figure = plots.contributions(parts, title, "added to the logit (logits)")
-    st.plotly_chart(figure, width="stretch", key="lens-parts", config=common.CHART)
+    common.chart(figure, key="lens-parts")
     st.caption(
         f"Together {sum(parts.values()):.2f}. The final norm divides by the scale that the sum of all parts has."
     )
@@ -363,7 +362,7 @@ def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None
         "head",
         "block",
     ).update_xaxes(type="category", dtick=1)
-    st.plotly_chart(figure, width="stretch", key="lens-heads", config=common.CHART)
+    common.chart(figure, key="lens-heads")
     st.caption("Blocks and heads are counted from 0, as in code: the first block is block 0.")
 
 

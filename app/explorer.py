@@ -129,7 +129,7 @@ def _losses(model: HookedModel, tokens: torch.Tensor, names: list[str], silenced
             value, last = whole[mask].mean().item(), list(runs.values())[-1][mask].mean().item()
             change = f"{last - value:+.2f}" if silenced else None
             column.metric(f"Loss on {label}", f"{last:.2f} nats", change, delta_color="inverse")
-    st.plotly_chart(plots.token_loss(runs, names, "Loss of each word"), width="stretch", config=common.CHART)
+    common.chart(plots.token_loss(runs, names, "Loss of each word"))
 
 
 def _line(model: HookedModel, tokens: torch.Tensor, names: list[str], everyone: list[tuple[int, int]]) -> None:
@@ -184,4 +184,4 @@ def _training(name: str, step: int | None) -> None:
     ):
         figure = plots.lines(curves["step"], series, title, "training step", unit, vline=at)
         figure.update_layout(height=440)  # on a phone the legend takes several rows of it
-        st.plotly_chart(figure, width="stretch", config=common.CHART)
+        common.chart(figure)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app.common import guarded  # noqa: E402 - needs the line above
+from app.common import chart, guarded  # noqa: E402 - needs the line above
 from mi_lib import plots  # noqa: E402 - needs the line above
 from mi_lib.course import CourseError  # noqa: E402
 from mi_lib.course.classroom import common, points, similarity  # noqa: E402
@@ -83,7 +83,7 @@ def _glance(students: list[Student], glances: list[Glance]) -> None:
     columns[2].metric("Released exercises passed", f"{share:.0%}", help=what)
     columns[3].metric("With problems", len(problems))
     rates = plots.bars({g.exercise.id: g.pass_rate for g in glances}, "Who passes", "share of those who handed it in")
-    st.plotly_chart(rates.update_yaxes(range=[0, 1], tickformat=".0%"))
+    chart(rates.update_yaxes(range=[0, 1], tickformat=".0%"))
     rows = [
         {
             "exercise": f"{g.exercise.id} {g.exercise.title}",

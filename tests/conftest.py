@@ -20,7 +20,7 @@ def _main_stays():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The file that takes longest first: of two processes, neither then waits long for the other at the end."""
+    """The file that takes longest first, so that no process waits long for the others at the end."""
     of_file: Counter[str] = Counter()
     for item in items:
         of_file[item.path.name] += SECONDS.get(item.nodeid, LEAST)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import chapter_page, exercise_card
-from mi_lib import zoo
+from app import chapter_page, common, exercise_card
+from mi_lib import plots, zoo
 from mi_lib.course import Progress, Workspace, exercise, lesson
 from mi_lib.course.grading import Verdict
 from mi_lib.course.index import chapters
@@ -392,3 +394,22 @@ def test_an_older_text_that_is_handed_over_after_a_newer_one_is_left_aside(card)
     exercise_card._keep(here, workspace, kept, typed("# older", base, 1))
     assert "# newer" in workspace.read(here)[0]
     assert kept["heard"] == 2
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_zero_of_a_map_is_as_light_or_dark_as_the_page_and_the_figure_itself_is_left_alone(monkeypatch, theme):
+    shown = []
+    page = SimpleNamespace(
+        context=SimpleNamespace(theme=SimpleNamespace(type=theme)),
+        plotly_chart=lambda figure, **_: shown.append(figure),
+    )
+    monkeypatch.setattr(common, "st", page)
+    figure = plots.matrix([[-1.0, 0.0, 1.0]], ["row"], ["a", "b", "c"], "Title")
+    before = figure.to_json()
+    common.chart(figure)
+    zero = dict(shown[0].data[0].colorscale)[0.5]
+    lightness = (
+        sum(int(part) for part in re.findall(r"\d+", zero)) if zero.startswith("rgb") else int(zero[1:3], 16) * 3
+    )
+    assert lightness > 600 if theme == "light" else lightness < 120
+    assert figure.to_json() == before

@@ -6,15 +6,10 @@ import ast
 import textwrap
 
 import pytest
-from budget import draw
 from click.testing import CliRunner
 
-from mi_lib.course import index
 from mi_lib.course.index import CourseError
 from mi_lib.course.proving import grading, mutants, report
-
-SECONDS_FOR_MUTANTS, MOST = 2, 4  # of each exercise
-EXERCISES = [exercise.id for chapter in index.chapters() for exercise in chapter.exercises]
 
 
 @pytest.fixture(scope="module")
@@ -218,21 +213,3 @@ def test_the_command_shows_survivors_and_says_with_its_exit_code_that_there_are_
         CliRunner().invoke(cli, ["dev", "mutate", "90", "--only", "90.1", "--jobs", "2", "--sample", "2"]).exit_code
         == 0
     )
-
-
-# --- the real chapters --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("number", [chapter.number for chapter in index.chapters()])
-def test_every_explained_survivor_is_a_mutant_that_is_made(number):
-    assert mutants.unknown_entries(index.chapter(number)) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("exercise_id", EXERCISES)
-def test_a_sample_of_the_mutants_of_every_exercise_is_killed(exercise_id, grader):
-    exercise = index.exercise(exercise_id)
-    number = len(draw(range(MOST), SECONDS_FOR_MUTANTS, exercise_id, least=1))
-    [tally] = mutants.prove([exercise], lambda tasks: grading.judge(tasks, grader=grader), number=number, seed=0)
-    assert tally.broken == []
-    assert [mutant.diff for mutant in tally.survivors] == []

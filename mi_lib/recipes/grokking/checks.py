@@ -256,7 +256,9 @@ def parts(name: str) -> Parts:
             return memorised(film(name, model), task, film(GROKKED, None))
         if name == GROKKED:
             return grokked(film(name, model), task, (film(MEMORISING, None), task_of(MEMORISING)))
-        return grokked(shipped(name, model), task, but=NOT_OF_SUBTRACTION)  # its own beginning is the control
+        whole = shipped(name, model)  # its own beginning is the control
+        short = [*until_memorised(whole[:-1], task), whole[-1]]
+        return grokked(short if film is end else whole, task, but=NOT_OF_SUBTRACTION)
 
     return {
         "end": lambda model: [check for check in measured(end, model) if check.name != "phases"],
