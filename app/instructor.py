@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def _glance(students: list[Student], glances: list[Glance]) -> None:
     problems = [student for student in students if student.problems]
     columns = st.columns(4)
     columns[0].metric("Students", len(students))
-    columns[1].metric("Median points", f"{totals[len(totals) // 2]:g} of {students[0].most:g}")
+    columns[1].metric("Median points", f"{statistics.median(totals):g} of {students[0].most:g}")
     # All that were released count, those that somebody did not hand in too; the optional ones are extra.
     released = [g for g in glances if not g.exercise.optional]
     share = sum(g.passed for g in released) / max(1, len(released) * len(students))

@@ -97,7 +97,8 @@ def fourier_2d(
     """The Fourier transform of x over both its numbers.
 
     Entry [i, j] says how much of x is the wave basis[i] in a, times the wave basis[j]
-    in b: the sum over a and b of basis[i, a] · basis[j, b] · x[a, b].
+    in b: the sum over a and b of basis[i, a] · basis[j, b] · x[a, b]. Sum over one of
+    them first and then over the other: all at once needs a table of p⁴ numbers.
     """
     raise NotImplementedError("Exercise 03.6 is waiting for your answer.")
 
