@@ -29,9 +29,8 @@ $(VENV)/.dev: $(ENV_INPUTS)
 	@scripts/setup.sh $(VENV) dev
 	@touch $(VENV)/.learn $@
 
-# Three processes keep two cores busy while a page test waits for its browser; more threads would only fight each other.
-# tests/conftest.py deals the files, longest first.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Threads beyond the two test processes would only fight each other. tests/conftest.py deals the files, longest first.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev lint types browser schemas
 	$(PYTEST) --durations=10
