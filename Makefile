@@ -11,7 +11,7 @@ ENV_INPUTS := pyproject.toml constraints.txt scripts/setup.sh
 help:
 	@echo "make learn    set up, make your workspace, open the course at http://127.0.0.1:$(PORT)   (PORT=, WORKSPACE=)"
 	@echo "make test     set up, then lint, types and the whole suite"
-	@echo "make fast     the fast part of the suite"
+	@echo "make fast     the suite without slow tests and without a browser"
 	@echo "make setup    the environment alone"
 	@echo "$(BIN)/mi --help   everything else"
 
