@@ -659,7 +659,7 @@ def test_prefix_matching_on_random_patterns(answer):
         pattern = random_pattern(batch, heads, pos, seed)
         tokens = random_tokens(batch, pos, 5, seed)
         if batch == 2:
-            tokens[1, :5] = torch.arange(5)  # fewer repeats than in the other sequence
+            tokens[1, :8] = torch.arange(8)  # fewer repeats than in the other sequence
         if batch > 2:
             tokens[-1] = torch.arange(pos)  # a sequence without any repeat
             tokens[0, -1] = tokens[0, -2]  # the one past the earlier occurrence is the last place itself
