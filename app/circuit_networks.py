@@ -82,7 +82,7 @@ def draw(subject: Subject, n: int, seed: int, held_out: bool = False) -> list[Pa
         return [Pairs(model.to_tokens(clean), model.to_tokens(corrupted), *tokens)]
     if subject.task == GIVING:
         which = "held_out" if held_out else "train"
-        giving = importlib.import_module("mi_lib.worlds.giving")  # it comes with the trained network
+        giving = importlib.import_module(".giving", "mi_lib.worlds")  # it comes with the trained network
         found = giving.stories(n, seed=seed, names=which, templates=which)
     else:
         found = circuit(subject.task).pairs(n, seed)
