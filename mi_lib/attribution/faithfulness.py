@@ -47,7 +47,8 @@ def run_circuit(
     kept = set(circuit)
     if not kept:
         raise ValueError("the circuit has no edge, so that nothing of the prompt could arrive; keep at least one")
-    for edge in kept:
+    edges = all_edges(model.cfg)
+    for edge in kept.difference(edges):
         check_edge(edge, model.cfg)
     if not mean:
         tokens, reference, _ = read_pairs(model, tokens, reference)
@@ -59,7 +60,7 @@ def run_circuit(
     said = sender_outputs(model, reference, senders(model.cfg))
     if mean:
         said = {name: value.mean(0, keepdim=True).expand(len(tokens), -1, -1) for name, value in said.items()}
-    others = {edge: said[edge.sender] for edge in all_edges(model.cfg) if edge not in kept}
+    others = {edge: said[edge.sender] for edge in edges if edge not in kept}
     if not others:
         with torch.no_grad():
             return model(tokens)
