@@ -20,22 +20,24 @@ All values are shares of the range, divided by m_corrupted − m_clean: an estim
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mi_lib.attribution.edges import check_writers
 from mi_lib.attribution.inputs import Rule, gradients, path
 from mi_lib.attribution.pairs import Metric, PromptPairs, metric_range, read_pairs
 from mi_lib.models import Hook, HookedModel
+from mi_lib.models.config import ModelConfig
 from mi_lib.models.graph import LOGITS, Edge, all_edges, head_name, mlp_name, receivers, senders
 from mi_lib.models.hooked import Input
 from mi_lib.models.sites import layer_of
 
 Site = tuple[str, int]
 Nodes = Float[Tensor, "node batch pos d_model"]
-Table = Float[Tensor, "sender receiver batch"]
+Table = Float[Tensor, "batch sender receiver"]
 Values = dict[str, Tensor]  # by the full names of sites
 
 
@@ -169,11 +171,13 @@ def _said(model: HookedModel, then: Values, now: Values) -> Nodes:
 def _table(model: HookedModel, change: Nodes, now: Values, slopes: Values) -> Table:
     """Σ over positions of (z'_u − z_u) · ∂m/∂(what v reads); 0 for senders u that have not written when v reads."""
     column = {name: i for i, name in enumerate(receivers(model.cfg))}
-    table = change.new_zeros(len(change), len(column), change.shape[1])
+    table = change.new_zeros(change.shape[1], len(change), len(column))
     with torch.no_grad():
+        said = change.flatten(2).transpose(0, 1)  # [batch sender pos·d_model]
         for names, written, heard in _heard(model, now, slopes):
-            product = torch.einsum("sbpm,rbpm->srb", change[:written], heard.to(change))
-            table[:written, [column[name] for name in names]] = product
+            # As `bmm`, which takes these views as they are, where an einsum would copy them.
+            product = torch.bmm(said[:, :written], heard.to(change).flatten(2).permute(1, 2, 0))
+            table[:, :written, [column[name] for name in names]] = product
     return table
 
 
@@ -225,8 +229,15 @@ def _before_norm(
 
 def _edges(model: HookedModel, table: Table, whole: Float[Tensor, " batch"]) -> dict[Edge, Float[Tensor, " batch"]]:
     """The table under the names of its edges, as shares of the range."""
-    row = {name: i for i, name in enumerate(senders(model.cfg))}
-    column = {name: i for i, name in enumerate(receivers(model.cfg))}
-    edges = all_edges(model.cfg)
-    values = table[[row[edge.sender] for edge in edges], [column[edge.receiver] for edge in edges]] / -whole
+    edges, rows, columns = _places(model.cfg)
+    values = table[:, rows, columns].mT / -whole
     return dict(zip(edges, values.unbind(), strict=True))
+
+
+@lru_cache(maxsize=4)  # GPT-2 small has 33,000 edges
+def _places(cfg: ModelConfig) -> tuple[tuple[Edge, ...], Int[Tensor, " edge"], Int[Tensor, " edge"]]:
+    """All edges, and where each stands in the table."""
+    row, column = ({name: i for i, name in enumerate(names(cfg))} for names in (senders, receivers))
+    edges = all_edges(cfg)
+    where = torch.tensor([(row[edge.sender], column[edge.receiver]) for edge in edges])
+    return tuple(edges), where[:, 0], where[:, 1]

@@ -179,7 +179,9 @@ def gradients(
     """
     found: list[Tensor | None] = [None] * len(values)
     if metric.requires_grad:
-        found = list(torch.autograd.grad(metric.sum(), values, allow_unused=True, retain_graph=again))
+        with torch.enable_grad():
+            total = metric.sum()
+        found = list(torch.autograd.grad(total, values, allow_unused=True, retain_graph=again))
     for name, gradient in zip(names, found, strict=True):
         if gradient is None:
             raise ValueError(

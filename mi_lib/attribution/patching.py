@@ -40,6 +40,7 @@ from mi_lib.models.sites import PAIRS, layer_of
 
 Index = tuple[int | slice, ...]
 Place = tuple[str | tuple, Index]  # a site, and the index of what is patched there, after the batch axis
+_AT_ONCE = 1536  # positions: a processor is no quicker with more, which only take more memory
 
 
 def patch_places(
@@ -158,13 +159,13 @@ class _Found(NamedTuple):
     """A place as it was found in the model.
 
     positions: those that are patched, in their order; of a pattern, the queries.
-    index: what was given before them and behind them.
+    around: the index before them and behind them.
     """
 
     site: str
     layer: int
     positions: range
-    index: tuple[Index, Index]
+    around: tuple[Index, Index]
 
     @property
     def start(self) -> int:
@@ -257,6 +258,8 @@ class _Sweep:
     def run(self, places: Sequence[_Found], batch_size: int, metric: Metric) -> Float[Tensor, "place batch"]:
         """The metric of each place's run."""
         order = sorted(range(len(places)), key=lambda i: places[i].layer)
+        if self.base.device.type == "cpu":
+            batch_size = min(batch_size, _AT_ONCE // self.base.shape[1])
         size = max(1, batch_size // len(self.base))
         results: dict[int, Tensor] = {}
         for chunk in (order[i : i + size] for i in range(0, len(order), size)):
@@ -322,6 +325,6 @@ def _exchange(here: Tensor, given: Tensor, place: _Found, first: int) -> None:
     """Put what is given into a place, as far as `here`, which begins at position `first`, has it."""
     at = place.positions[-(-max(first - place.start, 0) // place.positions.step) :]
     if at:
-        before, behind = ((slice(None), *place.index[0]), place.index[1])
+        before, behind = ((slice(None), *place.around[0]), place.around[1])
         there = slice(at.start, at.stop, at.step)
         here[(*before, slice(at.start - first, at.stop - first, at.step), *behind)] = given[(*before, there, *behind)]
