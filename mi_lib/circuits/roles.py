@@ -16,7 +16,7 @@ so that it looks as sharply, but elsewhere; for copies its values are turned bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -105,7 +105,7 @@ def head_roles(
         by_chance = [copy_scores(model, data, k=k, sign=sign, turned=turn) for turn in turns]
         controls[name] = torch.stack(by_chance).mean(0)
     scores[TOTAL] = total_effects(model, data)
-    scores[DIRECT] = path_effects(model, data.clean, data.corrupted["ABC"], data.metric)
+    scores[DIRECT] = path_effects(model, data.clean, data.corrupted["ABC"], data.metric, logits_to_keep=1)
 
     def passes(test: str, least: float) -> Tensor:
         return (scores[test] >= least) & (scores[test] >= 2 * controls[test])
@@ -132,8 +132,7 @@ def attention_scores(model: HookedModel, data: IOIData, *, turned: int | None = 
     turned: a seed, for the control: each layer's queries, and those alone, are turned by a random rotation per head.
     """
     of_layers: dict[str, list[Tensor]] = {test: [] for test in (*LOOKS, PREVIOUS)}
-    for layer in range(model.cfg.n_layers):
-        pattern = _pattern(model, data.clean, layer, turned)
+    for pattern in _patterns(model, data.clean, turned):
         rows = torch.arange(len(data), device=pattern.device)
         for test, (query, key) in LOOKS.items():
             of_layers[test].append(pattern[rows, :, getattr(data, query), getattr(data, key)].mean(0))
@@ -175,7 +174,7 @@ def total_effects(model: HookedModel, data: IOIData) -> Heads:
     """
     clean, corrupted = data.clean, data.corrupted["ABC"]
     with torch.no_grad():
-        whole = metric_range(data.metric(model(clean)), data.metric(model(corrupted)))
+        whole = metric_range(*(data.metric(model(tokens, logits_to_keep=1)) for tokens in (clean, corrupted)))
     left = patch_heads(model, clean, corrupted, data.metric, noising=True, logits_to_keep=1)
     return ((1 - left) * whole).mean(-1) / whole.mean()
 
@@ -187,25 +186,35 @@ def effects_without(model: HookedModel, data: IOIData, movers: tuple[str, ...]) 
     """
     F, K = heads_alone(model, data), frozenset(movers)
     M = F.everything
-    found = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    found = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=model.device)
     for head in all_heads(model.cfg):
         found[layer_and_head(head, model.cfg)] = (F(M - K) - F(M - (K | {head}))) / F(M)
     return found
 
 
-def _pattern(
-    model: HookedModel, tokens: Int[Tensor, "batch pos"], layer: int, turned: int | None
-) -> Float[Tensor, "batch head query key"]:
-    """The attention of one layer; with its queries turned if there is a seed."""
-    if turned is None:
-        return model.run_with_cache(tokens, ("pattern", layer), stop_at_layer=layer + 1)[1]["pattern", layer]
-    turn = _rotations(model, layer, turned)
+def _patterns(
+    model: HookedModel, tokens: Int[Tensor, "batch pos"], turned: int | None
+) -> Iterator[Float[Tensor, "batch head query key"]]:
+    """The attention of each layer; with the queries of this layer alone turned, if there is a seed."""
+    layers = range(model.cfg.n_layers)
+    _, cache = model.run_with_cache(tokens, [(site, layer) for layer in layers for site in ("resid_pre", "pattern")])
+    for layer in layers:
+        if turned is None:
+            yield cache["pattern", layer]
+            continue
+        seen: list[Tensor] = []
 
-    def rotate(q: Tensor, hook: Hook) -> Tensor:
-        return torch.einsum("bphd,hde->bphe", q, turn.to(q))
+        def keep(value: Tensor, hook: Hook, seen: list[Tensor] = seen) -> None:
+            seen.append(value.clone())
 
-    with model.hooks([(("q", layer), rotate)]):
-        return model.run_with_cache(tokens, ("pattern", layer), stop_at_layer=layer + 1)[1]["pattern", layer]
+        turn = _rotations(model, layer, turned)
+
+        def rotate(q: Tensor, hook: Hook, turn: Tensor = turn) -> Tensor:
+            return torch.einsum("bphd,hde->bphe", q, turn.to(q))
+
+        with torch.no_grad(), model.hooks([(("q", layer), rotate), (("pattern", layer), keep)]):
+            model(tokens, start_at_layer=layer, residual=cache["resid_pre", layer], stop_at_layer=layer + 1)
+        yield seen[0]
 
 
 def _rotations(model: HookedModel, layer: int, seed: int | None) -> Float[Tensor, "head d_head d_head"]:

@@ -221,3 +221,12 @@ def test_plain_patching_of_an_inhibitor_shows_an_effect_where_its_direct_path_sh
     assert total[2, 0] > 0.5
     assert path_effects(*where)[2, 0].abs() < 0.01
     assert Edge("a2.h0", "logits") not in circuit.edges
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_the_logits_of_the_last_positions_alone_effects_are_the_same(kind):
+    model, (clean, corrupted) = network(kind), prompts()
+    for to in (["logits"], ["a2.h1.q"]):
+        whole, last, two = (path_effects(model, clean, corrupted, METRIC, to, logits_to_keep=n) for n in (0, 1, 2))
+        assert torch.allclose(whole, last, atol=1e-9)
+        assert torch.allclose(whole, two, atol=1e-9)
