@@ -1,4 +1,4 @@
-"""Padded prompts, half precision, edits around a call, switched-off gradients: no method may give another answer there."""
+"""Padded prompts, half precision, edits around a call, gradients switched off: no method gives another answer there."""
 
 from __future__ import annotations
 
