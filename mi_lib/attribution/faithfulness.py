@@ -96,6 +96,7 @@ def faithfulness(
     circuit: Iterable[Edge],
 ) -> float:
     """f(C), with the metric in the mean over pairs. ValueError as `run_circuit`, and for a metric without a range."""
+    clean, corrupted, _ = read_pairs(model, clean, corrupted)
     with torch.no_grad():
         whole, nothing = metric(model(clean)), metric(model(corrupted))
         metric_range(whole, nothing)

@@ -62,7 +62,8 @@ def gradient_x_input(
 
     baseline: "zero"; "mean" (of the embeddings of all tokens, or of this site over these prompts and positions); tokens
         [batch pos] of a corrupted prompt for each; or values that broadcast to the site's.
-    ValueError for corrupted prompts of another length, and for a site from which no path leads to the metric.
+    ValueError for corrupted prompts of another length or equal to the prompt, and for a site from which no path leads
+    to the metric.
     """
     tokens, mask = model._tokens_and_mask(tokens, attention_mask)
     (site,) = model._resolve(site)
@@ -123,6 +124,11 @@ def _values(
     x = model.run_with_cache(tokens, name, attention_mask=mask)[1][name]
     if isinstance(baseline, Tensor) and not baseline.is_floating_point():
         pairs = read_pairs(model, tokens, baseline, mask)
+        if bool((same := (pairs.clean == pairs.corrupted).all(1)).any()):
+            raise ValueError(
+                f"the baseline of prompt {int(same.int().argmax())} is the prompt itself, so that there is nothing to "
+                "attribute; choose a corrupted prompt with another answer"
+            )
         start = model.run_with_cache(pairs.corrupted, name, attention_mask=mask)[1][name]
     elif isinstance(baseline, Tensor):
         start = baseline.to(x).expand_as(x)
