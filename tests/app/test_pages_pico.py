@@ -354,6 +354,18 @@ def test_unknown_words_of_a_text_are_named_and_an_empty_or_long_text_is_told(mod
     assert "at least one word" in words(app)
 
 
+def test_the_table_comes_back_after_a_visit_to_another_page(model):
+    script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nimport streamlit as st\nfrom app import explore_lens\n"
+    script += "st.session_state.get('elsewhere') or explore_lens.show()"
+    app = press(AppTest.from_string(script, default_timeout=60).run(), "Go on without a prediction")
+    for elsewhere in (True, False):  # Streamlit forgets what was chosen on a page that is left
+        app.session_state["elsewhere"] = elsewhere
+        app.run()
+    assert not app.exception
+    assert not app.error
+    assert app.get("plotly_chart")
+
+
 def test_without_its_file_the_tuned_lens_cannot_be_chosen(model):
     app = opened()
     assert app.toggle[0].disabled
