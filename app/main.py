@@ -51,6 +51,7 @@ PAGES = {
     "explore": ("Explore induction", "biotech", "explorer"),
     "explore-grokking": ("Explore grokking", "waves", "explore_grokking"),
     "explore-lens": ("Explore lenses", "center_focus_weak", "explore_lens"),
+    "explore-circuit": ("Explore circuits", "account_tree", "explore_circuit"),
     "chat": ("Talk to Pico", "chat", "chat"),
     "glossary": ("Glossary", "dictionary", "glossary"),
 }

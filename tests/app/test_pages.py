@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -289,6 +291,17 @@ def test_the_grokking_explorer_sets_the_network_beside_its_control(tmp_path, mon
     told = words(app)
     assert "This network has grokked a + b mod 113" in told
     assert "This network has not grokked" in told
+
+
+def test_the_losses_of_the_network_and_of_its_control_are_drawn_on_one_scale(tmp_path, monkeypatch):
+    app = run(tmp_path / "work", monkeypatch, GROKKING)
+    drawn = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")[:2]]
+    first, second = (figure["layout"]["yaxis"] for figure in drawn)
+    assert first["range"] == second["range"]
+    assert first["dtick"] == second["dtick"]
+    for figure in drawn:  # and nothing of either is cut off
+        seen = [math.log10(y) for trace in figure["data"] for y in trace["y"] if y > 0]
+        assert first["range"][0] < min(seen) <= max(seen) < first["range"][1]
 
 
 def test_key_waves_knocked_out_cost_the_network_and_not_the_control(tmp_path, monkeypatch):
