@@ -14,7 +14,9 @@ to say (IO), `pairs.corrupted_answers` the giver's (S); `pairs.io`, `pairs.s1` a
 prompts have the same length, and END is the last position.
 
 A head is a pair (layer, head). What it has read is its z, [batch pos head d_head], at
-the site ("z", LAYER). `with model.hooks(edits): ...` holds edits for several calls.
+the site ("z", LAYER). An edit `function(value, hook)` is given a copy of what stands at
+its site; it may change it, or return another. `with model.hooks(edits): ...` holds
+edits for several calls.
 """
 
 import torch

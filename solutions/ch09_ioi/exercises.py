@@ -14,7 +14,9 @@ to say (IO), `pairs.corrupted_answers` the giver's (S); `pairs.io`, `pairs.s1` a
 prompts have the same length, and END is the last position.
 
 A head is a pair (layer, head). What it has read is its z, [batch pos head d_head], at
-the site ("z", LAYER). `with model.hooks(edits): ...` holds edits for several calls.
+the site ("z", LAYER). An edit `function(value, hook)` is given a copy of what stands at
+its site; it may change it, or return another. `with model.hooks(edits): ...` holds
+edits for several calls.
 """
 
 import torch
@@ -59,7 +61,7 @@ def other_names(
     generator = torch.Generator().manual_seed(seed)
     order = torch.rand(len(io), len(names), generator=generator)
     order[(names == io[:, None]) | (names == s[:, None])] = 2  # behind all others
-    return names[order.argsort(-1)[:, :3]]
+    return names[order.argsort(1)[:, :3]]
     ### END SOLUTION
 
 
@@ -161,10 +163,8 @@ def patch_words(
         return logit_difference(logits, io, s).mean()
 
     def patched(layer: int, where: Tensor) -> Tensor:
-        def put(x: Tensor, hook) -> Tensor:
-            x = x.clone()
+        def put(x: Tensor, hook) -> None:
             x[rows, where] = cache["resid_pre", layer][rows, where]
-            return x
 
         return m(model.run_with_hooks(corrupted, [(("resid_pre", layer), put)]))
 
@@ -191,7 +191,7 @@ def direct_effects(
     """
     ### BEGIN SOLUTION
     layers = range(model.cfg.n_layers)
-    last = ("resid_post", model.cfg.n_layers - 1)
+    last = ("resid_post", -1)
     _, cache = model.run_with_cache(tokens, [*(("z", layer) for layer in layers), last])
     z = torch.stack([cache["z", layer][:, -1] for layer in layers])  # [layer batch head d_head]
     written = torch.einsum("lbhd,lhdm->lhbm", z, model.W_O)
@@ -222,10 +222,8 @@ def total_effects(
     m_clean = logit_difference(model(clean), io, s).mean()
 
     def patched(layer: int, head: int) -> Tensor:
-        def put(z: Tensor, hook) -> Tensor:
-            z = z.clone()
+        def put(z: Tensor, hook) -> None:
             z[:, :, head] = cache["z", layer][:, :, head]
-            return z
 
         return logit_difference(model.run_with_hooks(clean, [(("z", layer), put)]), io, s).mean()
 
@@ -301,10 +299,8 @@ def path_patch(
         return ("z", layer), lambda z, hook: value
 
     def put(which: str, layer: int, head: int):
-        def edit(x: Tensor, hook) -> Tensor:
-            x = x.clone()
+        def edit(x: Tensor, hook) -> None:
             x[:, :, head] = heard[which, layer][:, :, head]
-            return x
 
         return (which, layer), edit
 
@@ -333,12 +329,12 @@ def who_speaks_to(
     ### BEGIN SOLUTION
     cfg = model.cfg
     m_clean = logit_difference(model(clean), io, s).mean()
-    table = torch.zeros(cfg.n_layers, cfg.n_heads)
-    for layer in range(cfg.n_layers):
-        for head in range(cfg.n_heads):
-            logits = path_patch(model, clean, corrupted, (layer, head), receivers, inputs)
-            table[layer, head] = logit_difference(logits, io, s).mean() - m_clean
-    return table
+
+    def effect(sender: tuple[int, int]) -> Tensor:
+        return logit_difference(path_patch(model, clean, corrupted, sender, receivers, inputs), io, s).mean() - m_clean
+
+    table = [[effect((layer, head)) for head in range(cfg.n_heads)] for layer in range(cfg.n_layers)]
+    return torch.tensor(table)
     ### END SOLUTION
 
 
@@ -348,7 +344,7 @@ def strongest(effects: Float[Tensor, "layer head"], share: float) -> list[tuple[
     ### BEGIN SOLUTION
     size = effects.abs()
     found = (size >= share * size.max()).nonzero().tolist()
-    return sorted(((layer, head) for layer, head in found), key=lambda head: -size[head])
+    return sorted([(layer, head) for layer, head in found], key=lambda head: -size[head])
     ### END SOLUTION
 
 
@@ -395,17 +391,17 @@ def copy_scores(
     rows, cfg = torch.arange(len(tokens)), model.cfg
     _, cache = model.run_with_cache(tokens, ("resid_post", 0))
     stream, names = cache["resid_post", 0][rows, name_at], tokens[rows, name_at]
-    scores = torch.zeros(cfg.n_layers, cfg.n_heads)
-    for layer in range(cfg.n_layers):
+
+    def score(layer: int, head: int) -> Tensor:
         norm = model.pre_norm(layer, "attn")
         x = stream if norm is None else norm(stream)
-        for head in range(cfg.n_heads):
-            written = (x @ model.W_V[layer, head] + model.b_V[layer, head]) @ model.W_O[layer, head]
-            written = -written if negative else written
-            logits = model.unembed(written if model.ln_final is None else model.ln_final(written))
-            best = logits.topk(k, dim=-1).indices  # [batch k]
-            scores[layer, head] = (best == names[:, None]).any(-1).float().mean()
-    return scores
+        written = (x @ model.W_V[layer, head] + model.b_V[layer, head]) @ model.W_O[layer, head]
+        written = -written if negative else written
+        logits = model.unembed(written if model.ln_final is None else model.ln_final(written))
+        best = logits.topk(k).indices  # [batch k]
+        return (best == names[:, None]).any(1).float().mean()
+
+    return torch.tensor([[score(layer, head) for head in range(cfg.n_heads)] for layer in range(cfg.n_layers)])
     ### END SOLUTION
 
 
@@ -443,15 +439,12 @@ def knock_out(
     def edit(layer: int):
         own = [head for its_layer, head in heads if its_layer == layer]
 
-        def put(z: Tensor, hook) -> Tensor:
-            z = z.clone()
+        def put(z: Tensor, hook) -> None:
             z[:, :, own] = means[template, layer][:, :, own]
-            return z
 
         return ("z", layer), put
 
-    layers = sorted({layer for layer, _ in heads})
-    return model.run_with_hooks(tokens, [edit(layer) for layer in layers])
+    return model.run_with_hooks(tokens, [edit(layer) for layer in {layer for layer, _ in heads}])
     ### END SOLUTION
 
 
@@ -469,9 +462,9 @@ def circuit_difference(
 ) -> float:
     """F(C): the mean logit difference if every head OUTSIDE the circuit is knocked out."""
     ### BEGIN SOLUTION
-    cfg, kept = model.cfg, {tuple(head) for head in circuit}
+    cfg = model.cfg
     every = [(layer, head) for layer in range(cfg.n_layers) for head in range(cfg.n_heads)]
-    logits = knock_out(model, tokens, template, means, [head for head in every if head not in kept])
+    logits = knock_out(model, tokens, template, means, [head for head in every if head not in circuit])
     return logit_difference(logits, io, s).mean().item()
     ### END SOLUTION
 
@@ -516,15 +509,13 @@ def after_silencing(
     def edit(layer: int):
         own = [head for its_layer, head in silenced if its_layer == layer]
 
-        def put(z: Tensor, hook) -> Tensor:
-            z = z.clone()
+        def put(z: Tensor, hook) -> None:
             z[:, :, own] = means[template, layer][:, :, own]
-            return z
 
         return ("z", layer), put
 
     before = direct_effects(model, tokens, io, s)
-    with model.hooks([edit(layer) for layer in sorted({layer for layer, _ in silenced})]):
+    with model.hooks([edit(layer) for layer in {layer for layer, _ in silenced}]):
         return direct_effects(model, tokens, io, s) - before
     ### END SOLUTION
 
@@ -549,9 +540,7 @@ def completeness(
     every = [(layer, head) for layer in range(cfg.n_layers) for head in range(cfg.n_heads)]
 
     def without(heads: Heads, gone: Heads) -> float:
-        gone = {tuple(head) for head in gone}
-        kept = [head for head in heads if tuple(head) not in gone]
-        return circuit_difference(model, tokens, template, means, io, s, kept)
+        return circuit_difference(model, tokens, template, means, io, s, [head for head in heads if head not in gone])
 
     return torch.tensor([[without(circuit, gone), without(every, gone)] for gone in removed])
     ### END SOLUTION
@@ -576,8 +565,7 @@ def minimality(
     whole = logit_difference(model(tokens), io, s).mean().item()
 
     def without(gone: Heads) -> float:
-        gone = {tuple(head) for head in gone}
-        kept = [head for head in circuit if tuple(head) not in gone]
+        kept = [head for head in circuit if head not in gone]
         return circuit_difference(model, tokens, template, means, io, s, kept)
 
     worth = [without([*k, v]) - without(k) for v, k in zip(circuit, removed, strict=True)]
@@ -655,23 +643,18 @@ def find_circuit(
     cfg = model.cfg
     every = [(layer, head) for layer in range(cfg.n_layers) for head in range(cfg.n_heads)]
     given = (model, tokens, template, abc_means(model, corrupted, template), io, s)
-    known: dict[frozenset, float] = {}
 
-    def f(kept: Heads, gone: Heads = ()) -> float:
-        key = frozenset(kept) - frozenset(gone)
-        if key not in known:
-            known[key] = circuit_difference(*given, sorted(key))
-        return known[key]
+    def missed(head: tuple[int, int], among: Heads, gone: Heads) -> bool:
+        """Whether F of these heads, some of them gone, changes if one more goes."""
+        rest = [other for other in among if other not in gone]
+        less = [other for other in rest if other != head]
+        return abs(circuit_difference(*given, less) - circuit_difference(*given, rest)) >= small
 
-    small = 0.03 * abs(f(every))
+    small = 0.03 * circuit_difference(*given, every)
     circuit = list(every)
-    for head in reversed(every):  # what nobody misses, from the end to the beginning
-        if abs(f(circuit, [head]) - f(circuit)) < small:
+    for head in reversed(every):  # from the end to the beginning: whom does nobody miss?
+        if not missed(head, circuit, []):
             circuit.remove(head)
-    speakers = [head for head in circuit if direct_effects(model, tokens, io, s)[head] > small]
-    for gone in [speakers, *([head] for head in circuit)]:  # who is missed once others are gone?
-        if abs(f(circuit, gone) - f(every, gone)) >= small:
-            woken = [h for h in every if h not in circuit and abs(f(every, [*gone, h]) - f(every, gone)) >= small]
-            circuit += woken
-    return sorted(circuit)
+    speakers = strongest(direct_effects(model, tokens, io, s), 0.3)  # and who is missed once these are silent?
+    return circuit + [head for head in every if head not in circuit and missed(head, every, speakers)]
     ### END SOLUTION
