@@ -11,7 +11,7 @@ from circuits_subjects import data, ioi
 
 from mi_lib import Transformer, TransformerConfig
 from mi_lib.attribution import logit_difference, patch_heads
-from mi_lib.circuits import all_heads, path_effects, path_patch
+from mi_lib.circuits import abc_means, all_heads, knock_out, path_effects, path_patch
 from mi_lib.models.graph import Edge, head_of
 from mi_lib.models.transformers_model import TransformersModel
 
@@ -221,3 +221,25 @@ def test_plain_patching_of_an_inhibitor_shows_an_effect_where_its_direct_path_sh
     assert total[2, 0] > 0.5
     assert path_effects(*where)[2, 0].abs() < 0.01
     assert Edge("a2.h0", "logits") not in circuit.edges
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_the_logits_of_the_last_positions_alone_effects_are_the_same(kind):
+    model, (clean, corrupted) = network(kind), prompts()
+    for to in (["logits"], ["a2.h1.q"]):
+        whole, last, two = (path_effects(model, clean, corrupted, METRIC, to, logits_to_keep=n) for n in (0, 1, 2))
+        assert torch.allclose(whole, last, atol=1e-9)
+        assert torch.allclose(whole, two, atol=1e-9)
+
+
+def test_under_edits_all_four_runs_are_edited_so_that_a_backup_shows_once_the_movers_are_silent():
+    circuit, d = ioi(), data(24, 1)
+    model, means = circuit.model, abc_means(circuit.model, d)
+    effects = []
+    for silent in ([], ["a3.h0"], ["a3.h0", "a3.h2"]):
+        with model.hooks(knock_out(model, silent, means, d.template)):
+            start = d.metric(model(d.clean))
+            patched = d.metric(path_patch(model, d.clean, d.corrupted["ABC"], "a4.h1"))
+        effects.append(float((start - patched).mean()))
+    assert max(abs(effect) for effect in effects[:2]) < 0.02
+    assert effects[2] > 2
