@@ -78,7 +78,7 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
     """The blocks of a step, without what would give away a question that is still open.
 
     After an unanswered question, its figure and the words about it wait: up to the next heading, question or exercise.
-    A question that has no figure holds nothing back: its answer is its own.
+    One way past it is offered, in the place of what comes first.
     """
     answered = progress.predictions(chapter.number)
     waiting = offered = False  # offered: one question has one way past it, however many figures it holds back
@@ -97,18 +97,24 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
                 yield block
         else:
             asked = block.kind == "predict" and block.id not in answered
-            waiting, offered = asked and _has_figure(step[at + 1 :]), False
+            waiting, offered = asked, False
             yield block
+            about = _about(step[at + 1 :]) if asked else []
+            if about and "figure" not in about:
+                waiting = not st.toggle("Go on without a prediction", key=f"anyway-{block.id}")
 
 
-def _has_figure(after: list[Block]) -> bool:
-    """Whether a question is about a figure: one that comes before the next heading, question or exercise."""
+def _about(after: list[Block]) -> list[str]:
+    """The kinds of the blocks about a question: up to the next heading, question or exercise."""
+    kinds: list[str] = []
     for block in after:
-        if block.kind == "figure":
-            return True
-        if block.kind in ("predict", "exercise") or (block.kind == "markdown" and _HEADING.search(block.text)):
-            return False
-    return False
+        heading = _HEADING.search(block.text) if block.kind == "markdown" else None
+        if block.kind in ("predict", "exercise") or (heading and not block.text[: heading.start()].strip()):
+            break
+        kinds.append(block.kind)
+        if heading:
+            break
+    return kinds
 
 
 def _position(chapter: Chapter, text: str, steps: list[list[Block]]) -> int:

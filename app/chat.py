@@ -88,7 +88,7 @@ def _page(model: HookedModel) -> None:
 
 def _talk(model: HookedModel, turns: list[Turn]) -> None:
     system, temperature = _controls(turns)
-    clicked = _examples()
+    clicked = _examples(folded=bool(turns))
     typed = st.chat_input("Ask Pico about Littletown")
     asked = typed or clicked or st.session_state.pop("mended", None)
     for turn in turns:
@@ -201,10 +201,10 @@ def system_prompt(role: str, trait: str | None, strength: int) -> str | None:
     return plain(traits.WITH_ROLE[strength].format(a=article, trait=trait, role=role).split())
 
 
-def _examples() -> str | None:
-    """A question that was clicked."""
+def _examples(folded: bool) -> str | None:
+    """A question that was clicked. folded: once somebody has spoken they are no longer needed, and take room."""
     chosen = None
-    with st.container(horizontal=True, gap="small"):
+    with st.expander("Questions to begin with", expanded=not folded), st.container(horizontal=True, gap="small"):
         for example in EXAMPLES:
             if st.button(example, key=f"example-{example}"):
                 chosen = example

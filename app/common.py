@@ -9,7 +9,8 @@ import importlib
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -43,6 +44,14 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
         figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
         figure.update_traces({"colorscale": _DIVERGING_IN_THE_DARK}, {"type": "heatmap", "zmid": 0})
     return st.plotly_chart(figure, width="stretch", key=key, **({"config": CHART} | more))
+
+
+@contextmanager
+def scrolled(key: str, wide: int) -> Iterator[None]:
+    """Room for a figure that is at least so many pixels wide; in a narrower window it is scrolled sideways."""
+    st.html(f"<style>.st-key-{key} {{ overflow-x: auto }} .st-key-{key} > div {{ min-width: {wide}px }}</style>")
+    with st.container(key=key):
+        yield
 
 
 def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:

@@ -70,8 +70,8 @@ def _nearest(name: str, step: int | None) -> int | None:
 
 
 def _curves(step: int | None) -> None:
-    left, right = st.columns(2)
-    for column, name in ((left, NETWORK), (right, CONTROL)):
+    figures = {}
+    for name in (NETWORK, CONTROL):
         measured = _card(name)["measures"]
         series = {
             "loss on training sums": measured["train_loss"],
@@ -82,8 +82,11 @@ def _curves(step: int | None) -> None:
         at = measured["step"][-1] if step is None else step
         title = f"{TITLES[name].capitalize()}: losses during training"
         figure = plots.lines(measured["step"], series, title, "training step", "loss (nats)", vline=at, log_y=True)
+        figures[name] = figure.update_layout(height=440)
+    plots.share_y(*figures.values())
+    for column, (name, figure) in zip(st.columns(2), figures.items(), strict=True):
         with column:
-            common.chart(figure.update_layout(height=440), f"curves-{name}")
+            common.chart(figure, f"curves-{name}")
 
 
 def _sentences(found: dict[str, Analysis]) -> None:

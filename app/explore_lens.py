@@ -148,12 +148,7 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
     _keep_place(model, reading)
     figure = _table(model, reading, colour, word)
     wide = 170 + 62 * len(names)  # a long text is scrolled sideways and not squeezed
-    st.html(
-        # A line from the right begins at its right end: the answer is in view, and the rest is scrolled to.
-        "<style>.st-key-lens-table { overflow-x: auto; direction: rtl } "
-        f".st-key-lens-table > div {{ min-width: {wide}px; direction: ltr }}</style>"
-    )
-    with st.container(key="lens-table"):
+    with common.scrolled("lens-table", wide):
         common.chart(
             figure,
             key="lens-map",

@@ -34,6 +34,7 @@ STYLE += """
 .st-key-contents button p { white-space: nowrap; overflow: hidden; text-overflow: ellipsis }
 [class*=st-key-verdict] [data-testid=stAlert] p { font-size: 1.15rem; font-weight: 600; line-height: 1.45 }
 [data-testid=stMainBlockContainer] { padding-top: 3.75rem; padding-bottom: 4rem }
+@media (max-width: 480px) { [data-testid=stCode] code { white-space: pre-wrap !important } }
 @media (hover: none) { .modebar-container { display: none } }
 [class*=st-key-waiting] [data-stale=true] { opacity: 1 }
 [class*=st-key-verdict] { scroll-margin: 4rem }
@@ -50,6 +51,7 @@ PAGES = {
     "explore": ("Explore induction", "biotech", "explorer"),
     "explore-grokking": ("Explore grokking", "waves", "explore_grokking"),
     "explore-lens": ("Explore lenses", "center_focus_weak", "explore_lens"),
+    "explore-circuit": ("Explore circuits", "account_tree", "explore_circuit"),
     "chat": ("Talk to Pico", "chat", "chat"),
     "glossary": ("Glossary", "dictionary", "glossary"),
 }

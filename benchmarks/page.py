@@ -13,21 +13,19 @@ import argparse
 import os
 import re
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+from mi_lib.course import serve  # noqa: E402 - needs the line above
+
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 # page: (address, link in the sidebar, words that stand near its end)
 PAGES = {
@@ -36,6 +34,7 @@ PAGES = {
     "explore induction": ("/explore", "Explore induction", "Loss on words seen again"),
     "explore grokking": ("/explore-grokking", "Explore grokking", "Train one yourself"),
     "explore lenses": ("/explore-lens", "Explore lenses", "Go on without a prediction"),
+    "explore circuits": ("/explore-circuit", "Explore circuits", "Go on without a prediction"),
     "talk to Pico": ("/chat", "Talk to Pico", "What do you dream of?"),
 }
 AIMS = {  # seconds; MB
@@ -68,31 +67,6 @@ def rounds(tries: int) -> Iterator[int]:
             yield attempt
 
 
-@contextmanager
-def server(workspace: Path) -> Iterator[tuple[str, int]]:
-    """The address of a new server of the pages, and the number of its process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mi_lib.cli", "app", "--port", str(port), "--no-browser"]
-    environment = os.environ | {"MI_WORKSPACE": str(workspace), "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read()
-                break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            raise SystemExit("the server of the pages did not start")
-        yield url, process.pid
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
 def timed(act: Callable[[], Any], seen: Any) -> float:
     """Seconds from an act until a thing is to be seen."""
     started = time.perf_counter()
@@ -122,7 +96,7 @@ def verdict(page: Any, body: str) -> float:
 
 def cold(browser: Any, workspace: Path, found: Times) -> None:
     """A new server: its first page, and the first verdict, asked for as soon as an exercise can be read."""
-    with server(workspace) as (url, _):
+    with serve.running(workspace) as (url, _):
         page = new_page(browser, url)
         name = "course map, first page of a new server"
         found[name].append(timed(lambda: page.goto("/"), text(page, PAGES["course map"][2])))
@@ -239,7 +213,7 @@ def main() -> None:
         new_page(browser, "about:blank").close()
         for i in rounds(chosen.cold):
             cold(browser, workspaces[i], found)
-        with server(workspaces[-1]) as (url, pid):
+        with serve.running(workspaces[-1]) as (url, pid):
             page = new_page(browser, url)
             verdicts(page, found, chosen.tries)
             reactions(page, found, 5)

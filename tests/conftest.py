@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 
 import pytest
-from budget import LEAST, SECONDS, TABLE
+from budget import LEAST, QUICK, SECONDS, TABLE
 
 
 @pytest.fixture(autouse=True)
@@ -19,11 +19,16 @@ def _main_stays():
     sys.modules["__main__"] = before
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The file that takes longest first, so that no process waits long for the others at the end."""
+    """The file that takes longest first, so that no process waits long for the others at the end; and what the table
+    knows to take long is slow."""
     of_file: Counter[str] = Counter()
     for item in items:
-        of_file[item.path.name] += SECONDS.get(item.nodeid, LEAST)
+        took = SECONDS.get(item.nodeid, LEAST)
+        of_file[item.path.name] += took
+        if took > QUICK:
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: -of_file[item.path.name])  # a stable sort: the tests of a file stay together, in order
 
 

@@ -2601,7 +2601,9 @@ def sabotaged(weights: dict[str, Tensor], tokens: Tensor, heads: int, fault: str
     return net_run(weights | {fault: changed}, tokens, heads)
 
 
-def check_first(got: Any, want: str | None, mine: dict[str, Tensor], other: dict[str, Tensor], what: str) -> None:
+def check_first(
+    got: Any, want: str | None, mine: dict[str, Tensor], other: dict[str, Tensor], what: str, tolerance: float = 1e-4
+) -> None:
     """The name, and what the learner's function seems to look for instead."""
     if got == want if isinstance(got, str) else got is want:
         return
@@ -2615,6 +2617,10 @@ def check_first(got: Any, want: str | None, mine: dict[str, Tensor], other: dict
         largest = max(off, key=lambda n: gaps[n].max().item())
         expect(got != off[-1], f"{what}: {got} is the LAST name that differs. The first is {want}.")
         expect(got != largest, f"{what}: at {got} the difference is largest, but it begins at {want}.")
+    on_average = [n for n, gap in gaps.items() if not gap.mean() <= tolerance]
+    if got == next(iter(on_average), None) and math.isfinite(sum(gap.sum().item() for gap in gaps.values())):
+        sentence = "you seem to compare the MEAN difference with the tolerance. One number that differs is a difference"
+        raise Wrong(f"{what}: the first name that differs is {want}; {sentence}.")
     expect(got is not None, f"{what}: the two part at {want}, but your code finds no difference.")
     expect(want is not None, f"{what}: they are equal within the tolerance, so the answer is None, not {got!r}.")
     raise Wrong(f"{what}: the first name that differs is {want}, but your code says {got}.")
@@ -2633,7 +2639,7 @@ def test_the_first_difference_of_made_up_tensors(answer):
     plain = {"b": zero, "a": zero, "c": zero, "d": zero}
     cases = [
         ("Two equal dicts", {}, {}, None, {}),
-        ("A difference in one number of 24", {"a": at(1e-3), "c": at(9.0), "d": at(2.0)}, {}, "a", {}),
+        ("A difference in one number of 24", {"b": at(1e-3), "a": at(5e-3), "c": at(9.0), "d": at(2.0)}, {}, "b", {}),
         ("Differences of −1", {"c": at(-1.0), "d": at(-3.0)}, {}, "c", {}),
         ("Numbers that are too small rather than too large", {}, {"a": at(5.0)}, "a", {}),
         ("Many differences of half the tolerance", {"b": zero + 5e-5, "d": at(1e-3)}, {}, "d", {}),
@@ -2651,7 +2657,7 @@ def test_the_first_difference_of_made_up_tensors(answer):
     ]
     for what, mine, other, want, options in cases:
         first, second = plain | mine, dict(reversed((plain | other).items()))
-        check_first(answer.first_difference(first, second, **options), want, first, second, what)
+        check_first(answer.first_difference(first, second, **options), want, first, second, what, **options)
     first, second = {"only mine": at(1.0), **plain}, {**plain, "only the other's": at(1.0), "d": at(1.0)}
     try:
         got = answer.first_difference(first, second)

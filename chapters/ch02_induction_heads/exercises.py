@@ -46,7 +46,9 @@ def loss_per_token(
 
 
 def copy_losses(
-    loss: Float[Tensor, "batch pos-1"], first: Bool[Tensor, "batch pos"], second: Bool[Tensor, "batch pos"]
+    loss: Float[Tensor, "batch pos-1"],
+    first: Bool[Tensor, "batch pos"],
+    second: Bool[Tensor, "batch pos"],
 ) -> tuple[float, float]:
     """Mean loss over the tokens of first copies, and over those of later copies.
 

@@ -110,9 +110,9 @@ def edge_effects(
         # Rows of one run: the whole batch for the first sender, for the second, … What a sender says is clean in each,
         # and so is all before the receiver's layer.
         by = torch.cat([after[edge.sender] - before[edge.sender] for edge in into])
-        layer = _layer(receiver, model)
+        layer = layer_of_reader(receiver, model)
         stream = streams["resid_pre", layer].repeat(len(into), 1, 1)
-        with torch.no_grad(), model.hooks([_add(receiver, partial(_same, by), model)]):
+        with torch.no_grad(), model.hooks([add_to_reader(receiver, partial(_same, by), model)]):
             logits = model(clean.repeat(len(into), 1), start_at_layer=layer, residual=stream)
             patched = [metric(rows) for rows in logits.split(len(clean))]
         effects |= {edge: (start - now) / whole for edge, now in zip(into, patched, strict=True)}
@@ -143,7 +143,7 @@ def _keep(sender: str, said: dict[str, Stream]) -> Edit:
     return (("result", head[0]) if head else ("mlp_out", int(sender[1:]))), keep
 
 
-def _layer(receiver: str, model: HookedModel) -> int:
+def layer_of_reader(receiver: str, model: HookedModel) -> int:
     """The block in which a receiver reads; the last one for the logits, which read what leaves it."""
     head = head_of(receiver)
     return model.cfg.n_layers - 1 if receiver == LOGITS else head[0] if head else int(receiver[1:])
@@ -156,11 +156,13 @@ def _same(value: Stream) -> Stream:
 def _exchange(receiver: str, instead: Mapping[Edge, Stream], said: Mapping[str, Stream], model: HookedModel) -> Edit:
     """Exchange the summands of a receiver's changed edges. What senders say in this run is known when it reads."""
     into = [edge for edge in instead if edge.receiver == receiver]
-    return _add(receiver, lambda: torch.stack([instead[edge] - said[edge.sender] for edge in into]).sum(0), model)
+    return add_to_reader(
+        receiver, lambda: torch.stack([instead[edge] - said[edge.sender] for edge in into]).sum(0), model
+    )
 
 
-def _add(receiver: str, what: Callable[[], Stream], model: HookedModel) -> Edit:
-    """Add something to what one receiver reads; it is asked for when the receiver is reached."""
+def add_to_reader(receiver: str, what: Callable[[], Stream], model: HookedModel) -> Edit:
+    """An edit that adds something to what one receiver reads; it is asked for when the receiver is reached."""
     head = head_of(receiver)
     # Heads that share keys and values read them once.
     shared = model.cfg.n_heads // model.cfg.kv_heads if receiver[-1] in "kv" else 1
@@ -171,7 +173,7 @@ def _add(receiver: str, what: Callable[[], Stream], model: HookedModel) -> Edit:
         value[:, :, head[1] // shared] += what()
         return value
 
-    layer = _layer(receiver, model)
+    layer = layer_of_reader(receiver, model)
     if receiver == LOGITS:
         return ("resid_post", layer), add
     return (f"{receiver[-1]}_input" if head else "mlp_in", layer), add

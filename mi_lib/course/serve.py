@@ -9,7 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,38 @@ def run_instructor(gradebook: Path, port: int, open_browser: bool = True) -> int
     """Serve the instructor's page of a gradebook until Ctrl-C. As `run`."""
     said = f"The class is at {_url(port)} (Ctrl-C ends it). Its gradebook is {gradebook}."
     return _serve("instructor.py", {"MI_GRADEBOOK": str(gradebook)}, port, open_browser, said)
+
+
+@contextmanager
+def running(workspace: Path, seconds: float = 60.0) -> Iterator[tuple[str, int]]:
+    """The pages of a workspace, served on a free port by a process of their own: its address and its number.
+
+    It ends with the block. TimeoutError if it does not answer in so many seconds.
+    """
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mi_lib.cli", "app", "--port", str(port), "--no-browser"]
+    variables = {"MI_WORKSPACE": str(workspace), "PYTHONPATH": str(Path(__file__).parents[2])}
+    quiet = subprocess.DEVNULL
+    server = subprocess.Popen(command, env=os.environ | variables, stdout=quiet, stderr=quiet)
+    try:
+        _wait_for(f"{_url(port)}/_stcore/health", seconds)
+        yield _url(port), server.pid
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _wait_for(address: str, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            urllib.request.urlopen(address, timeout=1).read()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(f"the server of the pages did not answer in {seconds:g} seconds at {address}")
 
 
 def _serve(name: str, variables: dict[str, str], port: int, open_browser: bool, said: str) -> int:

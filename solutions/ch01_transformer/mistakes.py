@@ -2825,7 +2825,7 @@ class section:
         return None
 
 
-@mistake("01.14", says="A difference in one number of 24")
+@mistake("01.14", says="you seem to compare the MEAN difference")
 class section:
     def activations(tokens, weights, n_heads):
         batch, n = tokens.shape

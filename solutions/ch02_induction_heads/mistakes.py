@@ -246,6 +246,15 @@ def copy_losses(loss, first, second):
     return loss[0][first[0, 1:]].mean().item(), loss[0][second[0, 1:]].mean().item()
 
 
+@mistake("02.3", says="You average each sequence first and then the averages")
+def copy_losses(loss, first, second):
+    """A mean of means: NaN where a sequence has no such token."""
+    means = [
+        torch.stack([row[m].mean() for row, m in zip(loss, mask[:, 1:])]).mean().item() for mask in (first, second)
+    ]
+    return means[0], means[1]
+
+
 @mistake("02.3", says="You average each sequence first")
 def copy_losses(loss, first, second):
     """A mean of means; sequences without such tokens count as 0."""
@@ -490,6 +499,14 @@ def previous_occurrence(tokens):
     return same.sum(-1)
 
 
+@mistake("02.6", says="the tokens of the first sequence in all of them")
+def previous_occurrence(tokens):
+    """The first row's answer for every row."""
+    n = tokens.shape[1]
+    same = (tokens[0, :, None] == tokens[0, None, :]).tril(diagonal=-1)
+    return torch.where(same, torch.arange(n), -1).amax(-1).expand(len(tokens), n)
+
+
 @right("02.6", how="with a dictionary")
 def previous_occurrence(tokens):
     rows = []
@@ -554,6 +571,16 @@ def prefix_matching_score(pattern, previous):
     """> 0 for >= 0."""
     batch, query = (previous > 0).nonzero(as_tuple=True)
     return pattern[batch, :, query, previous[batch, query] + 1].mean(0)
+
+
+@mistake("02.7", says="You average each sequence first")
+def prefix_matching_score(pattern, previous):
+    """A mean of means: NaN where nothing is repeated."""
+    scores = []
+    for row, prev in zip(pattern, previous):
+        query = (prev >= 0).nonzero().flatten()
+        scores.append(row[:, query, prev[query] + 1].mean(-1))
+    return torch.stack(scores).mean(0)
 
 
 @mistake("02.7", says="You average each sequence first")

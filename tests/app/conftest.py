@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -43,30 +38,30 @@ def workspace(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def pico_like(tmp_path_factory) -> Path:
+    """The folder of a small random network that has Pico's tokenizer."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from mi_lib.recipes.pico.data import tokenizer
+
+    words = tokenizer()
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 256, "initializer_range": 0.3}
+    torch.manual_seed(0)
+    made = GPT2LMHeadModel(GPT2Config(vocab_size=len(words), bos_token_id=2, eos_token_id=6, **sizes))
+    path = tmp_path_factory.mktemp("zoo") / "pico-like"
+    made.save_pretrained(path)
+    words.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def server(workspace):
     """The address of a running server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mi_lib.cli", "app", "--port", str(port), "--no-browser"],
-        env=os.environ | {"MI_WORKSPACE": str(workspace)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read()
-            break
-        except OSError:
-            time.sleep(0.1)
-    else:
-        process.kill()
-        pytest.fail("the server of the pages did not start")
-    yield url
-    process.terminate()
-    process.wait(timeout=10)
+    from mi_lib.course import serve
+
+    with serve.running(workspace) as (url, _):
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,15 @@ def test_a_learner_is_told_what_is_wrong_corrects_it_passes_and_finds_it_again(p
 
 
 def test_nothing_is_asked_of_any_other_machine(page):
-    for address in ("/", "/?chapter=02&exercise=1", "/explore", "/explore-grokking", "/explore-lens", "/chat"):
+    for address in (
+        "/",
+        "/?chapter=02&exercise=1",
+        "/explore",
+        "/explore-grokking",
+        "/explore-lens",
+        "/explore-circuit",
+        "/chat",
+    ):
         page.goto(address)
         page.get_by_role("heading").first.wait_for()
         page.wait_for_timeout(1500)
@@ -325,6 +333,7 @@ PAGES = {
     "induction": ("/explore", "Loss on words seen again"),
     "grokking": ("/explore-grokking", "Train one yourself"),
     "lenses": ("/explore-lens", "Go on without a prediction"),
+    "circuits": ("/explore-circuit", "Go on without a prediction"),
     "chat": ("/chat", "What do you dream of?"),
 }
 
@@ -334,9 +343,16 @@ def test_no_page_is_wider_than_a_phone(phone, name):
     address, near_its_end = PAGES[name]
     phone.goto(address)
     phone.get_by_text(near_its_end).last.wait_for()
-    if name == "lenses":
+    if name in ("lenses", "circuits"):
         phone.get_by_text(near_its_end).click()
-        phone.locator(".head").nth(35).wait_for()
+        phone.get_by_text("likeliest of all words" if name == "circuits" else "counted from 0, as in code").wait_for()
+        for table in phone.locator(
+            "[class*=st-key-lens-table], [class*=st-key-circuit-]"
+        ).all():  # they open at their left
+            hidden = table.evaluate(
+                "e => e.getBoundingClientRect().left - e.firstElementChild.getBoundingClientRect().left"
+            )
+            assert hidden <= 1
     phone.wait_for_timeout(1000)
     assert phone.evaluate(TOO_WIDE) == []
     assert phone.evaluate("document.scrollingElement.scrollWidth") <= 390

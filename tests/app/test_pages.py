@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,18 +200,28 @@ def test_one_switch_goes_past_a_question_that_holds_back_two_figures(tmp_path, m
     assert len(app.get("plotly_chart")) == figures + 2
 
 
-def test_a_question_holds_back_words_only_where_they_are_about_its_figure(tmp_path):
+def test_a_question_holds_back_the_words_about_it_up_to_the_next_heading_question_or_exercise(tmp_path):
     asked = ":::{predict} Which?\n- [x] this\n- [ ] that\n\nBecause.\n:::\n\nWords after it.\n\n"
-    figure = ":::{figure} drawn\nA caption.\n:::\n"
-    progress = Progress(Workspace.init(tmp_path / "work"))
+    chapter, workspace = exercise("02.1").chapter, Workspace.init(tmp_path / "work")
+    progress = Progress(workspace)
 
     def seen(text: str) -> str:
-        chapter = exercise("02.1").chapter
         return " ".join(block.text for block in chapter_page._revealed(chapter, lesson.parse(text), progress))
 
+    assert "Words after it." not in seen(asked)
+    assert "Words of the next." in seen(asked + "## Next\n\nWords of the next.\n")
+    assert "Words of the next." in seen(asked + ":::{exercise} 02.1\n:::\n\nWords of the next.\n")
+    progress.predict("02", lesson.parse(asked)[0].id, "this")
     assert "Words after it." in seen(asked)
-    assert "Words after it." in seen(asked + "## Next\n\n" + figure)
-    assert "Words after it." in seen(asked + asked.replace("Which", "What"))
+
+
+def test_a_question_without_a_figure_has_a_switch_too_where_words_about_it_wait(tmp_path, monkeypatch):
+    workspace = Workspace.init(tmp_path / "work")
+    app = run(workspace.path, monkeypatch, chapter("13", number="01"))
+    held = "one keeps two tables"
+    assert held not in words(app)
+    app.toggle[0].set_value(True).run()
+    assert held in words(app)
 
 
 def test_the_glossary_is_searched_and_an_address_leads_to_an_entry(tmp_path, monkeypatch):
@@ -279,6 +291,17 @@ def test_the_grokking_explorer_sets_the_network_beside_its_control(tmp_path, mon
     told = words(app)
     assert "This network has grokked a + b mod 113" in told
     assert "This network has not grokked" in told
+
+
+def test_the_losses_of_the_network_and_of_its_control_are_drawn_on_one_scale(tmp_path, monkeypatch):
+    app = run(tmp_path / "work", monkeypatch, GROKKING)
+    drawn = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")[:2]]
+    first, second = (figure["layout"]["yaxis"] for figure in drawn)
+    assert first["range"] == second["range"]
+    assert first["dtick"] == second["dtick"]
+    for figure in drawn:  # and nothing of either is cut off
+        seen = [math.log10(y) for trace in figure["data"] for y in trace["y"] if y > 0]
+        assert first["range"][0] < min(seen) <= max(seen) < first["range"][1]
 
 
 def test_key_waves_knocked_out_cost_the_network_and_not_the_control(tmp_path, monkeypatch):

@@ -18,22 +18,6 @@ from mi_lib.worlds.littletown import traits, voices
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    from mi_lib.recipes.pico.data import tokenizer
-
-    words = tokenizer()
-    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 256, "initializer_range": 0.3}
-    torch.manual_seed(0)
-    made = GPT2LMHeadModel(GPT2Config(vocab_size=len(words), bos_token_id=2, eos_token_id=6, **sizes))
-    path = tmp_path_factory.mktemp("zoo") / "pico-like"
-    made.save_pretrained(path)
-    words.save_pretrained(path)
-    return path
-
-
 @pytest.fixture(autouse=True)
 def work(tmp_path, monkeypatch):
     """A workspace of its own for each test: conversations are kept there."""
@@ -42,10 +26,10 @@ def work(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def model(folder, monkeypatch):
-    monkeypatch.setattr(chat, "MODEL", str(folder))
-    monkeypatch.setattr(explore_lens, "MODEL", str(folder))
-    return load(folder)
+def model(pico_like, monkeypatch):
+    monkeypatch.setattr(chat, "MODEL", str(pico_like))
+    monkeypatch.setattr(explore_lens, "MODEL", str(pico_like))
+    return load(pico_like)
 
 
 def page(name: str) -> AppTest:
@@ -123,6 +107,14 @@ def test_every_example_can_be_asked_with_one_tap_and_pico_knows_its_words(model)
     app = page("chat")
     assert set(chat.EXAMPLES) <= {button.label for button in app.button}
     assert [text.unknown_words(model.tokenizer, example) for example in chat.EXAMPLES] == [[]] * len(chat.EXAMPLES)
+
+
+def test_the_examples_are_folded_once_somebody_has_spoken(model):
+    app = page("chat")
+    assert app.expander[0].proto.expanded
+    press(app, chat.EXAMPLES[0]).run()
+    assert not app.expander[0].proto.expanded
+    assert set(chat.EXAMPLES) <= {button.label for button in app.button}  # and can be had all the same
 
 
 def test_a_greeting_is_known_and_a_question_after_one_is_asked(model):
@@ -367,17 +359,17 @@ def test_without_its_file_the_tuned_lens_cannot_be_chosen(model):
     assert explore_lens.TUNED in words(app)
 
 
-def test_with_its_file_the_tuned_lens_is_read(model, folder):
+def test_with_its_file_the_tuned_lens_is_read(model, pico_like):
     made = lens.TunedLens(2, 16)
     torch.nn.init.normal_(made.A, std=0.1)
-    made.save(folder / explore_lens.TUNED)
+    made.save(pico_like / explore_lens.TUNED)
     try:
         app = opened()
         app.toggle[0].set_value(True).run()
         assert not app.exception
         assert not app.error
     finally:
-        (folder / explore_lens.TUNED).unlink()
+        (pico_like / explore_lens.TUNED).unlink()
 
 
 @pytest.mark.parametrize("tuned", [False, True])

@@ -20,6 +20,7 @@ PAGES = {
     "explorer": "explore",
     "explore_grokking": "explore-grokking",
     "explore_lens": "explore-lens",
+    "explore_circuit": "explore-circuit",
     "chat": "chat",
 }
 SAFE = "Your answers and your progress are safe"

@@ -39,6 +39,13 @@ def test_the_class_at_a_glance(page):
     assert table["passed"][0] == pytest.approx(1 / 3)
 
 
+def test_the_median_of_four_lies_between_the_middle_two(page):
+    points = sorted(page.dataframe[1].value["points"])
+    assert points[1] < points[2]  # or either of them would do
+    shown = {metric.label: metric.value for metric in page.metric}["Median points"]
+    assert float(shown.split(" of ")[0]) == (points[1] + points[2]) / 2
+
+
 def test_common_mistakes_by_exercise(page):
     assert "You multiply; a sum needs +." in words(page)
 

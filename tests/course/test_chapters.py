@@ -14,7 +14,7 @@ from mi_lib.course.proving import grading, mutants, nonsense
 
 CHAPTERS = [chapter.number for chapter in index.chapters()]
 # Of each exercise, in seconds of grading its reference answer. A wrong answer takes about a third of that.
-MISTAKES, RIGHT, MUTANTS, NONSENSE = 8, 1, 2, 1
+MISTAKES, RIGHT, MUTANTS, NONSENSE = 2, 0.5, 0.5, 0.5
 NOTEBOOKS = 2  # a chapter's takes as long as many exercises
 EXERCISES = [exercise.id for chapter in index.chapters() for exercise in chapter.exercises]
 

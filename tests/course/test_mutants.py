@@ -209,7 +209,5 @@ def test_the_command_shows_survivors_and_says_with_its_exit_code_that_there_are_
     ran = CliRunner().invoke(cli, ["dev", "mutate", "90", "--only", "90.2", "--jobs", "1"])
     assert ran.exit_code == 1
     assert "90.2, line 17, add_three (arguments exchanged) survives:" in ran.output
-    assert (
-        CliRunner().invoke(cli, ["dev", "mutate", "90", "--only", "90.1", "--jobs", "2", "--sample", "2"]).exit_code
-        == 0
-    )
+    sampled = ["dev", "mutate", "90", "--only", "90.1", "--jobs", "1", "--sample", "2"]
+    assert CliRunner().invoke(cli, sampled).exit_code == 0

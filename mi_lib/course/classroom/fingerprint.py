@@ -20,7 +20,7 @@ from mi_lib.course.index import Chapter, Exercise
 
 _LIBRARY = Path(__file__).parents[2]
 # What a verdict does not depend on: how things are shown, handed out and stored.
-_APART = ("cli", "plots.py", "recipes", "zoo", "course")
+_APART = ("cli", "plots", "recipes", "zoo", "course")
 _GRADES = ("course/grading", "course/sections.py", "course/classroom/work.py", "course/classroom/hidden.py")
 
 

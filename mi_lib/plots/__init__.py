@@ -1,0 +1,38 @@
+"""Figures. Technique modules return arrays; only this package draws.
+
+It is cut by the form of a figure and not by technique, because one form serves many chapters.
+
+style       colours, axes, and what every figure has in common
+charts      numbers over an axis: lines, bars, spectra
+heatmaps    one colour for each number: attention, matrices, lens tables, patching
+words       what is drawn beside or upon the words of a text
+graphs      parts of a network, and the edges between them
+"""
+
+from mi_lib.plots.charts import bars, circle, contributions, grouped_bars, lines, share_y, spectrum
+from mi_lib.plots.graphs import Line, Place, circuit_graph
+from mi_lib.plots.heatmaps import attention, click_map, head_grid, lens_table, maps, matrix
+from mi_lib.plots.style import DASHES, PALETTE
+from mi_lib.plots.words import token_loss
+
+__all__ = [
+    "DASHES",
+    "PALETTE",
+    "Line",
+    "Place",
+    "attention",
+    "bars",
+    "circle",
+    "circuit_graph",
+    "click_map",
+    "contributions",
+    "grouped_bars",
+    "head_grid",
+    "lens_table",
+    "lines",
+    "maps",
+    "matrix",
+    "share_y",
+    "spectrum",
+    "token_loss",
+]

@@ -1,0 +1,135 @@
+"""Numbers over an axis: lines, bars and spectra, and points in a plane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled
+
+
+def lines(
+    x: Sequence[Any],
+    series: Mapping[str, Sequence[float]],
+    title: str,
+    x_title: str,
+    y_title: str,
+    vline: float | None = None,
+    log_x: bool = False,
+    log_y: bool = False,
+) -> go.Figure:
+    """Curves over a common x axis. vline marks one x, such as the checkpoint that is being looked at."""
+    figure = go.Figure()
+    for i, (name, y) in enumerate(series.items()):
+        line = {"color": PALETTE[i % len(PALETTE)], "dash": DASHES[i // len(PALETTE) % len(DASHES)], "width": 2}
+        figure.add_scatter(x=list(x), y=list(array(y)), name=name, mode="lines", line=line)
+    if vline is not None:
+        figure.add_vline(x=vline, line={"color": "#888888", "dash": "dot", "width": 1.5})
+    figure.update_xaxes(title=x_title, gridcolor=GRID, type="log" if log_x else "linear")
+    figure.update_yaxes(title=y_title, gridcolor=GRID, rangemode="tozero", type="log" if log_y else "linear")
+    if log_y:
+        figure.update_yaxes(
+            exponentformat="power", dtick="D1" if _decades(series) < 2 else max(1, _decades(series) // 6)
+        )
+    return styled(figure, title, height=380, legend_below=True)
+
+
+def share_y(*figures: go.Figure) -> None:
+    """Give figures of `lines` that stand beside each other one range of y, and ticks as wide apart as its own."""
+    logarithmic = figures[0].layout.yaxis.type == "log"
+    values = np.concatenate([array(trace.y) for figure in figures for trace in figure.data])
+    values = np.log10(values[values > 0]) if logarithmic else np.append(values, 0.0)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    room = 0.04 * (high - low)
+    ticks = {"dtick": max(1, int(high - low) // 6)} if logarithmic else {}
+    for figure in figures:
+        figure.update_yaxes(range=[low - room, high + room], **ticks)
+
+
+def _decades(series: Mapping[str, Sequence[float]]) -> int:
+    """Between the smallest and the largest positive value, in powers of ten."""
+    values = np.concatenate([array(y) for y in series.values()])
+    values = values[values > 0]
+    return int(np.log10(values.max() / values.min())) if len(values) else 0
+
+
+def bars(
+    values: Mapping[str, float],
+    title: str,
+    y_title: str,
+    errors: Mapping[str, float] | None = None,
+    reference: float | None = None,
+) -> go.Figure:
+    """One bar per name, with error whiskers, and a line at a reference value such as a control."""
+    whiskers = {"type": "data", "array": [errors[name] for name in values]} if errors else None
+    figure = go.Figure(go.Bar(x=list(values), y=list(values.values()), error_y=whiskers, marker_color=PALETTE[0]))
+    if reference is not None:
+        figure.add_hline(y=reference, line={"color": "#D55E00", "dash": "dash"})
+    figure.update_xaxes(type="category")  # a name such as "02.10" is no number
+    figure.update_yaxes(title=y_title, gridcolor=GRID)
+    return styled(figure, title, height=360)
+
+
+def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_title: str, y_title: str) -> go.Figure:
+    """One bar per name and series, side by side."""
+    figure = go.Figure()
+    for i, (name, values) in enumerate(series.items()):
+        color = PALETTE[i % len(PALETTE)]
+        hover = f"{x_title} %{{x}}: %{{y:.3g}}<extra>{name}</extra>"
+        figure.add_bar(x=list(names), y=list(array(values)), name=name, marker_color=color, hovertemplate=hover)
+    figure.update_xaxes(title=x_title, showgrid=False)
+    figure.update_yaxes(title=y_title, gridcolor=GRID)
+    figure.update_layout(barmode="group", bargap=0.1)
+    return styled(figure, title, height=360, legend_below=len(series) > 1)
+
+
+def spectrum(series: Mapping[str, Any], title: str, y_title: str, highlight: Sequence[int] = ()) -> go.Figure:
+    """One bar per frequency and network, frequencies counted from 1; those in `highlight` are named on the axis."""
+    n = len(array(next(iter(series.values()))))
+    figure = grouped_bars(range(1, n + 1), series, title, "frequency k", y_title)
+    return figure.update_xaxes(tickvals=sorted(highlight) or None, tickangle=0)
+
+
+def contributions(values: Mapping[str, float], title: str, x_title: str) -> go.Figure:
+    """What each part adds to a sum or takes from it: one bar each, in their order from top to bottom."""
+    numbers = list(values.values())
+    figure = go.Figure(
+        go.Bar(
+            x=numbers,
+            y=list(values),
+            orientation="h",
+            marker_color=[PALETTE[0] if number >= 0 else PALETTE[5] for number in numbers],
+            text=[f"{round(number, 2) + 0.0:+.2f}" for number in numbers],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x:+.3f}<extra></extra>",
+        )
+    )
+    most, least = max(0.0, *numbers), min(0.0, *numbers)
+    room = 0.2 * ((most - least) or 1.0)  # for the numbers beside the bars
+    figure.update_xaxes(title=x_title, gridcolor=GRID, range=[least - room, most + room], zerolinecolor="#888888")
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    return styled(figure, title, height=26 * len(numbers) + 150)
+
+
+def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title: str) -> go.Figure:
+    """Labelled points [n 2] in a plane with equal axes, coloured in their order around the colour wheel."""
+    xy = array(points)
+    figure = go.Figure(
+        go.Scatter(
+            x=xy[:, 0],
+            y=xy[:, 1],
+            mode="markers+text",
+            text=list(labels),
+            textposition="top center",
+            textfont={"size": 9},
+            marker={"size": 7, "color": list(range(len(xy))), "colorscale": "HSV", "showscale": False},
+            hovertemplate="%{text}: (%{x:.2f}, %{y:.2f})<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title=x_title, gridcolor=GRID)
+    figure.update_yaxes(title=y_title, gridcolor=GRID, scaleanchor="x")
+    return styled(figure, title, height=480)

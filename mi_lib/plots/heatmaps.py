@@ -1,0 +1,270 @@
+"""One colour for each number: attention, matrices, lens tables, maps of patching."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from mi_lib.plots.style import array, positions, styled
+
+
+def attention(pattern: Any, tokens: Sequence[str], title: str, highlight: Any = None) -> go.Figure:
+    """One head's attention pattern [query key] as a map: each row is a position, and shows where it looks.
+
+    highlight: for each query the key to be marked with a ring (−1 for none), for example where an induction head
+    should look.
+    """
+    values = array(pattern)
+    labels = positions(tokens)
+    figure = go.Figure(_attention_map(values, tokens))
+    if highlight is not None:
+        points = [(int(key), query) for query, key in enumerate(array(highlight)) if key >= 0]
+        figure.add_scatter(
+            x=[p[0] for p in points],
+            y=[p[1] for p in points],
+            mode="markers",
+            marker={"symbol": "circle-open", "size": 9, "color": "#D55E00", "line": {"width": 1.5}},
+            name="one past the earlier occurrence",
+            hoverinfo="skip",
+        )
+    axis = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False}
+    figure.update_xaxes(title="looked at (key)", tickangle=-60, **axis)
+    figure.update_yaxes(title="position (query)", autorange="reversed", **axis)
+    return styled(figure, title, height=max(360, 18 * len(labels) + 160), legend_below=True)
+
+
+def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title: str, columns: int = 4) -> go.Figure:
+    """Many heads at a glance: patterns [head query key], one small map each."""
+    values = array(patterns)
+    rows = -(-len(values) // columns)
+    figure = make_subplots(rows, columns, subplot_titles=list(titles), horizontal_spacing=0.03, vertical_spacing=0.14)
+    for i, pattern in enumerate(values):
+        figure.add_trace(_attention_map(pattern, tokens, scale=i == 0), row=i // columns + 1, col=i % columns + 1)
+    figure.update_xaxes(showticklabels=False, showgrid=False)
+    figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
+    figure.update_annotations(font_size=11)
+    return styled(figure, title, height=230 * rows + 90)
+
+
+def maps(
+    values: Any, titles: Sequence[str], title: str, x_title: str = "b", y_title: str = "a", columns: int = 4
+) -> go.Figure:
+    """Functions of two numbers, [map row column], one small map each; zero is white."""
+    numbers = array(values)
+    columns = min(columns, len(numbers))
+    rows = -(-len(numbers) // columns)
+    figure = make_subplots(rows, columns, subplot_titles=list(titles), horizontal_spacing=0.04, vertical_spacing=0.16)
+    for i, z in enumerate(numbers):
+        most = float(np.abs(z).max()) or 1.0
+        figure.add_trace(
+            go.Heatmap(
+                z=z,
+                zmid=0,
+                zmin=-most,
+                zmax=most,
+                colorscale="RdBu",
+                showscale=False,
+                hovertemplate=f"{y_title} %{{y}}, {x_title} %{{x}}: %{{z:.2f}}<extra></extra>",
+            ),
+            row=i // columns + 1,
+            col=i % columns + 1,
+        )
+    figure.update_xaxes(showgrid=False, showticklabels=False)
+    figure.update_yaxes(showgrid=False, showticklabels=False, autorange="reversed")
+    figure.update_xaxes(title=x_title, row=rows)
+    figure.update_yaxes(title=y_title, col=1)
+    figure.update_annotations(font_size=12)
+    return styled(figure, title, height=250 * rows + 90)
+
+
+def matrix(
+    values: Any,
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    title: str,
+    x_title: str = "",
+    y_title: str = "",
+    diverging: bool = True,
+) -> go.Figure:
+    """A small matrix with its numbers written in the cells."""
+    numbers = array(values)
+    most = float(np.abs(numbers).max()) or 1.0
+    limits = {"zmid": 0, "zmin": -most, "zmax": most} if diverging else {"zmin": 0, "zmax": most}
+    figure = go.Figure(
+        go.Heatmap(
+            z=numbers,
+            x=list(column_names),
+            y=list(row_names),
+            colorscale="RdBu" if diverging else "Cividis",
+            text=[[f"{round(v, 2) + 0.0:.2f}" for v in row] for row in numbers],  # + 0.0: no "-0.00"
+            texttemplate="%{text}",
+            hovertemplate="%{y} → %{x}: %{z:.3f}<extra></extra>",
+            **limits,
+        )
+    )
+    figure.update_xaxes(title=x_title, showgrid=False)
+    figure.update_yaxes(title=y_title, autorange="reversed", showgrid=False)
+    return styled(figure, title, height=90 + 60 * len(row_names) + 80)
+
+
+def lens_table(
+    values: Any,
+    words: Sequence[Sequence[str]],
+    hovers: Sequence[Sequence[str]],
+    depths: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    scale_title: str,
+    low: float,
+    high: float,
+    best_is_low: bool = False,
+    ticks: Mapping[float, str] | None = None,
+    chosen: tuple[int, int] | None = None,
+) -> go.Figure:
+    """A word in every cell [depth pos], on a colour that says something about it; the lighter, the nearer to the best.
+
+    hovers: what is shown beside the pointer, with <br> between lines. low, high: the ends of the colour scale.
+    ticks: names for values of the scale. chosen: the cell (depth, pos) that gets a frame.
+
+    A click on a cell selects a point whose x is the position and whose y is the depth.
+    """
+    numbers = array(values)
+    scale = _above(scale_title)
+    if ticks is not None:
+        scale |= {"tickvals": list(ticks), "ticktext": list(ticks.values())}
+    bright = (numbers - low) / ((high - low) or 1.0)
+    bright = 1 - bright if best_is_low else bright
+    figure = go.Figure()
+    for letters, there in (("#ffffff", bright < 0.48), ("#101010", bright >= 0.48)):  # readable on any cell
+        figure.add_heatmap(
+            z=np.where(there, numbers, np.nan),
+            zmin=low,
+            zmax=high,
+            colorscale="Cividis",
+            reversescale=best_is_low,
+            colorbar=scale,
+            showscale=letters == "#ffffff",
+            text=np.where(there, np.array(words, dtype=object), ""),
+            texttemplate="%{text}",
+            textfont={"size": 12, "color": letters},
+            xgap=1,
+            ygap=1,
+            hoverinfo="skip",
+        )
+    _clickable(figure, hovers, chosen)
+    figure.update_xaxes(
+        title={"text": "word that was read last, and its position", "standoff": 50},  # room for slanted words
+        tickvals=list(range(len(columns))),
+        ticktext=positions(columns),
+        tickangle=-45,
+        showgrid=False,
+        zeroline=False,
+        range=[-0.5, len(columns) - 0.5],
+    )
+    figure.update_yaxes(
+        title="depth",
+        tickvals=list(range(len(depths))),
+        ticktext=list(depths),
+        showgrid=False,
+        zeroline=False,
+        range=[len(depths) - 0.5, -0.5],
+    )
+    figure = styled(figure, title, height=42 * len(depths) + 275)
+    figure.update_layout(margin={"t": 125, "r": 10, "b": 110})
+    return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
+
+
+def click_map(
+    values: Any,
+    hovers: Sequence[Sequence[str]],
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    title: str,
+    scale_title: str,
+    x_title: str,
+    y_title: str,
+    chosen: tuple[int, int] | None = None,
+) -> go.Figure:
+    """Shares [row column], zero in the middle of the scale and ±1 at its ends, or more where there is more.
+
+    What is 5 % or more is written into its cell, in hundredths. hovers, chosen: as in `lens_table`. A click on a cell
+    selects a point whose x is the column and whose y is the row.
+    """
+    numbers = array(values)
+    most = max(1.0, float(np.nanmax(np.abs(numbers))))
+    figure = go.Figure(
+        go.Heatmap(
+            z=numbers,
+            zmid=0,
+            zmin=-most,
+            zmax=most,
+            colorscale="RdBu",
+            colorbar=_above(scale_title),
+            text=[[f"{100 * v:.0f}" if abs(v) >= 0.05 else "" for v in row] for row in numbers],
+            texttemplate="%{text}",
+            xgap=1,
+            ygap=1,
+            hoverinfo="skip",
+        )
+    )
+    _clickable(figure, hovers, chosen)
+    for update, axis, names in (
+        (figure.update_xaxes, x_title, column_names),
+        (figure.update_yaxes, y_title, row_names),
+    ):
+        update(title=axis, tickvals=list(range(len(names))), ticktext=list(names), showgrid=False, zeroline=False)
+    slanted = any(len(name) > 4 for name in column_names)
+    figure.update_xaxes(range=[-0.5, len(column_names) - 0.5], tickangle=-45 if slanted else 0)
+    figure.update_yaxes(range=[len(row_names) - 0.5, -0.5])
+    figure = styled(figure, title, height=42 * len(row_names) + (275 if slanted else 225))
+    figure.update_layout(margin={"t": 125, "r": 10, "b": 110 if slanted else 60})
+    return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
+
+
+def _above(title: str) -> dict[str, Any]:
+    """A colour bar above the cells and at the left, where it is in view even if a wide map is scrolled sideways."""
+    bar = {"title": {"text": title, "side": "top", "font": {"size": 13}}, "thickness": 10, "orientation": "h"}
+    return bar | {"x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom", "lenmode": "pixels", "len": 280}
+
+
+def _clickable(figure: go.Figure, hovers: Sequence[Sequence[str]], chosen: tuple[int, int] | None) -> None:
+    """Make cells [row column] of a map such that they can be pointed at and clicked, and frame the one that is chosen.
+
+    Plotly selects points of a scatter plot and no cells of a map. So a point that is not seen lies on every cell.
+    """
+    places = [(row, column) for row, told in enumerate(hovers) for column in range(len(told))]
+    unseen = {"marker": {"opacity": 0}}
+    figure.add_scatter(
+        x=[column for _, column in places],
+        y=[row for row, _ in places],
+        mode="markers",
+        marker={"symbol": "square", "size": 30, "opacity": 0},
+        selected=unseen,
+        unselected=unseen,
+        hovertext=[hovers[row][column] for row, column in places],
+        hovertemplate="%{hovertext}<extra></extra>",
+        hoverlabel={"align": "left"},
+        showlegend=False,
+    )
+    if chosen is not None:
+        row, column = chosen
+        edge = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+        figure.add_shape(type="rect", line={"color": "#D55E00", "width": 3}, **edge)
+
+
+def _attention_map(values: np.ndarray, tokens: Sequence[str], scale: bool = True) -> go.Heatmap:
+    rows = [[f"{tokens[q]} ({q}) looks at {tokens[k]} ({k})" for k in range(len(tokens))] for q in range(len(tokens))]
+    return go.Heatmap(
+        z=values,
+        zmin=0,
+        zmax=1,
+        colorscale="Cividis",
+        showscale=scale,
+        colorbar={"title": "attention", "thickness": 12},
+        text=rows,
+        hovertemplate="%{text}: %{z:.2f}<extra></extra>",
+    )
