@@ -109,7 +109,9 @@ def stories(n: int, *, seed: int, names: Which = "train", templates: Which = "tr
     rest["[place]"] = 1 + len(NAMES) + len(THINGS) + draw(len(PLACES))
     first, second = torch.where(io_first, io, s), torch.where(io_first, s, io)
     clean = _filled(template, {"[A]": first, "[B]": second, "[S]": s, **rest})
-    corrupted = _filled(template, dict(zip(("[A]", "[B]", "[S]"), _three_others(couple, generator), strict=True)) | rest)
+    corrupted = _filled(
+        template, dict(zip(("[A]", "[B]", "[S]"), _three_others(couple, generator), strict=True)) | rest
+    )
     at_a, at_b, s2 = (_PLACE_OF[slot][template] for slot in ("[A]", "[B]", "[S]"))
     io_at, s1 = torch.where(io_first, at_a, at_b), torch.where(io_first, at_b, at_a)
     return NamePairs(clean, corrupted, io, s, template, io_at, s1, s2)
@@ -118,19 +120,6 @@ def stories(n: int, *, seed: int, names: Which = "train", templates: Which = "tr
 def whole_texts(drawn: NamePairs) -> Int[Tensor, "n pos"]:
     """The stories with the name that is to be said, N_CTX + 1 tokens each."""
     return torch.cat([drawn.clean, drawn.answers[:, None]], 1)
-
-
-def with_giver(drawn: NamePairs, giver: Int[Tensor, " n"]) -> Int[Tensor, "n pos"]:
-    """The clean prompts in which another name gives: one of the two, or a third person."""
-    changed = drawn.clean.clone()
-    changed[torch.arange(len(changed)), drawn.s2] = giver
-    return changed
-
-
-def third_person(drawn: NamePairs, seed: int) -> Int[Tensor, " n"]:
-    """For each story a name that does not occur in it, at random."""
-    couple = torch.stack([drawn.answers, drawn.corrupted_answers], 1)
-    return _three_others(couple, torch.Generator().manual_seed(seed))[0]
 
 
 def _three_others(couple: Int[Tensor, "n 2"], generator: torch.Generator) -> tuple[Tensor, ...]:

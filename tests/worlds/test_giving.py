@@ -22,7 +22,8 @@ def words(tokens):
 
 
 def couples(stories):
-    return {tuple(sorted(pair)) for pair in zip(*(x.tolist() for x in (stories.answers, stories.corrupted_answers)))}
+    both = torch.stack([stories.answers, stories.corrupted_answers], 1)
+    return {tuple(pair) for pair in both.sort(1).values.tolist()}
 
 
 def test_every_template_has_as_many_tokens_and_ends_alike():
@@ -100,16 +101,6 @@ def test_the_same_seed_gives_the_same_and_another_gives_others(drawn):
     assert torch.equal(drawn.clean, again.clean)
     assert torch.equal(drawn.corrupted, again.corrupted)
     assert not torch.equal(drawn.clean, other.clean)
-
-
-def test_another_giver_changes_one_word(drawn):
-    third = giving.third_person(drawn, seed=1)
-    assert (third != drawn.answers).all()
-    assert (third != drawn.corrupted_answers).all()
-    changed = giving.with_giver(drawn, third)
-    assert (changed != drawn.clean).sum(1).eq(1).all()
-    assert torch.equal(at(changed, drawn.s2), third)
-    assert torch.equal(giving.with_giver(drawn, drawn.corrupted_answers), drawn.clean)
 
 
 def test_a_whole_text_ends_with_the_name_to_say(drawn):

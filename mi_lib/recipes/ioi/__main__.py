@@ -18,20 +18,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=recipe.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, action="append", help="train these seeds only")
     parser.add_argument("--only-train", action="store_true", help="do not rewrite the zoo")
-    parser.add_argument("--measure", action="store_true", help="train nothing, ship nothing: write the card anew")
+    parser.add_argument("--measure", action="store_true", help="train nothing: measure what is shipped, for its card")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.measure:
+        card.measure_again()
+        return
     runs = []
     with Progress() as progress:
         for seed in options.seed or SEEDS:
             folder = OUT / f"{NAME}-seed{seed}"
             done = folder / "run.json"
             runs.append(json.loads(done.read_text()) if done.exists() else train(seed, folder, progress))
-    if options.only_train:
+    if options.only_train or options.seed:  # the card is of all seeds
         return
-    if not options.measure:
-        ship(SEEDS[0], zoo.HERE / NAME)
+    ship(SEEDS[0], zoo.HERE / NAME)
     card.write(runs)
 
 

@@ -152,7 +152,11 @@ def ship(seed: int, folder: Path) -> None:
     load_run(seed).save(folder, torch.float16)
 
 
-def phase_change(curves: dict[str, list]) -> int:
-    """The first recorded step at which the difference of the two logits is half of what it is at the end."""
-    half = curves["difference"][-1] / 2
-    return next(step for step, value in zip(curves["step"], curves["difference"], strict=True) if value >= half)
+def phases(curves: dict[str, list]) -> dict[str, int]:
+    """Recorded steps: when logit(IO) is half as far above the names that do not occur as at the end (by then S is as
+    far: both names are brought), and when the difference of the two is half of what it is at the end."""
+
+    def half(key: str) -> int:
+        return next(step for step, v in zip(curves["step"], curves[key], strict=True) if v >= curves[key][-1] / 2)
+
+    return {"both_names": half("io"), "giver": half("difference")}
