@@ -29,7 +29,7 @@ from torch import Tensor
 
 from mi_lib.attribution import patch_edges, run_circuit
 from mi_lib.circuits.data import IOIData
-from mi_lib.circuits.knockout import Means, abc_means, run_without
+from mi_lib.circuits.knockout import Means, abc_means, knock_out
 from mi_lib.circuits.parts import all_heads, layer_and_head
 from mi_lib.models import HookedModel
 from mi_lib.models.graph import Edge, all_edges, check_edge
@@ -41,11 +41,11 @@ Part = TypeVar("Part", str, Edge)
 class Alone(Generic[Part]):
     """F: called with parts, the mean metric when these alone work. What was asked before is remembered.
 
-    everything: all parts, so that F(everything) is F(M). logits: of the clean prompts, if these alone work.
+    everything: all parts, so that F(everything) is F(M). logits: of the clean prompts, if these work alone; END last.
     """
 
     everything: frozenset[Part]
-    logits: Callable[[Collection[Part]], Float[Tensor, "batch pos d_vocab"]]
+    logits: Callable[[Collection[Part]], Float[Tensor, "batch kept d_vocab"]]
     metric: Callable[[Tensor], Float[Tensor, " batch"]]
     _known: dict[frozenset[Part], float] = field(default_factory=dict, repr=False)
 
@@ -61,15 +61,22 @@ def heads_alone(model: HookedModel, data: IOIData, means: Means | None = None) -
     """F over sets of heads, "a1.h2", on the clean prompts of `data`.
 
     means: of the heads that are knocked out; those over the data's own ABC prompts if None.
+    The clean run is kept, and runs begin at the first head that is knocked out. So F is of the model as it was when
+    this was called: under other edits, make another one.
     Calls raise ValueError for a head that the model has not.
     """
     means = abc_means(model, data) if means is None else means
     every = all_heads(model.cfg)
+    _, streams = model.run_with_cache(data.clean, [("resid_pre", layer) for layer in range(model.cfg.n_layers)])
 
     def logits(parts: Collection[str]) -> Tensor:
         for name in parts:
             layer_and_head(name, model.cfg)
-        return run_without(model, data, [name for name in every if name not in parts], means)
+        others = [name for name in every if name not in parts]
+        # What comes before the first of them is as in the clean run; the metric looks at END alone.
+        first = min((layer_and_head(name, model.cfg)[0] for name in others), default=model.cfg.n_layers - 1)
+        with model.hooks(knock_out(model, others, means, data.template)):
+            return model(data.clean, start_at_layer=first, residual=streams["resid_pre", first], logits_to_keep=1)
 
     return Alone(frozenset(every), logits, data.metric)
 

@@ -88,8 +88,12 @@ def knock_out(model: HookedModel, heads: Iterable[str], means: Means, template: 
 
 
 def run_without(
-    model: HookedModel, data: IOIData, heads: Iterable[str], means: Means
+    model: HookedModel, data: IOIData, heads: Iterable[str], means: Means, *, logits_to_keep: int = 0
 ) -> Float[Tensor, "batch pos d_vocab"]:
-    """Logits of the clean prompts with these heads knocked out. Errors as `knock_out`."""
+    """Logits of the clean prompts with these heads knocked out; of the last positions alone, if some are to be kept.
+
+    Errors as `knock_out`.
+    """
+    edits = knock_out(model, heads, means, data.template)
     with torch.no_grad():
-        return model.run_with_hooks(data.clean, knock_out(model, heads, means, data.template))
+        return model.run_with_hooks(data.clean, edits, logits_to_keep=logits_to_keep)

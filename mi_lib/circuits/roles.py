@@ -6,7 +6,9 @@
                  and output (the OV circuit), and see whether the logits have the name among the first k. `copies
                  negatively`: the same with what the head writes turned round                                (§3.1, 3.3)
     total        what is lost when the head's z is that of the ABC prompt
-    direct       what is lost when that reaches the logits by no other head (path patching, METHODS (A) to (C))
+    direct       what is lost when that reaches the logits by no other head (`path_patching`)
+    on queries   what is lost when it reaches the queries of the name movers directly: S-inhibition, and not just a look
+                 at S2                                                                                       (§3.2)
     without movers    what is lost when the head is knocked out too, once the name movers are: a backup shows only here
 
 A head that looks right need do nothing: others may not listen. So a role asks for a look **and** an effect. And a look
@@ -16,7 +18,7 @@ so that it looks as sharply, but elsewhere; for copies its values are turned bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +49,8 @@ LOOKS = {  # the role that a look belongs to, where it is one
     "S2 to S1 + 1": ("s2", "after_s1"),
 }
 PREVIOUS, COPIES, AGAINST = "to the token before", "copies", "copies negatively"
-TOTAL, DIRECT, WOKEN = "total effect", "direct effect", "effect without movers"
+TOTAL, DIRECT = "total effect", "direct effect"
+ON_QUERIES, WOKEN = "effect on movers' queries", "effect without movers"
 
 
 @dataclass(frozen=True)
@@ -105,20 +108,24 @@ def head_roles(
         by_chance = [copy_scores(model, data, k=k, sign=sign, turned=turn) for turn in turns]
         controls[name] = torch.stack(by_chance).mean(0)
     scores[TOTAL] = total_effects(model, data)
-    scores[DIRECT] = path_effects(model, data.clean, data.corrupted["ABC"], data.metric)
+    where = (model, data.clean, data.corrupted["ABC"], data.metric)
+    scores[DIRECT] = path_effects(*where, logits_to_keep=1)
 
     def passes(test: str, least: float) -> Tensor:
         return (scores[test] >= least) & (scores[test] >= 2 * controls[test])
 
     needed, helps, hurts = scores[TOTAL] >= matters, scores[DIRECT] >= matters, scores[DIRECT] <= -matters
     mover = passes("END to IO", looks) & passes(COPIES, copies) & helps
+    scores[ON_QUERIES] = torch.zeros_like(scores[DIRECT])
+    if queries := [f"{name}.q" for name in _names(mover)]:
+        scores[ON_QUERIES] = path_effects(*where, queries, logits_to_keep=1)
     scores[WOKEN] = effects_without(model, data, _names(mover))
     woken = (scores[WOKEN] >= matters) & (scores[WOKEN] >= 2 * scores[DIRECT]) & mover.any()
     found = {
         "previous token": passes(PREVIOUS, looks) & needed,
         "duplicate token": passes("S2 to S1", looks) & needed,
         "induction": passes("S2 to S1 + 1", looks) & needed,
-        "s-inhibition": passes("END to S2", looks) & needed,
+        "s-inhibition": passes("END to S2", looks) & (scores[ON_QUERIES] >= matters),
         "name mover": mover,
         "negative mover": passes("END to IO", looks) & passes(AGAINST, copies) & hurts,
         "backup mover": ~mover & passes(COPIES, copies) & woken,
@@ -132,8 +139,7 @@ def attention_scores(model: HookedModel, data: IOIData, *, turned: int | None = 
     turned: a seed, for the control: each layer's queries, and those alone, are turned by a random rotation per head.
     """
     of_layers: dict[str, list[Tensor]] = {test: [] for test in (*LOOKS, PREVIOUS)}
-    for layer in range(model.cfg.n_layers):
-        pattern = _pattern(model, data.clean, layer, turned)
+    for pattern in _patterns(model, data.clean, turned):
         rows = torch.arange(len(data), device=pattern.device)
         for test, (query, key) in LOOKS.items():
             of_layers[test].append(pattern[rows, :, getattr(data, query), getattr(data, key)].mean(0))
@@ -175,7 +181,7 @@ def total_effects(model: HookedModel, data: IOIData) -> Heads:
     """
     clean, corrupted = data.clean, data.corrupted["ABC"]
     with torch.no_grad():
-        whole = metric_range(data.metric(model(clean)), data.metric(model(corrupted)))
+        whole = metric_range(*(data.metric(model(tokens, logits_to_keep=1)) for tokens in (clean, corrupted)))
     left = patch_heads(model, clean, corrupted, data.metric, noising=True, logits_to_keep=1)
     return ((1 - left) * whole).mean(-1) / whole.mean()
 
@@ -187,25 +193,35 @@ def effects_without(model: HookedModel, data: IOIData, movers: tuple[str, ...]) 
     """
     F, K = heads_alone(model, data), frozenset(movers)
     M = F.everything
-    found = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    found = torch.zeros(model.cfg.n_layers, model.cfg.n_heads, device=model.device)
     for head in all_heads(model.cfg):
         found[layer_and_head(head, model.cfg)] = (F(M - K) - F(M - (K | {head}))) / F(M)
     return found
 
 
-def _pattern(
-    model: HookedModel, tokens: Int[Tensor, "batch pos"], layer: int, turned: int | None
-) -> Float[Tensor, "batch head query key"]:
-    """The attention of one layer; with its queries turned if there is a seed."""
-    if turned is None:
-        return model.run_with_cache(tokens, ("pattern", layer), stop_at_layer=layer + 1)[1]["pattern", layer]
-    turn = _rotations(model, layer, turned)
+def _patterns(
+    model: HookedModel, tokens: Int[Tensor, "batch pos"], turned: int | None
+) -> Iterator[Float[Tensor, "batch head query key"]]:
+    """The attention of each layer; with the queries of this layer alone turned, if there is a seed."""
+    layers = range(model.cfg.n_layers)
+    _, cache = model.run_with_cache(tokens, [(site, layer) for layer in layers for site in ("resid_pre", "pattern")])
+    for layer in layers:
+        if turned is None:
+            yield cache["pattern", layer]
+            continue
+        seen: list[Tensor] = []
 
-    def rotate(q: Tensor, hook: Hook) -> Tensor:
-        return torch.einsum("bphd,hde->bphe", q, turn.to(q))
+        def keep(value: Tensor, hook: Hook, seen: list[Tensor] = seen) -> None:
+            seen.append(value.clone())
 
-    with model.hooks([(("q", layer), rotate)]):
-        return model.run_with_cache(tokens, ("pattern", layer), stop_at_layer=layer + 1)[1]["pattern", layer]
+        turn = _rotations(model, layer, turned)
+
+        def rotate(q: Tensor, hook: Hook, turn: Tensor = turn) -> Tensor:
+            return torch.einsum("bphd,hde->bphe", q, turn.to(q))
+
+        with torch.no_grad(), model.hooks([(("q", layer), rotate), (("pattern", layer), keep)]):
+            model(tokens, start_at_layer=layer, residual=cache["resid_pre", layer], stop_at_layer=layer + 1)
+        yield seen[0]
 
 
 def _rotations(model: HookedModel, layer: int, seed: int | None) -> Float[Tensor, "head d_head d_head"]:
