@@ -148,7 +148,8 @@ def _map(what: str, noising: bool, shares: Float[np.ndarray, "layer column"], co
 
 def _keep_place(subject: Subject, shown: Shown, what: str, shares: Float[np.ndarray, "layer column"]) -> None:
     """Which cell is looked at: in a new map, the strongest."""
-    if st.session_state.get("circuit-seen") != (subject, shown, what):
+    # After a visit to another page Streamlit has forgotten the cell, but not what was seen.
+    if st.session_state.get("circuit-seen") != (subject, shown, what) or "circuit-row" not in st.session_state:
         row, column = map(int, np.unravel_index(np.abs(shares).argmax(), shares.shape))
         st.session_state.update({"circuit-seen": (subject, shown, what), "circuit-row": row, "circuit-column": column})
 
