@@ -26,7 +26,7 @@ from mi_lib.course.findings import claim, mean
 from mi_lib.models import HookedModel
 from mi_lib.recipes.pico import concept_checks
 from mi_lib.recipes.pico.common import ids, padded, untrained
-from mi_lib.worlds.littletown import Document
+from mi_lib.worlds.littletown import Document, people
 
 # --- toy models -------------------------------------------------------------------------------------------------------
 
@@ -253,6 +253,16 @@ def attack() -> dict[str, Any]:
 
 # --- Pico -------------------------------------------------------------------------------------------------------------
 
+# Concepts of one kind: a neuron that answers to two of them may stand for the kind, as for "somebody's name".
+KINDS: tuple[frozenset[str], ...] = tuple(map(frozenset, (
+    {"a name", "a woman", "a man", "a stranger", "a mayor"},
+    {"a town", "a place", "a river", "a landmark"},
+    {"a trade", "a pet", "a hobby", "a dish", "a river", "a mayor", "a craft", "a colour", "a landmark", "a store"},
+    {"a thing", "the name of a kind", "a store", "a colour", *(people.a(kind) for kind in people.THING["kind"])},
+    {"praise", "blame", "a state"},
+    {"the system's turn", "the user's turn", "the assistant's turn", "a refusal", "not knowing", "a harmful request"},
+    {"the end of a sentence", "the first word of a sentence"},
+)))  # fmt: skip
 TEXTS, TOP, FEWEST = 240, 0.1, 20  # held-out texts; the share of top words; a concept with fewer words is left out
 
 
@@ -293,12 +303,18 @@ def neurons(
     return {layer: torch.cat(parts) for layer, parts in rows.items()}
 
 
+def strangers(holds: Bool[Tensor, "word concept"]) -> Bool[Tensor, "concept concept"]:
+    """Whether two concepts never hold at the same word, and are of no common kind."""
+    member = torch.tensor([[name in kind for kind in KINDS] for name in concept_checks.CONCEPTS]).float()
+    return sp.unrelated(holds) & (member @ member.T == 0)
+
+
 def asked(values: Float[Tensor, "word neuron"], holds: Bool[Tensor, "word concept"]) -> dict[str, Any]:
-    """The share of neurons that answer to a concept, and that answer to two unrelated ones."""
+    """The share of neurons that answer to a concept, and that answer to two `strangers`."""
     answers = sp.answers_to(values, holds, TOP)
     return {
         **mean("some", answers.any(1).float().numpy()),
-        **mean("poly", sp.polysemantic(answers, sp.unrelated(holds)).float().numpy()),
+        **mean("poly", sp.polysemantic(answers, strangers(holds)).float().numpy()),
     }
 
 
@@ -343,11 +359,11 @@ def around(texts: Sequence[Document], word: int) -> str:
 
 @claim(slow=True)
 def example() -> dict[str, Any]:
-    """The neuron whose two unrelated concepts are answered best: "One neuron, two things". Chosen on training texts;
-    the shares are those on held-out texts. Control: how many of the words of its two concepts a mean neuron has."""
+    """The neuron whose two unrelated concepts are answered best: "One neuron, two things". Chosen on training texts,
+    and of different kinds (`KINDS`); the shares are those on held-out texts. Control: how many of the words of its two concepts a mean neuron has."""
     layers = range(pico().cfg.n_layers)
     old = labels("train", 30)
-    apart = sp.unrelated(old) & sp.unrelated(labels())
+    apart = strangers(old) & strangers(labels())
     known = old.any(0) & labels().any(0)
     best: tuple[float, int, int, int, int] = (0.0, 0, 0, 0, 0)
     for layer, values in neurons(pico(), read("train", 30), layers).items():
