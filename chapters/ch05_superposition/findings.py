@@ -26,6 +26,7 @@ from mi_lib.course.findings import claim, mean
 from mi_lib.models import HookedModel
 from mi_lib.recipes.pico import concept_checks
 from mi_lib.recipes.pico.common import ids, padded, untrained
+from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import Document, people
 
 # --- toy models -------------------------------------------------------------------------------------------------------
@@ -256,8 +257,9 @@ def attack() -> dict[str, Any]:
 # Concepts of one kind: a neuron that answers to two of them may stand for the kind, as for "somebody's name".
 KINDS: tuple[frozenset[str], ...] = tuple(map(frozenset, (
     {"a name", "a woman", "a man", "a stranger", "a mayor"},
-    {"a town", "a place", "a river", "a landmark"},
-    {"a trade", "a pet", "a hobby", "a dish", "a river", "a mayor", "a craft", "a colour", "a landmark", "a store"},
+    {"a town", "a place", "a river", "a landmark", "a mayor"},
+    {"a town", "a trade", "a pet", "a hobby", "a dish", "a store"}
+    | {"a river", "a mayor", "a craft", "a colour", "a landmark"},
     {"a thing", "the name of a kind", "a store", "a colour", *(people.a(kind) for kind in people.THING["kind"])},
     {"praise", "blame", "a state"},
     {"the system's turn", "the user's turn", "the assistant's turn", "a refusal", "not knowing", "a harmful request"},
@@ -349,10 +351,11 @@ def shares(
 
 
 def around(texts: Sequence[Document], word: int) -> str:
-    """A word in its text, five words before it."""
+    """A word in its text, with up to five words before it."""
     for text in texts:
         if word < len(text.words):
-            return " ".join([*text.words[max(0, word - 5) : word], f"[{text.words[word]}]"])
+            before = [w for w in text.words[max(0, word - 5) : word] if w not in littletown.SPECIAL]
+            return " ".join([*before, f"[{text.words[word]}]"])
         word -= len(text.words)
     raise IndexError(word)
 
@@ -360,7 +363,8 @@ def around(texts: Sequence[Document], word: int) -> str:
 @claim(slow=True)
 def example() -> dict[str, Any]:
     """The neuron whose two unrelated concepts are answered best: "One neuron, two things". Chosen on training texts,
-    and of different kinds (`KINDS`); the shares are those on held-out texts. Control: how many of the words of its two concepts a mean neuron has."""
+    and of different kinds (`KINDS`); the shares are those on held-out texts. Control: how many of the words of its
+    two concepts a mean neuron has."""
     layers = range(pico().cfg.n_layers)
     old = labels("train", 30)
     apart = strangers(old) & strangers(labels())
