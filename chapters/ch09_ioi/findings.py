@@ -472,6 +472,21 @@ def share_told(model: HookedModel, data: IOIData, heads: list[str], hold: tuple[
     return float((told_by(model, data, heads, hold).mean() - start) / (end - start))
 
 
+@claim
+def patient_told() -> dict[str, Any]:
+    """ "In the patient, S rises", in logits, if its inhibitors say that T gives. Control: all other heads held."""
+    model, data = patient().model, stories()
+    rows, (_, third) = torch.arange(len(data)), with_another_giver(data)
+    with torch.no_grad():
+        end = model(data.clean)[:, -1]
+    before = end[rows, data.s_tokens] - end[rows, third]
+    heads = list(INHIBITORS.values())
+    return {
+        **mean("free", told_by(model, data, heads) - before),
+        **mean("held", told_by(model, data, heads, ("hook_z",)) - before),
+    }
+
+
 @claim(slow=True)
 def same_task() -> dict[str, Any]:
     """ "Same behaviour, another algorithm": Pico by the same tools. Controls: heads of its other layers."""

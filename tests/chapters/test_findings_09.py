@@ -103,3 +103,8 @@ def test_in_pico_layer_0_tells_the_mlps_who_gives_and_no_head_has_a_role():
     assert found["heads_held"] > 0.9 > 0.1 > abs(found["mlps_held"])
     model, data = finding.pico()
     assert abs(finding.share_told(model, data.rows(slice(0, 12)), ["a0.h0", "a0.h3"]) - 0.8) < 0.25
+
+
+def test_the_patients_inhibitors_speak_to_the_movers_and_not_to_the_logits():
+    told = FOUND["patient_told"]
+    assert told["free"] > 1 > 0.01 > abs(told["held"])
