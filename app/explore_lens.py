@@ -312,7 +312,8 @@ def _name(token: str) -> str:
 def _keep_place(model: HookedModel, reading: Reading) -> None:
     """Which cell is looked at: with a new text, the answer."""
     text = reading.tokens[0].tolist()
-    if st.session_state.get("lens-seen") != text:
+    # After a visit to another page Streamlit has forgotten the place, but not what was seen.
+    if st.session_state.get("lens-seen") != text or "lens-depth" not in st.session_state:
         st.session_state.update({"lens-seen": text, "lens-depth": model.cfg.n_layers, "lens-pos": len(text) - 1})
 
 

@@ -37,13 +37,13 @@ def ours(steps: int | None) -> Callable[[], peers.Subject]:
         def run() -> Any:
             return method(model, clean, corrupted, metric, logits_to_keep=1)
 
-        def in_order() -> Any:
-            """Their range is the sum over pairs, so that ours, a share for each pair, is multiplied with it."""
+        def summed(shares: Any) -> Any:
+            """Theirs are sums over pairs in logits, ours a share of the range for each pair."""
             with torch.no_grad():
                 whole = metric(model(corrupted)) - metric(model(clean))
-            return {str(edge): float((value * whole).sum()) for edge, value in run().items()}
+            return {str(edge): float((value * whole).sum()) for edge, value in shares.items()}
 
-        return peers.Subject(run, in_order)
+        return peers.Subject(run, summed)
 
     return load
 
@@ -130,9 +130,8 @@ class Split:
         n, r = self.table.shape
         return [*found, (f"blocks.{self.layers - 1}.hook_resid_post", partial(score, before=n, column=r - 1))]
 
-    def named(self) -> dict[str, float]:
+    def named(self, table: Any) -> dict[str, float]:
         """The scores under the names of `mi_lib.models.graph`."""
-        table = self.scores()
         senders, receivers = ["embed"], []
         for layer in range(self.layers):
             heads = [f"a{layer}.h{head}" for head in range(self.heads)]

@@ -105,10 +105,10 @@ def prompts(pairs: int) -> tuple[Any, Any]:
 
 
 class Subject(NamedTuple):
-    """What is timed, and the result to compare, where that is not what it returns."""
+    """What is timed, and what makes of its result the form that is compared."""
 
     run: Callable[[], Any]
-    result: Callable[[], Any] | None = None
+    form: Callable[[Any], Any] = lambda result: result
 
 
 def serve(subjects: dict[str, Callable[[], Subject]]) -> None:
@@ -123,7 +123,7 @@ def serve(subjects: dict[str, Callable[[], Subject]]) -> None:
     now = {"wall": time.perf_counter, "cpu": time.process_time}[clock]
     out = sys.stdout
     with redirect_stdout(sys.stderr):
-        run, compared = subjects[name]()
+        run, form = subjects[name]()
         before = _settled()
 
         def say(value: Any) -> None:
@@ -135,7 +135,7 @@ def serve(subjects: dict[str, Callable[[], Subject]]) -> None:
             result = run()
             said = {"seconds": now() - start, "loaded": before, "peak": _peak()}
             if not (file := Path(folder) / name).exists():
-                torch.save(compared() if compared else result, file)
+                torch.save(form(result), file)
             say(said)
 
 
@@ -181,17 +181,19 @@ class Process:
 
     def __init__(self, python: str, script: str, name: str, folder: str, options: list[str]) -> None:
         self.file = Path(folder) / name
+        self.errors = Path(folder) / f"{name}.errors"  # a file: progress bars would fill a pipe that nobody reads
         command = [python, script, "--serve", name, folder, *options]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE
-        )
+        with self.errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE
+            )
 
     def answer(self) -> Any:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            _, errors = self.process.communicate()
-            raise SystemExit(f"this side failed:\n{errors[-3000:]}")
+            self.process.wait()
+            raise SystemExit(f"{self.file.name} failed:\n{self.errors.read_text()[-3000:]}")
         return json.loads(line)
 
     def round(self) -> dict[str, float]:

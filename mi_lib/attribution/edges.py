@@ -61,8 +61,10 @@ def run_edges(
     if not instead:
         raise ValueError("no edge was given, so that nothing would change; name at least one")
     check_writers(model)
+    known = set(all_edges(model.cfg))
     for edge in instead:
-        check_edge(edge, model.cfg)
+        if edge not in known:
+            check_edge(edge, model.cfg)
     said: dict[str, Stream] = {}
     edits = [_keep(name, said) for name in dict.fromkeys(edge.sender for edge in instead)]
     edits += [_exchange(name, instead, said, model) for name in dict.fromkeys(edge.receiver for edge in instead)]

@@ -52,7 +52,8 @@ def run_circuit(
     kept = set(circuit)
     if not kept:
         raise ValueError("the circuit has no edge, so that nothing of the prompt could arrive; keep at least one")
-    for edge in kept:
+    edges = all_edges(model.cfg)
+    for edge in kept.difference(edges):
         check_edge(edge, model.cfg)
     if not mean:
         tokens, reference, mask = read_pairs(model, tokens, reference, attention_mask)
@@ -60,7 +61,7 @@ def run_circuit(
     else:
         tokens, mask = read_prompts(model, tokens, attention_mask)
         said = _means(model, tokens, reference, attention_mask if reference_mask is None else reference_mask)
-    others = {edge: said[edge.sender] for edge in all_edges(model.cfg) if edge not in kept}
+    others = {edge: said[edge.sender] for edge in edges if edge not in kept}
     if not others:
         with torch.no_grad():
             return model(tokens, mask)

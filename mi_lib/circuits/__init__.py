@@ -25,7 +25,7 @@ from mi_lib.circuits.circuit import (
     worst_completeness,
 )
 from mi_lib.circuits.comparing import Comparison, compare_circuits
-from mi_lib.circuits.data import IOIData, corruptions, littletown_data, planted_data, sentence_data
+from mi_lib.circuits.data import IOIData, corruptions, littletown_data, pair_data, planted_data, sentence_data
 from mi_lib.circuits.knockout import Means, abc_means, knock_out, run_without
 from mi_lib.circuits.parts import all_heads
 from mi_lib.circuits.path_patching import path_effects, path_patch
@@ -59,6 +59,7 @@ __all__ = [
     "littletown_data",
     "minimality",
     "most_minimality",
+    "pair_data",
     "path_effects",
     "path_patch",
     "planted_data",

@@ -119,6 +119,16 @@ def corruptions(
     }
 
 
+def pair_data(pairs: NamePairs, names: Int[Tensor, " name"], seed: int) -> IOIData:
+    """The same for prompts that a world has drawn together with their ABC prompts, such as the planted circuit's.
+
+    names, seed, errors: as `corruptions`, for the ways that the world does not bring itself.
+    """
+    corrupted = corruptions(pairs.clean, pairs.io, pairs.s1, pairs.s2, names, seed)
+    tokens = (pairs.clean, {**corrupted, "ABC": pairs.corrupted}, pairs.answers, pairs.corrupted_answers)
+    return IOIData(*tokens, pairs.io, pairs.s1, pairs.s2, pairs.template)
+
+
 def planted_data(circuit: Circuit, n: int, seed: int) -> IOIData:
     """n prompts of the planted circuit; the clean and the ABC prompts are those of `circuit.pairs(n, seed)`.
 
@@ -127,18 +137,7 @@ def planted_data(circuit: Circuit, n: int, seed: int) -> IOIData:
     pairs = circuit.pairs(n, seed)
     if not isinstance(pairs, NamePairs):
         raise ValueError(f"the planted circuit {circuit.name!r} knows no indirect objects; give planted.circuit('ioi')")
-    names = torch.arange(1, 1 + len(PLANTED_NAMES))
-    corrupted = corruptions(pairs.clean, pairs.io, pairs.s1, pairs.s2, names, seed)
-    return IOIData(
-        pairs.clean,
-        {**corrupted, "ABC": pairs.corrupted},
-        pairs.answers,
-        pairs.corrupted_answers,
-        pairs.io,
-        pairs.s1,
-        pairs.s2,
-        pairs.template,
-    )
+    return pair_data(pairs, torch.arange(1, 1 + len(PLANTED_NAMES)), seed)
 
 
 def sentence_data(

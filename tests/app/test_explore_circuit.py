@@ -123,6 +123,18 @@ def test_another_cell_and_another_pair_are_told():
     assert words(app) != before
 
 
+def test_the_page_comes_back_after_a_visit_to_another_one():
+    script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nimport streamlit as st\nfrom app import explore_circuit\n"
+    script += "st.session_state.get('elsewhere') or explore_circuit.show()"
+    app = press(AppTest.from_string(script, default_timeout=60).run(), "Go on without a prediction")
+    for elsewhere in (True, False):  # Streamlit forgets what was chosen on a page that is left
+        app.session_state["elsewhere"] = elsewhere
+        app.run()
+    assert not app.exception
+    assert not app.error
+    assert len(app.get("plotly_chart")) == 3
+
+
 def test_a_pair_without_a_difference_is_one_sentence(monkeypatch):
     real = circuit_networks.draw
 
