@@ -284,7 +284,7 @@ def blind_cases() -> tuple[Case, ...]:
     names = ("conjunction", "cancelling", "induction", "previous", "redundant")
     found = [planted_case(name, 4, seed=77 + i) for i, name in enumerate(names)]
     curved = [Case(bent(circuit("conjunction", 77), *curve), *found[0][1:]) for curve in CURVES]
-    return (*found, *curved, *random_cases())
+    return (*found, *curved, mixed(found[0], "cac"), *random_cases())
 
 
 @functools.cache
@@ -597,6 +597,9 @@ def logic_cases() -> tuple[Two, ...]:
             (redundant, (0, 3), (1, 3), "neither"),
             (previous, (1, 0), (0, 1), "neither"),
             (previous, (0, 2), (0, 1), "neither"),
+            (mixed(conjunction, "baa"), (0, 1), (1, 2), "and"),
+            (mixed(conjunction, "abb"), (0, 1), (1, 2), "or"),
+            (mixed(conjunction, "abc"), (0, 1), (1, 2), "neither"),
         ]
         for (first, second, share), want in {(1 / 3, 9, 0): "and", (0, 1, 1 / 3): "or"}.items():
             model = bent(circuit("conjunction", seed), first, second, share)
@@ -610,6 +613,21 @@ def logic_cases() -> tuple[Two, ...]:
 def exchanged_prompts(case: Case) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The other question: clean and corrupted exchanged, and their answers with them."""
     return case.corrupted, case.clean, case.wrong, case.right
+
+
+def mixed(case: Case, kinds: str) -> Case:
+    """Pairs of several kinds for one network, in the mean of which alone the answer stands. a: as they are (AND).
+    b: with the prompts exchanged (OR). c: with the second word alike in both, so that the fifth does it alone."""
+    rows = []
+    for i, kind in enumerate(kinds):
+        _, clean, corrupted, right, wrong = single(case, i)
+        if kind == "b":
+            clean, corrupted, right, wrong = corrupted, clean, wrong, right
+        if kind == "c":
+            corrupted = corrupted.clone()
+            corrupted[:, 2] = clean[:, 2]
+        rows.append((clean, corrupted, right, wrong))
+    return Case(case.model, *(torch.cat(parts) for parts in zip(*rows, strict=True)))
 
 
 def grade_logic(answer: Any, cases: list[Two]) -> None:
@@ -865,7 +883,8 @@ def some_edges(case: Case, number: int) -> list[Edge]:
             (edge.sender[0], edge.receiver[-1] if head_of(edge.receiver) else edge.receiver[0]), []
         ).append(edge)
     source = generator(7)
-    return [same[int(torch.randint(len(same), (1,), generator=source))] for same in kinds.values()][:number]
+    drawn = [same[int(torch.randint(len(same), (1,), generator=source))] for same in kinds.values()][::-1]
+    return drawn[:: max(1, len(drawn) // number)][:number]  # from the logits on
 
 
 def edge_slips(case: Case, edge: Edge) -> dict[str, Tensor]:
@@ -911,7 +930,7 @@ def edge_slips(case: Case, edge: Edge) -> dict[str, Tensor]:
 def test_one_edge_at_a_time(answer):
     """Edges of every kind, of random models and planted ones, compared with the library's."""
     for case in every_case():
-        edges = some_edges(case, 9)
+        edges = some_edges(case, 16)
         want = at.edge_effects(case.model, case.clean, case.corrupted, case.metric, edges)
         for edge in edges:
             expect_close(
