@@ -284,7 +284,7 @@ def blind_cases() -> tuple[Case, ...]:
     names = ("conjunction", "cancelling", "induction", "previous", "redundant")
     found = [planted_case(name, 4, seed=77 + i) for i, name in enumerate(names)]
     curved = [Case(bent(circuit("conjunction", 77), *curve), *found[0][1:]) for curve in CURVES]
-    return (*found, *curved, mixed(found[0], "cac"), *random_cases())
+    return (*found, *curved, mixed(found[0], "cac"), mixed(found[4], "bab"), *random_cases())
 
 
 @functools.cache
