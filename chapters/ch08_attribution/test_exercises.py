@@ -90,6 +90,17 @@ def random_cases() -> tuple[Case, ...]:
 
 
 @functools.cache
+def deep_case() -> Case:
+    """Eleven layers, so that the last one has a number of two digits."""
+    model = random_transformer(
+        4, scale=0.3, n_layers=11, d_model=7, n_heads=1, d_head=3, d_vocab=D_VOCAB, n_ctx=16, d_mlp=5, norm="layernorm"
+    )
+    clean, corrupted = random_tokens(2, 3, D_VOCAB, 4), random_tokens(2, 3, D_VOCAB, 44)
+    change = (model(clean) - model(corrupted))[:, -1]
+    return Case(model, clean, corrupted, change.argmax(-1), change.argmin(-1))
+
+
+@functools.cache
 def circuit(name: str, seed: int) -> planted.Circuit:
     return planted.circuit(name, seed=seed)
 
@@ -929,8 +940,10 @@ def edge_slips(case: Case, edge: Edge) -> dict[str, Tensor]:
 @grades("08.8", weight=2)
 def test_one_edge_at_a_time(answer):
     """Edges of every kind, of random models and planted ones, compared with the library's."""
-    for case in every_case():
-        edges = some_edges(case, 16)
+    for case in (*every_case(), deep_case()):
+        deep = [Edge("m10", "logits"), Edge("embed", "m10"), Edge("m0", "a10.h0.k")]
+        number = 14 if case is random_cases()[0] else 5
+        edges = some_edges(case, number) if case is not deep_case() else deep
         want = at.edge_effects(case.model, case.clean, case.corrupted, case.metric, edges)
         for edge in edges:
             expect_close(
@@ -975,11 +988,11 @@ def heard_by_hand(case: Case, name: str) -> Tensor:
 @grades("08.9")
 def test_the_gradient_of_every_reader(answer):
     """Random models and a planted one, one receiver after another."""
-    for case in every_case()[:3]:
+    for case in (*every_case()[:3], deep_case()):
         got = answer.reader_gradients(case.model, case.clean, case.right, case.wrong)
         names = receivers(case.model.cfg)
         expect(set(got) == set(names), f"The keys should be the receivers: {', '.join(names[:4])}, … , logits.")
-        for name in names:
+        for name in names if case is not deep_case() else ("m10", "a10.h0.k", "m1", "logits"):
             head = head_of(name)
             expect_close(
                 got[name],
