@@ -647,8 +647,11 @@ def grade_logic(answer: Any, cases: list[Two]) -> None:
             got = answer.logic_of(*two.case, first, second)
             if got == two.want:
                 continue
+            expect(
+                got in ("and", "or", "neither"), f'Your function says {got!r}. It should say "and", "or" or "neither".'
+            )
             kept, back = (
-                [patched_heads(two.case, way).mean(-1)[head].item() for head in (first, second)]
+                [round(patched_heads(two.case, way).mean(-1)[head].item(), 2) + 0.0 for head in (first, second)]
                 for way in (True, False)
             )
             told = (
