@@ -88,9 +88,9 @@ def _page(model: HookedModel) -> None:
 
 def _talk(model: HookedModel, turns: list[Turn]) -> None:
     system, temperature = _controls(turns)
-    clicked = _examples(folded=bool(turns))
-    typed = st.chat_input("Ask Pico about Littletown")
-    asked = typed or clicked or st.session_state.pop("mended", None)
+    typed = st.chat_input("Ask Pico about Littletown")  # it stands below everything, wherever it is called
+    asked = typed or st.session_state.pop("mended", None)
+    _examples(folded=bool(turns) or asked is not None)
     for turn in turns:
         _bubble(turn, model.cfg.n_ctx)
     if asked is not None:
@@ -201,14 +201,11 @@ def system_prompt(role: str, trait: str | None, strength: int) -> str | None:
     return plain(traits.WITH_ROLE[strength].format(a=article, trait=trait, role=role).split())
 
 
-def _examples(folded: bool) -> str | None:
-    """A question that was clicked. folded: once somebody has spoken they are no longer needed, and take room."""
-    chosen = None
+def _examples(folded: bool) -> None:
+    """Questions to be tapped. folded: once somebody has spoken they are no longer needed, and take room."""
     with st.expander("Questions to begin with", expanded=not folded), st.container(horizontal=True, gap="small"):
         for example in EXAMPLES:
-            if st.button(example, key=f"example-{example}"):
-                chosen = example
-    return chosen
+            st.button(example, key=f"example-{example}", on_click=common.caught(_put), args=("mended", example))
 
 
 # --- words that the network does not know -----------------------------------------------------------------------

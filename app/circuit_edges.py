@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from app import common
-from app.circuit_networks import Subject, circuit, draw, network, word, words
+from app.circuit_networks import Subject, circuit, draw, network, one_thread, word, words
 from mi_lib import attribution, plots
 from mi_lib.models.config import ModelConfig
 from mi_lib.models.graph import EMBED, LOGITS, POS_EMBED, Edge, all_edges, head_name, head_of, node_of, senders
@@ -81,6 +81,7 @@ def _percent(share: float) -> str:
 
 
 @st.cache_data(max_entries=32, show_spinner="Weighing every edge of the network …")
+@one_thread()
 def weigh(subject: Subject, method: str) -> Weighed:
     """The effect of every edge, by one of `METHODS`."""
     model, found = network(subject), []
@@ -97,6 +98,7 @@ def weigh(subject: Subject, method: str) -> Weighed:
 
 
 @st.cache_data(max_entries=256, show_spinner="Running the circuit with all other edges corrupted …")
+@one_thread()
 def faithful(subject: Subject, method: str, threshold: float) -> float:
     """Faithfulness of the edges above a threshold, on held-out pairs: the mean over their templates."""
     kept = [edge for edge, size in weigh(subject, method).size.items() if size >= threshold]
@@ -113,21 +115,23 @@ def _numbers(
     subject: Subject, method: str, threshold: float, weighed: Weighed, kept: list[Edge], truth: Circuit | None
 ) -> None:
     """Size and faithfulness, and how the edges compare with the truth."""
-    columns = st.columns(4)
-    columns[0].metric("Edges kept", f"{len(kept)} of {len(weighed.size):,}")
-    columns[1].metric(
-        "Faithfulness",
-        f"{faithful(subject, method, threshold):.0%}",
-        help="The share of the answer that is left on held-out pairs if all other edges are corrupted.",
-    )
-    if truth:
-        found = len(truth.edges & set(kept))
-        columns[2].metric("Planted edges found", f"{found} of {len(truth.edges)}")
-        columns[3].metric(
-            "AUROC",
-            f"{attribution.auroc(weighed.size, truth.truth()):.2f}",
-            help="The chance that an edge of the planted circuit has a larger effect than one off it.",
+    with st.container(horizontal=True, gap="large"):  # side by side on a phone too
+        st.metric("Edges kept", f"{len(kept)} of {len(weighed.size):,}", width="content")
+        st.metric(
+            "Faithfulness",
+            f"{faithful(subject, method, threshold):.0%}",
+            help="The share of the answer that is left on held-out pairs if all other edges are corrupted.",
+            width="content",
         )
+        if truth:
+            found = len(truth.edges & set(kept))
+            st.metric("Planted edges found", f"{found} of {len(truth.edges)}", width="content")
+            st.metric(
+                "AUROC",
+                f"{attribution.auroc(weighed.size, truth.truth()):.2f}",
+                help="The chance that an edge of the planted circuit has a larger effect than one off it.",
+                width="content",
+            )
 
 
 # --- the graph ----------------------------------------------------------------------------------------------------
@@ -137,7 +141,7 @@ def _graph(subject: Subject, weighed: Weighed, kept: list[Edge], truth: Circuit 
     cfg = network(subject).cfg
     dropped = {head_name(*map(int, head.split("."))) for head in st.session_state.get(_dropped_key(subject), [])}
     count = st.session_state.setdefault("circuit-clicks", 0)  # a new chart after each click, with nothing selected
-    with common.scrolled("circuit-graph", 118 * (cfg.n_layers + 2)):
+    with common.scrolled("circuit-graph", 100 * (cfg.n_layers + 2)):
         common.chart(
             graph(cfg, weighed, kept, truth, dropped),
             key=f"circuit-graph-{count}",
@@ -147,10 +151,16 @@ def _graph(subject: Subject, weighed: Weighed, kept: list[Edge], truth: Circuit 
         )
     st.caption(
         "An edge ends at the queries (q), keys (k) or values (v) of a head. Point at the dot on it for its effect. "
-        "Click a head to drop it, and once more to take it back."
+        "Click a head to drop it, and once more to take it back. A wide graph is scrolled sideways."
     )
     if len(kept) > MOST_DRAWN:
         st.caption(f"Only the {MOST_DRAWN} strongest edges are drawn.")
+    if truth and truth.together:
+        together = frozenset().union(*truth.together)
+        st.caption(
+            f"{len(together)} of the planted edges are backed up: another edge says the same, so that no patch of one "
+            "alone shows them."
+        )
     if truth:
         with st.expander("What the planted parts do"):
             st.markdown("\n".join(f"- **{part}** {role}" for part, role in sorted(truth.roles.items())))
@@ -207,7 +217,7 @@ def _places(cfg: ModelConfig) -> dict[str, Place]:
         elif head := head_of(name):
             places[name] = Place(head[0] + 1, head[1], f"{head[0]}.{head[1]}")
         else:
-            places[name] = Place(int(name[1:]) + 1.42, cfg.n_heads, name)
+            places[name] = Place(int(name[1:]) + 1.5, cfg.n_heads, name)
     return places | {LOGITS: Place(cfg.n_layers + 1, middle, "logits")}
 
 
@@ -274,6 +284,7 @@ def _set(key: str, value: Any) -> None:
 
 
 @st.cache_data(max_entries=256, show_spinner="Asking what is left of the network …")
+@one_thread()
 def say(subject: Subject, dropped: tuple[str, ...], mean: bool) -> Said:
     """What the network says on held-out prompts while these heads say something else ("1.2"; see `INSTEAD`)."""
     model = network(subject)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from app.chat import open_model
 from mi_lib import attribution, zoo
-from mi_lib.models import HookedModel
-from mi_lib.worlds import planted
+from mi_lib.models import HookedModel, load
+from mi_lib.worlds import giving, planted
 from mi_lib.worlds.littletown import pairs as littletown
 from mi_lib.worlds.planted import Circuit, Pairs
 from mi_lib.worlds.planted.ioi import NamePairs
@@ -22,6 +22,17 @@ from mi_lib.worlds.planted.ioi import NamePairs
 PICO = "pico"  # a bundled name, or a folder
 TRAINED = "ioi-"  # how the names of the bundled networks begin that were trained on stories of giving
 HOMES, GIVING = "homes", "giving"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Also a decorator. Networks this small gain nothing from more threads, and lose much on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Subject(NamedTuple):
@@ -66,7 +77,14 @@ def circuit(name: str) -> Circuit:
 
 
 def network(subject: Subject) -> HookedModel:
-    return open_model(subject.network) if subject.network else circuit(subject.task).model
+    if not subject.network:
+        return circuit(subject.task).model
+    return open_model(subject.network) if subject.network == PICO else _trained(subject.network)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the network …")
+def _trained(name: str) -> HookedModel:
+    return load(name)
 
 
 def draw(subject: Subject, n: int, seed: int, held_out: bool = False) -> list[Pairs]:
@@ -80,9 +98,9 @@ def draw(subject: Subject, n: int, seed: int, held_out: bool = False) -> list[Pa
         clean, corrupted, answers, others = (list(column) for column in zip(*told, strict=True))
         tokens = (attribution.answer_tokens(model, words) for words in (answers, others))
         return [Pairs(model.to_tokens(clean), model.to_tokens(corrupted), *tokens)]
+    found: Pairs
     if subject.task == GIVING:
-        which = "held_out" if held_out else "train"
-        giving = importlib.import_module(".giving", "mi_lib.worlds")  # it comes with the trained network
+        which: giving.Which = "held_out" if held_out else "train"
         found = giving.stories(n, seed=seed, names=which, templates=which)
     else:
         found = circuit(subject.task).pairs(n, seed)

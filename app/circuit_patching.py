@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from app import common
-from app.circuit_networks import Shown, Subject, network, word, words
+from app.circuit_networks import Shown, Subject, network, one_thread, word, words
 from app.common import literal
 from mi_lib import attribution, plots
 
@@ -42,7 +42,10 @@ def section(subject: Subject, shown: Shown) -> None:
     columns = _columns(subject, shown, what)
     _keep_place(subject, shown, what, shares)
     st.markdown(SAID[noising])
-    st.caption("Hundredths of the answer stand in the cells, where they are five or more. Click a cell for its answer.")
+    st.caption(
+        "Hundredths of the answer stand in the cells, where they are five or more. Click a cell for its answer. "
+        "A wide map is scrolled sideways."
+    )
     wide = 110 + (70 if what == "heads" else 60) * len(columns)  # a long prompt is scrolled sideways and not squeezed
     with common.scrolled("circuit-patching", wide):
         common.chart(
@@ -56,6 +59,7 @@ def section(subject: Subject, shown: Shown) -> None:
 
 
 @st.cache_data(max_entries=256, show_spinner="Exchanging one place at a time …")
+@one_thread()
 def patched(subject: Subject, shown: Shown, what: str, noising: bool) -> Float[np.ndarray, "layer column"]:
     """What exchanging each place takes away (noising) or brings back, as a share of the answer.
 
@@ -74,6 +78,7 @@ def patched(subject: Subject, shown: Shown, what: str, noising: bool) -> Float[n
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
+@one_thread()
 def after_patch(
     subject: Subject, shown: Shown, what: str, noising: bool, row: int, column: int
 ) -> Float[Tensor, " d_vocab"]:
@@ -97,6 +102,7 @@ def after_patch(
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
+@one_thread()
 def answers(subject: Subject, shown: Shown) -> Float[Tensor, "two d_vocab"]:
     """What the network says after the clean and after the corrupted prompt: probabilities."""
     with torch.no_grad():
@@ -142,7 +148,8 @@ def _map(what: str, noising: bool, shares: Float[np.ndarray, "layer column"], co
 
 def _keep_place(subject: Subject, shown: Shown, what: str, shares: Float[np.ndarray, "layer column"]) -> None:
     """Which cell is looked at: in a new map, the strongest."""
-    if st.session_state.get("circuit-seen") != (subject, shown, what):
+    # After a visit to another page Streamlit has forgotten the cell, but not what was seen.
+    if st.session_state.get("circuit-seen") != (subject, shown, what) or "circuit-row" not in st.session_state:
         row, column = map(int, np.unravel_index(np.abs(shares).argmax(), shares.shape))
         st.session_state.update({"circuit-seen": (subject, shown, what), "circuit-row": row, "circuit-column": column})
 

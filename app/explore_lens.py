@@ -148,7 +148,7 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
     _keep_place(model, reading)
     figure = _table(model, reading, colour, word)
     wide = 170 + 62 * len(names)  # a long text is scrolled sideways and not squeezed
-    with common.scrolled("lens-table", wide):
+    with common.scrolled("lens-table", wide, at_end=True):  # the answer is in view
         common.chart(
             figure,
             key="lens-map",
@@ -312,7 +312,8 @@ def _name(token: str) -> str:
 def _keep_place(model: HookedModel, reading: Reading) -> None:
     """Which cell is looked at: with a new text, the answer."""
     text = reading.tokens[0].tolist()
-    if st.session_state.get("lens-seen") != text:
+    # After a visit to another page Streamlit has forgotten the place, but not what was seen.
+    if st.session_state.get("lens-seen") != text or "lens-depth" not in st.session_state:
         st.session_state.update({"lens-seen": text, "lens-depth": model.cfg.n_layers, "lens-pos": len(text) - 1})
 
 

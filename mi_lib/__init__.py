@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["HookedModel", "Transformer", "TransformerConfig", "load"]
 
-_SUBMODULES = ("attribution", "circuits", "course", "grokking", "induction", "lens", "models", "plots", "worlds", "zoo")
+_SUBMODULES = (
+    *("attribution", "circuits", "course", "grokking", "induction", "lens", "models", "plots", "superposition"),
+    *("worlds", "zoo"),
+)
 
 
 def __getattr__(name: str) -> Any:

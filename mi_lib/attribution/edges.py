@@ -27,7 +27,11 @@ Stream = Float[Tensor, "batch pos d_model"]
 
 
 def sender_outputs(
-    model: HookedModel, tokens: Int[Tensor, "batch pos"], senders: Iterable[str]
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    senders: Iterable[str],
+    *,
+    attention_mask: Tensor | None = None,
 ) -> dict[str, Float[Tensor, "batch pos d_model"]]:
     """What each of these senders writes to the residual stream.
 
@@ -36,7 +40,7 @@ def sender_outputs(
     check_writers(model)
     said: dict[str, Stream] = {}
     with torch.no_grad():
-        model.run_with_hooks(tokens, [_keep(name, said) for name in dict.fromkeys(senders)])
+        model.run_with_hooks(tokens, [_keep(name, said) for name in dict.fromkeys(senders)], attention_mask)
     return said
 
 
@@ -44,6 +48,8 @@ def run_edges(
     model: HookedModel,
     tokens: Int[Tensor, "batch pos"],
     instead: Mapping[Edge, Float[Tensor, "batch pos d_model"]],
+    *,
+    attention_mask: Tensor | None = None,
 ) -> Float[Tensor, "batch pos d_vocab"]:
     """Logits of a run in which some edges carry something else.
 
@@ -55,13 +61,15 @@ def run_edges(
     if not instead:
         raise ValueError("no edge was given, so that nothing would change; name at least one")
     check_writers(model)
+    known = set(all_edges(model.cfg))
     for edge in instead:
-        check_edge(edge, model.cfg)
+        if edge not in known:
+            check_edge(edge, model.cfg)
     said: dict[str, Stream] = {}
     edits = [_keep(name, said) for name in dict.fromkeys(edge.sender for edge in instead)]
     edits += [_exchange(name, instead, said, model) for name in dict.fromkeys(edge.receiver for edge in instead)]
     with torch.no_grad():
-        return model.run_with_hooks(tokens, edits)
+        return model.run_with_hooks(tokens, edits, attention_mask)
 
 
 def patch_edges(
@@ -69,15 +77,17 @@ def patch_edges(
     clean: Int[Tensor, "batch pos"],
     corrupted: Int[Tensor, "batch pos"],
     edges: Iterable[Edge],
+    *,
+    attention_mask: Tensor | None = None,
 ) -> Float[Tensor, "batch pos d_vocab"]:
     """Logits of the clean run in which these edges carry what their senders wrote in the corrupted run, everywhere.
 
     ValueError for prompts of unequal shape, an edge that the model cannot have, or no edge.
     """
     edges = list(edges)
-    clean, corrupted, _ = read_pairs(model, clean, corrupted)
-    said = sender_outputs(model, corrupted, [edge.sender for edge in edges])
-    return run_edges(model, clean, {edge: said[edge.sender] for edge in edges})
+    clean, corrupted, mask = read_pairs(model, clean, corrupted, attention_mask)
+    said = sender_outputs(model, corrupted, [edge.sender for edge in edges], attention_mask=mask)
+    return run_edges(model, clean, {edge: said[edge.sender] for edge in edges}, attention_mask=mask)
 
 
 def edge_effects(
@@ -86,6 +96,8 @@ def edge_effects(
     corrupted: Int[Tensor, "batch pos"],
     metric: Metric,
     edges: Iterable[Edge] | None = None,
+    *,
+    attention_mask: Tensor | None = None,
 ) -> dict[Edge, Float[Tensor, " batch"]]:
     """How far patching each edge alone takes the metric from the clean run to the corrupted one, for each pair.
 
@@ -94,28 +106,30 @@ def edge_effects(
         own; the metric is called with the rows of one sender, in the order of the pairs.
     ValueError where the metric is the same in both runs, which leaves nothing to explain, and as `patch_edges`.
     """
-    clean, corrupted, _ = read_pairs(model, clean, corrupted)
+    clean, corrupted, mask = read_pairs(model, clean, corrupted, attention_mask)
     edges = all_edges(model.cfg) if edges is None else list(edges)
     for edge in edges:
         check_edge(edge, model.cfg)
-    with torch.no_grad():
-        start, end = metric(model(clean)), metric(model(corrupted))
-    whole = metric_range(start, end)
     names = [edge.sender for edge in edges]
-    before, after = (sender_outputs(model, tokens, names) for tokens in (clean, corrupted))
-    _, streams = model.run_with_cache(clean, [("resid_pre", layer) for layer in range(model.cfg.n_layers)])
-    effects: dict[Edge, Tensor] = {}
-    for receiver in dict.fromkeys(edge.receiver for edge in edges):
-        into = [edge for edge in edges if edge.receiver == receiver]
-        # Rows of one run: the whole batch for the first sender, for the second, … What a sender says is clean in each,
-        # and so is all before the receiver's layer.
-        by = torch.cat([after[edge.sender] - before[edge.sender] for edge in into])
-        layer = layer_of_reader(receiver, model)
-        stream = streams["resid_pre", layer].repeat(len(into), 1, 1)
-        with torch.no_grad(), model.hooks([add_to_reader(receiver, partial(_same, by), model)]):
-            logits = model(clean.repeat(len(into), 1), start_at_layer=layer, residual=stream)
+    with torch.no_grad():
+        start, end = metric(model(clean, mask)), metric(model(corrupted, mask))
+        whole = metric_range(start, end)
+        before, after = (sender_outputs(model, tokens, names, attention_mask=mask) for tokens in (clean, corrupted))
+        # What leaves the block before, since an outer edit of resid_pre will be made in the rows too.
+        _, kept = model.run_with_cache(clean, lambda name: name.endswith("hook_resid_post"), attention_mask=mask)
+        streams = [model(clean, mask, stop_at_layer=0), *kept.values()]
+        effects: dict[Edge, Tensor] = {}
+        for receiver in dict.fromkeys(edge.receiver for edge in edges):
+            into = [edge for edge in edges if edge.receiver == receiver]
+            # Rows of one run: the whole batch for the first sender, for the second, … What a sender says is clean in
+            # each, and so is all before the receiver's layer.
+            by = torch.cat([after[edge.sender] - before[edge.sender] for edge in into])
+            layer = layer_of_reader(receiver, model)
+            tokens, rows = (None if t is None else t.repeat(len(into), 1) for t in (clean, mask))
+            with model.hooks([add_to_reader(receiver, partial(_same, by), model)]):
+                logits = model(tokens, rows, start_at_layer=layer, residual=streams[layer].repeat(len(into), 1, 1))
             patched = [metric(rows) for rows in logits.split(len(clean))]
-        effects |= {edge: (start - now) / whole for edge, now in zip(into, patched, strict=True)}
+            effects |= {edge: (start - now) / whole for edge, now in zip(into, patched, strict=True)}
     return {edge: effects[edge] for edge in edges}
 
 

@@ -20,9 +20,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mi_lib.attribution.pairs import Metric, read_pairs
+from mi_lib.attribution.pairs import Metric, read_pairs, read_prompts
 from mi_lib.models import Hook, HookedModel
 from mi_lib.models.hooked import Input
+from mi_lib.models.sites import PAIRS
 
 Baseline = Literal["zero", "mean"] | Int[Tensor, "batch pos"] | Float[Tensor, "..."]
 Rule = Literal["gauss", "riemann"]
@@ -40,7 +41,7 @@ class InputAttribution:
 
     @property
     def by_position(self) -> Float[Tensor, "batch pos"]:
-        """Summed over all axes but batch and position."""
+        """Summed over all axes but batch and position (of a pattern: but batch and head)."""
         return self.by_element.flatten(2).sum(-1)
 
     @property
@@ -60,12 +61,12 @@ def gradient_x_input(
 ) -> InputAttribution:
     """(x − x') · ∂m/∂x. With the baseline zero: the gradient times the input (Shrikumar et al. 2016, arXiv 1605.01713).
 
-    baseline: "zero"; "mean" (of the embeddings of all tokens, or of this site over these prompts and positions); tokens
-        [batch pos] of a corrupted prompt for each; or values that broadcast to the site's.
+    baseline: "zero"; "mean" (of the embeddings of all tokens, or of this site over these prompts and positions, without
+        padding); tokens [batch pos] of a corrupted prompt for each; or values that broadcast to the site's.
     ValueError for corrupted prompts of another length or equal to the prompt, and for a site from which no path leads
     to the metric.
     """
-    tokens, mask = model._tokens_and_mask(tokens, attention_mask)
+    tokens, mask = read_prompts(model, tokens, attention_mask)
     (site,) = model._resolve(site)
     x, start = _values(model, tokens, mask, site, baseline)
     after, gradient = _gradient(model, tokens, mask, metric, site, x)
@@ -89,10 +90,10 @@ def integrated_gradients(
 
     steps, rule: where the gradient is taken; see `path`. A backward pass each. Otherwise as `gradient_x_input`.
     """
-    tokens, mask = model._tokens_and_mask(tokens, attention_mask)
+    tokens, mask = read_prompts(model, tokens, attention_mask)
     (site,) = model._resolve(site)
     x, start = _values(model, tokens, mask, site, baseline)
-    mean = torch.zeros_like(x)
+    mean = torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))  # many small summands
     for alpha, weight in path(steps, rule):
         mean += weight * _gradient(model, tokens, mask, metric, site, start + alpha * (x - start))[1]
     with torch.no_grad():
@@ -135,10 +136,17 @@ def _values(
     elif baseline == "zero":
         start = torch.zeros_like(x)
     elif baseline == "mean":
-        start = (_embeddings(model) if name == "hook_embed" else x.flatten(0, 1)).mean(0).expand_as(x)
+        start = (_embeddings(model) if name == "hook_embed" else _real(x, mask, name)).mean(0).expand_as(x)
     else:
         raise ValueError(f"baseline must be 'zero', 'mean', tokens or values, not {baseline!r}")
     return x, start
+
+
+def _real(x: Tensor, mask: Tensor | None, name: str) -> Float[Tensor, "real_position *rest"]:
+    """What a site holds at all positions that are no padding."""
+    if name.endswith(PAIRS):
+        raise ValueError(f"{name} holds pairs of positions, whose mean says nothing; give another baseline")
+    return x.flatten(0, 1) if mask is None else x[mask]
 
 
 def _embeddings(model: HookedModel) -> Float[Tensor, "d_vocab d_model"]:
@@ -174,10 +182,15 @@ def gradients(
     """∂(Σ metric)/∂value for each of these. ValueError, naming one from which no path leads to the metric.
 
     again: keep the graph for another backward pass.
+    RuntimeError inside `torch.inference_mode()`, where there are no gradients; `torch.no_grad()` does no harm.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("there are no gradients inside torch.inference_mode(); leave it, or take torch.no_grad()")
     found: list[Tensor | None] = [None] * len(values)
     if metric.requires_grad:
-        found = list(torch.autograd.grad(metric.sum(), values, allow_unused=True, retain_graph=again))
+        with torch.enable_grad():
+            total = metric.sum()
+        found = list(torch.autograd.grad(total, values, allow_unused=True, retain_graph=again))
     for name, gradient in zip(names, found, strict=True):
         if gradient is None:
             raise ValueError(

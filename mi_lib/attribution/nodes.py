@@ -101,7 +101,8 @@ def atp_star(
         at = f"{name.rpartition('.')[0]}.hook_pattern"
         values[name] = _through_softmax(model, pairs, name, then[name], now[at], slope[at])
     if grad_drop:
-        return {name: _each(values[name].abs().sum(0) / (len(drops) - 1), whole.abs()) for name in wanted}
+        counted = {name: len(drops) - (not _in_stream(name)) for name in wanted}
+        return {name: _each(values[name].abs().sum(0) / counted[name], whole.abs()) for name in wanted}
     return {name: _each(values[name][0], -whole) for name in wanted}
 
 
@@ -160,6 +161,11 @@ def _drops(model: HookedModel, grad_drop: str | None) -> list[list[str]]:
     if grad_drop != "layers":
         raise ValueError(f"grad_drop must be 'layers', 'parts' or None, not {grad_drop!r}")
     return [[name for name in written if layer_of(name) == layer] for layer in range(model.cfg.n_layers)]
+
+
+def _in_stream(name: str) -> bool:
+    """Whether a site is of the stream, and not of an attention or MLP that can be dropped."""
+    return layer_of(name) is None or name.endswith(("hook_resid_pre", "hook_resid_mid", "hook_resid_post"))
 
 
 def _slopes(
@@ -233,5 +239,5 @@ def _pattern(model: HookedModel, pairs: PromptPairs, layer: int, stream: Tensor,
 
     edits: list[tuple[Any, Callable]] = [edit, (("pattern", layer), keep)]
     with model.hooks(edits):
-        model._run_block(layer, stream, pairs.clean, pairs.mask, None)
+        model._run_block(layer, stream, pairs.clean, pairs.mask)
     return kept[0]

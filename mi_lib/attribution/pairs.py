@@ -30,12 +30,12 @@ class PromptPairs(NamedTuple):
 
 
 def read_pairs(model: HookedModel, clean: Input, corrupted: Input, attention_mask: Tensor | None = None) -> PromptPairs:
-    """Clean and corrupted prompts, as tokens or as texts.
+    """Clean and corrupted prompts, as tokens or as texts (see `read_prompts`).
 
     attention_mask: of both; texts bring their own. ValueError, naming the pair, where the two differ in length.
     """
-    first, first_mask = model._tokens_and_mask(clean, attention_mask)
-    second, second_mask = model._tokens_and_mask(corrupted, attention_mask)
+    first, first_mask = read_prompts(model, clean, attention_mask)
+    second, second_mask = read_prompts(model, corrupted, attention_mask)
     if len(first) != len(second):
         raise ValueError(f"{len(first)} clean prompts and {len(second)} corrupted ones: give each its own")
     lengths = [
@@ -51,6 +51,16 @@ def read_pairs(model: HookedModel, clean: Input, corrupted: Input, attention_mas
     return PromptPairs(first, second, first_mask)
 
 
+def read_prompts(
+    model: HookedModel, prompts: Input, attention_mask: Tensor | None = None
+) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"] | None]:
+    """Tokens and mask. Texts are padded on the left: the last position, where metrics look, is the last of each."""
+    if isinstance(prompts, Tensor) or not len(prompts) or not isinstance(prompts[0], str):
+        return model._tokens_and_mask(prompts, attention_mask)
+    tokens, mask = model.tokenize(prompts, padding_side="left")
+    return model._tokens_and_mask(tokens, mask if attention_mask is None and not mask.all() else attention_mask)
+
+
 def metric_range(clean: Float[Tensor, " batch"], corrupted: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
     """m_clean − m_corrupted for each pair. ValueError, naming the pair, where there is none to divide by."""
     if clean.ndim != 1 or clean.shape != corrupted.shape:
@@ -58,8 +68,12 @@ def metric_range(clean: Float[Tensor, " batch"], corrupted: Float[Tensor, " batc
             f"the metric must return one number for each prompt, not shapes {tuple(clean.shape)} and "
             f"{tuple(corrupted.shape)}: do not average over the batch in it"
         )
+    if not clean.is_floating_point():
+        raise ValueError(f"the metric must return fractions, not {clean.dtype}; end it with .float()")
     size = torch.maximum(clean.abs(), corrupted.abs())
-    none = ~((clean - corrupted).abs() > 16 * torch.finfo(clean.dtype).eps * size)  # also where one is NaN
+    # What rounding alone makes of equal prompts in float32. Half the bits leave no room for that: there it is equality.
+    steps = 16 if torch.finfo(clean.dtype).eps < 1e-4 else 0
+    none = ~((clean - corrupted).abs() > steps * torch.finfo(clean.dtype).eps * size)  # also where one is NaN
     if bool(none.any()):
         pair = int(none.int().argmax())
         raise ValueError(
@@ -87,14 +101,19 @@ def answer_tokens(model: HookedModel, answers: Sequence[str]) -> Int[Tensor, " b
     return torch.stack(found)
 
 
-def logit_difference(right: int | Int[Tensor, " batch"], wrong: int | Int[Tensor, " batch"]) -> Metric:
+def logit_difference(
+    right: int | Int[Tensor, " batch"], wrong: int | Int[Tensor, " batch"], position: int | Int[Tensor, " batch"] = -1
+) -> Metric:
     """The metric logit[right] − logit[wrong] at the last position (Wang et al. 2022, arXiv 2211.00593, section 2).
 
     One token for all prompts, or one for each.
+    position: another one, or one for each prompt: where tokens are padded on the right, the last position is padding,
+        and each prompt's own end is `attention_mask.sum(1) − 1`.
     """
 
     def metric(logits: Float[Tensor, "batch pos d_vocab"]) -> Float[Tensor, " batch"]:
-        last = logits[:, -1]
+        at = torch.as_tensor(position, device=logits.device).expand(len(logits))
+        last = logits[torch.arange(len(logits), device=logits.device), at]
         columns = [torch.as_tensor(token, device=last.device).expand(len(last)) for token in (right, wrong)]
         got, other = (last.gather(1, column[:, None])[:, 0] for column in columns)
         return got - other

@@ -16,12 +16,14 @@ Every place needs a run of its own, but little of each run is new:
     1. layers before the place are those of the unpatched run: each row enters at its own layer, and the rows that have
        entered go through the later layers together
     2. positions before the place are too: their keys and values are taken from the unpatched run, and only what comes
-       after is computed
+       after is computed, of all rows one behind the other (`mi_lib.models.again`)
+    3. of the last layer, keys and values are needed at every position, and the rest only where the metric looks
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -29,17 +31,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mi_lib.attribution.pairs import Metric, metric_range, read_pairs
-from mi_lib.models import Hook, HookedModel
+from mi_lib.models import ActivationCache, Hook, HookedModel
+from mi_lib.models.again import Again, Remembered, remembering
 from mi_lib.models.edits import sites_of
-from mi_lib.models.hooked import Input
+from mi_lib.models.hooked import Edit, Input
 from mi_lib.models.places import layer_number
-from mi_lib.models.sites import layer_of
+from mi_lib.models.sites import PAIRS, layer_of
 
 Index = tuple[int | slice, ...]
 Place = tuple[str | tuple, Index]  # a site, and the index of what is patched there, after the batch axis
-
-_NOT_BY_POSITION = ("hook_attn_scores", "hook_pattern", "hook_rot_k")  # [batch head query key], or all keys at once
-_TOGETHER = 4  # positions that share a start, so that their rows can share a run
+_AT_ONCE = 1536  # positions: a processor is no quicker with more, which only take more memory
 
 
 def patch_places(
@@ -70,16 +71,15 @@ def patch_places(
     if not noising:
         base, source = source, base
     with torch.no_grad():
-        base_logits = model(base, pairs.mask, logits_to_keep=logits_to_keep)
+        sites = list(dict.fromkeys(place.site for place in found))
         other_logits, given = model.run_with_cache(
-            source, list(dict.fromkeys(place.site for place in found)), attention_mask=pairs.mask
+            source, sites, attention_mask=pairs.mask, logits_to_keep=logits_to_keep
         )
-        start, end = metric(base_logits), metric(other_logits[:, -logits_to_keep:])
+        sweep = _Sweep(model, base, pairs.mask, given, logits_to_keep)
+        start, end = metric(sweep.base_logits), metric(other_logits)
         m_clean, m_corrupted = (start, end) if noising else (end, start)
         whole = metric_range(m_clean, m_corrupted)
-        sweep = _Sweep(model, base, pairs.mask, base_logits, given, logits_to_keep)
-        logits = sweep.run(found, batch_size, metric)
-        return (logits - m_corrupted) / whole
+        return (sweep.run(found, batch_size, metric) - m_corrupted) / whole
 
 
 def patch_positions(
@@ -156,16 +156,25 @@ def patch_neurons(
 
 
 class _Found(NamedTuple):
-    """A place as it was found in the model. start: the first position that it can change."""
+    """A place as it was found in the model.
+
+    positions: those that are patched, in their order; of a pattern, the queries.
+    around: the index before them and behind them.
+    """
 
     site: str
     layer: int
-    where: Index
-    start: int
+    positions: range
+    around: tuple[Index, Index]
+
+    @property
+    def start(self) -> int:
+        """The first position that it can change."""
+        return self.positions.start
 
 
 def _found(model: HookedModel, place: Place, length: int) -> _Found:
-    site, index = place
+    site, given = place
     (name,) = model._resolve(site)
     layer = layer_of(name)
     if layer is None:
@@ -173,13 +182,57 @@ def _found(model: HookedModel, place: Place, length: int) -> _Found:
             f"{name} lies outside the blocks; patch ('resid_pre', 0) for what enters them, or "
             f"('resid_post', {model.cfg.n_layers - 1}) for what leaves them"
         )
-    index = index if isinstance(index, tuple) else (index,)
-    first = index[0] if index else slice(None)
-    if name.endswith(_NOT_BY_POSITION) or isinstance(first, slice):
-        return _Found(name, layer, index, 0)
-    if not -length <= first < length:
-        raise ValueError(f"there is no position {first} in prompts of {length} tokens (patching {name})")
-    return _Found(name, layer, (first % length, *index[1:]), first % length)
+    index: list[Any] = list(given) if isinstance(given, tuple) else [given]
+    axis = 1 if name.endswith(PAIRS) else 0
+    index += [slice(None)] * (axis + 1 - len(index))
+    at = index[axis]
+    if isinstance(at, slice):
+        positions = range(length)[at]
+        positions = positions if positions.step > 0 else positions[::-1]
+    elif not hasattr(at, "__index__"):
+        raise ValueError(f"{at!r} is no index of positions of {name}; give a number or a slice, or several places")
+    elif not -length <= operator.index(at) < length:
+        raise ValueError(f"there is no position {at} in prompts of {length} tokens (patching {name})")
+    else:
+        positions = range(length)[operator.index(at) % length :][:1]
+    if not positions:
+        raise ValueError(f"{at} is no position in prompts of {length} tokens, so that nothing of {name} would change")
+    return _Found(name, layer, positions, (tuple(index[:axis]), tuple(index[axis + 1 :])))
+
+
+class _Layout:
+    """Where the runs of several places stand: their texts one behind the other, each from its first new position on."""
+
+    def __init__(self, texts: int, length: int) -> None:
+        self.texts, self.length = texts, length
+        self.starts: list[int] = []
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many positions of each run there are, in all of its texts."""
+        return [self.texts * (self.length - start) for start in self.starts]
+
+    def again(self, before: Remembered) -> Again:
+        device = before.keys.device
+        starts = torch.tensor(self.starts, device=device).repeat_interleave(self.texts)
+        new = self.length - starts
+        copy = torch.arange(len(starts), device=device).repeat_interleave(new)
+        pos = torch.arange(len(copy), device=device) + (starts - new.cumsum(0) + new)[copy]
+        return Again(copy, pos, len(starts), before)
+
+    def part(self, value: Tensor, run: int, pairs: bool) -> tuple[Float[Tensor, "batch *rest"], int]:
+        """The numbers of one run in an activation, and the first position in them."""
+        if pairs:
+            return value[self.texts * run : self.texts * (run + 1)], min(self.starts)
+        before, start = sum(self.sizes[:run]), self.starts[run]
+        return value[0, before : before + self.sizes[run]].unflatten(0, (self.texts, -1)), start
+
+
+class _Whole(_Layout):
+    """The same where every text is whole, in a row of its own."""
+
+    def part(self, value: Tensor, run: int, pairs: bool) -> tuple[Float[Tensor, "batch *rest"], int]:
+        return value[self.texts * run : self.texts * (run + 1)], 0
 
 
 class _Sweep:
@@ -190,82 +243,88 @@ class _Sweep:
         model: HookedModel,
         base: Int[Tensor, "batch pos"],
         mask: Tensor | None,
-        base_logits: Float[Tensor, "batch kept d_vocab"],
-        given: Any,
+        given: ActivationCache,
         keep: int,
     ) -> None:
-        self.model, self.base, self.mask, self.base_logits, self.given, self.keep = (
-            *(model, base, mask, base_logits, given, keep),
-        )
-        after = [("resid_post", layer) for layer in range(model.cfg.n_layers - 1)]
-        streams: Any = model.run_with_cache(base, after, attention_mask=mask)[1] if after else {}
+        self.model, self.base, self.mask, self.given, self.keep = model, base, mask, given, keep
+        after = [("resid_post", layer) for layer in range(model.cfg.n_layers)]
+        with remembering() as self.past:
+            self.base_logits, streams = model.run_with_cache(base, after, attention_mask=mask, logits_to_keep=keep)
         # What leaves the block before, since an outer edit of resid_pre will be made in the rows too.
         self.streams = [model(base, mask, stop_at_layer=0), *(streams[site] for site in after)]
         # An edit around the sweep counts on seeing whole texts, so that with one nothing is left out.
         self.whole = bool(sites_of(model._key))
-        self.past: Any = None
 
     def run(self, places: Sequence[_Found], batch_size: int, metric: Metric) -> Float[Tensor, "place batch"]:
         """The metric of each place's run."""
-        groups: dict[int, list[int]] = {}
-        for i, place in enumerate(places):
-            groups.setdefault(self._start(place), []).append(i)
-        results: dict[int, Tensor] = {}
+        order = sorted(range(len(places)), key=lambda i: places[i].layer)
+        if self.base.device.type == "cpu":
+            batch_size = min(batch_size, _AT_ONCE // self.base.shape[1])
         size = max(1, batch_size // len(self.base))
-        for start, members in groups.items():
-            members.sort(key=lambda i: places[i].layer)
-            for chunk in (members[i : i + size] for i in range(0, len(members), size)):
-                logits = self._logits([places[i] for i in chunk], start)
-                rows = logits.split(len(self.base))
-                results.update(zip(chunk, (metric(self._all_positions(row, start)) for row in rows), strict=True))
+        results: dict[int, Tensor] = {}
+        for chunk in (order[i : i + size] for i in range(0, len(order), size)):
+            logits = (self._of_whole if self.whole else self._of_parts)([places[i] for i in chunk])
+            results.update(zip(chunk, map(metric, logits), strict=True))
         return torch.stack([results[i] for i in range(len(places))])
 
-    def _start(self, place: _Found) -> int:
-        """The first position that is computed anew for this place."""
-        if self.whole:
-            return 0
-        length = self.base.shape[1]
-        start = min(place.start, length - self.keep) if self.keep else place.start
-        return max(start, 0) // _TOGETHER * _TOGETHER
-
-    def _logits(self, places: list[_Found], start: int) -> Float[Tensor, "row kept d_vocab"]:
-        """Rows [place batch], joined at the layer of each place: logits of the positions from `start` on."""
-        model, n = self.model, len(self.base)
-        if start and self.past is None:
-            real = torch.ones_like(self.base, dtype=torch.bool) if self.mask is None else self.mask
-            self.past = model._step(self.base, real, None)[1]
-        x = self.streams[0][:0, start:]
-        for layer in range(places[0].layer, model.cfg.n_layers):
-            joining = [place for place in places if place.layer == layer]
-            entered = len(x)
-            x = torch.cat([x, self.streams[layer][:, start:].repeat(len(joining), 1, 1)])
-            copies = len(x) // n
-            edits = [
-                (site, self._put([(entered + i * n, p) for i, p in enumerate(joining) if p.site == site], start))
-                for site in dict.fromkeys(place.site for place in joining)
-            ]
+    def _of_whole(self, places: list[_Found]) -> Iterator[Float[Tensor, "batch kept d_vocab"]]:
+        """Logits of each place's run, all of which is computed anew from the layer of its place on."""
+        layout = _Whole(*self.base.shape)
+        x = self.streams[0][:0]
+        for layer, joining in self._layers(places):
+            x = torch.cat([x, self.streams[layer].repeat(len(joining), 1, 1)])
+            copies = len(x) // len(self.base)
             mask = None if self.mask is None else self.mask.repeat(copies, 1)
-            with model.hooks(edits):
-                x = model._run_block(layer, x, self.base.repeat(copies, 1), mask, self.past)
-        last = x[:, -self.keep :] if self.keep else x
-        return model.unembed(last if model.ln_final is None else model.ln_final(last))
+            with self.model.hooks(self._edits(places, joining, layout)):
+                x = self.model._run_block(layer, x, self.base.repeat(copies, 1), mask)
+        logits = self._unembed(x[:, -self.keep :] if self.keep else x)
+        yield from logits.split(len(self.base))
 
-    def _put(self, places: list[tuple[int, _Found]], start: int) -> Callable[[Tensor, Hook], Tensor]:
-        """An edit that exchanges, in the rows of each place, what stands there."""
-        n = len(self.base)
+    def _of_parts(self, places: list[_Found]) -> Iterator[Float[Tensor, "batch kept d_vocab"]]:
+        """The same, computed from the first position on that each place can change."""
+        layout, end = _Layout(*self.base.shape), self.base.shape[1] - self.keep
+        x = self.streams[0][:1, :0].flatten(0, 1)
+        for layer, joining in self._layers(places):
+            starts = [min(places[run].start, end) if self.keep else places[run].start for run in joining]
+            x = torch.cat([x, *(self.streams[layer][:, start:].flatten(0, 1) for start in starts)])
+            layout.starts += starts
+            again = layout.again(self.past[layer])
+            if self.keep and layer == self.model.cfg.n_layers - 1 and again.first < end:
+                with self.model.hooks(self._edits(places, joining, layout)):
+                    before = self.model._keys_again(layer, x[None], again)
+                x, layout.starts = x[again.pos >= end], [end] * len(places)
+                again = layout.again(before)
+            with self.model.hooks(self._edits(places, joining, layout)):
+                x = self.model._block_again(layer, x[None], again)[0]
+        for new, start in zip(self._unembed(x).split(layout.sizes), layout.starts, strict=True):
+            new = new.unflatten(0, (len(self.base), -1))
+            yield new if self.keep else torch.cat([self.base_logits[:, :start], new], 1)
+
+    def _layers(self, places: list[_Found]) -> Iterator[tuple[int, list[int]]]:
+        """Each layer from that of the first place on, and the runs that join there."""
+        for layer in range(places[0].layer, self.model.cfg.n_layers):
+            yield layer, [run for run, place in enumerate(places) if place.layer == layer]
+
+    def _edits(self, places: list[_Found], joining: list[int], layout: _Layout) -> list[Edit]:
+        """The exchange in the runs that join."""
 
         def put(value: Tensor, hook: Hook) -> Tensor:
-            for row, place in places:
-                here: Any = place.where
-                if start:  # counted from the first position that is computed
-                    here = (place.start - start, *place.where[1:])
-                value[(slice(row, row + n), *here)] = self.given[place.site][(slice(None), *place.where)]
+            for run in joining:
+                if places[run].site == hook.name:
+                    here, first = layout.part(value, run, hook.name.endswith(PAIRS))
+                    _exchange(here, self.given[hook.name], places[run], first)
             return value
 
-        return put
+        return [(site, put) for site in dict.fromkeys(places[run].site for run in joining)]
 
-    def _all_positions(self, logits: Float[Tensor, "batch new d_vocab"], start: int) -> Tensor:
-        """With the logits of the positions before, which are those of the base run."""
-        if self.keep or not start:
-            return logits
-        return torch.cat([self.base_logits[:, :start], logits], 1)
+    def _unembed(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
+        return self.model.unembed(x if self.model.ln_final is None else self.model.ln_final(x))
+
+
+def _exchange(here: Tensor, given: Tensor, place: _Found, first: int) -> None:
+    """Put what is given into a place, as far as `here`, which begins at position `first`, has it."""
+    at = place.positions[-(-max(first - place.start, 0) // place.positions.step) :]
+    if at:
+        before, behind = ((slice(None), *place.around[0]), place.around[1])
+        there = slice(at.start, at.stop, at.step)
+        here[(*before, slice(at.start - first, at.stop - first, at.step), *behind)] = given[(*before, there, *behind)]

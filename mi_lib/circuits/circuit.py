@@ -61,6 +61,8 @@ def heads_alone(model: HookedModel, data: IOIData, means: Means | None = None) -
     """F over sets of heads, "a1.h2", on the clean prompts of `data`.
 
     means: of the heads that are knocked out; those over the data's own ABC prompts if None.
+    The clean run is kept, and runs begin at the first head that is knocked out. So F is of the model as it was when
+    this was called: under other edits, make another one.
     Calls raise ValueError for a head that the model has not.
     """
     means = abc_means(model, data) if means is None else means

@@ -6,7 +6,9 @@
                  and output (the OV circuit), and see whether the logits have the name among the first k. `copies
                  negatively`: the same with what the head writes turned round                                (§3.1, 3.3)
     total        what is lost when the head's z is that of the ABC prompt
-    direct       what is lost when that reaches the logits by no other head (path patching, METHODS (A) to (C))
+    direct       what is lost when that reaches the logits by no other head (`path_patching`)
+    on queries   what is lost when it reaches the queries of the name movers directly: S-inhibition, and not just a look
+                 at S2                                                                                       (§3.2)
     without movers    what is lost when the head is knocked out too, once the name movers are: a backup shows only here
 
 A head that looks right need do nothing: others may not listen. So a role asks for a look **and** an effect. And a look
@@ -47,7 +49,8 @@ LOOKS = {  # the role that a look belongs to, where it is one
     "S2 to S1 + 1": ("s2", "after_s1"),
 }
 PREVIOUS, COPIES, AGAINST = "to the token before", "copies", "copies negatively"
-TOTAL, DIRECT, WOKEN = "total effect", "direct effect", "effect without movers"
+TOTAL, DIRECT = "total effect", "direct effect"
+ON_QUERIES, WOKEN = "effect on movers' queries", "effect without movers"
 
 
 @dataclass(frozen=True)
@@ -105,20 +108,24 @@ def head_roles(
         by_chance = [copy_scores(model, data, k=k, sign=sign, turned=turn) for turn in turns]
         controls[name] = torch.stack(by_chance).mean(0)
     scores[TOTAL] = total_effects(model, data)
-    scores[DIRECT] = path_effects(model, data.clean, data.corrupted["ABC"], data.metric, logits_to_keep=1)
+    where = (model, data.clean, data.corrupted["ABC"], data.metric)
+    scores[DIRECT] = path_effects(*where, logits_to_keep=1)
 
     def passes(test: str, least: float) -> Tensor:
         return (scores[test] >= least) & (scores[test] >= 2 * controls[test])
 
     needed, helps, hurts = scores[TOTAL] >= matters, scores[DIRECT] >= matters, scores[DIRECT] <= -matters
     mover = passes("END to IO", looks) & passes(COPIES, copies) & helps
+    scores[ON_QUERIES] = torch.zeros_like(scores[DIRECT])
+    if queries := [f"{name}.q" for name in _names(mover)]:
+        scores[ON_QUERIES] = path_effects(*where, queries, logits_to_keep=1)
     scores[WOKEN] = effects_without(model, data, _names(mover))
     woken = (scores[WOKEN] >= matters) & (scores[WOKEN] >= 2 * scores[DIRECT]) & mover.any()
     found = {
         "previous token": passes(PREVIOUS, looks) & needed,
         "duplicate token": passes("S2 to S1", looks) & needed,
         "induction": passes("S2 to S1 + 1", looks) & needed,
-        "s-inhibition": passes("END to S2", looks) & needed,
+        "s-inhibition": passes("END to S2", looks) & (scores[ON_QUERIES] >= matters),
         "name mover": mover,
         "negative mover": passes("END to IO", looks) & passes(AGAINST, copies) & hurts,
         "backup mover": ~mover & passes(COPIES, copies) & woken,

@@ -18,6 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from mi_lib.models.again import AGAIN, remember
 from mi_lib.models.edits import exactly, offer, sites_of
 
 NAME = "mi_hooked"
@@ -41,6 +42,13 @@ def hooked_attention(
     if instrument is not None and instrument.rotary and wanted:
         query = _offer_turned(instrument, f"{prefix}.hook_rot_q", query)
         key = _offer_turned(instrument, f"{prefix}.hook_rot_k", key)
+
+    again = AGAIN.get()
+    if again is not None:
+        query, key, value = map(_turned, again.spread(*map(_turned, (query, key, value))))
+        attention_mask = again.allowed
+    elif instrument is not None:
+        remember(prefix, _turned(key), _turned(value), attention_mask)
 
     def fused() -> Tensor:
         return sdpa_attention_forward(
@@ -67,9 +75,16 @@ def hooked_attention(
             dropped = nn.functional.dropout(pattern, p=dropout, training=module.training)
             z = (dropped @ values).transpose(1, 2).contiguous()  # [batch query head d_head]
             z = exactly(fused(), z) if plain else z
+    if again is not None:
+        z = again.gather(z)
     if wanted:
         z, _ = offer(instrument, f"{prefix}.hook_z", z)
     return z, pattern
+
+
+def _turned(value: Tensor) -> Tensor:
+    """[row head pos d_head] → [row pos head d_head], and back."""
+    return value.transpose(1, 2)
 
 
 def _masked(scores: Float[Tensor, "batch head query key"], mask: Tensor | None) -> Tensor:
@@ -87,9 +102,9 @@ def _masked(scores: Float[Tensor, "batch head query key"], mask: Tensor | None) 
 
 def _offer_turned(instrument: Any, name: str, value: Tensor) -> Tensor:
     """Sites have the position before the head; attention has it after."""
-    turned = value.transpose(1, 2)
+    turned = _turned(value)
     new, _ = offer(instrument, name, turned)
-    return value if new is turned else new.transpose(1, 2)
+    return value if new is turned else _turned(new)
 
 
 def register() -> None:

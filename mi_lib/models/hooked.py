@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mi_lib.models import text as text_
+from mi_lib.models.again import Again, Enough, Remembered
 from mi_lib.models.cache import ActivationCache
 from mi_lib.models.config import ModelConfig
 from mi_lib.models.edits import EditFunction, Entry, offer, registered, sites_of, tracked
@@ -117,20 +118,29 @@ class HookedModel(nn.Module, ABC):
         attention_mask covers what is in `past` as well; the last position of every row must be a real token.
         """
 
-    @abstractmethod
     def _run_block(
         self,
         layer: int,
-        residual: Float[Tensor, "row new d_model"],
-        tokens: Int[Tensor, "row pos"],
-        attention_mask: Bool[Tensor, "row pos"] | None,
-        past: Any,
-    ) -> Float[Tensor, "row new d_model"]:
-        """What leaves one block at the last `new` positions of each row, if `residual` enters it there.
+        residual: Float[Tensor, "batch pos d_model"],
+        tokens: Int[Tensor, "batch pos"],
+        attention_mask: Bool[Tensor, "batch pos"] | None,
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """What leaves one block if `residual` enters it."""
+        return self._forward(tokens, attention_mask, start_at_layer=layer, residual=residual, stop_at_layer=layer + 1)
 
-        past: keys and values of all positions, as `_step` gives them, of which those before the new ones are used; row
-        i of `tokens` takes those of row i modulo their number. Not looked at where every position is new.
-        """
+    @abstractmethod
+    def _block_again(
+        self, layer: int, residual: Float[Tensor, "1 place d_model"], again: Again
+    ) -> Float[Tensor, "1 place d_model"]:
+        """What leaves one block at some places of copies of a run, if `residual` enters it there (see `again`)."""
+
+    def _keys_again(self, layer: int, residual: Float[Tensor, "1 place d_model"], again: Again) -> Remembered:
+        """The keys and values of that block in every copy, and nothing after them."""
+        try:
+            self._block_again(layer, residual, again.only_keys())
+        except Enough as found:
+            return again.with_keys_of(found)
+        raise AssertionError("attention ends the block")
 
     @abstractmethod
     def folded(self) -> HookedModel:
@@ -160,6 +170,10 @@ class HookedModel(nn.Module, ABC):
 
     def _registered(self, entries: Sequence[tuple[str, Entry]]) -> AbstractContextManager[None]:
         return registered(self._key, entries)
+
+    def _weight(self, name: str, layer: int) -> Tensor:
+        """W_Q, W_K, W_V or W_O of one layer; subclasses give it without putting those of all layers together."""
+        return getattr(self, name)[layer]
 
     # --- reading and editing ----------------------------------------------------------------------------------
 
@@ -207,6 +221,7 @@ class HookedModel(nn.Module, ABC):
         *,
         attention_mask: Tensor | None = None,
         stop_at_layer: int | None = None,
+        logits_to_keep: int = 0,
         grad: bool = False,
     ) -> tuple[Tensor, ActivationCache]:
         """Run the model and keep the activations that `names` selects.
@@ -215,6 +230,7 @@ class HookedModel(nn.Module, ABC):
             `sites.on_request`); else one name, several, or a predicate.
         stop_at_layer: stop before this block (negative counts from the end); the first result is then the residual
             stream [batch pos d_model] instead of the logits.
+        logits_to_keep: compute the logits of the last n positions alone (0: of all).
         grad: keep the graph, so that after `.backward()` on something computed from the logits, `cache.grad(name)`
             is its gradient with respect to that activation. Otherwise nothing is tracked.
         """
@@ -231,7 +247,7 @@ class HookedModel(nn.Module, ABC):
 
         entries = [(name, Entry(keep, "read")) for name in self._resolve(names)]
         with torch.set_grad_enabled(grad), self._registered(entries):
-            out = self(tokens, attention_mask, stop_at_layer=stop_at_layer)
+            out = self(tokens, attention_mask, stop_at_layer=stop_at_layer, logits_to_keep=logits_to_keep)
         return out, ActivationCache(kept, self.cfg.n_layers)
 
     def run_edits(

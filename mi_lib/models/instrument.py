@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mi_lib.models import attention
+from mi_lib.models.again import remember_call
 from mi_lib.models.edits import Beside, changed_at, exactly, offer, sites_of
 from mi_lib.models.families import Family, part
 from mi_lib.models.projections import apply, per_head
@@ -170,6 +171,7 @@ class Door:
                 hidden_states = span.residual
             if self.layer == span.stop:
                 raise Stop(hidden_states)
+        remember_call(self.layer, args, kwargs)
         if not sites_of(self.instrument):
             return self._run(hidden_states, *args, **kwargs)
         hidden_states, _ = offer(self.instrument, f"blocks.{self.layer}.hook_resid_pre", hidden_states)

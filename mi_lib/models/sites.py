@@ -28,6 +28,8 @@ _SYNONYMS = {
 # Large, or computed for whoever asks: `names=None` leaves them out, a name, a list or a predicate selects them.
 _ON_REQUEST = tuple(f"hook_{name}" for name in ("result", *_INPUTS))
 
+PAIRS = ("hook_attn_scores", "hook_pattern")  # [batch head query key]; elsewhere the position follows the batch
+
 Names = str | tuple | Iterable[str | tuple] | Callable[[str], bool] | None
 
 

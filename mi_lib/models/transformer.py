@@ -28,6 +28,7 @@ from jaxtyping import Bool, Float, Int
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mi_lib.models.again import AGAIN, Again, remember, remember_call, running_again
 from mi_lib.models.config import TransformerConfig
 from mi_lib.models.edits import Beside, changed_at, exactly, offer
 from mi_lib.models.folding import fold_native
@@ -103,23 +104,12 @@ class Transformer(HookedModel):
             kept.append(memory[0])
         return self._unembedded(x, 1)[:, 0], kept
 
-    def _run_block(
-        self,
-        layer: int,
-        residual: Float[Tensor, "row new d_model"],
-        tokens: Int[Tensor, "row pos"],
-        attention_mask: Bool[Tensor, "row pos"] | None,
-        past: Any,
-    ) -> Float[Tensor, "row new d_model"]:
-        new, all_ = residual.shape[1], tokens.shape[1]
-        if new == all_:
-            return self._forward(
-                tokens, attention_mask, start_at_layer=layer, residual=residual, stop_at_layer=layer + 1
-            )
-        where = self.W_pos[_positions(tokens, attention_mask)[:, -new:]]
-        k, v = (x[:, : all_ - new].repeat(len(tokens) // len(x), 1, 1, 1) for x in past[layer])
-        allowed = _allowed(new, all_, attention_mask, tokens.device)
-        return self.blocks[layer](residual, where if self.config.positions == "shifted" else None, allowed, [(k, v)])
+    def _block_again(
+        self, layer: int, residual: Float[Tensor, "1 place d_model"], again: Again
+    ) -> Float[Tensor, "1 place d_model"]:
+        (shift,), _ = again.arguments()
+        with running_again(again):
+            return self.blocks[layer](residual, shift, again.allowed)
 
     def init_weights(self, seed: int, scale: float | None = None) -> Transformer:
         """Fill every matrix with N(0, scale²) (default 0.8/√d_model), biases 0 and norms 1. Returns the model."""
@@ -188,6 +178,10 @@ class Transformer(HookedModel):
     def W_O(self) -> Float[Tensor, "layer head d_head d_model"]:  # type: ignore[override]
         return self._per_layer("W_O")
 
+    def _weight(self, name: str, layer: int) -> Tensor:
+        block: Any = self.blocks[layer]
+        return getattr(block.attn, name)
+
     @property
     def b_O(self) -> Float[Tensor, "layer d_model"]:  # type: ignore[override]
         return self._biases("b_O", "W_O", "attn")
@@ -249,6 +243,7 @@ class Block(Part):
 
     def __init__(self, model: Transformer, layer: int) -> None:
         super().__init__(model, f"blocks.{layer}")
+        self.layer = layer
         norm = model.config.norm == "layernorm"
         self.ln1 = LayerNorm(model, f"{self.prefix}.ln1") if norm else None
         self.attn = Attention(model, f"{self.prefix}.attn")
@@ -258,6 +253,7 @@ class Block(Part):
     def forward(
         self, x: Float[Tensor, "batch pos d_model"], shift: Tensor | None, allowed: Tensor, memory: Memory | None = None
     ) -> Float[Tensor, "batch pos d_model"]:
+        remember_call(self.layer, (shift,), {})
         x = self.site("hook_resid_pre", x)
         attn_in = self.ln1(x) if self.ln1 is not None else x
         attn_out = self.attn(attn_in, shift, allowed, (self._own_inputs(x), self.ln1), memory)
@@ -314,11 +310,17 @@ class Attention(Part):
                 (k, v) if memory[0] is None else (torch.cat([a, b], 1) for a, b in zip(memory[0], (k, v), strict=True))
             )
             memory[0] = (k, v)
+        again = AGAIN.get()
+        if again is not None:
+            q, k, v = again.spread(q, k, v)
+        else:
+            remember(self.prefix, k, v, allowed)
         scores = einsum(q, k, "batch query head d, batch key head d -> batch head query key") * self.scale
         scores = self.site("hook_attn_scores", scores.masked_fill(~allowed, -torch.inf))
         # A padded position may be allowed to see nothing at all: its row is NaN after the softmax, and is set to 0.
         pattern = self.site("hook_pattern", scores.softmax(-1).masked_fill(~allowed, 0.0))
-        z = self.site("hook_z", einsum(pattern, v, "batch head query key, batch key head d -> batch query head d"))
+        z = einsum(pattern, v, "batch head query key, batch key head d -> batch query head d")
+        z = self.site("hook_z", z if again is None else again.gather(z))
         out = einsum(z, self.W_O, "batch pos head d, head d d_model -> batch pos d_model")
         if self.active("hook_result"):  # [batch pos head d_model] is large: made only when somebody looks
             result = einsum(z, self.W_O, "batch pos head d, head d d_model -> batch pos head d_model")

@@ -34,6 +34,7 @@ from transformers import (
 from transformers.utils import logging as hf_logging
 
 from mi_lib.models import attention
+from mi_lib.models.again import Again, running_again
 from mi_lib.models.checks import self_check
 from mi_lib.models.config import ModelConfig
 from mi_lib.models.edits import Entry
@@ -118,37 +119,13 @@ class TransformersModel(HookedModel):
         )
         return out.logits[:, -1], out.past_key_values
 
-    def _run_block(
-        self,
-        layer: int,
-        residual: Float[Tensor, "row new d_model"],
-        tokens: Int[Tensor, "row pos"],
-        attention_mask: Bool[Tensor, "row pos"] | None,
-        past: Any,
-    ) -> Float[Tensor, "row new d_model"]:
-        new, before = residual.shape[1], tokens.shape[1] - residual.shape[1]
-        if not before:
-            return self._forward(
-                tokens, attention_mask, start_at_layer=layer, residual=residual, stop_at_layer=layer + 1
-            )
-        keys, values = past.layers[layer].keys, past.layers[layer].values  # [batch head pos d_head]
-        cache = DynamicCache()
-        if layer:  # the mask is made for as many positions as the first layer holds; nobody looks at its numbers
-            cache.update(empty := keys.new_zeros(1, 1, before, 1), empty, 0)
-        cache.update(*(x[:, :, :before].repeat(len(tokens) // len(x), 1, 1, 1) for x in (keys, values)), layer)
-        with self._key.running(Span(layer, residual, layer + 1)):
-            try:
-                self.hf(
-                    input_ids=tokens[:, before:],
-                    attention_mask=None if attention_mask is None else attention_mask.long(),
-                    position_ids=_positions(tokens, attention_mask)[:, -new:],
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                )
-            except Stop as stop:
-                return stop.residual
-        raise AssertionError("the pass ends after the block")
+    def _block_again(
+        self, layer: int, residual: Float[Tensor, "1 place d_model"], again: Again
+    ) -> Float[Tensor, "1 place d_model"]:
+        args, kwargs = again.arguments()
+        with running_again(again):
+            out = self.layers[layer](residual, *args, **kwargs)
+        return out[0] if isinstance(out, tuple) else out
 
     def _warn_of_lengths(self, tokens: Tensor, mask: Tensor | None) -> None:
         """Some rotary variants turn every text of a batch as the longest one asks."""
@@ -214,6 +191,14 @@ class TransformersModel(HookedModel):
     @property
     def W_V(self) -> Float[Tensor, "layer head d_model d_head"]:  # type: ignore[override]
         return torch.stack([self._split_input(block, 2) for block in self.layers])
+
+    def _weight(self, name: str, layer: int) -> Tensor:
+        block = self.layers[layer]
+        if name != "W_O":
+            return self._split_input(block, ("W_Q", "W_K", "W_V").index(name))
+        heads, d_head = self.cfg.n_heads, self.cfg.d_head
+        found = matrix(part(block, f"{self.family.attn}.{self.family.out}"), heads * d_head)
+        return found.unflatten(0, (heads, d_head))
 
     @property
     def b_Q(self) -> Float[Tensor, "layer head d_head"]:  # type: ignore[override]

@@ -44,7 +44,7 @@ def share_y(*figures: go.Figure) -> None:
     values = np.log10(values[values > 0]) if logarithmic else np.append(values, 0.0)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     room = 0.04 * (high - low)
-    ticks = {"dtick": max(1, int(high - low) // 6)} if logarithmic else {}
+    ticks = {"dtick": max(1, -(-int(high - low) // 6))} if logarithmic else {}
     for figure in figures:
         figure.update_yaxes(range=[low - room, high + room], **ticks)
 

@@ -17,7 +17,8 @@ from jaxtyping import Float
 from mi_lib.plots.style import PALETTE, styled
 
 PORTS = {"q": -0.27, "k": 0.0, "v": 0.27}  # how far below the middle of a head
-_HALF = 0.19  # of a part's width, in columns
+_HALF = 0.22  # of a part's width, in columns
+_COLUMNS = 6.5  # a figure is at least as wide as so many, or parts would stand far from the ends of their edges
 _WIDEST, _WIDTHS = 9.0, (1.0, 2.0, 3.5, 5.5, 9.0)  # pixels: plotly draws lines of one width together
 
 
@@ -82,12 +83,13 @@ def circuit_graph(
     _ports(figure, places, edges)
     _parts(figure, places, hovers, set(dropped), set(ringed))
     rows = [place.row for place in places.values()]
+    beside = max(0.5, (_COLUMNS - max(columns) + min(columns)) / 2)
     figure.update_xaxes(
         tickvals=list(columns),
         ticktext=list(columns.values()),
         showgrid=False,
         zeroline=False,
-        range=[min(columns) - 0.5, max(columns) + 0.5],
+        range=[min(columns) - beside, max(columns) + beside],
     )
     figure.update_yaxes(visible=False, range=[max(rows) + 0.7, min(rows) - 0.7])
     figure = styled(figure, title, height=round(62 * (max(rows) - min(rows) + 1)) + 190, legend_below=True)
@@ -100,7 +102,7 @@ def _lines(figure: go.Figure, places: Mapping[str, Place], edges: list[Line], ki
     look = LOOKS[kind]
     by_width: dict[float, list[Line]] = defaultdict(list)
     for edge in edges:
-        wide = max(1.0, _WIDEST * edge.weight)
+        wide = max(1.0 if look.dash == "solid" else 2.0, _WIDEST * edge.weight)  # dashes of a pixel are hardly seen
         by_width[min(_WIDTHS, key=lambda width: abs(width - wide))].append(edge)
     # An empty line for the legend, so that a kind of which there is none stands there too.
     figure.add_scatter(
@@ -114,7 +116,7 @@ def _lines(figure: go.Figure, places: Mapping[str, Place], edges: list[Line], ki
             y=y,
             mode="lines",
             line={"color": look.color, "dash": look.dash, "width": width},
-            opacity=0.75,
+            opacity=0.9,
             hoverinfo="skip",
             showlegend=False,
         )
@@ -179,10 +181,10 @@ def _parts(
         y=[place.row for place in places.values()],
         mode="markers+text",
         text=[f"<s>{place.label}</s>" if name in dropped else place.label for name, place in places.items()],
-        textfont={"size": 12, "color": ["#8a8a8a" if name in dropped else "#101010" for name in places]},
+        textfont={"size": 11, "color": ["#8a8a8a" if name in dropped else "#101010" for name in places]},
         marker={
             "symbol": "square",
-            "size": 34,
+            "size": 40,
             "opacity": 1,
             "color": ["rgba(128, 128, 128, 0.12)" if name in dropped else "#dfe5ec" for name in places],
             "line": {

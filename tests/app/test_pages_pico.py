@@ -112,7 +112,8 @@ def test_every_example_can_be_asked_with_one_tap_and_pico_knows_its_words(model)
 def test_the_examples_are_folded_once_somebody_has_spoken(model):
     app = page("chat")
     assert app.expander[0].proto.expanded
-    press(app, chat.EXAMPLES[0]).run()
+    press(app, chat.EXAMPLES[0])
+    assert app.session_state["chat"]
     assert not app.expander[0].proto.expanded
     assert set(chat.EXAMPLES) <= {button.label for button in app.button}  # and can be had all the same
 
@@ -351,6 +352,18 @@ def test_unknown_words_of_a_text_are_named_and_an_empty_or_long_text_is_told(mod
     assert "has room for 40" in words(app)
     app.text_input[0].set_value(" ").run()
     assert "at least one word" in words(app)
+
+
+def test_the_table_comes_back_after_a_visit_to_another_page(model):
+    script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nimport streamlit as st\nfrom app import explore_lens\n"
+    script += "st.session_state.get('elsewhere') or explore_lens.show()"
+    app = press(AppTest.from_string(script, default_timeout=60).run(), "Go on without a prediction")
+    for elsewhere in (True, False):  # Streamlit forgets what was chosen on a page that is left
+        app.session_state["elsewhere"] = elsewhere
+        app.run()
+    assert not app.exception
+    assert not app.error
+    assert app.get("plotly_chart")
 
 
 def test_without_its_file_the_tuned_lens_cannot_be_chosen(model):

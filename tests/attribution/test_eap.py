@@ -65,8 +65,10 @@ def test_the_last_of_the_steps_is_the_clean_run():
     assert all(torch.allclose(plain[edge], one_step[edge]) for edge in plain)
 
 
-@pytest.mark.parametrize(("method", "runs"), [(eap, 2), (eap_ig, 2 + 5)])
-def test_no_more_passes_than_said(method, runs, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "options", "runs"), [(eap, {}, 2), (eap_ig, {}, 1 + 5), (eap_ig, {"rule": "gauss"}, 2 + 5)]
+)
+def test_no_more_passes_than_said(method, options, runs, monkeypatch):
     model, (clean, corrupted) = model_of("llama"), prompts(2, 5)
     rows = []
     forward = type(model)._forward
@@ -76,7 +78,7 @@ def test_no_more_passes_than_said(method, runs, monkeypatch):
         return forward(self, tokens, *args, **kwargs)
 
     monkeypatch.setattr(type(model), "_forward", counted)
-    method(model, clean, corrupted, METRIC)
+    method(model, clean, corrupted, METRIC, **options)
     assert rows == [2] * runs
 
 

@@ -81,18 +81,18 @@ def test_the_metric_may_use_all_positions_and_few_rows_may_be_run_at_once(name):
 @pytest.mark.parametrize("name", ["gpt2", "native"])
 def test_what_comes_before_a_place_is_not_computed_again(name, monkeypatch):
     model, (clean, corrupted) = model_of(name), prompts(1, 12)
-    numbers = 0
-    run = type(model)._run_block
+    numbers = []
+    run = type(model)._block_again
 
-    def counted(self, layer, residual, *args):
-        nonlocal numbers
-        numbers += residual.shape[0] * residual.shape[1]
-        return run(self, layer, residual, *args)
+    def counted(self, layer, residual, again):
+        numbers.append((layer, residual.shape[1], again.keys_only))
+        return run(self, layer, residual, again)
 
-    monkeypatch.setattr(type(model), "_run_block", counted)
+    monkeypatch.setattr(type(model), "_block_again", counted)
     patch_positions(model, clean, corrupted, METRIC, logits_to_keep=1)
-    # Rows of layer 0 and of layer 1, times the positions from the start of each group of four on.
-    assert numbers == 4 * (12 + 8 + 4) * (1 + 2)
+    # Rows from each position on, of layer 0 and then of both layers; of the last layer keys, then the last position.
+    positions = sum(range(1, 13))
+    assert numbers == [(0, positions, False), (1, 2 * positions, True), (1, 2 * 12, False)]
 
 
 @pytest.mark.parametrize("name", ["llama", "native"])

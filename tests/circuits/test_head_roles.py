@@ -6,9 +6,18 @@ import pytest
 import torch
 from circuits_subjects import data, ioi
 
+from mi_lib import load
 from mi_lib.attribution import randomised
-from mi_lib.circuits import attention_scores, copy_scores, effects_without, head_roles, total_effects
-from mi_lib.circuits.roles import AGAINST, COPIES, DIRECT, LOOKS, PREVIOUS, ROLES, TOTAL, WOKEN
+from mi_lib.circuits import (
+    all_heads,
+    attention_scores,
+    copy_scores,
+    effects_without,
+    head_roles,
+    littletown_data,
+    total_effects,
+)
+from mi_lib.circuits.roles import AGAINST, COPIES, DIRECT, LOOKS, ON_QUERIES, PREVIOUS, ROLES, TOTAL, WOKEN
 from mi_lib.models.graph import head_of
 from mi_lib.worlds.planted.ioi import CLASSES
 
@@ -140,3 +149,22 @@ def test_random_heads_are_seeded():
     one, again, other = (attention_scores(model, d, turned=seed)["END to S2"] for seed in (0, 0, 1))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
+
+
+def test_inhibitors_act_on_the_movers_queries_and_nobody_else_does(found):
+    values = found.scores[ON_QUERIES]
+    for head in CLASSES["s-inhibition"]:
+        assert values[head_of(head)] > 0.1
+    others = [head for head in all_heads(ioi().model.cfg) if head not in CLASSES["s-inhibition"]]
+    assert max(values[head_of(head)].abs() for head in others) < 0.01
+
+
+def test_in_a_network_that_does_it_otherwise_no_head_is_called_a_mover_or_an_inhibitor():
+    """Pico looks at S2 from END in its first layer, and needs it; but it has no movers whose queries would hear it."""
+    pico = load("pico-base")
+    stories = littletown_data(pico, 16, seed=0)
+    found = head_roles(pico, stories, random_heads=1)
+    assert found.scores["END to S2"].max() > 0.3
+    assert found.scores[TOTAL].max() > 0.3
+    assert all(found.roles[role] == () for role in ("name mover", "backup mover", "s-inhibition"))
+    assert not found.scores[ON_QUERIES].any()

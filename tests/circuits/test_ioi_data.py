@@ -7,7 +7,7 @@ import torch
 from circuits_subjects import data, ioi, save_gpt2
 
 from mi_lib import load
-from mi_lib.circuits import littletown_data, planted_data, sentence_data
+from mi_lib.circuits import littletown_data, pair_data, planted_data, sentence_data
 from mi_lib.circuits.data import WAYS
 from mi_lib.circuits.sentences import NAMES, TEMPLATES
 from mi_lib.worlds.littletown import people
@@ -145,3 +145,12 @@ def test_the_same_seed_gives_the_same_prompts_and_another_one_others():
     again, other = planted_data(ioi(), 60, 3), planted_data(ioi(), 60, 4)
     assert all(torch.equal(again.corrupted[way], data().corrupted[way]) for way in WAYS)
     assert not torch.equal(other.clean, again.clean)
+
+
+def test_prompts_that_a_world_has_drawn_keep_their_own_abc_and_get_the_other_ways():
+    pairs = ioi().pairs(20, 5)
+    d = pair_data(pairs, torch.arange(1, 9), seed=1)
+    assert torch.equal(d.corrupted["ABC"], pairs.corrupted)
+    assert torch.equal(at(d.corrupted["S2"], d.s2), pairs.answers)
+    few = pair_data(pairs.__class__(**{name: value[:1] for name, value in vars(pairs).items()}), torch.arange(1, 9), 1)
+    assert len(few) == 1

@@ -11,7 +11,7 @@ from circuits_subjects import data, ioi
 
 from mi_lib import Transformer, TransformerConfig
 from mi_lib.attribution import logit_difference, patch_heads
-from mi_lib.circuits import all_heads, path_effects, path_patch
+from mi_lib.circuits import abc_means, all_heads, knock_out, path_effects, path_patch
 from mi_lib.models.graph import Edge, head_of
 from mi_lib.models.transformers_model import TransformersModel
 
@@ -21,7 +21,7 @@ KINDS = {
     "mlp and norm": {"d_mlp": 13, "norm": "layernorm", "act": "gelu_new", "attn_bias": True, "unembed_bias": True},
     "shifted": {"positions": "shifted", "d_mlp": 13},
 }
-RECEIVERS = [["logits"], ["a2.h1.q"], ["a2.h0.k", "a2.h2.v"], ["a1.h0.q", "a2.h1.q", "m1"]]
+RECEIVERS = [["logits"], ["a2.h1.q"], ["a2.h0.k", "a2.h2.v"], ["a1.h0.q", "a2.h1.q", "m1"], ["m1"]]
 METRIC = logit_difference(3, 4)
 
 
@@ -94,8 +94,8 @@ def comes_before(sender, to):
 @pytest.mark.parametrize("to", RECEIVERS, ids=" ".join)
 def test_every_path_of_a_network_is_patched_as_the_four_runs_by_hand_say(kind, to):
     model, (clean, corrupted) = network(kind), prompts()
-    if "m1" in to and not model.config.d_mlp:
-        to = [name for name in to if name != "m1"]
+    if not model.config.d_mlp:
+        to = [name for name in to if name != "m1"] or ["a1.h2.v"]
     start, moved = by_hand(model, clean)[0], 0
     for sender in [name for name in all_heads(model.cfg) if comes_before(name, to)]:
         got, want = (
@@ -186,6 +186,16 @@ def test_on_models_of_transformers_it_is_the_four_whole_runs(family):
         assert (got - start).abs().max() > 1e-3
 
 
+def test_an_mlp_hears_the_heads_beside_it_but_not_in_a_parallel_block():
+    serial, parallel = (
+        TransformersModel(transformers.AutoModelForCausalLM.from_config(CONFIGS[family]()).eval().requires_grad_(False))
+        for family in ("gpt2", "gpt_neox")
+    )
+    assert path_patch(serial, *prompts(), "a1.h0", ["m1"]).shape == (4, 7, 19)
+    with pytest.raises(ValueError, match=r"a1\.h0->m1 runs backwards"):
+        path_patch(parallel, *prompts(), "a1.h0", ["m1"])
+
+
 def test_the_direct_senders_of_each_reader_in_the_planted_circuit_are_its_edges():
     circuit, d = ioi(), data(24, 1)
     together = {edge for edges in circuit.together for edge in edges}  # seen only when both are patched
@@ -230,3 +240,16 @@ def test_with_the_logits_of_the_last_positions_alone_effects_are_the_same(kind):
         whole, last, two = (path_effects(model, clean, corrupted, METRIC, to, logits_to_keep=n) for n in (0, 1, 2))
         assert torch.allclose(whole, last, atol=1e-9)
         assert torch.allclose(whole, two, atol=1e-9)
+
+
+def test_under_edits_all_four_runs_are_edited_so_that_a_backup_shows_once_the_movers_are_silent():
+    circuit, d = ioi(), data(24, 1)
+    model, means = circuit.model, abc_means(circuit.model, d)
+    effects = []
+    for silent in ([], ["a3.h0"], ["a3.h0", "a3.h2"]):
+        with model.hooks(knock_out(model, silent, means, d.template)):
+            start = d.metric(model(d.clean))
+            patched = d.metric(path_patch(model, d.clean, d.corrupted["ABC"], "a4.h1"))
+        effects.append(float((start - patched).mean()))
+    assert max(abs(effect) for effect in effects[:2]) < 0.02
+    assert effects[2] > 2

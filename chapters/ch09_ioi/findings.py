@@ -1,0 +1,526 @@
+"""What chapter 09 finds: a circuit that was planted, by the tools with which the paper found one in GPT-2.
+
+The patient is `planted.circuit("ioi")`, whose heads and edges are known. Effects are in logits, as means over prompts.
+They vary by less than a hundredth from prompt to prompt (`task` has the intervals).
+
+Pico, which was trained, does the same task; what is measured on its stories has intervals.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mi_lib import lens, load
+from mi_lib.attribution import auroc, average_precision, eap_ig, strength
+from mi_lib.circuits import (
+    Alone,
+    IOIData,
+    abc_means,
+    acdc,
+    all_heads,
+    attention_scores,
+    compare_circuits,
+    copy_scores,
+    edges_alone,
+    faithfulness,
+    greedy_completeness,
+    head_roles,
+    heads_alone,
+    knock_out,
+    littletown_data,
+    minimality,
+    path_effects,
+    planted_data,
+    run_without,
+    subsets,
+)
+from mi_lib.course.findings import claim, mean
+from mi_lib.models import HookedModel
+from mi_lib.models.graph import head_name, head_of
+from mi_lib.worlds import planted
+from mi_lib.worlds.planted import ioi
+
+PROMPTS, SEED = 192, 0
+TAU = 0.05  # logits, below which ACDC drops an edge
+MACHINE_PROMPTS = 16  # for ACDC, which makes hundreds of runs
+PLACES = ("io", "s1", "s2", "end")  # words of a prompt, in the order of the table
+MOVERS, NEGATIVE, BACKUPS = (ioi.CLASSES[kind] for kind in ("name mover", "negative mover", "backup mover"))
+INHIBITORS = {"by_token": "a2.h0", "by_place": "a2.h3"}
+EARLY = {"previous": "a0.h1", "duplicate": "a0.h3", "induction": "a1.h2"}
+
+Table = Float[Tensor, "layer head"]
+
+
+@functools.cache
+def patient() -> planted.Circuit:
+    return planted.circuit("ioi")
+
+
+@functools.cache
+def stories(seed: int = SEED, n: int = PROMPTS) -> IOIData:
+    return planted_data(patient(), n, seed)
+
+
+def members() -> tuple[str, ...]:
+    """The heads of the planted circuit."""
+    return tuple(sorted(name for name in patient().parts if head_of(name)))
+
+
+def at(table: Table, name: str) -> float:
+    """An entry by the name of its head."""
+    where = head_of(name)
+    assert where is not None
+    return float(table[where])
+
+
+def largest(table: Table, but: tuple[str, ...] | list[str]) -> float:
+    """The largest absolute value of all heads that are not named."""
+    cfg = patient().model.cfg
+    return max(abs(at(table, name)) for name in all_heads(cfg) if name not in but)
+
+
+def to_thousandths(x: float) -> float:
+    """Of a logit; and no −0, of which a table would make "-0.00"."""
+    return round(x, 3) + 0.0
+
+
+def number(name: str) -> str:
+    """ "a3.h0" → "3.0", as the lesson writes heads."""
+    return name.removeprefix("a").replace(".h", ".")
+
+
+def differences(model: HookedModel, data: IOIData, tokens: Tensor) -> Float[Tensor, " batch"]:
+    """logit(IO) − logit(S) of each prompt, with the names of the clean one."""
+    with torch.no_grad():
+        return data.metric(model(tokens))
+
+
+def written(model: HookedModel, data: IOIData, tokens: Tensor | None = None) -> Table:
+    """What each head writes into the difference of the names of the clean prompts, with the final norm held: in logits.
+
+    tokens: which prompts; the clean ones if None.
+    """
+    layers, last = range(model.cfg.n_layers), ("resid_post", model.cfg.n_layers - 1)
+    _, cache = model.run_with_cache(data.clean if tokens is None else tokens, [*(("z", at) for at in layers), last])
+    z = torch.stack([cache["z", layer][:, -1] for layer in layers])
+    parts = lens.frozen_norm(model, cache[last][:, -1]).linear(torch.einsum("lbhd,lhdm->lhbm", z, model.W_O))
+    direction = (model.W_U[:, data.io_tokens] - model.W_U[:, data.s_tokens]).T
+    return (parts * direction).sum(-1).mean(-1)
+
+
+def whole(model: HookedModel, data: IOIData, way: str = "ABC") -> float:
+    """m of the clean prompts minus m of the corrupted ones, in logits."""
+    return float((differences(model, data, data.clean) - differences(model, data, data.corrupted[way])).mean())
+
+
+def total(model: HookedModel, data: IOIData, way: str = "ABC") -> Table:
+    """m_patched − m_clean for each head, in logits."""
+    clean, other = data.clean, data.corrupted[way]
+    _, cache = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+    base = float(differences(model, data, clean).mean())
+    found = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+    for layer in range(model.cfg.n_layers):
+        for head in range(model.cfg.n_heads):
+
+            def put(z: Tensor, hook: Any, layer: int = layer, head: int = head) -> None:
+                z[:, :, head] = cache["z", layer][:, :, head]
+
+            found[layer, head] = float(data.metric(model.run_with_hooks(clean, [(("z", layer), put)])).mean()) - base
+    return found
+
+
+def by_path(model: HookedModel, data: IOIData, *to: str) -> Table:
+    """m_patched − m_clean of the path from each head to these receivers, in logits."""
+    effects = path_effects(model, data.clean, data.corrupted["ABC"], data.metric, to or ("logits",))
+    return -effects * whole(model, data)
+
+
+def restored(model: HookedModel, data: IOIData, way: str) -> Float[Tensor, "layer word"]:
+    """What comes back of the answer when the stream at one word is put back before one block."""
+    clean, other = data.clean, data.corrupted[way]
+    _, cache = model.run_with_cache(clean, lambda name: name.endswith("resid_pre"))
+    rows, low = torch.arange(len(data)), float(differences(model, data, other).mean())
+    table = torch.zeros(model.cfg.n_layers, len(PLACES))
+    for layer in range(model.cfg.n_layers):
+        for column, where in enumerate(getattr(data, word) for word in PLACES):
+
+            def put(x: Tensor, hook: Any, layer: int = layer, where: Tensor = where) -> None:
+                x[rows, where] = cache["resid_pre", layer][rows, where]
+
+            logits = model.run_with_hooks(other, [(("resid_pre", layer), put)])
+            table[layer, column] = (float(data.metric(logits).mean()) - low) / whole(model, data, way)
+    return table
+
+
+def silenced(model: HookedModel, data: IOIData, heads: tuple[str, ...]) -> tuple[Table, float]:
+    """The direct effects when these heads are knocked out, and the difference."""
+    with model.hooks(knock_out(model, heads, abc_means(model, data), data.template)):
+        return written(model, data), float(differences(model, data, data.clean).mean())
+
+
+# --- the task ---------------------------------------------------------------------------------------------------------
+
+
+@claim
+def network() -> dict[str, Any]:
+    """The patient's size: "layers of heads each". Control: it was built, not trained, so that this is all there is."""
+    cfg = patient().model.cfg
+    return {
+        "layers": cfg.n_layers,
+        "heads_each": cfg.n_heads,
+        "heads": cfg.n_layers * cfg.n_heads,
+        "names": len(ioi.NAMES),
+        "templates": len(ioi.TEMPLATES),
+        "words": len(ioi.VOCABULARY),
+        "members": len(members()),
+        "idle": len(patient().decoys),
+        "prompts": PROMPTS,
+    }
+
+
+@claim
+def task() -> dict[str, Any]:
+    """ "It says the right name". Controls: prompts without a giver (ABC), and with the other giver (flipped)."""
+    model, data = patient().model, stories()
+    clean = differences(model, data, data.clean)
+    abba = data.io < data.s1
+    return {
+        "right": float((clean > 0).float().mean()),
+        "right_abba": float((clean[abba] > 0).float().mean()),
+        "right_baba": float((clean[~abba] > 0).float().mean()),
+        **mean("clean", clean),
+        **mean("abc", differences(model, data, data.corrupted["ABC"])),
+        **mean("flipped", differences(model, data, data.corrupted["S2"])),
+    }
+
+
+@claim
+def words() -> dict[str, Any]:
+    """ "Between which rows does it move?": what comes back, by layer and word, for both corruptions."""
+    model, data, found = patient().model, stories(), {}
+    for name, way in (("flipped", "S2"), ("abc", "ABC")):
+        table = restored(model, data, way)
+        found[name] = {
+            word: {f"layer_{layer}": float(table[layer, i]) for layer in range(len(table))}
+            for i, word in enumerate(PLACES)
+        }
+    return found
+
+
+# --- who ------------------------------------------------------------------------------------------------------------
+
+
+@claim
+def direct() -> dict[str, Any]:
+    """ "Two heads say the name, and one speaks against it". Control: all others write next to nothing."""
+    table = written(patient().model, stories())
+    speak = [name for name in all_heads(patient().model.cfg) if abs(at(table, name)) > 0.1]
+    return {
+        "for": [number(name) for name in speak if at(table, name) > 0],
+        "against": [number(name) for name in speak if at(table, name) < 0],
+        "each": sum(at(table, name) for name in MOVERS) / len(MOVERS),
+        "negative": at(table, NEGATIVE[0]),
+        "others": largest(table, speak),
+        "sum": float(table.sum()),
+    }
+
+
+@claim
+def effects() -> dict[str, Any]:
+    """ "A head may matter greatly and write nothing": the whole effect beside the direct one, for both corruptions."""
+    model, data = patient().model, stories()
+    abc, flipped, direct = total(model, data), total(model, data, "S2"), by_path(model, data)
+    named = {**EARLY, **INHIBITORS, "mover": MOVERS[0], "negative": NEGATIVE[0], "backup": BACKUPS[0]}
+    by_writing = written(model, data) - written(model, data, data.corrupted["ABC"])
+    return {
+        "head": {kind: number(name) for kind, name in named.items()},
+        "whole": {kind: to_thousandths(at(abc, name)) for kind, name in named.items()},
+        "flipped": {kind: to_thousandths(at(flipped, name)) for kind, name in named.items()},
+        "direct": {kind: to_thousandths(at(direct, name)) for kind, name in named.items()},
+        "idle": largest(abc, members()),
+        "idle_direct": largest(direct, members()),
+        "by_path_and_by_writing": float((direct + by_writing).abs().max()),
+    }
+
+
+@claim
+def paths() -> dict[str, Any]:
+    """ "Who speaks to them?": the path from each head to one kind of input, in logits. Control: all other heads."""
+    model, data = patient().model, stories()
+    speaking = (*MOVERS, *NEGATIVE)
+    inhibitors = tuple(INHIBITORS.values())
+    to = {
+        "movers_q": [f"{head}.q" for head in speaking],
+        "movers_k": [f"{head}.k" for head in speaking],
+        "movers_v": [f"{head}.v" for head in speaking],
+        "inhibitors_q": [f"{head}.q" for head in inhibitors],
+        "inhibitors_k": [f"{head}.k" for head in inhibitors],
+        "inhibitors_v": [f"{head}.v" for head in inhibitors],
+        "induction_k": [f"{EARLY['induction']}.k"],
+    }
+    found: dict[str, Any] = {}
+    for name, receivers in to.items():
+        table = by_path(model, data, *receivers)
+        strong = [head for head in all_heads(model.cfg) if abs(at(table, head)) > 0.1]
+        found[name] = {
+            "heads": [number(head) for head in strong],
+            "effects": {number(head).replace(".", "_"): at(table, head) for head in strong},
+            "others": largest(table, strong),
+        }
+    return found
+
+
+@claim
+def roles() -> dict[str, Any]:
+    """ "By tests, not by eye": attention and copy scores of movers, of the heads that look like them, and of all."""
+    model, data = patient().model, stories()
+    looks, copies, against = attention_scores(model, data), copy_scores(model, data), copy_scores(model, data, sign=-1)
+    decoys = [name for name, like in patient().decoys.items() if like in MOVERS]
+    others = [name for name in all_heads(model.cfg) if name not in (*MOVERS, *BACKUPS, *NEGATIVE)]
+    return {
+        "decoys": [number(name) for name in decoys],
+        "mover_looks": at(looks["END to IO"], MOVERS[0]),
+        "decoy_looks": at(looks["END to IO"], decoys[0]),
+        "mover_copies": min(at(copies, name) for name in MOVERS),
+        "backup_copies": min(at(copies, name) for name in BACKUPS),
+        "backup_looks": max(at(looks["END to IO"], name) for name in BACKUPS),
+        "decoy_copies": max(at(copies, name) for name in decoys),
+        "others_copy": sum(at(copies, name) for name in others) / len(others),
+        "most_of_others": max(at(copies, name) for name in others),
+        "negative_against": at(against, NEGATIVE[0]),
+        "chance": 5 / len(ioi.VOCABULARY),
+        "inhibitor_looks": min(at(looks["END to S2"], name) for name in INHIBITORS.values()),
+        "duplicate_looks": at(looks["S2 to S1"], EARLY["duplicate"]),
+        "induction_looks": at(looks["S2 to S1 + 1"], EARLY["induction"]),
+        "previous_looks": at(looks["to the token before"], EARLY["previous"]),
+    }
+
+
+# --- the circuit ------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def F() -> Alone[str]:
+    return heads_alone(patient().model, stories())
+
+
+@claim
+def knocked_out() -> dict[str, Any]:
+    """ "Two ways to get it wrong": the difference without a head, by what stands in its place. Control: all intact."""
+    model, data = patient().model, stories()
+    cases = {**{k: (v,) for k, v in {**EARLY, **INHIBITORS}.items()}, "movers": MOVERS}
+    found: dict[str, Any] = {"whole": F()(F().everything)}
+    for how in ("per template", "pooled", "clean", "zero"):
+        means = abc_means(model, data, how)  # type: ignore[arg-type]
+        found[how.replace(" ", "_")] = {
+            name: float(data.metric(run_without(model, data, heads, means)).mean()) for name, heads in cases.items()
+        }
+    return found
+
+
+@claim
+def alone() -> dict[str, Any]:
+    """ "The circuit does it alone". Controls: as many heads drawn at random, and the circuit without its backups."""
+    C, rng = frozenset(members()), random.Random(0)
+    drawn = [faithfulness(F(), rng.sample(sorted(F().everything), len(C))).share for _ in range(50)]
+    less = C - set(BACKUPS)
+    found = faithfulness(F(), C)
+    return {
+        "size": len(C),
+        "share": found.share,
+        "gap": found.gap,
+        "smaller": len(less),
+        "smaller_share": faithfulness(F(), less).share,
+        "nothing": F()([]),
+        "random_faithful": sum(0.87 <= share <= 1.13 for share in drawn),
+        "random_mean": sum(drawn) / len(drawn),
+        "random_draws": len(drawn),
+        "idle_share": F()(F().everything - C) / F()(F().everything),
+    }
+
+
+@claim
+def whole_and_small() -> dict[str, Any]:
+    """ "Faithful, and not complete": F without some heads, with and without backups. Control: the model."""
+    M, C = F().everything, frozenset(members())
+    less, movers = C - set(BACKUPS), frozenset(MOVERS)
+    sets = subsets(C, 20, seed=0)
+    worst = {name: greedy_completeness(F(), circuit) for name, circuit in (("circuit", C), ("smaller", less))}
+    return {
+        "model_without_movers": F()(M - movers),
+        "circuit_without_movers": F()(C - movers),
+        "smaller_without_movers": F()(less - movers),
+        "movers_gap": abs(F()(less - movers) - F()(M - movers)),
+        "largest_gap": max(abs(F()(C - K) - F()(M - K)) for K in sets),
+        "sets": len(sets),
+        "worst_gap": worst["circuit"][1],
+        "worst_gap_smaller": worst["smaller"][1],
+        "worst_set_smaller": [number(name) for name in sorted(worst["smaller"][0])],
+        "backup_alone": max(minimality(F(), C, head) for head in BACKUPS) / F()(M),
+        "backup_without_movers": min(minimality(F(), C, head, movers) for head in BACKUPS) / F()(M),
+        "least_of_others": min(minimality(F(), C, head) for head in C - set(BACKUPS)) / F()(M),
+    }
+
+
+@claim
+def backup() -> dict[str, Any]:
+    """ "Two others begin to speak". Control: with one mover silenced nobody wakes."""
+    model, data = patient().model, stories()
+    before = written(model, data)
+    (one, after_one), (both, after_both) = silenced(model, data, MOVERS[:1]), silenced(model, data, MOVERS)
+    base = float(differences(model, data, data.clean).mean())
+    return {
+        "heads": [number(name) for name in BACKUPS],
+        "before": max(abs(at(before, name)) for name in BACKUPS),
+        "one_silent": max(abs(at(one, name)) for name in BACKUPS),
+        "both_silent": min(at(both, name) for name in BACKUPS),
+        "mover": at(before, MOVERS[0]),
+        "difference": base,
+        "difference_one": after_one,
+        "difference_both": after_both,
+        "negative": at(both, NEGATIVE[0]),
+    }
+
+
+@claim(slow=True)
+def machine() -> dict[str, Any]:
+    """ "What the machine finds": edges by ACDC against the planted ones. Control: what it keeps, run alone."""
+    circuit, data = patient(), stories(seed=1, n=MACHINE_PROMPTS)
+    found = acdc(circuit.model, data.clean, data.corrupted["ABC"], TAU, data.metric)
+    silent = circuit.constant_edges | circuit.dormant
+    compared = compare_circuits(found, circuit.edges, unjudged=silent, F=edges_alone(circuit.model, data))
+    assert compared.found_alone is not None
+    assert compared.truth_alone is not None
+    return {
+        "tau": TAU,
+        "edges": len(circuit.truth()),
+        "true": len(circuit.edges),
+        "found": len(compared.both) + len(compared.added),
+        "precision": compared.precision,
+        "recall": compared.recall,
+        "missed": len(compared.missing),
+        "missing": sorted(map(str, compared.missing)),
+        "added": sorted(map(str, compared.added)),
+        "share": compared.found_alone.share,
+        "true_share": compared.truth_alone.share,
+    }
+
+
+@claim(slow=True)
+def by_gradients() -> dict[str, Any]:
+    """ "The quick way": edges ranked by EAP-IG against the planted ones. Control: a random order has the base rate."""
+    circuit, data = patient(), stories(seed=1, n=MACHINE_PROMPTS)
+    scores = strength(eap_ig(circuit.model, data.clean, data.corrupted["ABC"], data.metric, steps=10))
+    truth = circuit.truth()
+    return {
+        "auroc": auroc(scores, truth),
+        "precision": average_precision(scores, truth),
+        "base_rate": sum(truth.values()) / len(truth),
+    }
+
+
+# --- another network --------------------------------------------------------------------------------------------------
+
+PICO, STORIES = "pico-base", 96
+
+
+@functools.cache
+def pico() -> tuple[HookedModel, IOIData]:
+    """The trained network, and stories of combinations that its training left out."""
+    model = load(PICO)
+    return model, littletown_data(model, STORIES, seed=0)
+
+
+def with_another_giver(data: IOIData) -> tuple[Tensor, Tensor]:
+    """The clean prompts with a third person at S2, and who that is."""
+    rows, third = torch.arange(len(data)), data.corrupted["ABC"][torch.arange(len(data)), data.s2]
+    other = data.clean.clone()
+    other[rows, data.s2] = third
+    return other, third
+
+
+def told_by(model: HookedModel, data: IOIData, heads: list[str], hold: tuple[str, ...] = ()) -> Float[Tensor, " batch"]:
+    """logit(S) − logit(T) at END when these heads bring there what they bring if T gives: prompt by prompt.
+
+    hold: ends of the names of sites that stay as they are in the clean run ("hook_z", "mlp_out").
+    """
+    other, third = with_another_giver(data)
+    _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+    _, now = model.run_with_cache(data.clean, lambda name: name.endswith(("hook_z", "mlp_out")))
+    places = [place for place in map(head_of, heads) if place]
+
+    def edit(value: Tensor, hook: Any) -> Tensor:
+        value = now[hook.name].clone() if hook.name.endswith(hold) else value
+        own = [head for layer, head in places if layer == hook.layer]
+        if hook.name.endswith("hook_z"):
+            value[:, -1, own] = then[hook.name][:, -1, own]
+        return value
+
+    logits = model.run_with_hooks(data.clean, [(lambda name: name.endswith(("hook_z", *hold)), edit)])
+    rows = torch.arange(len(data))
+    return logits[rows, -1, data.s_tokens] - logits[rows, -1, third]
+
+
+def share_told(model: HookedModel, data: IOIData, heads: list[str], hold: tuple[str, ...] = ()) -> float:
+    """Of the change that another giver makes to logit(S) − logit(T), the share that these heads tell at END."""
+    other, third = with_another_giver(data)
+    rows = torch.arange(len(data))
+    with torch.no_grad():
+        ends = [model(tokens)[:, -1] for tokens in (data.clean, other)]
+    start, end = ((x[rows, data.s_tokens] - x[rows, third]).mean() for x in ends)
+    return float((told_by(model, data, heads, hold).mean() - start) / (end - start))
+
+
+@claim
+def patient_told() -> dict[str, Any]:
+    """ "In the patient, S rises", in logits, if its inhibitors say that T gives. Control: all other heads held."""
+    model, data = patient().model, stories()
+    rows, (_, third) = torch.arange(len(data)), with_another_giver(data)
+    with torch.no_grad():
+        end = model(data.clean)[:, -1]
+    before = end[rows, data.s_tokens] - end[rows, third]
+    heads = list(INHIBITORS.values())
+    return {
+        **mean("free", told_by(model, data, heads) - before),
+        "held": to_thousandths(float((told_by(model, data, heads, ("hook_z",)) - before).mean())),
+    }
+
+
+@claim(slow=True)
+def same_task() -> dict[str, Any]:
+    """ "Same behaviour, another algorithm": Pico by the same tools. Controls: heads of its other layers."""
+    model, data = pico()
+    clean = differences(model, data, data.clean)
+    parts: dict[str, float] = {"attn": 0.0, "mlp": 0.0}
+    for right, wrong, row in zip(data.io_tokens.tolist(), data.s_tokens.tolist(), data.clean, strict=True):
+        found = lens.direct_logit_attribution(model, row[None], right, wrong)
+        for name, value in zip(found.names, found.values[:, 0].tolist(), strict=True):
+            for kind in parts:
+                parts[kind] += value / len(data) if name.startswith(kind) else 0.0
+    layers = range(model.cfg.n_layers)
+    of_layer = [[head_name(layer, head) for head in range(model.cfg.n_heads)] for layer in layers]
+    free = [share_told(model, data, heads) for heads in of_layer]
+    paths = path_effects(model, data.clean, data.corrupted["ABC"], data.metric)
+    strong = max(all_heads(model.cfg), key=lambda name: at(paths, name))
+    return {
+        "stories": len(data),
+        "right": float((clean > 0).float().mean()),
+        **mean("difference", clean),
+        "heads_write": parts["attn"],
+        "mlps_write": parts["mlp"],
+        "head": number(strong),
+        "head_path": at(paths, strong),
+        "head_writes": at(written(model, data), strong),
+        "head_looks_at_s2": at(attention_scores(model, data)["END to S2"], strong),
+        "copies_most": float(copy_scores(model, data).max()),
+        "with_roles": sum(map(len, head_roles(model, data).roles.values())),
+        "tells": {f"layer_{layer}": share for layer, share in enumerate(free)},
+        "heads_held": share_told(model, data, of_layer[0], ("hook_z",)),
+        "mlps_held": share_told(model, data, of_layer[0], ("hook_z", "mlp_out")),
+    }
