@@ -217,7 +217,7 @@ def _places(cfg: ModelConfig) -> dict[str, Place]:
         elif head := head_of(name):
             places[name] = Place(head[0] + 1, head[1], f"{head[0]}.{head[1]}")
         else:
-            places[name] = Place(int(name[1:]) + 1.42, cfg.n_heads, name)
+            places[name] = Place(int(name[1:]) + 1.5, cfg.n_heads, name)
     return places | {LOGITS: Place(cfg.n_layers + 1, middle, "logits")}
 
 

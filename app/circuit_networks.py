@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +13,8 @@ from torch import Tensor
 
 from app.chat import open_model
 from mi_lib import attribution, zoo
-from mi_lib.models import HookedModel
-from mi_lib.worlds import planted
+from mi_lib.models import HookedModel, load
+from mi_lib.worlds import giving, planted
 from mi_lib.worlds.littletown import pairs as littletown
 from mi_lib.worlds.planted import Circuit, Pairs
 from mi_lib.worlds.planted.ioi import NamePairs
@@ -78,7 +77,14 @@ def circuit(name: str) -> Circuit:
 
 
 def network(subject: Subject) -> HookedModel:
-    return open_model(subject.network) if subject.network else circuit(subject.task).model
+    if not subject.network:
+        return circuit(subject.task).model
+    return open_model(subject.network) if subject.network == PICO else _trained(subject.network)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the network …")
+def _trained(name: str) -> HookedModel:
+    return load(name)
 
 
 def draw(subject: Subject, n: int, seed: int, held_out: bool = False) -> list[Pairs]:
@@ -92,9 +98,9 @@ def draw(subject: Subject, n: int, seed: int, held_out: bool = False) -> list[Pa
         clean, corrupted, answers, others = (list(column) for column in zip(*told, strict=True))
         tokens = (attribution.answer_tokens(model, words) for words in (answers, others))
         return [Pairs(model.to_tokens(clean), model.to_tokens(corrupted), *tokens)]
+    found: Pairs
     if subject.task == GIVING:
-        which = "held_out" if held_out else "train"
-        giving = importlib.import_module(".giving", "mi_lib.worlds")  # it comes with the trained network
+        which: giving.Which = "held_out" if held_out else "train"
         found = giving.stories(n, seed=seed, names=which, templates=which)
     else:
         found = circuit(subject.task).pairs(n, seed)

@@ -2,7 +2,7 @@
 
     python benchmarks/edge_attribution.py           # two threads, on a machine that does nothing else
     python benchmarks/edge_attribution.py --cpu     # one thread, processor seconds: on a machine that is busy
-    python benchmarks/edge_attribution.py --rounds 1
+    python benchmarks/edge_attribution.py EAP --rounds 1
 
 Random weights, some pairs of prompts of 15 tokens, logit difference at the last one. The authors' package
 (hannamw/EAP-IG) keeps its scores on a CUDA device wherever the model is, so what stands here for it is the algorithm,
@@ -37,13 +37,13 @@ def ours(steps: int | None) -> Callable[[], peers.Subject]:
         def run() -> Any:
             return method(model, clean, corrupted, metric, logits_to_keep=1)
 
-        def in_order() -> Any:
-            """Their range is the sum over pairs, so that ours, a share for each pair, is multiplied with it."""
+        def summed(shares: Any) -> Any:
+            """Theirs are sums over pairs in logits, ours a share of the range for each pair."""
             with torch.no_grad():
                 whole = metric(model(corrupted)) - metric(model(clean))
-            return {str(edge): float((value * whole).sum()) for edge, value in run().items()}
+            return {str(edge): float((value * whole).sum()) for edge, value in shares.items()}
 
-        return peers.Subject(run, in_order)
+        return peers.Subject(run, summed)
 
     return load
 
@@ -130,9 +130,8 @@ class Split:
         n, r = self.table.shape
         return [*found, (f"blocks.{self.layers - 1}.hook_resid_post", partial(score, before=n, column=r - 1))]
 
-    def named(self) -> dict[str, float]:
+    def named(self, table: Any) -> dict[str, float]:
         """The scores under the names of `mi_lib.models.graph`."""
-        table = self.scores()
         senders, receivers = ["embed"], []
         for layer in range(self.layers):
             heads = [f"a{layer}.h{head}" for head in range(self.heads)]
@@ -157,9 +156,9 @@ SUBJECTS = {
 def main() -> None:
     import torch
 
-    rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 3
-    for what in ("EAP", "EAP-IG"):
-        a, b = peers.compare(__file__, f"ours, {what}", f"split, {what}", rounds, cpu="--cpu" in sys.argv)
+    options = peers.options("EAP", "EAP-IG")
+    for what in options.subjects:
+        a, b = peers.compare(__file__, f"ours, {what}", f"split, {what}", options)
         # Positions are no sender there; what they say is the same in both prompts.
         edges = [edge for edge in a.result if not edge.startswith("pos_embed")]
         peers.same(*(torch.tensor([side.result[edge] for edge in edges]) for side in (a, b)), 1e-4)

@@ -7,6 +7,7 @@ memory nor imports disturb the other's, and take turns in one run, so that a slo
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import gc
 import json
@@ -105,10 +106,10 @@ def prompts(pairs: int) -> tuple[Any, Any]:
 
 
 class Subject(NamedTuple):
-    """What is timed, and the result to compare, where that is not what it returns."""
+    """What is timed, and what makes of its result the form that is compared."""
 
     run: Callable[[], Any]
-    result: Callable[[], Any] | None = None
+    form: Callable[[Any], Any] = lambda result: result
 
 
 def serve(subjects: dict[str, Callable[[], Subject]]) -> None:
@@ -123,7 +124,7 @@ def serve(subjects: dict[str, Callable[[], Subject]]) -> None:
     now = {"wall": time.perf_counter, "cpu": time.process_time}[clock]
     out = sys.stdout
     with redirect_stdout(sys.stderr):
-        run, compared = subjects[name]()
+        run, form = subjects[name]()
         before = _settled()
 
         def say(value: Any) -> None:
@@ -135,7 +136,7 @@ def serve(subjects: dict[str, Callable[[], Subject]]) -> None:
             result = run()
             said = {"seconds": now() - start, "loaded": before, "peak": _peak()}
             if not (file := Path(folder) / name).exists():
-                torch.save(compared() if compared else result, file)
+                torch.save(form(result), file)
             say(said)
 
 
@@ -167,6 +168,18 @@ def _status(field: str) -> float | None:
 # --- in the process that compares -------------------------------------------------------------------------------------
 
 
+def options(*subjects: str) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("subjects", nargs="*", default=list(subjects), help=f"of {', '.join(subjects)}; all if none")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cpu", action="store_true", help="one thread and processor seconds")
+    found = parser.parse_args()
+    if unknown := set(found.subjects) - set(subjects):
+        parser.error(f"no subject {unknown.pop()!r}; there are {', '.join(subjects)}")
+    return found
+
+
 class Side(NamedTuple):
     """What was measured of one side."""
 
@@ -179,19 +192,21 @@ class Side(NamedTuple):
 class Process:
     """One side's process."""
 
-    def __init__(self, python: str, script: str, name: str, folder: str, options: list[str]) -> None:
+    def __init__(self, python: str, script: str, name: str, folder: str, clock: list[str]) -> None:
         self.file = Path(folder) / name
-        command = [python, script, "--serve", name, folder, *options]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE
-        )
+        self.errors = Path(folder) / f"{name}.errors"  # a file: progress bars would fill a pipe that nobody reads
+        command = [python, script, "--serve", name, folder, *clock]
+        with self.errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE
+            )
 
     def answer(self) -> Any:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            _, errors = self.process.communicate()
-            raise SystemExit(f"this side failed:\n{errors[-3000:]}")
+            self.process.wait()
+            raise SystemExit(f"{self.file.name} failed:\n{self.errors.read_text()[-3000:]}")
         return json.loads(line)
 
     def round(self) -> dict[str, float]:
@@ -200,14 +215,14 @@ class Process:
         return self.answer()
 
 
-def compare(script: str, ours: str, peers: str, rounds: int = 3, *, cpu: bool = False) -> tuple[Side, Side]:
+def compare(script: str, ours: str, peers: str, options: argparse.Namespace) -> tuple[Side, Side]:
     """Both sides of one subject, taking turns; the first round of ours is a warm-up that is not counted."""
     import torch
 
-    options = ["1", "cpu"] if cpu else ["2", "wall"]
+    clock = ["1", "cpu"] if options.cpu else ["2", "wall"]
     with tempfile.TemporaryDirectory() as folder:
         sides = [
-            Process(python, script, name, folder, options)
+            Process(python, script, name, folder, clock)
             for python, name in ((sys.executable, ours), (peer_python(), peers))
         ]
         try:
@@ -215,7 +230,7 @@ def compare(script: str, ours: str, peers: str, rounds: int = 3, *, cpu: bool = 
                 assert side.answer() == "ready"
             sides[0].round()
             said: list[list[dict[str, float]]] = [[], []]
-            for _ in range(rounds):
+            for _ in range(options.rounds):
                 for side, answers in zip(sides, said, strict=True):
                     answers.append(side.round())
             results = [torch.load(side.file) for side in sides]

@@ -448,3 +448,55 @@ def find_circuit(
     change F by 1 % of F(M) or more for some K. Which heads they are is up to you.
     """
     raise NotImplementedError("Exercise 09.15 is waiting for your answer.")
+
+
+# %% [09.16] A sentence that can be refuted
+
+
+def told_by(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    other: Int[Tensor, "batch pos"],
+    heads: Heads,
+    hold: bool = False,
+) -> Float[Tensor, "batch d_vocab"]:
+    """The logits at END of the prompts `tokens`, if some heads bring there what they
+    bring in the prompts `other`.
+
+    The z of these heads at the last position, and there alone, is that of the run on
+    `other`. With `hold`, the z of all other heads, and of these at other positions, stays
+    as it is in the run on `tokens`; without, it is computed as it comes. MLPs and norms
+    are computed anew.
+    """
+    raise NotImplementedError("Exercise 09.16 is waiting for your answer.")
+
+
+def giver_rise(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    other: Int[Tensor, "batch pos"],
+    s: Int[Tensor, "batch"],
+    third: Int[Tensor, "batch"],
+    heads: Heads,
+    hold: bool = False,
+) -> float:
+    """By how much S rises when these heads say that somebody else gives.
+
+    In `other` stands `third` where S stands in `tokens` as the giver. v is logit[S] −
+    logit[third] at END, as a mean over prompts. The result is v of `told_by` minus v of
+    the prompts `tokens` as they are: above 0 if these heads speak against the giver.
+    """
+    raise NotImplementedError("Exercise 09.16 is waiting for your answer.")
+
+
+def giver_heads(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    other: Int[Tensor, "batch pos"],
+    s: Int[Tensor, "batch"],
+    third: Int[Tensor, "batch"],
+    least: float,
+) -> Heads:
+    """The heads that speak against the giver themselves: each alone, with all others
+    held, makes S rise by at least so many logits. In the order of layers and heads."""
+    raise NotImplementedError("Exercise 09.16 is waiting for your answer.")

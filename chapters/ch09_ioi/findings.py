@@ -2,6 +2,8 @@
 
 The patient is `planted.circuit("ioi")`, whose heads and edges are known. Effects are in logits, as means over prompts.
 They vary by less than a hundredth from prompt to prompt (`task` has the intervals).
+
+Pico, which was trained, does the same task; what is measured on its stories has intervals.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mi_lib import lens
+from mi_lib import lens, load
 from mi_lib.attribution import auroc, average_precision, eap_ig, strength
 from mi_lib.circuits import (
     Alone,
@@ -28,8 +30,10 @@ from mi_lib.circuits import (
     edges_alone,
     faithfulness,
     greedy_completeness,
+    head_roles,
     heads_alone,
     knock_out,
+    littletown_data,
     minimality,
     path_effects,
     planted_data,
@@ -38,7 +42,7 @@ from mi_lib.circuits import (
 )
 from mi_lib.course.findings import claim, mean
 from mi_lib.models import HookedModel
-from mi_lib.models.graph import head_of
+from mi_lib.models.graph import head_name, head_of
 from mi_lib.worlds import planted
 from mi_lib.worlds.planted import ioi
 
@@ -79,6 +83,11 @@ def largest(table: Table, but: tuple[str, ...] | list[str]) -> float:
     """The largest absolute value of all heads that are not named."""
     cfg = patient().model.cfg
     return max(abs(at(table, name)) for name in all_heads(cfg) if name not in but)
+
+
+def to_thousandths(x: float) -> float:
+    """Of a logit; and no −0, of which a table would make "-0.00"."""
+    return round(x, 3) + 0.0
 
 
 def number(name: str) -> str:
@@ -231,9 +240,9 @@ def effects() -> dict[str, Any]:
     by_writing = written(model, data) - written(model, data, data.corrupted["ABC"])
     return {
         "head": {kind: number(name) for kind, name in named.items()},
-        "whole": {kind: at(abc, name) for kind, name in named.items()},
-        "flipped": {kind: at(flipped, name) for kind, name in named.items()},
-        "direct": {kind: at(direct, name) for kind, name in named.items()},
+        "whole": {kind: to_thousandths(at(abc, name)) for kind, name in named.items()},
+        "flipped": {kind: to_thousandths(at(flipped, name)) for kind, name in named.items()},
+        "direct": {kind: to_thousandths(at(direct, name)) for kind, name in named.items()},
         "idle": largest(abc, members()),
         "idle_direct": largest(direct, members()),
         "by_path_and_by_writing": float((direct + by_writing).abs().max()),
@@ -413,4 +422,105 @@ def by_gradients() -> dict[str, Any]:
         "auroc": auroc(scores, truth),
         "precision": average_precision(scores, truth),
         "base_rate": sum(truth.values()) / len(truth),
+    }
+
+
+# --- another network --------------------------------------------------------------------------------------------------
+
+PICO, STORIES = "pico-base", 96
+
+
+@functools.cache
+def pico() -> tuple[HookedModel, IOIData]:
+    """The trained network, and stories of combinations that its training left out."""
+    model = load(PICO)
+    return model, littletown_data(model, STORIES, seed=0)
+
+
+def with_another_giver(data: IOIData) -> tuple[Tensor, Tensor]:
+    """The clean prompts with a third person at S2, and who that is."""
+    rows, third = torch.arange(len(data)), data.corrupted["ABC"][torch.arange(len(data)), data.s2]
+    other = data.clean.clone()
+    other[rows, data.s2] = third
+    return other, third
+
+
+def told_by(model: HookedModel, data: IOIData, heads: list[str], hold: tuple[str, ...] = ()) -> Float[Tensor, " batch"]:
+    """logit(S) − logit(T) at END when these heads bring there what they bring if T gives: prompt by prompt.
+
+    hold: ends of the names of sites that stay as they are in the clean run ("hook_z", "mlp_out").
+    """
+    other, third = with_another_giver(data)
+    _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+    _, now = model.run_with_cache(data.clean, lambda name: name.endswith(("hook_z", "mlp_out")))
+    places = [place for place in map(head_of, heads) if place]
+
+    def edit(value: Tensor, hook: Any) -> Tensor:
+        value = now[hook.name].clone() if hook.name.endswith(hold) else value
+        own = [head for layer, head in places if layer == hook.layer]
+        if hook.name.endswith("hook_z"):
+            value[:, -1, own] = then[hook.name][:, -1, own]
+        return value
+
+    logits = model.run_with_hooks(data.clean, [(lambda name: name.endswith(("hook_z", *hold)), edit)])
+    rows = torch.arange(len(data))
+    return logits[rows, -1, data.s_tokens] - logits[rows, -1, third]
+
+
+def share_told(model: HookedModel, data: IOIData, heads: list[str], hold: tuple[str, ...] = ()) -> float:
+    """Of the change that another giver makes to logit(S) − logit(T), the share that these heads tell at END."""
+    other, third = with_another_giver(data)
+    rows = torch.arange(len(data))
+    with torch.no_grad():
+        ends = [model(tokens)[:, -1] for tokens in (data.clean, other)]
+    start, end = ((x[rows, data.s_tokens] - x[rows, third]).mean() for x in ends)
+    return float((told_by(model, data, heads, hold).mean() - start) / (end - start))
+
+
+@claim
+def patient_told() -> dict[str, Any]:
+    """ "In the patient, S rises", in logits, if its inhibitors say that T gives. Control: all other heads held."""
+    model, data = patient().model, stories()
+    rows, (_, third) = torch.arange(len(data)), with_another_giver(data)
+    with torch.no_grad():
+        end = model(data.clean)[:, -1]
+    before = end[rows, data.s_tokens] - end[rows, third]
+    heads = list(INHIBITORS.values())
+    return {
+        **mean("free", told_by(model, data, heads) - before),
+        "held": to_thousandths(float((told_by(model, data, heads, ("hook_z",)) - before).mean())),
+    }
+
+
+@claim(slow=True)
+def same_task() -> dict[str, Any]:
+    """ "Same behaviour, another algorithm": Pico by the same tools. Controls: heads of its other layers."""
+    model, data = pico()
+    clean = differences(model, data, data.clean)
+    parts: dict[str, float] = {"attn": 0.0, "mlp": 0.0}
+    for right, wrong, row in zip(data.io_tokens.tolist(), data.s_tokens.tolist(), data.clean, strict=True):
+        found = lens.direct_logit_attribution(model, row[None], right, wrong)
+        for name, value in zip(found.names, found.values[:, 0].tolist(), strict=True):
+            for kind in parts:
+                parts[kind] += value / len(data) if name.startswith(kind) else 0.0
+    layers = range(model.cfg.n_layers)
+    of_layer = [[head_name(layer, head) for head in range(model.cfg.n_heads)] for layer in layers]
+    free = [share_told(model, data, heads) for heads in of_layer]
+    paths = path_effects(model, data.clean, data.corrupted["ABC"], data.metric)
+    strong = max(all_heads(model.cfg), key=lambda name: at(paths, name))
+    return {
+        "stories": len(data),
+        "right": float((clean > 0).float().mean()),
+        **mean("difference", clean),
+        "heads_write": parts["attn"],
+        "mlps_write": parts["mlp"],
+        "head": number(strong),
+        "head_path": at(paths, strong),
+        "head_writes": at(written(model, data), strong),
+        "head_looks_at_s2": at(attention_scores(model, data)["END to S2"], strong),
+        "copies_most": float(copy_scores(model, data).max()),
+        "with_roles": sum(map(len, head_roles(model, data).roles.values())),
+        "tells": {f"layer_{layer}": share for layer, share in enumerate(free)},
+        "heads_held": share_told(model, data, of_layer[0], ("hook_z",)),
+        "mlps_held": share_told(model, data, of_layer[0], ("hook_z", "mlp_out")),
     }

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+import mi_lib
+from mi_lib import circuits
 from mi_lib.attribution import patch_edges
 from mi_lib.course.grading import expect, expect_close, expect_equal, grades
 from mi_lib.course.grading.material import generator, randn, random_tokens, random_transformer, with_weights
@@ -855,6 +858,18 @@ def test_paths_between_heads_of_the_planted_circuit(answer):
     of = planted_subject(3)[0]
     for case in path_cases(of):
         check_between(answer, of, case)
+
+
+@grades("09.7")
+def test_paths_between_heads_of_a_network_in_the_format_of_gpt2(answer):
+    """A trained network as `transformers` has it: the same function, unchanged."""
+    model = mi_lib.load("repeats-gpt2", check=False)
+    clean, corrupted = (random_tokens(3, 9, 64, seed) for seed in (7, 8))
+    for sender, receivers, inputs in (((0, 1), [(1, 0), (1, 1)], ["q"]), ((0, 0), [(1, 1)], ["k", "v"])):
+        to = [f"a{layer}.h{head}.{which}" for which in inputs for layer, head in receivers]
+        want = circuits.path_patch(model, clean, corrupted, f"a{sender[0]}.h{sender[1]}", to)
+        got = answer.path_patch(model, clean, corrupted, sender, receivers, inputs)
+        expect_close(got, want, "the logits", axes="batch pos d_vocab", atol=2e-3, rtol=1e-3)
 
 
 @grades("09.7")
@@ -1720,3 +1735,121 @@ def test_a_circuit_of_a_planted_network(answer):
 def test_a_circuit_of_another_planted_network(answer):
     """And from one more seed, where the heads stand elsewhere."""
     check_planted_circuit(answer, 6)
+
+
+# --- 09.16 ------------------------------------------------------------------------------------------------------------
+
+
+def told(of: Subject, heads: Sequence[Head], hold: bool, wrong: str = "") -> Tensor:
+    """The logits at END when these heads bring there what they bring in the corrupted prompt."""
+    (_, now), (_, then) = runs(of)
+
+    def put(name: str, layer: int, x: Tensor) -> Tensor | None:
+        if name == "mlp_out" and wrong == "mlps held":
+            return now["mlp_out", layer]
+        if name in NORMS and wrong == "norms held":
+            return now[name, layer]
+        if name != "z":
+            return None
+        x = (now["z", layer] if hold else x).clone()
+        for at, head in heads:
+            if at == layer:
+                where = slice(None) if wrong == "everywhere" else slice(-1, None)
+                x[:, where, head] = 0 if wrong == "zero" else then["z", layer][:, where, head]
+        return x
+
+    return forward(of.model, of.clean, put)[0][:, -1]
+
+
+def rise(of: Subject, heads: Sequence[Head], hold: bool, wrong: str = "") -> Tensor:
+    """By how much S rises above the third, prompt by prompt; the third is `of.io`."""
+    change = told(of, heads, hold, wrong) - runs(of)[0][0][:, -1]
+    rows = torch.arange(len(change))
+    return change[rows, of.s] - change[rows, of.io]
+
+
+def told_cases(of: Subject) -> list[tuple[list[Head], bool]]:
+    last = of.model.cfg.n_layers - 1
+    return [([(0, 1)], True), ([(0, 0), (last, 1)], False), ([(0, 1), (0, 0)], False), ([(last, 0), (0, 0)], True)]
+
+
+@grades("09.16", weight=2)
+def test_what_heads_tell_at_the_end(answer):
+    """Random networks: some heads, of one layer and of several, all others held or not."""
+    for of in subjects()[:2]:
+        for heads, hold in told_cases(of):
+            given = (of.model, of.clean, of.corrupted, heads, *((True,) if hold else ()))
+            tables(
+                answer.told_by(*given), told(of, heads, hold), f"the logits at END, hold = {hold},", "batch d_vocab",
+                lambda of=of, heads=heads, hold=hold: {
+                    "The other heads are held, and should not be: hold is False." if not hold else
+                    "The other heads hear of it, and should not: hold is True.": told(of, heads, not hold),
+                    "These heads bring the other prompt at all positions. Exchange END alone.": told(
+                        of, heads, hold, "everywhere"
+                    ),
+                    "The MLPs are held. They are computed anew.": told(of, heads, hold, "mlps held"),
+                    "The norms are held. They are computed anew.": told(of, heads, hold, "norms held"),
+                    "The heads are silenced. Put in what they bring in `other`.": told(of, heads, hold, "zero"),
+                    "Only the first of the heads is exchanged.": told(of, heads[:1], hold),
+                    "Only the last of the heads is exchanged.": told(of, heads[-1:], hold),
+                    "This is the clean run: nothing was exchanged.": runs(of)[0][0][:, -1],
+                    "This is the run on the other prompts.": runs(of)[1][0][:, -1],
+                    "`tokens` and `other` are exchanged.": told(
+                        of._replace(clean=of.corrupted, corrupted=of.clean), heads, hold
+                    ),
+                    "All heads of these layers are exchanged.": told(
+                        of, [head for head in of.heads if head[0] in [layer for layer, _ in heads]], hold
+                    ),
+                }, of,
+            )  # fmt: skip
+
+
+@grades("09.16")
+def test_how_much_the_giver_rises(answer):
+    """The rise of S over the third, in logits."""
+    for of in subjects()[:2]:
+        for heads, hold in told_cases(of):
+            each = rise(of, heads, hold)
+            rows = torch.arange(len(each))
+            change = told(of, heads, hold) - runs(of)[0][0][:, -1]
+            expect_close(
+                answer.giver_rise(of.model, of.clean, of.corrupted, of.s, of.io, heads, hold), each.mean(),
+                f"by how much S rises, with hold = {hold}, in {of.name}", atol=5e-4, rtol=1e-3,
+                mistakes=lambda of=of, heads=heads, hold=hold, each=each, rows=rows, change=change: {
+                    "S and the third are exchanged.": -each.mean(),
+                    "You sum over prompts. Average over them.": each.sum(),
+                    "This is v with these heads. Subtract v of the prompts as they are.": (
+                        told(of, heads, hold)[rows, of.s] - told(of, heads, hold)[rows, of.io]
+                    ).mean(),
+                    "This is the rise of S alone. Subtract that of the third.": change[rows, of.s].mean(),
+                    "`hold` was not handed on.": rise(of, heads, not hold).mean(),
+                    "You average absolute values. Keep the sign.": each.abs().mean(),
+                },
+            )  # fmt: skip
+
+
+@grades("09.16", weight=2)
+def test_which_heads_speak_against_the_giver(answer):
+    """Random networks, with a bound that some heads pass and some do not."""
+    for of in subjects()[:2]:
+        alone = {head: float(rise(of, [head], True).mean()) for head in of.heads}
+        free = {head: float(rise(of, [head], False).mean()) for head in of.heads}
+        ordered = sorted(alone.values())
+        bounds = [(a + b) / 2 for a, b in pairwise(ordered) if b - a > 0.01]
+        for least in bounds:
+            want = [head for head in of.heads if alone[head] >= least]
+            got = [tuple(head) for head in answer.giver_heads(of.model, of.clean, of.corrupted, of.s, of.io, least)]
+            expect_equal(
+                got, want, f"the heads that make S rise by at least {least:.3g}",
+                mistakes={
+                    "Other heads were not held: each is to speak for itself.": [
+                        h for h in of.heads if free[h] >= least],
+                    "These are the heads that make S FALL. Keep the sign.": [h for h in of.heads if alone[h] <= -least],
+                    "Keep the sign: heads that make S fall do not speak against it.": [
+                        h for h in of.heads if abs(alone[h]) >= least
+                    ],
+                    "These are the heads that make S rise by less.": [h for h in of.heads if alone[h] < least],
+                    "The order is that of layers and heads.": sorted(want, key=lambda head: -alone[head]),
+                    "A head is (layer, head).": [(head, layer) for layer, head in want],
+                } if want else {},
+            )  # fmt: skip

@@ -176,8 +176,8 @@ def _table(model: HookedModel, change: Nodes, now: Values, slopes: Values) -> Ta
         said = change.flatten(2).transpose(0, 1)  # [batch sender pos·d_model]
         for names, written, heard in _heard(model, now, slopes):
             # As `bmm`, which takes these views as they are, where an einsum would copy them.
-            product = torch.bmm(said[:, :written], heard.to(change).flatten(2).permute(1, 2, 0))
-            table[:, :written, [column[name] for name in names]] = product
+            product = torch.bmm(heard.to(change).flatten(2).transpose(0, 1), said[:, :written].mT)
+            table[:, :written, [column[name] for name in names]] = product.mT
     return table
 
 
@@ -223,8 +223,8 @@ def _before_norm(
     scale = (x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt()
     x = x / scale
     g = torch.einsum("bprd,rmd->rbpm", slope / scale[..., None], weight)
-    along = torch.einsum("rbpm,bpm->rbp", g, x) / x.shape[-1]
-    return g.addcmul_(along[..., None], x, value=-1)
+    along = (g * x).mean(-1, keepdim=True)
+    return g.addcmul_(along, x, value=-1)
 
 
 def _edges(model: HookedModel, table: Table, whole: Float[Tensor, " batch"]) -> dict[Edge, Float[Tensor, " batch"]]:

@@ -182,7 +182,10 @@ def gradients(
     """∂(Σ metric)/∂value for each of these. ValueError, naming one from which no path leads to the metric.
 
     again: keep the graph for another backward pass.
+    RuntimeError inside `torch.inference_mode()`, where there are no gradients; `torch.no_grad()` does no harm.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("there are no gradients inside torch.inference_mode(); leave it, or take torch.no_grad()")
     found: list[Tensor | None] = [None] * len(values)
     if metric.requires_grad:
         with torch.enable_grad():

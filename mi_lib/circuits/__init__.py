@@ -6,6 +6,7 @@ path_patching   what one head tells a receiver directly
 roles           what each head does, by tests with random-head controls
 circuit         a set of heads or of edges run alone; faithfulness, completeness, minimality
 acdc            a circuit found by machine: one edge after another left out
+search          a circuit found by machine: every set of heads tried, where there are few
 comparing       two circuits, by parts and by behaviour
 published       the heads that the paper names in GPT-2 small
 """
@@ -25,12 +26,21 @@ from mi_lib.circuits.circuit import (
     worst_completeness,
 )
 from mi_lib.circuits.comparing import Comparison, compare_circuits
-from mi_lib.circuits.data import IOIData, corruptions, littletown_data, pair_data, planted_data, sentence_data
+from mi_lib.circuits.data import (
+    IOIData,
+    corruptions,
+    giving_data,
+    littletown_data,
+    pair_data,
+    planted_data,
+    sentence_data,
+)
 from mi_lib.circuits.knockout import Means, abc_means, knock_out, run_without
 from mi_lib.circuits.parts import all_heads
 from mi_lib.circuits.path_patching import path_effects, path_patch
 from mi_lib.circuits.published import GPT2_SMALL, against_published
 from mi_lib.circuits.roles import HeadRoles, attention_scores, copy_scores, effects_without, head_roles, total_effects
+from mi_lib.circuits.search import powerset, smallest_circuit
 
 __all__ = [
     "GPT2_SMALL",
@@ -52,6 +62,7 @@ __all__ = [
     "edges_alone",
     "effects_without",
     "faithfulness",
+    "giving_data",
     "greedy_completeness",
     "head_roles",
     "heads_alone",
@@ -63,8 +74,10 @@ __all__ = [
     "path_effects",
     "path_patch",
     "planted_data",
+    "powerset",
     "run_without",
     "sentence_data",
+    "smallest_circuit",
     "subsets",
     "total_effects",
     "worst_completeness",

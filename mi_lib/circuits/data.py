@@ -31,6 +31,7 @@ from mi_lib.attribution import logit_difference
 from mi_lib.circuits.sentences import NAMES, OBJECTS, PLACES, TEMPLATES
 from mi_lib.models import HookedModel
 from mi_lib.models.text import at_positions
+from mi_lib.worlds import giving
 from mi_lib.worlds.littletown import Document, Split, people, stories
 from mi_lib.worlds.planted import Circuit
 from mi_lib.worlds.planted.ioi import NAMES as PLANTED_NAMES
@@ -138,6 +139,16 @@ def planted_data(circuit: Circuit, n: int, seed: int) -> IOIData:
     if not isinstance(pairs, NamePairs):
         raise ValueError(f"the planted circuit {circuit.name!r} knows no indirect objects; give planted.circuit('ioi')")
     return pair_data(pairs, torch.arange(1, 1 + len(PLANTED_NAMES)), seed)
+
+
+def giving_data(n: int, seed: int, *, names: giving.Which = "held_out", templates: giving.Which = "train") -> IOIData:
+    """n stories of `worlds.giving`, for the bundled network that was trained on them.
+
+    The clean and the ABC prompts are those of `giving.stories` with the same arguments, and so are the errors.
+    names, templates: by default pairs of names that training never saw, in its templates.
+    """
+    drawn = giving.stories(n, seed=seed, names=names, templates=templates)
+    return pair_data(drawn, torch.tensor(giving.NAME_TOKENS), seed)
 
 
 def sentence_data(
@@ -298,7 +309,7 @@ def _before(story: Document) -> list[str]:
 def _templates_by_length() -> dict[int, list[tuple[int, int]]]:
     found: dict[int, list[tuple[int, int]]] = {}
     for i, opening in enumerate(stories.OPENINGS):
-        for j, giving in enumerate(stories.GIVINGS):
-            words = len(opening.split()) + giving.split().index("{receiver}")
+        for j, ending in enumerate(stories.GIVINGS):
+            words = len(opening.split()) + ending.split().index("{receiver}")
             found.setdefault(words, []).append((i, j))
     return found

@@ -18,6 +18,7 @@ from mi_lib.plots.style import PALETTE, styled
 
 PORTS = {"q": -0.27, "k": 0.0, "v": 0.27}  # how far below the middle of a head
 _HALF = 0.22  # of a part's width, in columns
+_COLUMNS = 6.5  # a figure is at least as wide as so many, or parts would stand far from the ends of their edges
 _WIDEST, _WIDTHS = 9.0, (1.0, 2.0, 3.5, 5.5, 9.0)  # pixels: plotly draws lines of one width together
 
 
@@ -82,12 +83,13 @@ def circuit_graph(
     _ports(figure, places, edges)
     _parts(figure, places, hovers, set(dropped), set(ringed))
     rows = [place.row for place in places.values()]
+    beside = max(0.5, (_COLUMNS - max(columns) + min(columns)) / 2)
     figure.update_xaxes(
         tickvals=list(columns),
         ticktext=list(columns.values()),
         showgrid=False,
         zeroline=False,
-        range=[min(columns) - 0.5, max(columns) + 0.5],
+        range=[min(columns) - beside, max(columns) + beside],
     )
     figure.update_yaxes(visible=False, range=[max(rows) + 0.7, min(rows) - 0.7])
     figure = styled(figure, title, height=round(62 * (max(rows) - min(rows) + 1)) + 190, legend_below=True)

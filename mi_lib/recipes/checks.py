@@ -43,6 +43,7 @@ ROOMS = {  # each bundled model, and the room in which it was made
     "grokking-97-subtract": "grokking",
     "induction-1l": "induction",
     "induction-2l": "induction",
+    "ioi-3l": "ioi",
     "pico": "pico",
     "pico-base": "pico",
     "repeats-gpt2": "repeats_gpt2",

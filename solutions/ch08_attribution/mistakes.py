@@ -2624,11 +2624,11 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[truth][:, None], strengths[~truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[truth][:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="An edge that speaks against the answer counts too")
@@ -2640,11 +2640,11 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[truth][:, None], strengths[~truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[truth][:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="A tie counts as won")
@@ -2660,7 +2660,7 @@ class section:
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[truth][:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="A tie counts as lost")
@@ -2676,7 +2676,7 @@ class section:
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[truth][:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="It is upside down")
@@ -2688,11 +2688,11 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[~truth][:, None], strengths[truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[truth][:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="Edges that tie are put in some order")
@@ -2704,7 +2704,7 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[truth][:, None], strengths[~truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         found = truth[strengths.argsort(descending=True, stable=True)].double()
@@ -2721,11 +2721,11 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[truth][:, None], strengths[~truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         above = (strengths[None] > strengths[truth][:, None]) | torch.eye(len(truth), dtype=torch.bool)[truth]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="This is the mean over all edges")
@@ -2737,11 +2737,11 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[truth][:, None], strengths[~truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="You compare with ALL edges")
@@ -3337,7 +3337,7 @@ class section:
 
         def ranks(x):
             below, equal = ((x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1))
-            return below + (equal + 1) / 2
+            return below + equal / 2
 
         u, v = (x.double() - x.double().mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
@@ -3358,9 +3358,9 @@ class section:
     def rank_correlation(a, b):
 
         def ranks(x):
-            return x.argsort(stable=True).argsort()
+            return x.argsort(stable=True).argsort().double()
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):
@@ -3379,9 +3379,9 @@ class section:
     def rank_correlation(a, b):
 
         def ranks(x):
-            return x.argsort()
+            return x.argsort().double()
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):
@@ -3401,9 +3401,9 @@ class section:
 
         def ranks(x):
             below, equal = ((x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1))
-            return below + (equal + 1) / 2
+            return below + equal / 2
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):
@@ -3423,9 +3423,9 @@ class section:
 
         def ranks(x):
             below, equal = ((x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1))
-            return below + (equal + 1) / 2
+            return below + equal / 2
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):
@@ -3445,9 +3445,9 @@ class section:
 
         def ranks(x):
             below, equal = ((x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1))
-            return below + (equal + 1) / 2
+            return below + equal / 2
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):
@@ -3467,9 +3467,9 @@ class section:
 
         def ranks(x):
             below, equal = ((x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1))
-            return below + (equal + 1) / 2
+            return below + equal / 2
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):

@@ -658,3 +658,74 @@ def find_circuit(
     speakers = strongest(direct_effects(model, tokens, io, s), 0.3)  # and who is missed once these are silent?
     return circuit + [head for head in every if head not in circuit and missed(head, every, speakers)]
     ### END SOLUTION
+
+
+# %% [09.16] A sentence that can be refuted
+
+
+def told_by(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    other: Int[Tensor, "batch pos"],
+    heads: Heads,
+    hold: bool = False,
+) -> Float[Tensor, "batch d_vocab"]:
+    """The logits at END of the prompts `tokens`, if some heads bring there what they
+    bring in the prompts `other`.
+
+    The z of these heads at the last position, and there alone, is that of the run on
+    `other`. With `hold`, the z of all other heads, and of these at other positions, stays
+    as it is in the run on `tokens`; without, it is computed as it comes. MLPs and norms
+    are computed anew.
+    """
+    ### BEGIN SOLUTION
+    z_sites = [("z", layer) for layer in range(model.cfg.n_layers)]
+    _, now = model.run_with_cache(tokens, z_sites)
+    _, then = model.run_with_cache(other, z_sites)
+
+    def edit(z: Tensor, hook) -> Tensor:
+        z = now[hook.name].clone() if hold else z
+        own = [head for layer, head in heads if layer == hook.layer]
+        z[:, -1, own] = then[hook.name][:, -1, own]
+        return z
+
+    return model.run_with_hooks(tokens, [(z_sites, edit)])[:, -1]
+    ### END SOLUTION
+
+
+def giver_rise(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    other: Int[Tensor, "batch pos"],
+    s: Int[Tensor, "batch"],
+    third: Int[Tensor, "batch"],
+    heads: Heads,
+    hold: bool = False,
+) -> float:
+    """By how much S rises when these heads say that somebody else gives.
+
+    In `other` stands `third` where S stands in `tokens` as the giver. v is logit[S] −
+    logit[third] at END, as a mean over prompts. The result is v of `told_by` minus v of
+    the prompts `tokens` as they are: above 0 if these heads speak against the giver.
+    """
+    ### BEGIN SOLUTION
+    rows = torch.arange(len(tokens))
+    change = told_by(model, tokens, other, heads, hold) - model(tokens)[:, -1]
+    return (change[rows, s] - change[rows, third]).mean().item()
+    ### END SOLUTION
+
+
+def giver_heads(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    other: Int[Tensor, "batch pos"],
+    s: Int[Tensor, "batch"],
+    third: Int[Tensor, "batch"],
+    least: float,
+) -> Heads:
+    """The heads that speak against the giver themselves: each alone, with all others
+    held, makes S rise by at least so many logits. In the order of layers and heads."""
+    ### BEGIN SOLUTION
+    every = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
+    return [head for head in every if giver_rise(model, tokens, other, s, third, [head], hold=True) >= least]
+    ### END SOLUTION

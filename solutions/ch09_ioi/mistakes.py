@@ -2046,3 +2046,172 @@ def find_circuit(model, tokens, corrupted, template, io, s):
     speakers = [v for v in circuit if v[0] >= 3 and without(v) < whole]
     less = without(*speakers)
     return circuit + [v for v in every if v not in circuit and abs(less - without(v, *speakers)) > 0.05 * whole]
+
+
+# --- 09.16 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("09.16", says="The other heads hear of it, and should not")
+class section:
+    """Forgets to hold."""
+
+    def told_by(model, tokens, other, heads, hold=False):
+        _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+
+        def edit(z, hook):
+            own = [head for layer, head in heads if layer == hook.layer]
+            z[:, -1, own] = then[hook.name][:, -1, own]
+
+        return model.run_with_hooks(tokens, [(lambda name: name.endswith("hook_z"), edit)])[:, -1]
+
+    def giver_rise(model, tokens, other, s, third, heads, hold=False):
+        rows = torch.arange(len(tokens))
+        change = told_by(model, tokens, other, heads, hold) - model(tokens)[:, -1]
+        return (change[rows, s] - change[rows, third]).mean().item()
+
+    def giver_heads(model, tokens, other, s, third, least):
+        every = [(a, h) for a in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
+        return [head for head in every if giver_rise(model, tokens, other, s, third, [head], True) >= least]
+
+
+@mistake("09.16", says="at all positions. Exchange END alone")
+class section:
+    """All positions: then it is not said what reaches END."""
+
+    def told_by(model, tokens, other, heads, hold=False):
+        _, now = model.run_with_cache(tokens, lambda name: name.endswith("hook_z"))
+        _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+
+        def edit(z, hook):
+            z = now[hook.name].clone() if hold else z
+            own = [head for layer, head in heads if layer == hook.layer]
+            z[:, :, own] = then[hook.name][:, :, own]
+            return z
+
+        return model.run_with_hooks(tokens, [(lambda name: name.endswith("hook_z"), edit)])[:, -1]
+
+    def giver_rise(model, tokens, other, s, third, heads, hold=False):
+        rows = torch.arange(len(tokens))
+        change = told_by(model, tokens, other, heads, hold) - model(tokens)[:, -1]
+        return (change[rows, s] - change[rows, third]).mean().item()
+
+    def giver_heads(model, tokens, other, s, third, least):
+        every = [(a, h) for a in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
+        return [head for head in every if giver_rise(model, tokens, other, s, third, [head], True) >= least]
+
+
+@mistake("09.16", says="Subtract v of the prompts as they are")
+class section:
+    """v and not its rise."""
+
+    def told_by(model, tokens, other, heads, hold=False):
+        _, now = model.run_with_cache(tokens, lambda name: name.endswith("hook_z"))
+        _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+
+        def edit(z, hook):
+            z = now[hook.name].clone() if hold else z
+            own = [head for layer, head in heads if layer == hook.layer]
+            z[:, -1, own] = then[hook.name][:, -1, own]
+            return z
+
+        return model.run_with_hooks(tokens, [(lambda name: name.endswith("hook_z"), edit)])[:, -1]
+
+    def giver_rise(model, tokens, other, s, third, heads, hold=False):
+        rows = torch.arange(len(tokens))
+        logits = told_by(model, tokens, other, heads, hold)
+        return (logits[rows, s] - logits[rows, third]).mean().item()
+
+    def giver_heads(model, tokens, other, s, third, least):
+        every = [(a, h) for a in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
+        return [head for head in every if giver_rise(model, tokens, other, s, third, [head], True) >= least]
+
+
+@mistake("09.16", says="Other heads were not held: each is to speak for itself")
+class section:
+    """Counts what a head makes others say."""
+
+    def told_by(model, tokens, other, heads, hold=False):
+        _, now = model.run_with_cache(tokens, lambda name: name.endswith("hook_z"))
+        _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+
+        def edit(z, hook):
+            z = now[hook.name].clone() if hold else z
+            own = [head for layer, head in heads if layer == hook.layer]
+            z[:, -1, own] = then[hook.name][:, -1, own]
+            return z
+
+        return model.run_with_hooks(tokens, [(lambda name: name.endswith("hook_z"), edit)])[:, -1]
+
+    def giver_rise(model, tokens, other, s, third, heads, hold=False):
+        rows = torch.arange(len(tokens))
+        change = told_by(model, tokens, other, heads, hold) - model(tokens)[:, -1]
+        return (change[rows, s] - change[rows, third]).mean().item()
+
+    def giver_heads(model, tokens, other, s, third, least):
+        every = [(a, h) for a in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
+        return [head for head in every if giver_rise(model, tokens, other, s, third, [head]) >= least]
+
+
+@right("09.16", how="head by head and layer by layer, with gather")
+class section:
+    def told_by(model, tokens, other, heads, hold=False):
+        layers = range(model.cfg.n_layers)
+        _, now = model.run_with_cache(tokens)
+        _, then = model.run_with_cache(other)
+
+        def keep(layer):
+            return ("z", layer), lambda z, hook: now["z", layer]
+
+        def put(layer, head):
+            def edit(z, hook):
+                z[:, -1, head] = then["z", layer][:, -1, head]
+
+            return ("z", layer), edit
+
+        edits = [keep(layer) for layer in layers] if hold else []
+        return model.run_with_hooks(tokens, [*edits, *(put(*head) for head in heads)])[:, -1]
+
+    def giver_rise(model, tokens, other, s, third, heads, hold=False):
+        both = torch.stack([s, third], 1)
+        after = told_by(model, tokens, other, heads, hold).gather(1, both)
+        before = model(tokens)[:, -1].gather(1, both)
+        return ((after - before) @ torch.tensor([1.0, -1.0])).mean()
+
+    def giver_heads(model, tokens, other, s, third, least):
+        found = []
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                if float(giver_rise(model, tokens, other, s, third, [(layer, head)], hold=True)) >= least:
+                    found.append((layer, head))
+        return found
+
+
+@right("09.16", how="with path patching where heads are held")
+class section:
+    def told_by(model, tokens, other, heads, hold=False):
+        _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+        _, now = model.run_with_cache(tokens, lambda name: name.endswith("hook_z"))
+
+        def edit(z, hook):
+            if hold:
+                z[:] = now[hook.name]
+            for layer, head in heads:
+                if layer == hook.layer:
+                    z[:, -1, head] = then[hook.name][:, -1, head]
+
+        with model.hooks([(lambda name: name.endswith("hook_z"), edit)]):
+            return model(tokens)[:, -1]
+
+    def giver_rise(model, tokens, other, s, third, heads, hold=False):
+        end = torch.full((len(tokens),), 0)
+        after = told_by(model, tokens, other, heads, hold)[:, None]
+        return float((logit_difference(after, s, third, end) - logit_difference(model(tokens), s, third)).mean())
+
+    def giver_heads(model, tokens, other, s, third, least):
+        found = []
+        for layer in range(model.cfg.n_layers):
+            for head in range(model.cfg.n_heads):
+                logits = path_to_logits(model, tokens, other, (layer, head))
+                rise = logit_difference(logits, s, third) - logit_difference(model(tokens), s, third)
+                found += [(layer, head)] if rise.mean() >= least else []
+        return found

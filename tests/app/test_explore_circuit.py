@@ -267,6 +267,28 @@ def test_a_trained_network_is_offered_once_it_is_bundled_and_pico_only_if_it_is_
     assert "Pico is missing" in words(fresh())
 
 
+def test_a_bundled_network_of_giving_is_taken_apart_and_judged_on_names_that_were_kept_back(tmp_path, monkeypatch):
+    from mi_lib.recipes.ioi.train import new_model
+
+    new_model(0).save(tmp_path / "ioi-random")  # it has learned nothing, and has other answers to every pair
+    monkeypatch.setattr(zoo, "HERE", tmp_path)
+    app = fresh()
+    chosen = next(subject for subject in circuit_networks.subjects() if subject.task == circuit_networks.GIVING)
+    app.selectbox(key="circuit-network").set_value(chosen).run()
+    press(app, "Go on without a prediction")
+    assert len(app.get("plotly_chart")) == 3
+    couples = [
+        {
+            tuple(sorted(row))
+            for pairs in groups
+            for row in zip(pairs.answers.tolist(), pairs.corrupted_answers.tolist(), strict=True)
+        }
+        for groups in (circuit_networks.draw(chosen, 200, 0, held_out=held_out) for held_out in (False, True))
+    ]
+    assert couples[0]
+    assert not couples[0] & couples[1]
+
+
 # --- in a browser -------------------------------------------------------------------------------------------------
 
 

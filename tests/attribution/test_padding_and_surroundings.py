@@ -7,6 +7,8 @@ import copy
 import pytest
 import torch
 from attribution_subjects import model_of, prompts
+from test_eap import derivatives
+from test_nodes import derivative
 
 from mi_lib.attribution import (
     atp_star,
@@ -152,6 +154,29 @@ def test_an_edit_around_the_call_is_made_once_in_every_run(name, site):
         for edge in edges:
             want = (start - METRIC(patch_edges(model, clean, corrupted, [edge]))) / (start - end)
             assert torch.allclose(got[edge], want, atol=1e-9), edge
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "native"])
+def test_under_an_edit_around_the_call_it_is_the_edited_network_whose_slopes_are_taken(name):
+    model, (clean, corrupted) = model_of(name), prompts(2, 5)
+    edges = edges_of(model)
+    bare = eap(model, clean, corrupted, METRIC)
+    with model.hooks([(("resid_pre", 1), lambda value, hook: 1.5 * value + 0.1)]):
+        want, got = derivatives(model, clean, corrupted, edges), eap(model, clean, corrupted, METRIC)
+        place = (("z", 0), (2, 3))
+        slope = derivative(model, clean, corrupted, *place)
+        values = attribution_patching(model, clean, corrupted, METRIC, ("z", 0))
+    assert torch.allclose(values["blocks.0.attn.hook_z"][:, 2, 3], slope, atol=1e-6)
+    assert all(torch.allclose(got[edge], want[edge], atol=1e-6) for edge in edges)
+    assert not all(torch.allclose(got[edge], bare[edge], atol=1e-3) for edge in edges)
+
+
+def test_inside_inference_mode_the_methods_that_need_gradients_say_so():
+    model, (clean, corrupted) = model_of("native"), prompts(2, 5)
+    with torch.inference_mode():
+        for method in (eap, eap_ig, atp_star):
+            with pytest.raises(RuntimeError, match=r"no gradients inside torch.inference_mode\(\); leave it"):
+                method(model, clean, corrupted, METRIC)
 
 
 @pytest.mark.parametrize("name", ["llama", "native"])

@@ -93,3 +93,18 @@ def test_the_path_to_the_logits_of_some_heads_is_what_they_write():
     by_writing = finding.written(model, data) - finding.written(model, data, data.corrupted["ABC"])
     assert torch.allclose(path, -by_writing, atol=1e-3)
     assert [head_of(name) for name in finding.MOVERS] == [(3, 0), (3, 2)], "which the lesson's example names"
+
+
+def test_in_pico_layer_0_tells_the_mlps_who_gives_and_no_head_has_a_role():
+    found = FOUND["same_task"]
+    assert found["with_roles"] == 0
+    assert found["mlps_write"] > 5 > 1 > abs(found["heads_write"])
+    assert found["tells"]["layer_0"] > 0.9 > 0.1 > max(found["tells"][f"layer_{layer}"] for layer in range(1, 6))
+    assert found["heads_held"] > 0.9 > 0.1 > abs(found["mlps_held"])
+    model, data = finding.pico()
+    assert abs(finding.share_told(model, data.rows(slice(0, 12)), ["a0.h0", "a0.h3"]) - 0.8) < 0.25
+
+
+def test_the_patients_inhibitors_speak_to_the_movers_and_not_to_the_logits():
+    told = FOUND["patient_told"]
+    assert told["free"] > 1 > 0.01 > abs(told["held"])
