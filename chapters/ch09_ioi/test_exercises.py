@@ -1588,7 +1588,7 @@ def test_edges_found_by_machine(answer):
         missing, more = [e for e in want if e not in got], [e for e in got if e not in want]
         expect(
             False,
-            f"In the circuit {name!r} with tau = {tau}, {len(want)} edges remain and yours has {len(got)}"
+            f"In the circuit {name!r} with tau = {tau}, {len(want)} edges should remain, but yours has {len(got)}"
             + "".join(f"; {edge} is missing" for edge in missing[:1])
             + "".join(f"; {edge} should have been dropped" for edge in more[:1])
             + ".",
@@ -1676,7 +1676,7 @@ def judge_circuit(of: Subject, circuit: Sequence[Head], special: Sequence[Sequen
     """The three numbers. special: sets of heads that may be removed together, so that sleepers wake."""
     judged, every, C = Judged(of), frozenset(of.heads), frozenset(circuit)
     whole = judged(every)
-    expect(bool(C), "Your circuit holds no head, so that nothing of the prompt can arrive.")
+    expect(bool(C), "Your circuit should hold some heads, but it is empty: nothing of the prompt can arrive.")
     expect(
         not C - every, f"{sorted(C - every)[:1]} is no head of this network. A head is (layer, head), counted from 0."
     )
@@ -1708,7 +1708,10 @@ def judge_circuit(of: Subject, circuit: Sequence[Head], special: Sequence[Sequen
 
 def found_in(answer: Any, of: Subject) -> list[Head]:
     got = answer.find_circuit(of.model, of.clean, of.corrupted, of.template, of.io, of.s)
-    return [(int(head[0]), int(head[1])) for head in got]
+    heads = [(int(head[0]), int(head[1])) for head in got]
+    twice = [head for head in heads if heads.count(head) > 1]
+    expect(not twice, f"Each head should be named once, but your list has {twice[:1]} more than once.")
+    return heads
 
 
 def check_planted_circuit(answer: Any, seed: int) -> None:
