@@ -108,3 +108,16 @@ def test_in_pico_layer_0_tells_the_mlps_who_gives_and_no_head_has_a_role():
 def test_the_patients_inhibitors_speak_to_the_movers_and_not_to_the_logits():
     told = FOUND["patient_told"]
     assert told["free"] > 1 > 0.01 > abs(told["held"])
+
+
+def test_the_trained_network_subtracts_the_giver_by_heads_that_speak_for_themselves():
+    found = FOUND["trained"]
+    assert found["head"] in found["givers"]
+    assert found["writes"] > found["difference"] / 2
+    assert found["givers_rise"] > 0.9 * found["whole_rise"] > 0.1 * found["whole_rise"] > abs(found["rest_rise"])
+    model, data = finding.wild()
+    few = data.rows(slice(0, 24))
+    other, _ = finding.with_another_giver(few)
+    assert bool((other != few.clean).sum(1).eq(1).all()), "one word is exchanged"
+    share = finding.share_told(model, few, [f"a{name.replace('.', '.h')}" for name in found["givers"]], ("hook_z",))
+    assert abs(share - found["givers_rise"] / found["whole_rise"]) < 0.1
