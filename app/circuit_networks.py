@@ -13,7 +13,7 @@ from torch import Tensor
 
 from app.chat import open_model
 from mi_lib import attribution, zoo
-from mi_lib.models import HookedModel
+from mi_lib.models import HookedModel, load
 from mi_lib.worlds import giving, planted
 from mi_lib.worlds.littletown import pairs as littletown
 from mi_lib.worlds.planted import Circuit, Pairs
@@ -77,7 +77,14 @@ def circuit(name: str) -> Circuit:
 
 
 def network(subject: Subject) -> HookedModel:
-    return open_model(subject.network) if subject.network else circuit(subject.task).model
+    if not subject.network:
+        return circuit(subject.task).model
+    return open_model(subject.network) if subject.network == PICO else _trained(subject.network)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the network …")
+def _trained(name: str) -> HookedModel:
+    return load(name)
 
 
 def draw(subject: Subject, n: int, seed: int, held_out: bool = False) -> list[Pairs]:

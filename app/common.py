@@ -47,9 +47,16 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
 
 
 @contextmanager
-def scrolled(key: str, wide: int) -> Iterator[None]:
-    """Room for a figure that is at least so many pixels wide; in a narrower window it is scrolled sideways."""
-    st.html(f"<style>.st-key-{key} {{ overflow-x: auto }} .st-key-{key} > div {{ min-width: {wide}px }}</style>")
+def scrolled(key: str, wide: int, *, at_end: bool = False) -> Iterator[None]:
+    """Room for a figure that is at least so many pixels wide; in a narrower window it is scrolled sideways.
+
+    at_end: opens at its right end. (A line that is written from the right begins there.)
+    """
+    direction = "rtl" if at_end else "ltr"
+    st.html(
+        f"<style>.st-key-{key} {{ overflow-x: auto; direction: {direction} }} "
+        f".st-key-{key} > div {{ min-width: {wide}px; direction: ltr }}</style>"
+    )
     with st.container(key=key):
         yield
 

@@ -148,7 +148,7 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
     _keep_place(model, reading)
     figure = _table(model, reading, colour, word)
     wide = 170 + 62 * len(names)  # a long text is scrolled sideways and not squeezed
-    with common.scrolled("lens-table", wide):
+    with common.scrolled("lens-table", wide, at_end=True):  # the answer is in view
         common.chart(
             figure,
             key="lens-map",

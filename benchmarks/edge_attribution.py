@@ -2,7 +2,7 @@
 
     python benchmarks/edge_attribution.py           # two threads, on a machine that does nothing else
     python benchmarks/edge_attribution.py --cpu     # one thread, processor seconds: on a machine that is busy
-    python benchmarks/edge_attribution.py --rounds 1
+    python benchmarks/edge_attribution.py EAP --rounds 1
 
 Random weights, some pairs of prompts of 15 tokens, logit difference at the last one. The authors' package
 (hannamw/EAP-IG) keeps its scores on a CUDA device wherever the model is, so what stands here for it is the algorithm,
@@ -156,9 +156,9 @@ SUBJECTS = {
 def main() -> None:
     import torch
 
-    rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 3
-    for what in ("EAP", "EAP-IG"):
-        a, b = peers.compare(__file__, f"ours, {what}", f"split, {what}", rounds, cpu="--cpu" in sys.argv)
+    options = peers.options("EAP", "EAP-IG")
+    for what in options.subjects:
+        a, b = peers.compare(__file__, f"ours, {what}", f"split, {what}", options)
         # Positions are no sender there; what they say is the same in both prompts.
         edges = [edge for edge in a.result if not edge.startswith("pos_embed")]
         peers.same(*(torch.tensor([side.result[edge] for edge in edges]) for side in (a, b)), 1e-4)

@@ -2,7 +2,7 @@
 
     python benchmarks/patching_sweep.py           # two threads, on a machine that does nothing else
     python benchmarks/patching_sweep.py --cpu     # one thread, processor seconds: on a machine that is busy
-    python benchmarks/patching_sweep.py --rounds 1
+    python benchmarks/patching_sweep.py heads --rounds 1
 
 Random weights. TransformerLens is installed into the temporary folder by the first run. Denoising of one pair of
 prompts of 15 tokens, logit difference at the last one: the residual stream by layer and position (180 runs), and what
@@ -64,9 +64,11 @@ SUBJECTS = {
 
 
 def main() -> None:
-    rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 3
+    options = peers.options("residual", "heads")
     for what, aim in (("residual", "20"), ("heads", "13")):
-        a, b = peers.compare(__file__, f"ours, {what}", f"peer, {what}", rounds, cpu="--cpu" in sys.argv)
+        if what not in options.subjects:
+            continue
+        a, b = peers.compare(__file__, f"ours, {what}", f"peer, {what}", options)
         peers.same(a.result, b.result, 1e-4)
         peers.report(f"patching sweep, {what} {' × '.join(map(str, a.result.shape))}", a, b, aim)
 

@@ -7,6 +7,7 @@ memory nor imports disturb the other's, and take turns in one run, so that a slo
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import gc
 import json
@@ -167,6 +168,18 @@ def _status(field: str) -> float | None:
 # --- in the process that compares -------------------------------------------------------------------------------------
 
 
+def options(*subjects: str) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("subjects", nargs="*", default=list(subjects), help=f"of {', '.join(subjects)}; all if none")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cpu", action="store_true", help="one thread and processor seconds")
+    found = parser.parse_args()
+    if unknown := set(found.subjects) - set(subjects):
+        parser.error(f"no subject {unknown.pop()!r}; there are {', '.join(subjects)}")
+    return found
+
+
 class Side(NamedTuple):
     """What was measured of one side."""
 
@@ -179,10 +192,10 @@ class Side(NamedTuple):
 class Process:
     """One side's process."""
 
-    def __init__(self, python: str, script: str, name: str, folder: str, options: list[str]) -> None:
+    def __init__(self, python: str, script: str, name: str, folder: str, clock: list[str]) -> None:
         self.file = Path(folder) / name
         self.errors = Path(folder) / f"{name}.errors"  # a file: progress bars would fill a pipe that nobody reads
-        command = [python, script, "--serve", name, folder, *options]
+        command = [python, script, "--serve", name, folder, *clock]
         with self.errors.open("w") as errors:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE
@@ -202,14 +215,14 @@ class Process:
         return self.answer()
 
 
-def compare(script: str, ours: str, peers: str, rounds: int = 3, *, cpu: bool = False) -> tuple[Side, Side]:
+def compare(script: str, ours: str, peers: str, options: argparse.Namespace) -> tuple[Side, Side]:
     """Both sides of one subject, taking turns; the first round of ours is a warm-up that is not counted."""
     import torch
 
-    options = ["1", "cpu"] if cpu else ["2", "wall"]
+    clock = ["1", "cpu"] if options.cpu else ["2", "wall"]
     with tempfile.TemporaryDirectory() as folder:
         sides = [
-            Process(python, script, name, folder, options)
+            Process(python, script, name, folder, clock)
             for python, name in ((sys.executable, ours), (peer_python(), peers))
         ]
         try:
@@ -217,7 +230,7 @@ def compare(script: str, ours: str, peers: str, rounds: int = 3, *, cpu: bool = 
                 assert side.answer() == "ready"
             sides[0].round()
             said: list[list[dict[str, float]]] = [[], []]
-            for _ in range(rounds):
+            for _ in range(options.rounds):
                 for side, answers in zip(sides, said, strict=True):
                     answers.append(side.round())
             results = [torch.load(side.file) for side in sides]

@@ -201,7 +201,7 @@ def attribution_patching(
     m_corrupted − m_clean, for each pair: 0 says that nothing is lost, 1 that all is. So
     this estimates 1 − `patch_heads(..., noising=True)`, for all heads from one backward
     pass: `model.run_with_cache(clean, names, grad=True)` keeps activations through which
-    gradients flow. No gradient must flow from the result.
+    gradients flow.
     """
     raise NotImplementedError("Exercise 08.6 is waiting for your answer.")
 

@@ -83,12 +83,12 @@ def two_ways(answer: Any) -> go.Figure:
         names += [f"{name} {layer}.{head}" for layer in range(c.n_layers) for head in range(c.n_heads)]
         for title, noising in (("left after noising", True), ("back by denoising", False)):
             series[title] += answer.patch_heads(*one, noising).mean(-1).flatten().tolist()
-    return plots.grouped_bars(names, series, "Every head, exchanged both ways", "", "0: corrupted, 1: clean answer")
+    return plots.grouped_bars(names, series, "Every head, exchanged both ways", "", "share of the answer")
 
 
 def pico_heads(answer: Any) -> go.Figure:
     """Pico's strongest heads by exact noising, and what the answer estimates of them."""
-    one = found.pico_case(FEW)
+    one = found.pico_case()
     quick = answer.attribution_patching(*one).mean(-1)
     exact = torch.tensor(_read()["pico"]["exact_table"])
     order = exact.abs().flatten().argsort(descending=True)[:10].tolist()
@@ -105,7 +105,7 @@ def sure_queries(answer: Any) -> go.Figure:
     """The query that decides, in three networks: exact, through the softmax to first order, and with it anew."""
     seen = _read()["sure_heads"]
     heads = {"induction": (1, 1), "position": (1, 2), "two_hop": (2, 0)}
-    mine = [float(answer.query_effects(*found.case(name, FEW))[head].mean()) for name, head in heads.items()]
+    mine = [float(answer.query_effects(*found.case(name))[head].mean()) for name, head in heads.items()]
     series = {
         "exact noising": [seen[name]["exact"] for name in heads],
         "attribution patching": [seen[name]["plain"] for name in heads],
@@ -161,7 +161,7 @@ def sane(answer: Any) -> go.Figure:
     """What is left of each ranking with shuffled weights: the answer's heads, and how far the stream moves."""
     told = _read()["sanity"]
     seeds = list(found.SHUFFLED)
-    mine = [float(answer.sanity_check(*found.case(name, FEW), seeds).mean()) for name in found.SANE]
+    mine = [float(answer.sanity_check(*found.case(name), seeds).mean()) for name in found.SANE]
     series = {
         "attribution patching, by head": mine,
         "how far the stream moves, by place": [told[name]["moved"] for name in found.SANE],

@@ -96,6 +96,11 @@ EDGE_METHODS: dict[str, Callable[[Case], Mapping[Edge, Tensor]]] = {
 }
 
 
+def share(value: float | Tensor) -> float:
+    """A share of the answer to the thousandth, so that next to nothing is 0 and not −0."""
+    return round(float(value), 3) + 0.0
+
+
 def recall(scores: Mapping[Edge, Tensor], truth: Mapping[Edge, bool]) -> float:
     """The share of the circuit's edges that a method sees."""
     size = at.strength(scores)
@@ -209,8 +214,8 @@ def both_ways() -> dict[str, Any]:
                 if (layer, head) not in heads
             ]
             found[f"{name}{way}"] = {
-                "left": [float(left[head]) for head in heads],
-                "back": [float(back[head]) for head in heads],
+                "left": [share(left[head]) for head in heads],
+                "back": [share(back[head]) for head in heads],
                 "idle_left": min(float(left[head]) for head in idle),
             }
     return found
@@ -395,9 +400,9 @@ def errors(one: Case, edge: Edge) -> dict[str, float]:
     denoising = at.edge_effects(*one.back, [edge])[edge]
     quick = at.eap(*one.pair)[edge]
     return {
-        "noising": float(noising.mean()),
-        "denoising": float(denoising.mean()),
-        "eap": float(quick.mean()),
+        "noising": share(noising.mean()),
+        "denoising": share(denoising.mean()),
+        "eap": share(quick.mean()),
         "eap_off": float((quick - noising).abs().mean()),
         "exact_off": float((denoising - noising).abs().mean()),
     }

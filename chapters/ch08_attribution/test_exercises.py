@@ -90,6 +90,17 @@ def random_cases() -> tuple[Case, ...]:
 
 
 @functools.cache
+def deep_case() -> Case:
+    """Eleven layers, so that the last one has a number of two digits."""
+    model = random_transformer(
+        4, scale=0.3, n_layers=11, d_model=7, n_heads=1, d_head=3, d_vocab=D_VOCAB, n_ctx=16, d_mlp=5, norm="layernorm"
+    )
+    clean, corrupted = random_tokens(2, 3, D_VOCAB, 4), random_tokens(2, 3, D_VOCAB, 44)
+    change = (model(clean) - model(corrupted))[:, -1]
+    return Case(model, clean, corrupted, change.argmax(-1), change.argmin(-1))
+
+
+@functools.cache
 def circuit(name: str, seed: int) -> planted.Circuit:
     return planted.circuit(name, seed=seed)
 
@@ -284,7 +295,7 @@ def blind_cases() -> tuple[Case, ...]:
     names = ("conjunction", "cancelling", "induction", "previous", "redundant")
     found = [planted_case(name, 4, seed=77 + i) for i, name in enumerate(names)]
     curved = [Case(bent(circuit("conjunction", 77), *curve), *found[0][1:]) for curve in CURVES]
-    return (*found, *curved, *random_cases())
+    return (*found, *curved, mixed(found[0], "cac"), mixed(found[4], "bab"), *random_cases())
 
 
 @functools.cache
@@ -597,6 +608,9 @@ def logic_cases() -> tuple[Two, ...]:
             (redundant, (0, 3), (1, 3), "neither"),
             (previous, (1, 0), (0, 1), "neither"),
             (previous, (0, 2), (0, 1), "neither"),
+            (mixed(conjunction, "baa"), (0, 1), (1, 2), "and"),
+            (mixed(conjunction, "abb"), (0, 1), (1, 2), "or"),
+            (mixed(conjunction, "abc"), (0, 1), (1, 2), "neither"),
         ]
         for (first, second, share), want in {(1 / 3, 9, 0): "and", (0, 1, 1 / 3): "or"}.items():
             model = bent(circuit("conjunction", seed), first, second, share)
@@ -612,14 +626,32 @@ def exchanged_prompts(case: Case) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return case.corrupted, case.clean, case.wrong, case.right
 
 
+def mixed(case: Case, kinds: str) -> Case:
+    """Pairs of several kinds for one network, in the mean of which alone the answer stands. a: as they are (AND).
+    b: with the prompts exchanged (OR). c: with the second word alike in both, so that the fifth does it alone."""
+    rows = []
+    for i, kind in enumerate(kinds):
+        _, clean, corrupted, right, wrong = single(case, i)
+        if kind == "b":
+            clean, corrupted, right, wrong = corrupted, clean, wrong, right
+        if kind == "c":
+            corrupted = corrupted.clone()
+            corrupted[:, 2] = clean[:, 2]
+        rows.append((clean, corrupted, right, wrong))
+    return Case(case.model, *(torch.cat(parts) for parts in zip(*rows, strict=True)))
+
+
 def grade_logic(answer: Any, cases: list[Two]) -> None:
     for two in cases:
         for first, second in ((two.first, two.second), (two.second, two.first)):
             got = answer.logic_of(*two.case, first, second)
             if got == two.want:
                 continue
+            expect(
+                got in ("and", "or", "neither"), f'Your function says {got!r}. It should say "and", "or" or "neither".'
+            )
             kept, back = (
-                [patched_heads(two.case, way).mean(-1)[head].item() for head in (first, second)]
+                [round(patched_heads(two.case, way).mean(-1)[head].item(), 2) + 0.0 for head in (first, second)]
                 for way in (True, False)
             )
             told = (
@@ -865,7 +897,8 @@ def some_edges(case: Case, number: int) -> list[Edge]:
             (edge.sender[0], edge.receiver[-1] if head_of(edge.receiver) else edge.receiver[0]), []
         ).append(edge)
     source = generator(7)
-    return [same[int(torch.randint(len(same), (1,), generator=source))] for same in kinds.values()][:number]
+    drawn = [same[int(torch.randint(len(same), (1,), generator=source))] for same in kinds.values()][::-1]
+    return drawn[:: max(1, len(drawn) // number)][:number]  # from the logits on
 
 
 def edge_slips(case: Case, edge: Edge) -> dict[str, Tensor]:
@@ -910,8 +943,10 @@ def edge_slips(case: Case, edge: Edge) -> dict[str, Tensor]:
 @grades("08.8", weight=2)
 def test_one_edge_at_a_time(answer):
     """Edges of every kind, of random models and planted ones, compared with the library's."""
-    for case in every_case():
-        edges = some_edges(case, 9)
+    for case in (*every_case(), deep_case()):
+        deep = [Edge("m10", "logits"), Edge("embed", "m10"), Edge("m0", "a10.h0.k")]
+        number = 14 if case is random_cases()[0] else 5
+        edges = some_edges(case, number) if case is not deep_case() else deep
         want = at.edge_effects(case.model, case.clean, case.corrupted, case.metric, edges)
         for edge in edges:
             expect_close(
@@ -956,11 +991,11 @@ def heard_by_hand(case: Case, name: str) -> Tensor:
 @grades("08.9")
 def test_the_gradient_of_every_reader(answer):
     """Random models and a planted one, one receiver after another."""
-    for case in every_case()[:3]:
+    for case in (*every_case()[:3], deep_case()):
         got = answer.reader_gradients(case.model, case.clean, case.right, case.wrong)
         names = receivers(case.model.cfg)
         expect(set(got) == set(names), f"The keys should be the receivers: {', '.join(names[:4])}, … , logits.")
-        for name in names:
+        for name in names if case is not deep_case() else ("m10", "a10.h0.k", "m1", "logits"):
             head = head_of(name)
             expect_close(
                 got[name],

@@ -91,6 +91,11 @@ def largest(table: Table, but: tuple[str, ...] | list[str]) -> float:
     return max(abs(at(table, name)) for name in all_heads(cfg) if name not in but)
 
 
+def to_thousandths(x: float) -> float:
+    """Of a logit; and no −0, of which a table would make "-0.00"."""
+    return round(x, 3) + 0.0
+
+
 def number(name: str) -> str:
     """ "a3.h0" → "3.0", as the lesson writes heads."""
     return name.removeprefix("a").replace(".h", ".")
@@ -280,9 +285,9 @@ def effects() -> dict[str, Any]:
     by_writing = written(model, data) - written(model, data, data.corrupted["ABC"])
     return {
         "head": {kind: number(name) for kind, name in named.items()},
-        "whole": {kind: at(abc, name) for kind, name in named.items()},
-        "flipped": {kind: at(flipped, name) for kind, name in named.items()},
-        "direct": {kind: at(direct, name) for kind, name in named.items()},
+        "whole": {kind: to_thousandths(at(abc, name)) for kind, name in named.items()},
+        "flipped": {kind: to_thousandths(at(flipped, name)) for kind, name in named.items()},
+        "direct": {kind: to_thousandths(at(direct, name)) for kind, name in named.items()},
         "idle": largest(abc, members()),
         "idle_direct": largest(direct, members()),
         "by_path_and_by_writing": float((direct + by_writing).abs().max()),
@@ -671,7 +676,7 @@ def patient_told() -> dict[str, Any]:
     heads = list(INHIBITORS.values())
     return {
         **mean("free", told_by(model, data, heads) - before),
-        **mean("held", told_by(model, data, heads, ("hook_z",)) - before),
+        "held": to_thousandths(float((told_by(model, data, heads, ("hook_z",)) - before).mean())),
     }
 
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+import mi_lib
+from mi_lib import circuits
 from mi_lib.attribution import patch_edges
 from mi_lib.course.grading import expect, expect_close, expect_equal, grades
 from mi_lib.course.grading.material import generator, randn, random_tokens, random_transformer, with_weights
@@ -867,6 +869,18 @@ def test_paths_between_heads_of_the_planted_circuit(answer):
     of = planted_subject(3)[0]
     for case in path_cases(of):
         check_between(answer, of, case)
+
+
+@grades("09.7")
+def test_paths_between_heads_of_a_network_in_the_format_of_gpt2(answer):
+    """A trained network as `transformers` has it: the same function, unchanged."""
+    model = mi_lib.load("repeats-gpt2", check=False)
+    clean, corrupted = (random_tokens(3, 9, 64, seed) for seed in (7, 8))
+    for sender, receivers, inputs in (((0, 1), [(1, 0), (1, 1)], ["q"]), ((0, 0), [(1, 1)], ["k", "v"])):
+        to = [f"a{layer}.h{head}.{which}" for which in inputs for layer, head in receivers]
+        want = circuits.path_patch(model, clean, corrupted, f"a{sender[0]}.h{sender[1]}", to)
+        got = answer.path_patch(model, clean, corrupted, sender, receivers, inputs)
+        expect_close(got, want, "the logits", axes="batch pos d_vocab", atol=2e-3, rtol=1e-3)
 
 
 @grades("09.7")

@@ -40,7 +40,7 @@ from mi_lib.models.sites import PAIRS, layer_of
 
 Index = tuple[int | slice, ...]
 Place = tuple[str | tuple, Index]  # a site, and the index of what is patched there, after the batch axis
-_AT_ONCE = 1536  # positions: a processor is no quicker with more, which only take more memory
+_AT_ONCE = 1024  # positions: a processor is no quicker with more, which only take more memory
 
 
 def patch_places(

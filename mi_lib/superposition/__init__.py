@@ -9,7 +9,7 @@
 answer to. Source: Elhage et al. 2022, Toy Models of Superposition.
 """
 
-from mi_lib.superposition.adversarial import attacked_loss, nudge, sensitivity
+from mi_lib.superposition.adversarial import movement, nudge, sensitivity
 from mi_lib.superposition.computing import (
     AbsToy,
     absolute,
@@ -34,9 +34,10 @@ from mi_lib.superposition.phases import PHASES, linear_floor, phase, phase_losse
 from mi_lib.superposition.toy import Toy, fit, loss, measured_loss, reconstruct, started, train
 
 __all__ = [
-    "NAMES", "PHASES", "AbsToy", "Shape", "Toy", "absolute", "active", "answers_to", "attacked_loss", "cosines",
+    "NAMES", "PHASES", "AbsToy", "Shape", "Toy", "absolute", "active", "answers_to", "cosines",
     "dimensionality", "dimensions_per_feature", "features", "features_per_neuron", "fit", "hidden", "linear_floor",
-    "loss", "measured_loss", "monosemanticity", "names", "nudge", "phase", "phase_losses", "phase_of", "polysemantic",
+    "loss", "measured_loss", "monosemanticity", "movement",
+    "names", "nudge", "phase", "phase_losses", "phase_of", "polysemantic",
     "random_directions", "reconstruct", "represented", "sensitivity", "shapes", "started", "train", "train_absolute",
     "unrelated", "variance",
 ]  # fmt: skip

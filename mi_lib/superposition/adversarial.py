@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mi_lib.superposition.geometry import dimensionality
-from mi_lib.superposition.toy import Toy, loss, reconstruct
+from mi_lib.superposition.toy import Toy, reconstruct
 
 
 def sensitivity(W: Float[Tensor, "... hidden feature"]) -> Float[Tensor, "... feature"]:
@@ -26,28 +26,24 @@ def nudge(W: Float[Tensor, "... hidden feature"], feature: int, size: float) -> 
     return size * direction / direction.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 
-def attacked_loss(
-    toy: Toy,
-    x: Float[Tensor, "instance batch feature"],
-    importance: Float[Tensor, "... feature"],
-    size: float,
-    steps: int = 20,
-    seed: int = 0,
+def movement(
+    toy: Toy, x: Float[Tensor, "instance batch feature"], size: float, steps: int = 20, seed: int = 0
 ) -> Float[Tensor, " instance"]:
-    """The loss, x as the target, when each input has been changed by a vector of length `size` that gradient ascent has
-    made as harmful as it could. It starts at random, since the gradient is 0 where nothing is wrong yet."""
-    delta = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    """How far nudges of length `size`, found by gradient ascent, move the outputs: ‖x'(x + δ) − x'(x)‖² / size², in the
+    mean over the batch. 1 for a model that stores every feature at right angles: there a nudge only comes through."""
+    with torch.no_grad():
+        clean = reconstruct(toy, x)
 
-    def to_size(d: Tensor) -> Tensor:
+    def scaled(d: Float[Tensor, "instance batch feature"]) -> Float[Tensor, "instance batch feature"]:
         return size * d / d.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
-    def harm(d: Tensor) -> Float[Tensor, " instance"]:
-        return loss(x, reconstruct(toy, x + d), importance)
+    def moved(d: Float[Tensor, "instance batch feature"]) -> Float[Tensor, " instance"]:
+        return (reconstruct(toy, x + d) - clean).pow(2).sum(-1).mean(-1) / size**2
 
-    delta = to_size(delta)
+    delta = scaled(torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)))
     for _ in range(steps):
         delta.requires_grad_()
-        (gradient,) = torch.autograd.grad(harm(delta).sum(), delta)
-        delta = to_size(delta.detach() + to_size(gradient))
+        (gradient,) = torch.autograd.grad(moved(delta).sum(), delta)
+        delta = scaled(delta.detach() + scaled(gradient))
     with torch.no_grad():
-        return harm(delta)
+        return moved(delta)

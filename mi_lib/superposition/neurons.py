@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-TOP = 0.05  # of all words: those at which a neuron counts as active
+TOP = 0.1  # of all words: those at which a neuron counts as active
 MOST = 0.5  # of the concept's words must be among them
 
 

@@ -257,7 +257,7 @@ def attribution_patching(
     m_corrupted − m_clean, for each pair: 0 says that nothing is lost, 1 that all is. So
     this estimates 1 − `patch_heads(..., noising=True)`, for all heads from one backward
     pass: `model.run_with_cache(clean, names, grad=True)` keeps activations through which
-    gradients flow. No gradient must flow from the result.
+    gradients flow.
     """
     ### BEGIN SOLUTION
     names = [("z", layer) for layer in range(model.cfg.n_layers)]
@@ -486,7 +486,7 @@ def auroc(strengths: Float[Tensor, "edge"], truth: Bool[Tensor, "edge"]) -> floa
     """
     ### BEGIN SOLUTION
     on, off = strengths[truth][:, None], strengths[~truth][None]
-    return float(((on > off).double() + (on == off).double() / 2).mean())
+    return float(((on > off) + (on == off) / 2).mean())
     ### END SOLUTION
 
 
@@ -496,7 +496,7 @@ def average_precision(strengths: Float[Tensor, "edge"], truth: Bool[Tensor, "edg
     """
     ### BEGIN SOLUTION
     above = strengths[None] >= strengths[truth][:, None]
-    return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+    return float((above[:, truth].sum(1) / above.sum(1)).mean())
     ### END SOLUTION
 
 
@@ -574,9 +574,9 @@ def rank_correlation(a: Float[Tensor, "n"], b: Float[Tensor, "n"]) -> float:
 
     def ranks(x: Tensor) -> Tensor:
         below, equal = (x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1)
-        return below + (equal + 1) / 2
+        return below + equal / 2
 
-    u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+    u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
     return float(u @ v / (u.norm() * v.norm()))
     ### END SOLUTION
 

@@ -2186,11 +2186,11 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[truth][:, None], strengths[~truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[truth][:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="An edge that speaks against the answer counts too")
@@ -2202,11 +2202,11 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[truth][:, None], strengths[~truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[truth][:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="A tie counts as won")
@@ -2222,7 +2222,7 @@ class section:
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[truth][:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="A tie counts as lost")
@@ -2238,7 +2238,7 @@ class section:
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[truth][:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="It is upside down")
@@ -2250,11 +2250,11 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[~truth][:, None], strengths[truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[truth][:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="Edges that tie are put in some order")
@@ -2266,7 +2266,7 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[truth][:, None], strengths[~truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         found = truth[strengths.argsort(descending=True, stable=True)].double()
@@ -2283,11 +2283,11 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[truth][:, None], strengths[~truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         above = (strengths[None] > strengths[truth][:, None]) | torch.eye(len(truth), dtype=torch.bool)[truth]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @mistake("08.11", says="This is the mean over all edges")
@@ -2299,11 +2299,11 @@ class section:
 
     def auroc(strengths, truth):
         on, off = (strengths[truth][:, None], strengths[~truth][None])
-        return float(((on > off).double() + (on == off).double() / 2).mean())
+        return float(((on > off) + (on == off) / 2).mean())
 
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[:, None]
-        return float((above[:, truth].sum(1) / above.sum(1)).double().mean())
+        return float((above[:, truth].sum(1) / above.sum(1)).mean())
 
 
 @right("08.11", how="with numpy, and signs")
@@ -2686,7 +2686,7 @@ class section:
 
         def ranks(x):
             below, equal = ((x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1))
-            return below + (equal + 1) / 2
+            return below + equal / 2
 
         u, v = (x.double() - x.double().mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
@@ -2707,9 +2707,9 @@ class section:
     def rank_correlation(a, b):
 
         def ranks(x):
-            return x.argsort(stable=True).argsort()
+            return x.argsort(stable=True).argsort().double()
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):
@@ -2728,9 +2728,9 @@ class section:
     def rank_correlation(a, b):
 
         def ranks(x):
-            return x.argsort()
+            return x.argsort().double()
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):
@@ -2750,9 +2750,9 @@ class section:
 
         def ranks(x):
             below, equal = ((x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1))
-            return below + (equal + 1) / 2
+            return below + equal / 2
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):
@@ -2772,9 +2772,9 @@ class section:
 
         def ranks(x):
             below, equal = ((x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1))
-            return below + (equal + 1) / 2
+            return below + equal / 2
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):
@@ -2794,9 +2794,9 @@ class section:
 
         def ranks(x):
             below, equal = ((x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1))
-            return below + (equal + 1) / 2
+            return below + equal / 2
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):
@@ -2816,9 +2816,9 @@ class section:
 
         def ranks(x):
             below, equal = ((x[None] < x[:, None]).sum(1), (x[None] == x[:, None]).sum(1))
-            return below + (equal + 1) / 2
+            return below + equal / 2
 
-        u, v = (ranks(x).double() - ranks(x).double().mean() for x in (a, b))
+        u, v = (ranks(x) - ranks(x).mean() for x in (a, b))
         return float(u @ v / (u.norm() * v.norm()))
 
     def sanity_check(model, clean, corrupted, right, wrong, seeds):

@@ -1,0 +1,106 @@
+"""What the lesson of chapter 05 claims. All of its claims train or read much, so that parts are measured again."""
+
+import random
+
+import pytest
+import torch
+
+from mi_lib import superposition as sp
+from mi_lib.course import findings, index
+
+CHAPTER = index.chapter("05")
+FOUND, finding = findings.read(CHAPTER), findings.module(CHAPTER)
+
+
+def test_a_shape_drawn_by_lot_is_predicted_and_found_again():
+    published = random.Random(5).choice([row for row in FOUND["shapes"] if row["n"] <= 5])
+    size = finding.Size(published["n"], published["m"], published["S"])
+    assert finding.predicted(size) == published["predicted"]
+    again = finding.trained_shapes(size, seed=50, steps=1000, batch=128)
+    assert again["found"] == published["found"]
+
+
+def test_every_prediction_came_true_and_the_control_failed():
+    rows = FOUND["shapes"]
+    assert [row["predicted"] for row in rows] == [row["found"] for row in rows]
+    assert sum(row["fixed"] != row["found"] for row in rows) >= 2
+
+
+def test_the_published_shapes_have_their_dimensionality():
+    for row in FOUND["shapes"]:
+        assert row["sum"] == pytest.approx(row["m"], abs=0.06)
+
+
+def test_the_linear_network_never_stores_more_and_the_other_does():
+    found = FOUND["twenty"]
+    assert set(found["linear"]["stored"]) == {5}
+    assert found["relu"]["stored"][0] == 5 < found["relu"]["stored"][-1]
+    assert all(0.95 < share < 1.05 for share in found["linear"]["of_floor"])
+    assert min(found["relu"]["of_floor"]) < 0.5
+
+
+def test_the_linear_control_is_measured_again_at_one_sparsity():
+    S, importance = torch.tensor([0.9]), 0.7 ** torch.arange(20)
+    toy = sp.train(S, 20, 5, importance, relu=False, steps=700, batch=128)
+    assert sp.represented(toy.W).tolist() == [5]
+
+
+def test_what_was_worked_out_is_worked_out_again_and_training_agrees():
+    found = FOUND["phases"]
+    S, r = torch.meshgrid(torch.tensor(found["sparsity"]), torch.tensor(found["importance"]), indexing="xy")
+    assert sp.phase(S, r).tolist() == found["worked_out"]
+    agree = sum(
+        a == b for row in zip(found["worked_out"], found["trained"], strict=True) for a, b in zip(*row, strict=True)
+    )
+    assert agree == found["agree"]
+    assert {phase for row in found["trained"] for phase in row} == {0, 1, 2}
+
+
+def test_on_the_plateau_features_have_half_a_dimension_and_elsewhere_not():
+    found = FOUND["sticky"]
+    assert len(found["plateau"]) >= 4
+    assert 0 < min(found["plateau"]) < max(found["plateau"]) < max(found["sparsity"])
+    assert found["sum_least"] > 9.8
+    assert found["sum_most"] < 10.01
+
+
+def test_who_never_meets_shares_and_who_comes_together_does_not():
+    found = FOUND["company"]
+    assert found["correlated"]["own_pair"] < found["independent"]["own_pair"] < found["anticorrelated"]["own_pair"]
+
+
+def test_neurons_become_polysemantic_and_outputs_easier_to_move():
+    mono, attack = FOUND["absolute"]["mono"], FOUND["attack"]
+    assert mono[0] > 0.9 > 0.5 > mono[-1]
+    assert max(attack["moved_apart"]) < 1.01 < min(attack["moved"][1:])
+    assert attack["moved"][0] < 1.1
+
+
+def test_a_part_of_the_neurons_of_pico_is_asked_again():
+    """One layer, some of the texts: the shares are near those of all texts, and of an untrained network near 0."""
+    texts = finding.read()[:60]
+    n = sum(len(text.words) for text in texts)
+    holds = finding.labels()[:n]
+    holds = holds & (holds.sum(0) >= 5)
+    own = finding.asked(finding.neurons(finding.pico(), texts, [3])[3], holds)
+    other = finding.asked(finding.neurons(finding.control(), texts, [3])[3], holds)
+    assert own["some"] == pytest.approx(FOUND["by_layer"]["layer_3"]["neurons"]["some"], abs=0.2)
+    assert other["poly"] < 0.05 < own["poly"]
+
+
+def test_neurons_are_not_far_from_random_directions_and_far_from_the_controls():
+    found = FOUND["by_layer"]
+    assert found["neurons_poly"] < 2 * found["random_poly"]
+    assert found["random_poly"] > 0.03 > found["untrained_poly"] >= found["shuffled_poly"]
+
+
+def test_the_neuron_of_the_opening_answers_to_two_strangers():
+    found = FOUND["example"]
+    names = [finding.concept_checks.CONCEPTS.index(one["name"]) for one in found["concepts"]]
+    assert finding.strangers(finding.labels())[names[0], names[1]]
+    assert all(one["share"] >= 0.5 > 3 * one["mean_neuron"] for one in found["concepts"])
+    texts = finding.read()[:80]
+    n = sum(len(text.words) for text in texts)
+    values = finding.neurons(finding.pico(), texts, [found["layer"]])[found["layer"]][:, [found["neuron"]]]
+    shares = finding.shares(values, finding.labels()[:n])[0]
+    assert all(shares[name] > 0.4 for name in names if finding.labels()[:n, name].any())
