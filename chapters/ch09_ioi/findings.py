@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mi_lib import lens, load
-from mi_lib.attribution import auroc, average_precision, eap_ig, patch_edges, strength
+from mi_lib.attribution import auroc, average_precision, eap, eap_ig, patch_edges, strength
 from mi_lib.circuits import (
     Alone,
     IOIData,
@@ -547,7 +547,13 @@ def all_sets() -> dict[str, Any]:
     """ "It is the largest of all": every K of the circuit without backups. Control: the one that the search found."""
     found = gaps_of_all_sets(16)
     gap, worst = max(found)
-    return {"sets": len(found), "worst_gap": gap, "worst_set": [number(name) for name in worst]}
+    movers = next(gap for gap, K in found if set(K) == set(MOVERS))
+    return {
+        "sets": len(found),
+        "worst_gap": gap,
+        "worst_set": [number(name) for name in worst],
+        "above_movers": gap - movers,
+    }
 
 
 @claim
@@ -599,14 +605,17 @@ def machine() -> dict[str, Any]:
 
 @claim(slow=True)
 def by_gradients() -> dict[str, Any]:
-    """ "The quick way": edges ranked by EAP-IG against the planted ones. Control: a random order has the base rate."""
+    """ "The quick way": edges ranked by EAP-IG against the planted ones. Controls: a random order has the base rate, and the
+    slope at the clean prompt alone (EAP) does not see the edges into the backups."""
     circuit, data = patient(), stories(seed=1, n=MACHINE_PROMPTS)
     scores = strength(eap_ig(circuit.model, data.clean, data.corrupted["ABC"], data.metric, steps=10))
+    at_clean = strength(eap(circuit.model, data.clean, data.corrupted["ABC"], data.metric))
     truth = circuit.truth()
     into = [edge for edge, true in truth.items() if true and edge.receiver.rpartition(".")[0] in BACKUPS]
     return {
         "into_backups": min(scores[edge] for edge in into),
         "largest_false": max(scores[edge] for edge, true in truth.items() if not true),
+        "eap_into_backups": max(at_clean[edge] for edge in into),
         "auroc": auroc(scores, truth),
         "precision": average_precision(scores, truth),
         "base_rate": sum(truth.values()) / len(truth),
