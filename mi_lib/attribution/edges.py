@@ -8,6 +8,9 @@ What a receiver reads is the sum of what all senders before it wrote (`mi_lib.mo
 
 So an edge carries the direct word of one part to one other, and q, k and v of a head are three readers (Conmy et al.
 2023, arXiv 2304.14997, section 3). This is what the quick methods approximate (Syed et al. 2023, arXiv 2310.10348).
+
+attention_mask, in all of these: [batch pos], of both prompts, False at padding; `patch_edges` and `edge_effects` take
+texts too, which bring their own.
 """
 
 from __future__ import annotations

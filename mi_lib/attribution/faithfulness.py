@@ -151,6 +151,7 @@ def faithfulness_curve(
 
     scores: of edges, as `edge_effects` and `eap` give them: what is lost when an edge is patched, for each pair.
     signed: rank by the mean effect (for CPR), or by its size (for CMD).
+    attention_mask: of both prompts.
     ValueError where an edge of the model has no score, for a share that is none, and as `faithfulness`.
     """
     edges = all_edges(model.cfg)

@@ -5,12 +5,12 @@ giver heads) was chosen on other stories, with pairs of training.
 
 The algorithm, as the checks have it: **it adds both names and takes the giver's away.**
 
-    giver heads   look from END at S2. They are found by the library's test for S-inhibition (`circuits.head_roles`: a
-                  look, beside random heads, and an effect), and so called here, since they inhibit nobody's look
+    giver heads   look from END at S2, as the heads of S-inhibition do in GPT-2, and the answer depends on them. They
+                  are found by the scores of `circuits.head_roles`, and have no role there: they inhibit nobody's look
 
 What else could be, and the check that would show it:
 
-    it inhibits, as GPT-2 does: later looks depend on them       not_by_looks, by_what_is_written
+    it inhibits, as GPT-2 does: later looks depend on them       no_roles_of_gpt2, not_by_looks, by_what_is_written
     it finds out which name was said before                      suppresses_a_new_giver
     it goes by where S1 stands, not by who gives                 not_by_places
     it only brings the name that is not the giver's              adds_both_names, suppresses_what_is_read
@@ -48,7 +48,7 @@ from mi_lib.circuits import (
 )
 from mi_lib.circuits.parts import layer_and_head
 from mi_lib.models import HookedModel
-from mi_lib.models.graph import LOGITS, Edge, all_edges
+from mi_lib.models.graph import LOGITS, Edge, all_edges, head_name
 from mi_lib.recipes.checks import Check, Parts
 from mi_lib.recipes.ioi.train import untrained
 from mi_lib.statistics import interval
@@ -56,6 +56,7 @@ from mi_lib.worlds import giving, planted
 
 Heads = tuple[str, ...]
 MEANS, CHOOSE, JUDGE = (1080, 91_001), (90, 91_002), (216, 91_003)  # stories and seed; training draws from other seeds
+LOOK = "END to S2"
 HALF = 0.5  # of the heads may belong to the circuit
 KEPT = 0.87  # of the difference: what the paper's circuit keeps (Wang et al. 2022, section 4.1)
 RANDOM_SETS = 5
@@ -87,8 +88,11 @@ def find_circuit(model: HookedModel) -> Heads:
 
 
 def find_giver_heads(model: HookedModel) -> Heads:
-    """Heads that look from END at S2 and on which the answer depends: what one would take for S-inhibition."""
-    return head_roles(model, to_choose_on()).roles["s-inhibition"]
+    """Heads that look from END at S2, twice as much as random heads do, and on which the answer depends."""
+    found = head_roles(model, to_choose_on())
+    looks, by_chance, effect = found.scores[LOOK], found.controls[LOOK], found.scores["total effect"]
+    chosen = (looks >= 0.3) & (looks >= 2 * by_chance) & (effect >= 0.02)
+    return tuple(head_name(layer, head) for layer, head in chosen.nonzero().tolist())
 
 
 # --- can it? ----------------------------------------------------------------------------------------------------------
@@ -212,6 +216,17 @@ def circuit_checks(model: HookedModel, circuit: Heads) -> list[Check]:
     ]
 
 
+def says_alone(model: HookedModel, circuit: Heads) -> float:
+    """Share of stories in which of all words the circuit alone says IO.
+
+    The difference asks for less: it does not see who lifts both names above all other words.
+    """
+    (n, seed), data = MEANS, held_out()
+    means = abc_means(model, giving_data(n, seed, names="train"))
+    others = [head for head in all_heads(model.cfg) if head not in circuit]
+    return says(run_without(model, data, others, means), data.io_tokens).float().mean().item()
+
+
 def random_sets(model: HookedModel, circuit: Heads) -> list[Heads]:
     """Other sets of heads, as many in each layer as the circuit has."""
     rng = random.Random(0)
@@ -248,9 +263,9 @@ def algorithm(model: HookedModel, givers: Heads) -> list[Check]:
 
 
 def look_checks(model: HookedModel, givers: Heads) -> list[Check]:
-    """Where the giver heads look."""
-    data = held_out()
-    looks, turned = (attention_scores(model, data, turned=seed)["END to S2"] for seed in (None, 0))
+    """Where the giver heads look, and whether anybody does what heads of GPT-2 do."""
+    data, circuit = held_out(), planted.circuit("ioi")
+    looks, turned = (attention_scores(model, data, turned=seed)[LOOK] for seed in (None, 0))
     best = max((layer_and_head(head, model.cfg) for head in givers), key=lambda at: looks[at])
     return [
         Check(
@@ -261,8 +276,23 @@ def look_checks(model: HookedModel, givers: Heads) -> list[Check]:
             True,
             turned[best].item(),
             "the same head, its queries turned at random",
-        )
+        ),
+        Check(
+            "no_roles_of_gpt2",
+            "heads that do what S-inhibition heads or name movers do, by the tests of the library",
+            heads_with_roles(model, data),
+            0,
+            False,
+            heads_with_roles(circuit.model, planted_data(circuit, 60, JUDGE[1])),
+            "the planted IOI circuit",
+        ),
     ]
+
+
+def heads_with_roles(model: HookedModel, data: IOIData) -> int:
+    """How many heads inhibit S, or move names, as in GPT-2 (Wang et al. 2022, sections 3.1 and 3.2)."""
+    roles = head_roles(model, data).roles
+    return len({*roles["s-inhibition"], *roles["name mover"]})
 
 
 def lost(model: HookedModel, data: IOIData, way: str, edges: Iterable[Edge]) -> Float[Tensor, " batch"]:
