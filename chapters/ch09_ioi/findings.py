@@ -605,8 +605,11 @@ def machine() -> dict[str, Any]:
 
 @claim(slow=True)
 def by_gradients() -> dict[str, Any]:
-    """ "The quick way": edges ranked by EAP-IG against the planted ones. Controls: a random order has the base rate, and the
-    slope at the clean prompt alone (EAP) does not see the edges into the backups."""
+    """ "The quick way": edges ranked by EAP-IG against the planted ones.
+
+    Controls: a random order has the base rate, and the slope at the clean prompt alone (EAP) does not see the edges
+    into the backups.
+    """
     circuit, data = patient(), stories(seed=1, n=MACHINE_PROMPTS)
     scores = strength(eap_ig(circuit.model, data.clean, data.corrupted["ABC"], data.metric, steps=10))
     at_clean = strength(eap(circuit.model, data.clean, data.corrupted["ABC"], data.metric))

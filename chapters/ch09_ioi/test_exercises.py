@@ -1802,7 +1802,7 @@ def told(of: Subject, heads: Sequence[Head], hold: bool, wrong: str = "") -> Ten
                 x[:, where, head] = 0 if wrong == "zero" else then["z", layer][:, where, head]
         return x
 
-    return forward(of.model, of.clean, put)[0][:, -1]
+    return forward(of.model, of.corrupted if wrong == "run on other" else of.clean, put)[0][:, -1]
 
 
 def rise(of: Subject, heads: Sequence[Head], hold: bool, wrong: str = "") -> Tensor:
@@ -1834,6 +1834,9 @@ def test_what_heads_tell_at_the_end(answer):
                     "The MLPs are held. They are computed anew.": told(of, heads, hold, "mlps held"),
                     "The norms are held. They are computed anew.": told(of, heads, hold, "norms held"),
                     "The heads are silenced. Put in what they bring in `other`.": told(of, heads, hold, "zero"),
+                    "The run goes over the prompts `other`. Run `tokens`, and put in what the heads bring in `other`.": (
+                        told(of, heads, hold, "run on other")
+                    ),
                     "Only the first of the heads is exchanged.": told(of, heads[:1], hold),
                     "Only the last of the heads is exchanged.": told(of, heads[-1:], hold),
                     "This is the clean run: nothing was exchanged.": runs(of)[0][0][:, -1],
@@ -1866,6 +1869,9 @@ def test_how_much_the_giver_rises(answer):
                         told(of, heads, hold)[rows, of.s] - told(of, heads, hold)[rows, of.io]
                     ).mean(),
                     "This is the rise of S alone. Subtract that of the third.": change[rows, of.s].mean(),
+                    "v of the prompts `other` is subtracted. Subtract v of the prompts `tokens` as they are.": (
+                        told(of, heads, hold) - runs(of)[1][0][:, -1]
+                    )[rows, of.s].mean() - (told(of, heads, hold) - runs(of)[1][0][:, -1])[rows, of.io].mean(),
                     "`hold` was not handed on.": rise(of, heads, not hold).mean(),
                     "You average absolute values. Keep the sign.": each.abs().mean(),
                 },

@@ -2425,6 +2425,60 @@ class section:
         return [head for head in every if giver_rise(model, tokens, other, s, third, [head]) >= least]
 
 
+@mistake("09.16", says="The run goes over the prompts `other`")
+class section:
+    """The prompts of the other run: all that is not held tells of the third as well."""
+
+    def told_by(model, tokens, other, heads, hold=False):
+        _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+        _, now = model.run_with_cache(tokens, lambda name: name.endswith("hook_z"))
+
+        def edit(z, hook):
+            z = now[hook.name].clone() if hold else z
+            own = [head for layer, head in heads if layer == hook.layer]
+            z[:, -1, own] = then[hook.name][:, -1, own]
+            return z
+
+        return model.run_with_hooks(other, [(lambda name: name.endswith("hook_z"), edit)])[:, -1]
+
+    def giver_rise(model, tokens, other, s, third, heads, hold=False):
+        rows = torch.arange(len(tokens))
+        change = told_by(model, tokens, other, heads, hold) - model(tokens)[:, -1]
+        return (change[rows, s] - change[rows, third]).mean().item()
+
+    def giver_heads(model, tokens, other, s, third, least):
+        layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
+        every = [(layer, head) for layer in layers for head in heads]
+        return [h for h in every if giver_rise(model, tokens, other, s, third, [h], hold=True) >= least]
+
+
+@mistake("09.16", says="v of the prompts `other` is subtracted")
+class section:
+    """The change from the other prompts."""
+
+    def told_by(model, tokens, other, heads, hold=False):
+        _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+        _, now = model.run_with_cache(tokens, lambda name: name.endswith("hook_z"))
+
+        def edit(z, hook):
+            z = now[hook.name].clone() if hold else z
+            own = [head for layer, head in heads if layer == hook.layer]
+            z[:, -1, own] = then[hook.name][:, -1, own]
+            return z
+
+        return model.run_with_hooks(tokens, [(lambda name: name.endswith("hook_z"), edit)])[:, -1]
+
+    def giver_rise(model, tokens, other, s, third, heads, hold=False):
+        rows = torch.arange(len(tokens))
+        change = told_by(model, tokens, other, heads, hold) - model(other)[:, -1]
+        return (change[rows, s] - change[rows, third]).mean().item()
+
+    def giver_heads(model, tokens, other, s, third, least):
+        layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
+        every = [(layer, head) for layer in layers for head in heads]
+        return [h for h in every if giver_rise(model, tokens, other, s, third, [h], hold=True) >= least]
+
+
 @right("09.16", how="head by head and layer by layer, with gather")
 class section:
     def told_by(model, tokens, other, heads, hold=False):
