@@ -1053,13 +1053,14 @@ def test_which_neuron_answers_to_what(answer):
 def test_exactly_half(answer):
     """Concepts of which exactly half of the words, or one word less, are among the top."""
     values = torch.arange(20.0)[:, None].flip(0) * torch.tensor([[1.0, -1.0]])
-    holds = torch.zeros(20, 4, dtype=torch.bool)
+    holds = torch.zeros(20, 5, dtype=torch.bool)
+    holds[4, 4] = True
     holds[[0, 1, 12, 13], 0] = True  # two of four among the top five
     holds[[0, 11, 12, 13], 1] = True
     holds[[0, 1, 2, 12, 13], 2] = True
     holds[[3, 4, 10, 11, 12], 3] = True
     got = answer.answers_to(values, holds, 5)
-    want = [[True, False, True, False], [False] * 4]
+    want = [[True, False, True, False, True], [False] * 5]
     expect(
         got.tolist() == want,
         "Two of four words are half of them, and half is enough; two of five are not. Of the words 0 … 19 a neuron is "

@@ -3,7 +3,7 @@
 The patient is `planted.circuit("ioi")`, whose heads and edges are known. Effects are in logits, as means over prompts.
 They vary by less than a hundredth from prompt to prompt (`task` has the intervals).
 
-Pico, which was trained, does the same task; what is measured on its stories has intervals.
+Two networks that were trained do the same task; what is measured on their stories has intervals.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from mi_lib.circuits import (
     copy_scores,
     edges_alone,
     faithfulness,
+    giving_data,
     greedy_completeness,
     head_roles,
     heads_alone,
@@ -627,7 +628,14 @@ def by_gradients() -> dict[str, Any]:
 
 # --- another network --------------------------------------------------------------------------------------------------
 
+WILD, WILD_STORIES = "ioi-3l", 216
 PICO, STORIES = "pico-base", 96
+
+
+@functools.cache
+def wild() -> tuple[HookedModel, IOIData]:
+    """The small trained network, and stories of pairs of names that its training left out."""
+    return load(WILD), giving_data(WILD_STORIES, seed=1)
 
 
 @functools.cache
@@ -675,6 +683,38 @@ def share_told(model: HookedModel, data: IOIData, heads: list[str], hold: tuple[
         ends = [model(tokens)[:, -1] for tokens in (data.clean, other)]
     start, end = ((x[rows, data.s_tokens] - x[rows, third]).mean() for x in ends)
     return float((told_by(model, data, heads, hold).mean() - start) / (end - start))
+
+
+@claim
+def trained() -> dict[str, Any]:
+    """ "It adds both names, and subtracts the giver's": the rise of S, in logits, if heads say that T gives, with all
+    others held. Controls: all other heads; the patient's inhibitors (`patient_told`)."""
+    model, data = wild()
+    clean, table = differences(model, data, data.clean), written(model, data)
+    looks = attention_scores(model, data)["END to S2"]
+    strong = max(all_heads(model.cfg), key=lambda name: at(table, name))
+    rows, (other, third) = torch.arange(len(data)), with_another_giver(data)
+    with torch.no_grad():
+        start, end = (model(tokens)[:, -1] for tokens in (data.clean, other))
+    before, after = (x[rows, data.s_tokens] - x[rows, third] for x in (start, end))
+    every = all_heads(model.cfg)
+    told = {name: told_by(model, data, [name], ("hook_z",)) - before for name in every}
+    givers = [name for name in every if float(told[name].mean()) >= 0.3]
+    rest = [name for name in every if name not in givers]
+    return {
+        "stories": len(data),
+        "right": float((clean > 0).float().mean()),
+        **mean("difference", clean),
+        "head": number(strong),
+        "writes": at(table, strong),
+        "looks_at_giver": at(looks, strong),
+        "givers": [number(name) for name in givers],
+        **mean("whole_rise", after - before),
+        **mean("head_rise", told[strong]),
+        **mean("givers_rise", told_by(model, data, givers, ("hook_z",)) - before),
+        **mean("givers_free", told_by(model, data, givers) - before),
+        **mean("rest_rise", told_by(model, data, rest, ("hook_z",)) - before),
+    }
 
 
 @claim

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from mi_lib.course.grading import expect, expect_close, expect_equal, grades
 from mi_lib.course.grading.material import generator, randn, random_tokens, random_transformer, with_weights
 from mi_lib.models import Transformer
 from mi_lib.models.graph import Edge, all_edges, head_of
-from mi_lib.worlds import planted
+from mi_lib.worlds import giving, planted
 from mi_lib.worlds.planted.ioi import CLASSES, NamePairs
 
 oracle_cache = functools.lru_cache(256)  # the keys are models and tensors, which the cached subjects keep alive
@@ -1630,7 +1630,7 @@ def test_edges_found_by_machine(answer):
         missing, more = [e for e in want if e not in got], [e for e in got if e not in want]
         expect(
             False,
-            f"In the circuit {name!r} with tau = {tau}, {len(want)} edges remain and yours has {len(got)}"
+            f"In the circuit {name!r} with tau = {tau}, {len(want)} edges should remain, but yours has {len(got)}"
             + "".join(f"; {edge} is missing" for edge in missing[:1])
             + "".join(f"; {edge} should have been dropped" for edge in more[:1])
             + ".",
@@ -1687,7 +1687,7 @@ def test_precision_and_recall(answer):
 
 # --- 09.15 ------------------------------------------------------------------------------------------------------------
 
-LEAST, MOST, GAP, WORTH = 0.87, 1.13, 0.15, 0.01  # of F(M): faithful between the first two, complete, minimal
+LEAST, MOST, GAP, WORTH = 0.87, 1.13, 0.2, 0.01  # of F(M): faithful between the first two, complete, minimal
 
 
 class Judged:
@@ -1720,7 +1720,7 @@ def judge_circuit(of: Subject, circuit: Sequence[Head], special: Sequence[Sequen
     """The three numbers. special: sets of heads that may be removed together, so that sleepers wake."""
     judged, every, C = Judged(of), frozenset(of.heads), frozenset(circuit)
     whole = judged(every)
-    expect(bool(C), "Your circuit holds no head, so that nothing of the prompt can arrive.")
+    expect(bool(C), "Your circuit should hold some heads, but it is empty: nothing of the prompt can arrive.")
     expect(
         not C - every, f"{sorted(C - every)[:1]} is no head of this network. A head is (layer, head), counted from 0."
     )
@@ -1752,7 +1752,10 @@ def judge_circuit(of: Subject, circuit: Sequence[Head], special: Sequence[Sequen
 
 def found_in(answer: Any, of: Subject) -> list[Head]:
     got = answer.find_circuit(of.model, of.clean, of.corrupted, of.template, of.io, of.s)
-    return [(int(head[0]), int(head[1])) for head in got]
+    heads = [(int(head[0]), int(head[1])) for head in got]
+    twice = [head for head in heads if heads.count(head) > 1]
+    expect(not twice, f"Each head should be named once, but your list has {twice[:1]} more than once.")
+    return heads
 
 
 def check_planted_circuit(answer: Any, seed: int) -> None:
@@ -1779,6 +1782,24 @@ def test_a_circuit_of_a_planted_network(answer):
 def test_a_circuit_of_another_planted_network(answer):
     """And from one more seed, where the heads stand elsewhere."""
     check_planted_circuit(answer, 6)
+
+
+@functools.cache
+def wild_subject(names: Literal["train", "held_out"], n: int, seed: int) -> Subject:
+    """The trained network, and stories of pairs of names that its training saw, or did not see."""
+    drawn = giving.stories(n, seed=seed, names=names)
+    end = torch.full((n,), drawn.clean.shape[1] - 1)
+    return Subject(
+        "the trained network", mi_lib.load("ioi-3l", check=False), drawn.clean, drawn.corrupted, drawn.answers,  # type: ignore[arg-type]
+        drawn.corrupted_answers, torch.stack([drawn.io, drawn.s1, drawn.s2, end]),
+        drawn.template.unique(return_inverse=True)[1],
+    )  # fmt: skip
+
+
+@grades("09.15", weight=2)
+def test_a_circuit_of_a_network_that_nobody_planted(answer):
+    """A network that was trained, judged on pairs of names that it was not trained on."""
+    judge_circuit(wild_subject("held_out", 108, 31), found_in(answer, wild_subject("train", 108, 30)))
 
 
 # --- 09.16 ------------------------------------------------------------------------------------------------------------
@@ -1834,7 +1855,7 @@ def test_what_heads_tell_at_the_end(answer):
                     "The MLPs are held. They are computed anew.": told(of, heads, hold, "mlps held"),
                     "The norms are held. They are computed anew.": told(of, heads, hold, "norms held"),
                     "The heads are silenced. Put in what they bring in `other`.": told(of, heads, hold, "zero"),
-                    "The run goes over the prompts `other`. Run `tokens`, and put in what the heads bring in `other`.": (
+                    "The run goes over the prompts `other`. Run `tokens`, with what the heads bring in `other`.": (
                         told(of, heads, hold, "run on other")
                     ),
                     "Only the first of the heads is exchanged.": told(of, heads[:1], hold),
@@ -1859,8 +1880,9 @@ def test_how_much_the_giver_rises(answer):
             each = rise(of, heads, hold)
             rows = torch.arange(len(each))
             change = told(of, heads, hold) - runs(of)[0][0][:, -1]
+            given = (of.model, of.clean, of.corrupted, of.s, of.io, heads, *((True,) if hold else ()))
             expect_close(
-                answer.giver_rise(of.model, of.clean, of.corrupted, of.s, of.io, heads, hold), each.mean(),
+                answer.giver_rise(*given), each.mean(),
                 f"by how much S rises, with hold = {hold}, in {of.name}", atol=5e-4, rtol=1e-3,
                 mistakes=lambda of=of, heads=heads, hold=hold, each=each, rows=rows, change=change: {
                     "S and the third are exchanged.": -each.mean(),
@@ -1903,3 +1925,48 @@ def test_which_heads_speak_against_the_giver(answer):
                     "A head is (layer, head).": [(head, layer) for layer, head in want],
                 } if want else {},
             )  # fmt: skip
+
+
+def with_third(of: Subject) -> tuple[Tensor, Tensor]:
+    """The prompts with a third person at S2, and who that is."""
+    rows = torch.arange(len(of.clean))
+    third, other = of.corrupted[rows, of.at[2]], of.clean.clone()
+    other[rows, of.at[2]] = third
+    return other, third
+
+
+@grades("09.16", weight=2)
+def test_a_trained_network_subtracts_the_giver(answer):
+    """On stories of new pairs of names: the heads that you find make most of the change, and speak for themselves."""
+    of = wild_subject("held_out", 60, 32)
+    other, third = with_third(of)
+    got = [tuple(head) for head in answer.giver_heads(of.model, of.clean, other, of.s, third, 0.3)]
+    against = of._replace(corrupted=other, io=third)
+    rows = torch.arange(len(third))
+    change = (runs(against)[1][0] - runs(against)[0][0])[:, -1]
+    whole = float((change[rows, of.s] - change[rows, third]).mean())
+    told = float(rise(against, got, True).mean())
+    expect(
+        told >= 0.7 * whole,
+        f"If somebody else gives, S rises by {whole:.2f} logits. The heads that you name, {got}, exchanged at END with "
+        f"all others held, make {told:.2f} of that. Heads that speak against the giver themselves make most of it.",
+    )
+    rest = float(rise(against, [head for head in of.heads if head not in got], True).mean())
+    expect(
+        rest <= 0.35 * whole,
+        f"All heads that you do NOT name, exchanged at END, make S rise by {rest:.2f} of {whole:.2f} logits: some that "
+        "speak against the giver are missing.",
+    )
+
+
+@grades("09.16")
+def test_the_planted_network_does_not(answer):
+    """The planted circuit from another seed: no head of it lowers the giver by a logit itself."""
+    of = planted_subject(3)[0]
+    other, third = with_third(of)
+    got = [tuple(head) for head in answer.giver_heads(of.model, of.clean, other, of.s, third, 1.0)]
+    expect(
+        not got,
+        f"Here the heads {got} make S rise by a logit, you say. With all other heads held none does: the inhibitors "
+        "speak to the movers and not to the logits, and the movers say the name.",
+    )

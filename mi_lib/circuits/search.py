@@ -42,14 +42,14 @@ def smallest_circuit(F: Alone[Part], *, share: float = 0.87, gap: float = 0.15) 
     sets = powerset(F.everything)
     for size in range(1, len(F.everything)):
         chosen = [C for C in sets if len(C) == size and faithfulness(F, C).gap <= (1 - share) * whole]
-        gaps = {C: worst_completeness(F, C, _quickest_first(F, C, gap * whole))[1] for C in chosen}
+        gaps = {C: worst_completeness(F, C, _until_too_wide(F, C, gap * whole))[1] for C in chosen}
         if fine := [C for C in chosen if gaps[C] <= gap * whole]:
             return min(fine, key=lambda C: (gaps[C], sorted(C)))
     raise ValueError("no set of parts is faithful and complete but the whole; allow a smaller share or a wider gap")
 
 
-def _quickest_first(F: Alone[Part], C: frozenset[Part], most: float) -> list[frozenset[Part]]:
-    """The subsets K of C, up to the first whose gap is too wide: after it no other matters."""
+def _until_too_wide(F: Alone[Part], C: frozenset[Part], most: float) -> list[frozenset[Part]]:
+    """The subsets K of C, up to the first whose gap is too wide: then C is out, and no other K matters."""
     found = []
     for K in powerset(C):
         found.append(K)

@@ -2309,14 +2309,21 @@ def find_circuit(model, tokens, corrupted, template, io, s):
     return [tuple(head) for head in (total | woken).nonzero().tolist()]
 
 
-@right("09.15", how="by building up: a head is added when it is missed")
+@right("09.15", how="by striking out, those with the least effect first")
 def find_circuit(model, tokens, corrupted, template, io, s):
     every = [(a, h) for a in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
     given = (model, tokens, template, abc_means(model, corrupted, template), io, s)
     whole = circuit_difference(*given, every)
     without = lambda *gone: circuit_difference(*given, [head for head in every if head not in gone])
-    circuit = [v for v in every if abs(whole - without(v)) > 0.05 * whole]
-    speakers = [v for v in circuit if v[0] >= 3 and without(v) < whole]
+    size = total_effects(model, tokens, corrupted, io, s).abs()
+    circuit, now = list(every), whole
+    for v in sorted(every, key=lambda head: size[head]):
+        new = circuit_difference(*given, [head for head in circuit if head != v])
+        if abs(new - now) < 0.02 * whole:
+            circuit.remove(v)
+            now = new
+    direct = direct_effects(model, tokens, io, s)
+    speakers = [v for v in circuit if direct[v] > 0.1 * whole]
     less = without(*speakers)
     return circuit + [v for v in every if v not in circuit and abs(less - without(v, *speakers)) > 0.05 * whole]
 

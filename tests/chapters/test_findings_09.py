@@ -178,3 +178,16 @@ def test_pico_says_the_other_name_if_layer_0_brings_it_and_the_mlps_hear_it():
     some = data.rows(slice(0, 8))
     end = finding.by_layer_0(model, some, ("hook_z",))
     assert (end.argmax(-1) == some.s_tokens).all()
+
+
+def test_the_trained_network_subtracts_the_giver_by_heads_that_speak_for_themselves():
+    found = FOUND["trained"]
+    assert found["head"] in found["givers"]
+    assert found["writes"] > found["difference"] / 2
+    assert found["givers_rise"] > 0.9 * found["whole_rise"] > 0.1 * found["whole_rise"] > abs(found["rest_rise"])
+    model, data = finding.wild()
+    few = data.rows(slice(0, 24))
+    other, _ = finding.with_another_giver(few)
+    assert bool((other != few.clean).sum(1).eq(1).all()), "one word is exchanged"
+    share = finding.share_told(model, few, [f"a{name.replace('.', '.h')}" for name in found["givers"]], ("hook_z",))
+    assert abs(share - found["givers_rise"] / found["whole_rise"]) < 0.1
