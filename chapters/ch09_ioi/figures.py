@@ -111,8 +111,10 @@ def looks_and_copies(answer: Any) -> go.Figure:
 
 
 def without_heads() -> go.Figure:
-    """The difference without a head, by what stands in its place: from the findings. Not the movers, of which the lesson
-    asks a prediction later."""
+    """The difference without a head, by what stands in its place: from the findings.
+
+    Not the movers: what happens without them is to be predicted later.
+    """
     found = findings.read(CHAPTER)["knocked_out"]
     kinds = {
         "previous": "previous token", "duplicate": "duplicate token", "induction": "induction",
