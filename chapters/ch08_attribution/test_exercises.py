@@ -289,13 +289,22 @@ CURVES = (
 )  # fmt: skip
 
 
+def tilted() -> Case:
+    """A network that says the corrupted answer half as loud again as the clean one, so that the number that asks for a
+    word is worth less than half of the range; with any other token for `wrong` it would be worth all."""
+    case = planted_case("position", 1, seed=55)
+    W_U = case.model.W_U.clone()
+    W_U[:, case.wrong] *= 1.5
+    return case._replace(model=with_weights(case.model, {"W_U": W_U}))
+
+
 @functools.cache
 def blind_cases() -> tuple[Case, ...]:
     """Pairs in which words are worth much and little, by every measure: also where a gradient sees half of it."""
     names = ("conjunction", "cancelling", "induction", "previous", "redundant")
     found = [planted_case(name, 4, seed=77 + i) for i, name in enumerate(names)]
     curved = [Case(bent(circuit("conjunction", 77), *curve), *found[0][1:]) for curve in CURVES]
-    return (*found, *curved, mixed(found[0], "cac"), mixed(found[4], "bab"), *random_cases())
+    return (*found, *curved, mixed(found[0], "cac"), mixed(found[4], "bab"), tilted(), *random_cases())
 
 
 @functools.cache
