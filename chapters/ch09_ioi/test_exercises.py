@@ -531,6 +531,8 @@ def written_by_heads(of: Subject, tokens: str = "clean") -> dict[str, Tensor]:
             found.setdefault(name, []).append(read_out(model, part, kept, io, s)[:, -1])
         each = read_out(model, written, kept, io, s)
         found.setdefault("everywhere", []).append(each.mean(1))
+        summed = written.sum(1, keepdim=True).expand_as(written)
+        found.setdefault("summed", []).append(read_out(model, summed, kept, io, s)[:, -1])
         found.setdefault("no norm", []).append(read_out(model, written, kept, io, s, norm=False)[:, -1])
         own = {("ln_final", 0): own_scale(written, norm)}
         found.setdefault("own scale", []).append(read_out(model, written, own, io, s)[:, -1])
@@ -589,6 +591,7 @@ def check_written(answer: Any, of: Subject) -> None:
             ),
             "This is the absolute value of the mean. Keep the sign: some heads write against the name.": want.abs(),
             "You average over all positions. The answer is given at END alone.": known["everywhere"].mean(-1),
+            "You add up all positions. The answer is given at END alone.": known["summed"].mean(-1),
             "The final norm is missing.": known["no norm"].mean(-1),
             "Each part is divided by its OWN scale. The scale is that of the whole stream.": (
                 known["own scale"].mean(-1)
@@ -772,7 +775,11 @@ def path_mistakes(of: Subject, sender: Head) -> dict[str, Tensor]:
     layer, head = sender
     later = {("z", at): value for (name, at), value in runs(of)[0][1].items() if name == "z" and at != layer}
     zero = with_head(runs(of)[0][1]["z", layer], torch.zeros_like(runs(of)[0][1]["z", layer]), head)
+    others = {key: value for key, value in runs(of)[1][1].items() if key[0] == "z"}
+    others["z", layer] = with_head(others["z", layer], runs(of)[0][1]["z", layer], head)
     return {
+        "Every head BUT the sender speaks of the corrupted prompt. Hold the others at their clean values, and let the "
+        "sender alone speak of it.": forward(of.model, of.clean, exchange(others))[0],
         "The other heads hear of it: this is the whole effect. Hold the z of every other head at its clean value.": (
             held(of, sender, heads=False)[0]
         ),
@@ -801,7 +808,8 @@ def path_mistakes(of: Subject, sender: Head) -> dict[str, Tensor]:
 
 def path_patched(
     of: Subject, sender: Head, receivers: list[Head], inputs: list[str], *, from_corrupted: bool = False,
-    held_in_d: bool = False, sender_in_d: bool = False, whole_layers: bool = False, **c: Any,
+    held_in_d: bool = False, sender_in_d: bool = False, whole_layers: bool = False, d_corrupted: bool = False,
+    late: bool = False, heard_at_end: bool = False, **c: Any,
 ) -> Tensor:  # fmt: skip
     """Run D. The switches make known mistakes; the others are those of `held`."""
     heard = runs(of)[1][1] if from_corrupted else held(of, sender, **c)[1]
@@ -811,14 +819,17 @@ def path_patched(
         if name in inputs:
             for layer, head in receivers:
                 if layer == at:
-                    x = heard[name, at] if whole_layers else with_head(x, heard[name, at], head)
+                    new = heard[name, at] if whole_layers else with_head(x, heard[name, at], head)
+                    if late:  # an edit that looks its layer, head and input up when it runs, and finds the last ones
+                        new = with_head(x, heard[inputs[-1], receivers[-1][0]], receivers[-1][1])
+                    x = torch.cat([x[:, :-1], new[:, -1:]], 1) if heard_at_end else new
         if name == "z" and held_in_d and at not in [layer for layer, _ in receivers]:
             x = clean["z", at]
         if name == "z" and sender_in_d and at == sender[0]:
             x = with_head(x, corrupted["z", at], sender[1])
         return x
 
-    return forward(of.model, of.clean, put)[0]
+    return forward(of.model, of.corrupted if d_corrupted else of.clean, put)[0]
 
 
 Case = tuple[Head, list[Head], list[str]]
@@ -924,7 +935,16 @@ def between_mistakes(of: Subject, case: Case) -> dict[str, Tensor]:
         "All heads of the receivers' layers hear it. Exchange the inputs of the receivers alone.": patched(
             inputs, whole_layers=True
         ),
+        "The receivers hear it at END alone. Exchange their inputs at all positions.": patched(
+            inputs, heard_at_end=True
+        ),
         "The sender's z is exchanged at END alone. Exchange it at all positions.": patched(inputs, only_end=True),
+        "Run D goes over the corrupted prompts. Run the clean ones, in which the receivers alone have heard.": patched(
+            inputs, d_corrupted=True
+        ),
+        "One receiver is given what another one heard: does each edit keep its own layer, head and input?": patched(
+            inputs, late=True
+        ),
         "Clean and corrupted are exchanged.": patched(inputs, turned=True),
         "Only the first receiver hears it. There may be several.": path_patched(of, sender, receivers[:1], inputs),
         "Only the last receiver hears it. There may be several: does each edit keep its own head?": path_patched(
@@ -952,9 +972,10 @@ def between_mistakes(of: Subject, case: Case) -> dict[str, Tensor]:
 
 
 @oracle_cache
-def spoken(of: Subject, case: int, **wrong: Any) -> Tensor:
-    """What each sender does by way of the receivers, [layer head batch]."""
+def spoken(of: Subject, case: int, only: int | None = None, **wrong: Any) -> Tensor:
+    """What each sender does by way of the receivers, or of one of them, [layer head batch]."""
     _, receivers, inputs = path_cases(of)[case]
+    receivers = receivers if only is None else receivers[only : only + 1]
     clean = at_end(runs(of)[0][0], of.io, of.s)
     each = [at_end(path_patched(of, head, receivers, inputs, **wrong), of.io, of.s) - clean for head in of.heads]
     return torch.stack(each).view(of.model.cfg.n_layers, of.model.cfg.n_heads, -1)
@@ -990,6 +1011,9 @@ def check_speakers(answer: Any, of: Subject, case: int) -> None:
             "You sum over prompts. Average over them.": each.sum(-1),
             "These are whole effects: other heads hear the sender too.": spoken(of, case, heads=False).mean(-1),
             "This is the path to the logits, past the receivers.": direct_paths(of).mean(-1),
+            "You sum over receivers that hear it one by one. Let all hear it in one run: effects do not add up.": (
+                sum(spoken(of, case, only=i).mean(-1) for i in range(len(receivers)))
+            ),
         }, of,
     )  # fmt: skip
 
@@ -1012,12 +1036,15 @@ def test_the_strongest(answer):
         (0.0, [(0, 1), (1, 0), (1, 2), (1, 1), (0, 0), (0, 2)]),
     ):
         found = table >= share * table.max()
+        size = {(row, head): abs(float(table[row, head])) for row in range(2) for head in range(3)}
+        above = sorted((head for head in size if size[head] >= share), key=lambda head: -size[head])
         expect_equal(
             [tuple(head) for head in answer.strongest(table, share)], want, f"the heads with {share:.0%} of the top",
             mistakes={
                 "Only positive effects were looked at. What counts is the size, whatever the sign.": [
                     tuple(head) for head in found.nonzero().tolist()
                 ],
+                "This compares with `share` itself, in logits. It is a share of the largest effect.": above,
                 "The smallest comes first. Put the largest first.": want[::-1],
                 "They stand in the order of the table. Put the largest first.": sorted(want),
                 "The head comes before the layer. A head is (layer, head).": [(head, layer) for layer, head in want],
@@ -1080,7 +1107,8 @@ def copied(of: Subject, name_at: Tensor, k: int, sign: int, wrong: str = "") -> 
     _, kept = runs(of)[0]
     after = forward(model, of.clean, None)[1]
     stream = after["resid_pre", 1] if model.cfg.n_layers > 1 else after["resid_post", 0]
-    where = torch.full_like(name_at, of.clean.shape[1] - 1) if wrong == "END" else name_at
+    end = torch.full_like(name_at, of.clean.shape[1] - 1)
+    where = end if wrong == "END" else name_at
     x, names = stream[rows, where], of.clean[rows, name_at]
     if wrong == "embed":
         x = model.W_E.double()[names]
@@ -1096,10 +1124,13 @@ def copied(of: Subject, name_at: Tensor, k: int, sign: int, wrong: str = "") -> 
         v = y @ model.W_V[layer, head].double() + (0 if wrong == "b_V" else model.b_V[layer, head].double())
         if wrong == "z":
             v = kept["z", layer][rows, where, head]
-        out = sign * (v @ model.W_O[layer, head].double())
+        if wrong == "z at END":
+            v = kept["z", layer][rows, end, head]
+        out = sign * (v @ model.W_O[layer, head].double() + (x if wrong == "stream" else 0))
+        out = sign * out if wrong == "only late sign" else out
         out = plain_norm(out, model.ln_final) if model.ln_final is not None and wrong != "ln_final" else out
         logits = out @ model.W_U.double() + (0 if model.b_U is None or wrong == "b_U" else model.b_U.double())
-        logits = sign * logits if wrong == "late sign" else logits
+        logits = sign * logits if "late sign" in wrong else logits
         own = logits[rows, names][:, None]
         scores[layer, head] = ((logits > own).sum(-1) < k).double().mean()
         rest = (logits - own).abs()
@@ -1153,6 +1184,17 @@ def check_copies(answer: Any, of: Subject, name_at: Tensor, k: int, negative: bo
             "The logits are turned round, and not what the head writes: biases and norm come after it.": other(
                 "late sign"
             )[0],
+            "The smallest logits are taken. Turn what the head writes round: biases and norm come after it.": (
+                other("only late sign")[0]
+            ),
+            "For `negative` this is 1 − the copy score. Turn what the head writes round, and read it anew.": (
+                1 - copied(of, name_at, k, -sign)[0] if negative else want
+            ),
+            "This is what the head really wrote at END, where it looked about. The copy score never looks at the "
+            "attention.": other("z at END")[0],
+            "The stream itself is added to what the head writes. Read what the head writes by itself.": other("stream")[
+                0
+            ],
             "This is what the head really wrote at the name. Send the name's own stream through W_V and W_O, as if all "
             "attention were there.": other("z")[0],
             "The head reads the bare embedding. It reads the stream as it leaves block 0.": other("embed")[0],
@@ -1637,6 +1679,8 @@ def test_precision_and_recall(answer):
             mistakes={
                 "The two are exchanged: precision comes first.": torch.tensor([recall, precision]),
                 "These are counts. Return shares.": torch.tensor([precision * len(found), recall * len(truth)]),
+            } if found else {
+                "Nothing was found, and that says nothing wrong: its precision is 1.": torch.tensor([0.0, recall]),
             },
         )  # fmt: skip
 
@@ -1779,7 +1823,7 @@ def told(of: Subject, heads: Sequence[Head], hold: bool, wrong: str = "") -> Ten
                 x[:, where, head] = 0 if wrong == "zero" else then["z", layer][:, where, head]
         return x
 
-    return forward(of.model, of.clean, put)[0][:, -1]
+    return forward(of.model, of.corrupted if wrong == "run on other" else of.clean, put)[0][:, -1]
 
 
 def rise(of: Subject, heads: Sequence[Head], hold: bool, wrong: str = "") -> Tensor:
@@ -1811,6 +1855,9 @@ def test_what_heads_tell_at_the_end(answer):
                     "The MLPs are held. They are computed anew.": told(of, heads, hold, "mlps held"),
                     "The norms are held. They are computed anew.": told(of, heads, hold, "norms held"),
                     "The heads are silenced. Put in what they bring in `other`.": told(of, heads, hold, "zero"),
+                    "The run goes over the prompts `other`. Run `tokens`, with what the heads bring in `other`.": (
+                        told(of, heads, hold, "run on other")
+                    ),
                     "Only the first of the heads is exchanged.": told(of, heads[:1], hold),
                     "Only the last of the heads is exchanged.": told(of, heads[-1:], hold),
                     "This is the clean run: nothing was exchanged.": runs(of)[0][0][:, -1],
@@ -1844,6 +1891,9 @@ def test_how_much_the_giver_rises(answer):
                         told(of, heads, hold)[rows, of.s] - told(of, heads, hold)[rows, of.io]
                     ).mean(),
                     "This is the rise of S alone. Subtract that of the third.": change[rows, of.s].mean(),
+                    "v of the prompts `other` is subtracted. Subtract v of the prompts `tokens` as they are.": (
+                        told(of, heads, hold) - runs(of)[1][0][:, -1]
+                    )[rows, of.s].mean() - (told(of, heads, hold) - runs(of)[1][0][:, -1])[rows, of.io].mean(),
                     "`hold` was not handed on.": rise(of, heads, not hold).mean(),
                     "You average absolute values. Keep the sign.": each.abs().mean(),
                 },
