@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mi_lib.course.grading import Wrong, expect, expect_close, expect_equal, expect_gradients, grades
-from mi_lib.course.grading.expectations import MISTAKE
+from mi_lib.course.grading.expectations import MISTAKE, SHAPE
 from mi_lib.course.grading.material import generator, randn
 
 SAMPLE = 20_000
@@ -40,11 +40,22 @@ def near(share: Any, want: Any, n: int, sigmas: float = 5) -> bool:
 SPARSITY = torch.tensor([0.0, 0.35, 0.8, 0.96])
 
 
+def inputs(answer: Any, sparsity: Tensor, n_features: int, batch: int, seed: int) -> Tensor:
+    """The learner's, of the right shape."""
+    return shaped(answer.sparse_features(sparsity, n_features, batch, seed), len(sparsity), batch, n_features)
+
+
+def shaped(x: Tensor, *shape: int) -> Tensor:
+    if tuple(x.shape) != shape:
+        told = f"The inputs should have shape {shape} [instance batch feature], but yours have shape {tuple(x.shape)}."
+        raise Wrong(told, SHAPE)
+    return x
+
+
 @grades("05.1", weight=2)
 def test_how_often_a_feature_is_there(answer):
     """The share of zeros, for each instance and feature, in 20,000 inputs."""
-    x = answer.sparse_features(SPARSITY, 3, SAMPLE, 5)
-    expect_close(torch.tensor(x.shape), torch.tensor([4, SAMPLE, 3]), "the shape of the inputs")
+    x = inputs(answer, SPARSITY, 3, SAMPLE, 5)
     absent = (x == 0).float().mean(1)  # [instance feature]
     want = SPARSITY[:, None].expand(4, 3)
     if near(absent[1:], 1 - want[1:], SAMPLE):
@@ -61,7 +72,7 @@ def test_how_often_a_feature_is_there(answer):
 @grades("05.1")
 def test_what_a_present_feature_is(answer):
     """Values that are there are uniform between 0 and 1."""
-    x = answer.sparse_features(SPARSITY, 5, SAMPLE, 6)
+    x = inputs(answer, SPARSITY, 5, SAMPLE, 6)
     for k in range(4):
         there = x[k][x[k] != 0].double()
         expect(len(there) > 100, f"With S = {SPARSITY[k]:.2g} hardly any of your features are present.")
@@ -82,7 +93,7 @@ def test_what_a_present_feature_is(answer):
 def test_every_feature_decides_for_itself(answer):
     """How often two features, two inputs and two instances are present together."""
     S = torch.tensor([0.7, 0.7, 0.8])
-    there = (answer.sparse_features(S, 4, SAMPLE, 7) != 0).float()
+    there = (inputs(answer, S, 4, SAMPLE, 7) != 0).float()
     p = 0.3
     if bool((there[:, 1:] == there[:, :1]).all()):
         raise Wrong("All inputs of a batch have the same features. Draw for each input anew.", MISTAKE)
@@ -99,7 +110,7 @@ def test_every_feature_decides_for_itself(answer):
         near(across, torch.full((4,), p * p), SAMPLE),
         "Two instances with the same sparsity have the same features present. Each has random numbers of its own.",
     )
-    values = answer.sparse_features(torch.zeros(2), 3, SAMPLE, 8).double()
+    values = inputs(answer, torch.zeros(2), 3, SAMPLE, 8).double()
     flat = values.movedim(1, -1).flatten(0, 1)
     expect(
         bool((torch.corrcoef(flat) - torch.eye(6)).abs().max() < 0.05),
@@ -110,9 +121,9 @@ def test_every_feature_decides_for_itself(answer):
 @grades("05.1")
 def test_the_seed_and_nothing_else(answer):
     """The same seed twice, and another one."""
-    one, again = (answer.sparse_features(SPARSITY, 3, 50, 11) for _ in range(2))
+    one, again = (inputs(answer, SPARSITY, 3, 50, 11) for _ in range(2))
     expect(torch.equal(one, again), "The same seed gave other inputs. Give torch.rand a generator made of the seed.")
-    other = answer.sparse_features(SPARSITY, 3, 50, 12)
+    other = inputs(answer, SPARSITY, 3, 50, 12)
     expect(not torch.equal(one != 0, other != 0), "Another seed gave the same features. All randomness comes from it.")
     expect(not torch.equal(one[0], other[0]), "Another seed gave the same values. All randomness comes from it.")
 
@@ -279,7 +290,7 @@ def turned(W: Tensor, seed: int) -> Tensor:
 
 def room(W: Tensor) -> Tensor:
     """D [feature] of one instance, with loops."""
-    columns = W.double().T.tolist()
+    columns = W.double().mT.tolist()
     found = []
     for a in columns:
         length = math.sqrt(sum(v * v for v in a))
@@ -740,9 +751,7 @@ def test_which_phase_wins(answer):
 
 
 def pairs_of(answer: Any, sparsity: Tensor, n: int, together: bool, seed: int) -> Tensor:
-    x = answer.paired_features(sparsity, n, SAMPLE, together, seed)
-    expect_close(torch.tensor(x.shape), torch.tensor([len(sparsity), SAMPLE, n]), "the shape of the inputs")
-    return x
+    return shaped(answer.paired_features(sparsity, n, SAMPLE, together, seed), len(sparsity), SAMPLE, n)
 
 
 @grades("05.8")

@@ -177,9 +177,11 @@ def saturated() -> dict[str, Any]:
 @claim
 def gaps() -> dict[str, Any]:
     """Conjunction: "with … steps the words add up". The gap as a share of the range, by steps, in the middle of each
-    piece; and what each of the two words gets. Control: the right end of each piece (`right_…`)."""
-    one = case("conjunction")
-    found: dict[str, Any] = {}
+    piece; and what each of the two words gets. Controls: the right end of each piece (`right_…`), and `previous`,
+    where nothing bends, with one step."""
+    one, straight = case("conjunction"), case("previous")
+    words = at.integrated_gradients(*straight.pair[:2], straight.metric, straight.corrupted, steps=1).by_position
+    found: dict[str, Any] = {"straight_1": float((words.sum(-1) / straight.span - 1).abs().mean())}
     x, start = (one.model.run_with_cache(tokens, "embed")[1]["embed"] for tokens in (one.clean, one.corrupted))
     for steps in STEPS:
         for rule, shift in (("middle", 0.5), ("right", 1.0)):
@@ -217,6 +219,7 @@ def both_ways() -> dict[str, Any]:
                 "left": [share(left[head]) for head in heads],
                 "back": [share(back[head]) for head in heads],
                 "idle_left": min(float(left[head]) for head in idle),
+                "idle_back": share(max(abs(float(back[head])) for head in idle)),
             }
     return found
 
@@ -225,7 +228,7 @@ def both_ways() -> dict[str, Any]:
 def pico() -> dict[str, Any]:
     """Pico's heads: "the two orders agree by …". Rank correlation of attribution patching with exact noising over all
     heads, by size, for each pair; the head that each puts first; and where they differ most. Control: the values of
-    exact noising dealt out anew among the heads, in the mean of draws and in the best one."""
+    exact noising dealt out anew among the heads, judged in the same way, in the mean of draws and in the best one."""
     one = pico_case()
     exact = 1 - at.patch_heads(*one.pair, "z", noising=True, logits_to_keep=1)
     quick = heads_of(one)
@@ -242,7 +245,7 @@ def pico() -> dict[str, Any]:
     dealt = []
     for _ in range(RANDOM):
         order = torch.randperm(cfg.n_layers * cfg.n_heads, generator=source)
-        dealt.append(order_of(flat(exact)[order].mean(-1), flat(table).mean(-1)))
+        dealt.append(statistics.fmean(order_of(flat(exact)[order][:, i], flat(table)[:, i]) for i in range(PICO_PAIRS)))
     e, q = exact.mean(-1), table.mean(-1)
     best_exact, best_quick = (divmod(int(v.abs().argmax()), cfg.n_heads) for v in (e, q))
     worst = divmod(int((e - q).abs().argmax()), cfg.n_heads)
@@ -280,6 +283,52 @@ def sure_heads() -> dict[str, Any]:
             "star": float(star[f"{head}.q"].mean()),
             "others": max(float(star[key].abs().mean()) for key in others),
         }
+    return found
+
+
+@claim
+def drops() -> dict[str, Any]:
+    """GradDrop: "dropping layers loses both", "neither half mends an MLP that is saturated". What AtP says of one head
+    each of `cancelling` and `conjunction`, without GradDrop, with layers dropped, and with single parts dropped.
+    Control: exact noising; and the parts dropped, which do mend the one and not the other."""
+    found: dict[str, Any] = {}
+    for name, head in (("cancelling", "a0.h2"), ("conjunction", "a0.h1")):
+        one = case(name, 6)
+        row = {"exact": float(at.node_effects(*one.pair)[head].mean())}
+        for key, drop in (("none", None), ("layers", "layers"), ("parts", "parts")):
+            values = at.atp_star(*one.pair, lambda site: site.endswith("hook_z"), grad_drop=drop)
+            row[key] = float(at.by_node(one.model, values)[head].abs().mean())
+        found[name] = row
+    return found
+
+
+@claim
+def seen() -> dict[str, Any]:
+    """Induction: "two: into the values of the last head, and from there to the logits". The edges of the circuit that
+    get more than a twentieth of the answer by EAP, and those that do not. Control: exact noising sees them all."""
+    found: dict[str, Any] = {}
+    for method in ("eap", "noising"):
+        size = at.strength(scores("induction", method))
+        edges = {str(edge): size[edge] > SEEN for edge in sorted(circuit("induction").edges, key=str)}
+        found[method] = {
+            "yes": [text for text, big in edges.items() if big],
+            "no": [text for text, big in edges.items() if not big],
+        }
+    return found
+
+
+@claim
+def both_readers() -> dict[str, Any]:
+    """Redundant, denoising: "an edge into a head that must look and read needs both at once". How much comes back when
+    the embedding's edge to the keys of a head is denoised, to its values, and to both. Control: each of them alone."""
+    one, found = case("redundant", 6), {}
+    for head in ("a0.h0", "a1.h3"):
+        sets = {"keys": "k", "values": "v", "both": "kv"}
+        for key, reads in sets.items():
+            edges = [Edge("embed", f"{head}.{letter}") for letter in reads]
+            m = one.metric(at.patch_edges(one.model, one.corrupted, one.clean, edges))
+            start = one.metric(one.model(one.corrupted))
+            found.setdefault(key, []).append(float(((m - start) / one.span).mean()))
     return found
 
 
@@ -382,6 +431,9 @@ def sanity() -> dict[str, Any]:
             for kind, method in {"heads": heads, "moved": streams}.items()
         }
         found[name] = {kind: check.mean for kind, check in checks.items()}
+        found[name] |= {
+            f"{kind}_each": [min(check.correlations), max(check.correlations)] for kind, check in checks.items()
+        }
     return found
 
 
@@ -428,7 +480,8 @@ def does_it(found: dict[str, float] | None) -> bool:
 @claim
 def causes() -> dict[str, Any]:
     """Five failures: "straighten that part, and they agree". What the methods say before and after, and which of all
-    edits do it. Control: all other edits, and the smallest error that any of them leaves."""
+    edits do it. Control: all other edits with which the network still answers and the edge still matters: how many
+    there are, and the smallest error that any of them leaves."""
     result: dict[str, Any] = {}
     for name, text in FAILURES.items():
         one, edge = case(name, 6), Edge.parse(text)
@@ -444,6 +497,7 @@ def causes() -> dict[str, Any]:
             "after": every[right[0]],
             "right": right,
             "edits": len(every),
+            "wrong": len(wrong),
             "wrong_least": min(wrong),
         }
     return result
@@ -463,8 +517,8 @@ def twin() -> dict[str, Any]:
 @claim
 def two_sure() -> dict[str, Any]:
     """Duplicate: "one sure head behind another". EAP, noising and their distance for the query of the first head, when
-    the one, the other or both softmaxes are straightened; and the recall of EAP-IG by steps. Each single one is the
-    control of both, few steps that of more."""
+    the one, the other or both softmaxes are straightened; "no single edit does it": how many of all do; and the recall
+    of EAP-IG by steps. Each single one is the control of both, few steps that of more."""
     one, edge = case("duplicate", 6), Edge("embed", "a0.h1.q")
     found: dict[str, Any] = {}
     for key, parts in {"first": ["a0.h1"], "second": ["a1.h0"], "both": ["a0.h1", "a1.h0"]}.items():
@@ -472,6 +526,8 @@ def two_sure() -> dict[str, Any]:
             for part in parts:
                 stack.enter_context(straightened(*one.pair[:3], part))
             found[key] = errors(one, edge)
+    every = [tried(one, edge, kind, part) for kind, part in edits_of(one)]
+    found["single"] = {"edits": len(every), "right": sum(map(does_it, every))}
     truth = circuit("duplicate").truth()
     pair = case("duplicate").pair
     found["recall"] = {f"steps_{steps}": recall(at.eap_ig(*pair, steps=steps), truth) for steps in MANY}

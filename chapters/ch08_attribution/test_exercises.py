@@ -63,30 +63,32 @@ class Case(NamedTuple):
 SHAPES = ((2, 3, 5, 19, "layernorm", 5, 7, 0), (3, 2, 11, 7, "none", 2, 5, 1))
 
 
+def random_case(shape: tuple[Any, ...], scale: float = 0.4) -> Case:
+    layers, heads, d_head, d_mlp, norm, batch, pos, seed = shape
+    model = random_transformer(
+        seed,
+        scale=scale,
+        n_layers=layers,
+        d_model=13,
+        n_heads=heads,
+        d_head=d_head,
+        d_vocab=D_VOCAB,
+        n_ctx=16,
+        d_mlp=d_mlp,
+        act="gelu",
+        norm=norm,
+        attn_bias=True,
+        unembed_bias=True,
+    )
+    clean, corrupted = random_tokens(batch, pos, D_VOCAB, seed), random_tokens(batch, pos, D_VOCAB, 40 + seed)
+    # The pair of answers on which the two prompts differ most, so that nothing is divided by almost 0.
+    change = (model(clean) - model(corrupted))[:, -1]
+    return Case(model, clean, corrupted, change.argmax(-1), change.argmin(-1))
+
+
 @functools.cache
 def random_cases() -> tuple[Case, ...]:
-    found = []
-    for layers, heads, d_head, d_mlp, norm, batch, pos, seed in SHAPES:
-        model = random_transformer(
-            seed,
-            scale=0.4,
-            n_layers=layers,
-            d_model=13,
-            n_heads=heads,
-            d_head=d_head,
-            d_vocab=D_VOCAB,
-            n_ctx=16,
-            d_mlp=d_mlp,
-            act="gelu",
-            norm=norm,
-            attn_bias=True,
-            unembed_bias=True,
-        )
-        clean, corrupted = random_tokens(batch, pos, D_VOCAB, seed), random_tokens(batch, pos, D_VOCAB, 40 + seed)
-        # The pair of answers on which the two prompts differ most, so that nothing is divided by almost 0.
-        change = (model(clean) - model(corrupted))[:, -1]
-        found.append(Case(model, clean, corrupted, change.argmax(-1), change.argmin(-1)))
-    return tuple(found)
+    return tuple(random_case(shape) for shape in SHAPES)
 
 
 @functools.cache
@@ -125,14 +127,23 @@ def single(case: Case, row: int) -> Case:
 # What a slip would give, whatever the exercise, from the right values [..., batch] in shares of the range.
 
 
+BEFORE_DIVIDING = "You average over pairs before you divide. Divide each pair by its own range."
+OWN_ANSWERS = (
+    "In the corrupted run you exchange the two answers. m is logit[right] − logit[wrong] in every run, with the clean "
+    "prompt's answer as right."
+)
+
+
 def scale_slips(want: Tensor, case: Case) -> dict[str, Tensor]:
-    span = case.span
+    span, m_clean = case.span, case.m(case.model(case.clean))
     return {
         "This is in units of m. Divide by the range of each pair, m_clean − m_corrupted.": want * span,
         "This is in units of m. Divide by the range of each pair, m_corrupted − m_clean.": -want * span,
         "Only the sign is wrong: look at which of m_clean and m_corrupted is subtracted from which.": -want,
         "You divide by the mean range. Each pair has a range of its own.": want * span / span.mean(),
-        "You divide by m_clean alone. Divide by m_clean − m_corrupted.": want * span / case.m(case.model(case.clean)),
+        "You divide by m_clean alone. Divide by m_clean − m_corrupted.": want * span / m_clean,
+        BEFORE_DIVIDING: ((want * span).mean(-1, keepdim=True) / span.mean()).expand_as(want),
+        OWN_ANSWERS: want * span / (2 * m_clean - span),
         "You average over pairs. Keep them apart.": want.mean(-1),
         "You sum over pairs. Keep them apart.": want.sum(-1),
     }
@@ -193,6 +204,11 @@ def test_the_gradient_at_any_point(answer):
                     ),
                     "Only the sign is wrong: m is logit[right] − logit[wrong].": -slope(case, point),
                     "You have multiplied by x already. This is the gradient alone.": slope(case, point) * point,
+                    "You add x to the tokens' own embeddings. Put it in their place.": slope(
+                        case, point + embeddings(case)[0]
+                    ),
+                    'The positions are lost: x stands in for the whole stream. Put it in at the site "embed", before '
+                    "positions are added.": slope(case, point - activation(case.model, case.clean, "pos_embed")),
                 },
             )
 
@@ -289,13 +305,28 @@ CURVES = (
 )  # fmt: skip
 
 
+def tilted() -> Case:
+    """A network that says the corrupted answer half as loud again as the clean one, so that the number that asks for a
+    word is worth less than half of the range; with any other token for `wrong` it would be worth all."""
+    case = planted_case("position", 1, seed=55)
+    W_U = case.model.W_U.clone()
+    W_U[:, case.wrong] *= 1.5
+    return case._replace(model=with_weights(case.model, {"W_U": W_U}))
+
+
 @functools.cache
 def blind_cases() -> tuple[Case, ...]:
     """Pairs in which words are worth much and little, by every measure: also where a gradient sees half of it."""
     names = ("conjunction", "cancelling", "induction", "previous", "redundant")
     found = [planted_case(name, 4, seed=77 + i) for i, name in enumerate(names)]
     curved = [Case(bent(circuit("conjunction", 77), *curve), *found[0][1:]) for curve in CURVES]
-    return (*found, *curved, mixed(found[0], "cac"), mixed(found[4], "bab"), *random_cases())
+    return (*found, *curved, mixed(found[0], "cac"), mixed(found[4], "bab"), tilted(), *random_cases(), uneven_case())
+
+
+@functools.cache
+def uneven_case() -> Case:
+    """Pairs of very different ranges, in which some words speak against the answer and a gradient does not see it."""
+    return random_case((2, 3, 5, 19, "layernorm", 11, 8, 59), scale=0.6)
 
 
 @functools.cache
@@ -323,6 +354,9 @@ BLIND = {
     ),
     "Gradient × input may be negative: what counts is its absolute value.": (
         lambda worth, said, span: (worth >= 0.5) & (said < 0.05)
+    ),
+    "You divide by the mean range. Each pair has a range of its own.": (
+        lambda worth, said, span: (worth * span >= 0.5 * span.mean()) & ((said * span).abs() < 0.05 * span.mean())
     ),
     "A word whose exchange RAISES m is not worth anything: no absolute value of the worth.": (
         lambda worth, said, span: (worth.abs() >= 0.5) & (said.abs() < 0.05)
@@ -403,6 +437,7 @@ def integrated_slips(case: Case, steps: int) -> dict[str, Tensor]:
         "You multiply by x alone. Multiply by x − x', the whole way.": mean_slope(case, steps, x),
         "Only the sign is wrong: the way goes from x' to x, and the factor is x − x'.": -want,
         "You multiply by (x − x') / steps twice, or divide twice.": want / steps,
+        "This is divided by the range. It should be in units of m.": want / case.span[:, None],
     }
 
 
@@ -489,6 +524,9 @@ def heads_by_hand(case: Case, noising: bool, where: str = "all", whole: bool = F
         z = activation(case.model, source, ("z", layer))
         positions, heads = (slice(None) if where == "all" else -1), (slice(None) if whole else head)
 
+        if where == "mixed":  # z[:, head]
+            positions, heads = head, slice(None)
+
         def put(value, hook, z=z, positions=positions, heads=heads):
             value[:, positions, heads] = 0 if zero else z[:, positions, heads]
             return value
@@ -529,6 +567,13 @@ def head_slips(case: Case, noising: bool) -> dict[str, Tensor]:
         "You divide by the mean range. Each pair has a range of its own.": want
         * (m_clean - m_corrupted)
         / (m_clean - m_corrupted).mean(),
+        BEFORE_DIVIDING: (
+            (want * (m_clean - m_corrupted)).mean(-1, keepdim=True) / (m_clean - m_corrupted).mean()
+        ).expand_as(want),
+        OWN_ANSWERS: (want * (m_clean - m_corrupted) + 2 * m_corrupted) / (m_clean + m_corrupted),
+        "The axes of z are [batch pos head d_head]: the head is the third one, z[:, :, head].": scaled(
+            heads_by_hand(case, noising, where="mixed")
+        ),
         "This is m of the patched runs. Put it on the scale from 0 to 1.": want * (m_clean - m_corrupted) + m_corrupted,
         "This is the bare change, m_patched − m_corrupted. Divide it by m_clean − m_corrupted.": want
         * (m_clean - m_corrupted),
@@ -608,13 +653,12 @@ def logic_cases() -> tuple[Two, ...]:
             (redundant, (0, 3), (1, 3), "neither"),
             (previous, (1, 0), (0, 1), "neither"),
             (previous, (0, 2), (0, 1), "neither"),
-            (mixed(conjunction, "baa"), (0, 1), (1, 2), "and"),
-            (mixed(conjunction, "abb"), (0, 1), (1, 2), "or"),
-            (mixed(conjunction, "abc"), (0, 1), (1, 2), "neither"),
         ]
         for (first, second, share), want in {(1 / 3, 9, 0): "and", (0, 1, 1 / 3): "or"}.items():
             model = bent(circuit("conjunction", seed), first, second, share)
             rows.append((Case(model, *conjunction[1:]), (0, 1), (1, 2), want))
+        for kinds, want in {"baa": "and", "abb": "or", "abc": "neither"}.items():
+            rows.append((mixed(conjunction, kinds), (0, 1), (1, 2), want))
         for i, (case, one, other, want) in enumerate(rows):
             model, place = heads_dealt_out(case.model, seed + 10 * i)
             found.append(Two(Case(model, *case[1:]), place[one], place[other], want))
@@ -649,6 +693,12 @@ def grade_logic(answer: Any, cases: list[Two]) -> None:
                 continue
             expect(
                 got in ("and", "or", "neither"), f'Your function says {got!r}. It should say "and", "or" or "neither".'
+            )
+            every = [patched_heads(two.case, way)[head] for way in (True, False) for head in (first, second)]
+            expect(
+                all(bool((values < 0.5).all() or (values >= 0.5).all()) for values in every),
+                "Single pairs differ here. Take the mean over pairs first, and compare then: this is "
+                f"{two.want!r}, and your function says {got!r}.",
             )
             kept, back = (
                 [round(patched_heads(two.case, way).mean(-1)[head].item(), 2) + 0.0 for head in (first, second)]
@@ -794,6 +844,13 @@ def test_the_heads_of_pico(answer):
 # --- 08.7 -------------------------------------------------------------------------------------------------------------
 
 
+def query_pattern(case: Case, exchanged: list[int], layer: int) -> Tensor:
+    """The pattern of a layer in the clean run with the corrupted queries of some layers."""
+    new = {each: activation(case.model, case.corrupted, ("q", each)) for each in exchanged}
+    with case.model.hooks([(("q", each), lambda value, hook, q=q: q) for each, q in new.items()]):
+        return activation(case.model, case.clean, ("pattern", layer))
+
+
 @oracle_cache
 def pattern_change(case: Case, which: str) -> Tensor:
     """Σ (A' − A) · ∂m/∂A / (m_corrupted − m_clean) for another A' than the one with the corrupted queries."""
@@ -806,6 +863,11 @@ def pattern_change(case: Case, which: str) -> Tensor:
     for layer, gradient in zip(layers, slopes, strict=True):
         if which == "corrupted":
             other = activation(case.model, case.corrupted, ("pattern", layer))
+        elif which == "last":
+            other = now["pattern", layer].detach().clone()
+            other[:, :, -1] = query_pattern(case, [layer], layer)[:, :, -1]
+        elif which == "every":
+            other = query_pattern(case, list(layers), layer)
         else:
             new = activation(case.model, case.corrupted, (which, layer))
             with case.model.hooks([((which, layer), lambda value, hook, new=new: new)]):
@@ -822,6 +884,9 @@ def query_slips(case: Case, want: Tensor) -> dict[str, Tensor]:
             pattern_change(case, "corrupted")
         ),
         "You exchange the keys. Exchange the queries.": pattern_change(case, "k"),
+        "The queries of all layers are exchanged in one run, so that later layers read another stream. Make a run for "
+        "each layer.": pattern_change(case, "every"),
+        "This is the last query alone. Sum over queries and keys.": pattern_change(case, "last"),
         **first_order_slips(case, want, "q", True),
     }
 
@@ -929,6 +994,10 @@ def edge_slips(case: Case, edge: Edge) -> dict[str, Tensor]:
             [edge], said["now"] + said["then"]
         ),
         "Only the sign is wrong: add corrupted − clean.": lost([edge], 2 * said["now"] - said["then"]),
+        "Only the last position hears the corrupted word. Add it at all positions.": lost(
+            [edge], torch.cat([said["now"][:, :-1], said["then"][:, -1:]], 1)
+        ),
+        **heard_otherwise(case, edge, said["now"], said["then"]),
     }
     want = lost([edge])
     back = at.edge_effects(model, case.corrupted, case.clean, case.metric, [edge])[edge]
@@ -938,6 +1007,31 @@ def edge_slips(case: Case, edge: Edge) -> dict[str, Tensor]:
         "This is what is left, 1 minus what is lost.": 1 - want,
         **scale_slips(want, case),
     }
+
+
+def heard_otherwise(case: Case, edge: Edge, now: Tensor, then: Tensor) -> dict[str, Tensor]:
+    """The word put into the stream before the reader, or in the place of all that the reader hears."""
+    site, head = reading_site(case.model, edge.receiver)
+
+    def cost(where: Any, edit: Callable[[Tensor, Any], Tensor]) -> Tensor:
+        patched = case.m(case.model.run_with_hooks(case.clean, [(where, edit)]))
+        return (case.m(case.model(case.clean)) - patched) / case.span
+
+    def instead(value: Tensor, hook: Any) -> Tensor:
+        if head is None:
+            return then.expand_as(value).clone()
+        value[:, :, head] = then
+        return value
+
+    found = {"The receiver hears this one word and nothing else. Add corrupted − clean to what it hears.": cost(
+        site, instead)}  # fmt: skip
+    if edge.receiver != "logits":
+        stream = ("resid_pre" if head is not None else "resid_mid", site[1])
+        found[
+            "The word is exchanged in the stream itself, so that all who read later hear it too. Add it where this one "
+            "receiver reads."
+        ] = cost(stream, lambda value, hook: value + then - now)
+    return found
 
 
 @grades("08.8", weight=2)
@@ -1036,9 +1130,21 @@ def library_edges(case: Case, steps: int = 0) -> Tensor:
     return torch.stack([found[edge] for edge in all_edges(case.model.cfg)]).detach()
 
 
+@oracle_cache
+def last_position(case: Case) -> Tensor:
+    """[edge batch]: EAP of the last position alone."""
+    said = [at.sender_outputs(case.model, tokens, senders(case.model.cfg)) for tokens in (case.clean, case.corrupted)]
+    rows = [
+        ((said[1][e.sender] - said[0][e.sender]) * heard_by_hand(case, e.receiver))[:, -1].sum(-1) / -case.span
+        for e in all_edges(case.model.cfg)
+    ]
+    return torch.stack(rows)
+
+
 def edge_table_slips(case: Case, want: Tensor, steps: int = 0) -> dict[str, Tensor]:
     back = library_edges(case.back, steps)
     return {
+        **({} if steps else {"This is the last position alone. Sum over positions.": last_position(case)}),
         "The gradient is taken at the corrupted end. Take it at the clean run.": back,
         "The gradient is taken at the corrupted end, and the sign is wrong.": -back,
         "You take absolute values. Keep the sign: an edge may speak against the answer.": want.abs(),
@@ -1066,9 +1172,10 @@ def test_every_edge_to_first_order(answer):
 
 
 @oracle_cache
-def along(case: Case, steps: int, rule: str) -> Tensor:
+def along(case: Case, steps: int, rule: str, base: str = "corrupted") -> Tensor:
     """[edge batch]: EAP with the gradient averaged over the points of a rule, from the library's EAP of edited runs."""
     x, start = embeddings(case)
+    start = start if base == "corrupted" else torch.zeros_like(x)
     heard: dict[str, Tensor] = {}
     for k in range(steps):
         point = start + RULES[rule](k, steps) * (x - start)
@@ -1110,6 +1217,7 @@ def test_every_edge_along_the_way(answer):
                     case, steps, "ends"
                 ),
                 "The gradients are summed. Take their mean: divide by `steps`.": want * steps,
+                "You start at zeros. The way begins at the corrupted embeddings.": along(case, steps, "right", "zeros"),
                 **edge_table_slips(case, want, steps),
             },
         )
@@ -1190,9 +1298,17 @@ def test_the_area_under_the_curve(answer):
                 "It is upside down: this is the chance that an edge OFF the circuit is stronger.": pairs_won(
                     values, ~truth, 0.5
                 ),
+                "You compare with ALL edges. Compare with those that are not in the circuit.": won_against_all(
+                    values, truth
+                ),
                 "This is the average precision.": precision_by_hand(values, truth),
             },
         )
+
+
+def won_against_all(values: Tensor, truth: Tensor) -> float:
+    table = values[truth].double()[:, None] - values.double()[None]
+    return float((table.sign() / 2 + 0.5).mean())
 
 
 def precision_by_hand(values: Tensor, truth: Tensor, strict: bool = False, order: bool = False) -> float:
@@ -1250,12 +1366,34 @@ def share_alone(case: Case, ranking: list[str], fraction: float) -> float:
     return float((m - m_corrupted) / (m_clean - m_corrupted))
 
 
+NO_EDGE = "With no edge at all f is 0. You keep one: the circuit is the first int(fraction · number of edges)."
+
+
+def with_edges(case: Case, ranking: tuple[str, ...], how: str) -> Tensor:
+    """[fraction]: what other runs and other means would give."""
+    found = []
+    m_clean, m_corrupted = (case.m(case.model(tokens)) for tokens in (case.clean, case.corrupted))
+    for fraction in FRACTIONS:
+        kept = set(ranking[: int(fraction * len(ranking))])
+        inside = [edge for edge in all_edges(case.model.cfg) if str(edge) in kept]
+        outside = [edge for edge in all_edges(case.model.cfg) if str(edge) not in kept]
+        base, source = (case.corrupted, case.clean) if how == "exchanged" else (case.clean, case.corrupted)
+        edges = inside if how == "removed" else outside
+        m = case.m(at.patch_edges(case.model, base, source, edges) if edges else case.model(base))
+        share = (m - m_corrupted) / (m_clean - m_corrupted)
+        mean = share.mean() if how == "quotients" else (m - m_corrupted).mean() / (m_clean - m_corrupted).mean()
+        found.append(float(mean) if kept else 0.0)
+    return torch.tensor(found)
+
+
 @functools.cache
 def curve_cases() -> tuple[tuple[Case, tuple[str, ...]], ...]:
     found = []
     for i, case in enumerate((random_cases()[0], planted_case("cancelling", 3, seed=21))):
         edges = [str(edge) for edge in all_edges(case.model.cfg)]
         order = torch.randperm(len(edges), generator=generator(i)).tolist()
+        if not i:  # an edge that is heard alone stands first, so that no edge and one edge differ
+            order.sort(key=lambda j: edges[j] != "embed->logits")
         found.append((case, tuple(edges[j] for j in order)))
     return tuple(found)
 
@@ -1285,6 +1423,23 @@ def test_the_curve(answer):
                 "This is what is lost without the circuit, 1 minus f.": 1 - want,
                 "You forgot to subtract m(∅).": (want * (m_clean - m_corrupted) + m_corrupted) / m_clean,
                 "This is m. Put it on the scale from 0 to 1.": want * (m_clean - m_corrupted) + m_corrupted,
+                NO_EDGE: torch.tensor(
+                    [share_alone(case, list(ranking), max(f, 1.5 / len(ranking))) for f in FRACTIONS]
+                ),
+                "You round. k is int(fraction · number of edges).": torch.tensor(
+                    [
+                        share_alone(case, list(ranking), (round(f * len(ranking)) + 0.5) / len(ranking))
+                        for f in FRACTIONS
+                    ]
+                ),
+                "You run the corrupted prompt, and the circuit carries it. The circuit carries the CLEAN prompt, all "
+                "others the corrupted one.": with_edges(case, ranking, "exchanged"),
+                "You corrupt the circuit and keep all others clean. Keep the circuit clean.": with_edges(
+                    case, ranking, "removed"
+                ),
+                "This is the mean of quotients. Take the means over pairs first, then one quotient.": with_edges(
+                    case, ranking, "quotients"
+                ),
                 "You keep one edge more: the first int(fraction · number of edges).": torch.tensor(
                     [share_alone(case, list(ranking), (int(f * len(ranking)) + 1.5) / len(ranking)) for f in FRACTIONS]
                 ),
@@ -1311,6 +1466,10 @@ def scored_cases() -> tuple[tuple[Case, Mapping[str, Tensor], tuple[float, ...]]
 
 def area(x: list[float], y: Tensor, skip_last: bool = False) -> float:
     return sum((b - a) * float(u + v) / 2 for a, b, u, v in zip(x, x[1:], y, y[1:], strict=False))
+
+
+def rectangles(x: list[float], y: Tensor) -> float:
+    return sum((b - a) * float(u) for a, b, u in zip(x, x[1:], y, strict=False))
 
 
 @grades("08.12", weight=2)
@@ -1358,6 +1517,10 @@ def area_slips(case: Case, scores: Mapping[str, Tensor], k: list[float], want: l
             [float(signed.mean()), float((1 - absolute).abs().mean())]
         ),
         "The two are exchanged: (CPR, CMD).": torch.tensor(want[::-1]),
+        "CMD is the area of |1 − f|. You take 1 minus the area of f.": torch.tensor([want[0], 1 - area(k, absolute)]),
+        "These are rectangles. Take trapezoids: the mean of both ends.": torch.tensor(
+            [rectangles(k, signed), rectangles(k, (1 - absolute).abs())]
+        ),
         "You rank upwards. The largest come first.": torch.tensor(
             [
                 area(k, f(lambda e: float(scores[e].mean()))),
@@ -1397,6 +1560,11 @@ def test_the_correlation_of_ranks(answer):
                         u, v
                     ),
                     "Only the sign is wrong: both ranks must go the same way.": -want,
+                    "Equal numbers all get the lowest of their ranks. They share the mean of their ranks.": float(
+                        torch.corrcoef(torch.stack([(x[None] < x[:, None]).sum(1).double() for x in (u, v)]))[0, 1]
+                    ),
+                    "The formula with the squared differences of ranks is right only where no numbers are equal. Take "
+                    "the correlation of the ranks.": by_squares(u, v),
                     "This is argsort of the numbers, which says where each rank stands. It takes a second argsort to "
                     "get ranks.": float(
                         torch.corrcoef(torch.stack([u.argsort().double(), v.argsort().double()]))[0, 1]
@@ -1405,24 +1573,33 @@ def test_the_correlation_of_ranks(answer):
             )
 
 
+def by_squares(u: Tensor, v: Tensor) -> float:
+    """1 − 6 Σ d² / (n³ − n), with the mean ranks."""
+    a, b = ((x.double()[:, None] - x.double()[None]).sign().sum(1) / 2 for x in (u, v))
+    return float(1 - 6 * (a - b).pow(2).sum() / (len(u) ** 3 - len(u)))
+
+
 def order_correlation(u: Tensor, v: Tensor) -> float:
     ranks = [x.argsort(stable=True).argsort().double() for x in (u, v)]
     return float(torch.corrcoef(torch.stack(ranks))[0, 1])
 
 
 @oracle_cache
-def sane(case: Case, seeds: tuple[int, ...], how: str = "abs first") -> Tensor:
+def sane(case: Case, seeds: tuple[int, ...], how: str = "abs first", of: HookedModel | None = None) -> Tensor:
+    """The check. of: the network whose weights are shuffled, where it is another."""
+
     def heads(model: HookedModel) -> Tensor:
         values = first_order(Case(model, *case[1:]))
         return {
             "abs first": values.abs().mean(-1),
             "mean first": values.mean(-1).abs(),
             "signed": values.mean(-1),
+            "pairs apart": values.abs(),
             "exact": (1 - patched_heads(Case(model, *case[1:]), True)).abs().mean(-1),
         }[how].flatten()
 
     own = heads(case.model)
-    rows = [spearman(own, heads(at.randomised(case.model, seed))) for seed in seeds]
+    rows = [spearman(own, heads(at.randomised(of or case.model, seed))) for seed in seeds]
     return torch.tensor(rows, dtype=torch.float64)
 
 
@@ -1444,6 +1621,10 @@ def test_networks_with_shuffled_weights(answer):
                 "You average over pairs before the absolute value.": sane(case, seeds, "mean first"),
                 "You rank by the signed value. What counts is the size.": sane(case, seeds, "signed"),
                 "You compare exact patching. Ask attribution_patching.": sane(case, seeds, "exact"),
+                "Pairs are not averaged. Rank the heads, by the mean over pairs.": sane(case, seeds, "pairs apart"),
+                "You compare the shuffled copies with one another. Compare each with the network.": sane(
+                    Case(at.randomised(case.model, seeds[0]), *case[1:]), seeds, of=case.model
+                ),
                 "You compare the network with itself.": torch.ones(len(seeds)),
                 "This is one number for all seeds. Keep them apart.": sane(case, seeds).mean().expand(len(seeds)),
             },
@@ -1524,6 +1705,9 @@ def test_how_far_off_two_methods_are(answer):
             return {
                 "You average over pairs before the absolute value.": torch.tensor(
                     [float((quick - noising).mean().abs()), float((back - noising).mean().abs())]
+                ),
+                "The first is |EAP − noising|, and yours compares EAP with denoising.": torch.tensor(
+                    [float((quick - back).abs().mean()), want[1]]
                 ),
                 "The second is |denoising − noising|, and yours compares denoising with EAP.": torch.tensor(
                     [want[0], float((back - quick).abs().mean())]

@@ -412,8 +412,9 @@ def acdc(
     edges: as "a0.h1->a1.h2.k", in the order of a forward pass. Go through them from the
     last to the first. A dropped edge carries what its sender wrote in the corrupted
     run: `patch_edges(model, clean, corrupted, [Edge.parse(text), ...])` gives the
-    logits of the clean prompts with all these edges dropped. m is the mean of the
-    logit difference.
+    logits of the clean prompts with all these edges dropped. It wants one edge at
+    least: with none dropped they are `model(clean)`. m is the mean of the logit
+    difference.
 
     Drop an edge for good if m changes by less than tau, up or down, from what it was
     with the edges dropped so far. Return what remains, in the order of `edges`.
@@ -444,8 +445,9 @@ def find_circuit(
 
     Heads outside are knocked out with the means over the ABC prompts `corrupted`. On
     OTHER prompts than these the circuit must keep 87 % to 113 % of F(M); for sets K of
-    its members F(C∖K) must stay within 15 % of F(M) from F(M∖K); and each member must
-    change F by 1 % of F(M) or more for some K. Which heads they are is up to you.
+    its members F(C∖K) must stay within 20 % of F(M) from F(M∖K); and each member must
+    change F by 1 % of F(M) or more for some K. Which heads they are is up to you, but
+    none is named twice.
     """
     raise NotImplementedError("Exercise 09.15 is waiting for your answer.")
 

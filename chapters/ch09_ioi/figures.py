@@ -111,16 +111,19 @@ def looks_and_copies(answer: Any) -> go.Figure:
 
 
 def without_heads() -> go.Figure:
-    """The difference without a head, by what stands in its place: from the findings."""
+    """The difference without a head, by what stands in its place: from the findings.
+
+    Not the movers: what happens without them is to be predicted later.
+    """
     found = findings.read(CHAPTER)["knocked_out"]
     kinds = {
         "previous": "previous token", "duplicate": "duplicate token", "induction": "induction",
-        "by_token": "inhibition by token", "by_place": "inhibition by position", "movers": "both movers",
+        "by_token": "inhibition by token", "by_place": "inhibition by position",
     }  # fmt: skip
     ways = {"per_template": "mean over ABC", "clean": "mean over clean prompts", "zero": "zero"}
     series = {name: [found[how][kind] for kind in kinds] for how, name in ways.items()}
     figure = plots.grouped_bars(list(kinds.values()), series, "What is left without them", "without", LOGITS)
-    return figure.add_hline(y=found["whole"], line={"dash": "dash"})
+    return figure.add_hline(y=found["whole"], line={"dash": "dash", "color": "#888888"})  # seen on both themes
 
 
 def _means() -> Tensor:

@@ -3,12 +3,13 @@
 The patient is `planted.circuit("ioi")`, whose heads and edges are known. Effects are in logits, as means over prompts.
 They vary by less than a hundredth from prompt to prompt (`task` has the intervals).
 
-Pico, which was trained, does the same task; what is measured on its stories has intervals.
+Two networks that were trained do the same task; what is measured on their stories has intervals.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 from typing import Any
 
@@ -17,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mi_lib import lens, load
-from mi_lib.attribution import auroc, average_precision, eap_ig, strength
+from mi_lib.attribution import auroc, average_precision, eap, eap_ig, patch_edges, strength
 from mi_lib.circuits import (
     Alone,
     IOIData,
@@ -29,6 +30,7 @@ from mi_lib.circuits import (
     copy_scores,
     edges_alone,
     faithfulness,
+    giving_data,
     greedy_completeness,
     head_roles,
     heads_alone,
@@ -42,7 +44,7 @@ from mi_lib.circuits import (
 )
 from mi_lib.course.findings import claim, mean
 from mi_lib.models import HookedModel
-from mi_lib.models.graph import head_name, head_of
+from mi_lib.models.graph import Edge, head_name, head_of
 from mi_lib.worlds import planted
 from mi_lib.worlds.planted import ioi
 
@@ -72,11 +74,16 @@ def members() -> tuple[str, ...]:
     return tuple(sorted(name for name in patient().parts if head_of(name)))
 
 
-def at(table: Table, name: str) -> float:
-    """An entry by the name of its head."""
+def place(name: str) -> tuple[int, int]:
+    """The layer and the number of a head."""
     where = head_of(name)
     assert where is not None
-    return float(table[where])
+    return where
+
+
+def at(table: Table, name: str) -> float:
+    """An entry by the name of its head."""
+    return float(table[place(name)])
 
 
 def largest(table: Table, but: tuple[str, ...] | list[str]) -> float:
@@ -213,6 +220,45 @@ def words() -> dict[str, Any]:
     return found
 
 
+def look(cache: Any, heads: tuple[str, ...], query: Tensor, key: Tensor) -> list[float]:
+    """How much each of these heads looks from one place at another, in the mean over prompts."""
+    rows, found = torch.arange(len(query)), []
+    for layer, head in map(place, heads):
+        found.append(float(cache["pattern", layer][rows, head, query, key].mean()))
+    return found
+
+
+@claim
+def s2_alone() -> dict[str, Any]:
+    """ "The name at S2 draws attention to itself": before layer 3, in flipped prompts, S2 alone is put back.
+
+    Control: the heads that speak held as they were in the flipped prompts, by which nothing is left of the harm.
+    """
+    model, data, rows = patient().model, stories(), torch.arange(PROMPTS)
+    flipped, low = (
+        data.corrupted["S2"],
+        float(differences(patient().model, stories(), stories().corrupted["S2"]).mean()),
+    )
+    _, clean = model.run_with_cache(data.clean, lambda name: name.endswith("resid_pre"))
+    _, before = model.run_with_cache(flipped)
+
+    def put(x: Tensor, hook: Any) -> None:
+        x[rows, data.s2] = clean["resid_pre", 3][rows, data.s2]
+
+    def hold(z: Tensor, hook: Any) -> None:
+        own = [head for layer, head in map(place, (*MOVERS, *NEGATIVE)) if layer == hook.layer]
+        z[:, :, own] = before[hook.name][:, :, own]
+
+    with model.hooks([(("resid_pre", 3), put)]):
+        _, after = model.run_with_cache(flipped)
+    logits = model.run_with_hooks(flipped, [(("resid_pre", 3), put), (lambda name: name.endswith("hook_z"), hold)])
+    return {
+        "looks_before": max(look(before, MOVERS, data.end, data.s2)),
+        "looks_after": min(look(after, MOVERS, data.end, data.s2)),
+        "held": (float(data.metric(logits).mean()) - low) / whole(model, data, "S2"),
+    }
+
+
 # --- who ------------------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +296,59 @@ def effects() -> dict[str, Any]:
 
 
 @claim
+def exchanged() -> dict[str, Any]:
+    """ "It says the wrong name": the word that leads when one of the first three heads has read an ABC prompt.
+
+    Control: the clean prompts, in which S never leads.
+    """
+    model, data = patient().model, stories()
+    _, cache = model.run_with_cache(data.corrupted["ABC"], lambda name: name.endswith("hook_z"))
+    shares = []
+    for layer, head in map(place, EARLY.values()):
+
+        def put(z: Tensor, hook: Any, layer: int = layer, head: int = head) -> None:
+            z[:, :, head] = cache["z", layer][:, :, head]
+
+        best = model.run_with_hooks(data.clean, [(("z", layer), put)])[:, -1].argmax(-1)
+        shares.append(float((best == data.s_tokens).float().mean()))
+    with torch.no_grad():
+        clean = model(data.clean)[:, -1].argmax(-1)
+    return {"says_s": min(shares), "says_s_clean": float((clean == data.s_tokens).float().mean())}
+
+
+@claim
+def said_in_both() -> dict[str, Any]:
+    """ "Up to S2 they say the same in both prompts": how far apart z is in a clean and in a flipped prompt, at most.
+
+    Controls: the same head behind S2, and another head at S2.
+    """
+    model, data = patient().model, stories()
+    (_, clean), (_, flipped) = (model.run_with_cache(x) for x in (data.clean, data.corrupted["S2"]))
+    behind = torch.arange(data.clean.shape[1]) > data.s2[:, None]
+
+    def apart(name: str, where: Tensor) -> float:
+        layer, head = place(name)
+        return float((clean["z", layer] - flipped["z", layer])[:, :, head].norm(dim=-1)[where].max())
+
+    return {
+        "previous": apart(EARLY["previous"], ~behind),
+        "induction": apart(EARLY["induction"], ~behind),
+        "previous_behind": apart(EARLY["previous"], behind),
+        "duplicate": apart(EARLY["duplicate"], ~behind),
+    }
+
+
+@claim
+def inhibitors() -> dict[str, Any]:
+    """ "One says which name, the other which place": whole effects if only the place of S1, or only the names differ.
+
+    Control: each of the two heads is the other one's.
+    """
+    model, data = patient().model, stories()
+    return {way: {k: at(total(model, data, way), v) for k, v in INHIBITORS.items()} for way in ("places", "names")}
+
+
+@claim
 def paths() -> dict[str, Any]:
     """ "Who speaks to them?": the path from each head to one kind of input, in logits. Control: all other heads."""
     model, data = patient().model, stories()
@@ -262,7 +361,11 @@ def paths() -> dict[str, Any]:
         "inhibitors_q": [f"{head}.q" for head in inhibitors],
         "inhibitors_k": [f"{head}.k" for head in inhibitors],
         "inhibitors_v": [f"{head}.v" for head in inhibitors],
+        "by_token_v": [f"{INHIBITORS['by_token']}.v"],
+        "by_place_v": [f"{INHIBITORS['by_place']}.v"],
+        "induction_q": [f"{EARLY['induction']}.q"],
         "induction_k": [f"{EARLY['induction']}.k"],
+        "induction_v": [f"{EARLY['induction']}.v"],
     }
     found: dict[str, Any] = {}
     for name, receivers in to.items():
@@ -299,6 +402,26 @@ def roles() -> dict[str, Any]:
         "duplicate_looks": at(looks["S2 to S1"], EARLY["duplicate"]),
         "induction_looks": at(looks["S2 to S1 + 1"], EARLY["induction"]),
         "previous_looks": at(looks["to the token before"], EARLY["previous"]),
+    }
+
+
+@claim
+def role_controls() -> dict[str, Any]:
+    """ "It could have failed": the same looks in ABC prompts, where no name is said twice; and where backups look."""
+    model, data = patient().model, stories()
+    (_, clean), (_, abc) = (model.run_with_cache(x) for x in (data.clean, data.corrupted["ABC"]))
+    against = copy_scores(model, data, sign=-1)
+    first = torch.zeros_like(data.end)
+    decoys = tuple(name for name, like in patient().decoys.items() if like == EARLY["duplicate"])
+    return {
+        "abc_duplicate": max(look(abc, (EARLY["duplicate"],), data.s2, data.s1)),
+        "abc_induction": max(look(abc, (EARLY["induction"],), data.s2, data.after_s1)),
+        "abc_inhibitors": max(look(abc, tuple(INHIBITORS.values()), data.end, data.s2)),
+        "idle_duplicate": min(look(clean, decoys, data.s2, data.s1)),
+        "idle_duplicate_head": [number(name) for name in decoys],
+        "backups_at_first": min(look(clean, BACKUPS, data.end, first)),
+        "negative_looks": min(look(clean, NEGATIVE, data.end, data.io)),
+        "against_others": largest(against, NEGATIVE),
     }
 
 
@@ -388,6 +511,75 @@ def backup() -> dict[str, Any]:
     }
 
 
+@claim
+def waking() -> dict[str, Any]:
+    """ "They hear it by their queries": the difference if the backups' queries alone hear that both movers are silent.
+
+    Control: both movers silent, and these queries as they are in the clean run.
+    """
+    model, data = patient().model, stories()
+    silence = knock_out(model, MOVERS, abc_means(model, data), data.template)
+    _, clean = model.run_with_cache(data.clean, lambda name: name.endswith("hook_q"))
+    with model.hooks(silence):
+        _, quiet = model.run_with_cache(data.clean, lambda name: name.endswith("hook_q"))
+    layer, _ = place(BACKUPS[0])
+    own = [place(name)[1] for name in BACKUPS]
+
+    def hear(cache: Any) -> Any:
+        def put(q: Tensor, hook: Any) -> None:
+            q[:, :, own] = cache["q", layer][:, :, own]
+
+        return (("q", layer), put)
+
+    runs = {"only_queries": [hear(quiet)], "queries_as_before": [*silence, hear(clean)]}
+    return {name: float(data.metric(model.run_with_hooks(data.clean, edits)).mean()) for name, edits in runs.items()}
+
+
+def gaps_of_all_sets(n: int, size: int | None = None) -> list[tuple[float, tuple[str, ...]]]:
+    """|F(C∖K) − F(M∖K)| for all K of the circuit without its backups, or those of one size, on n prompts: with K."""
+    F, C = heads_alone(patient().model, stories(n=n)), sorted(set(members()) - set(BACKUPS))
+    sizes = range(len(C) + 1) if size is None else [size]
+    sets = [K for size in sizes for K in itertools.combinations(C, size)]
+    return [(abs(F(set(C) - set(K)) - F(F.everything - set(K))), K) for K in sets]
+
+
+@claim(slow=True)
+def all_sets() -> dict[str, Any]:
+    """ "It is the largest of all": every K of the circuit without backups. Control: the one that the search found."""
+    found = gaps_of_all_sets(16)
+    gap, worst = max(found)
+    movers = next(gap for gap, K in found if set(K) == set(MOVERS))
+    return {
+        "sets": len(found),
+        "worst_gap": gap,
+        "worst_set": [number(name) for name in worst],
+        "above_movers": gap - movers,
+    }
+
+
+@claim
+def edges_into_backups() -> dict[str, Any]:
+    """ "What a backup reads": how much the answer changes if one edge into a backup carries the ABC prompt.
+
+    Control: what a backup writes into the logits, which is nothing while the movers work.
+    """
+    circuit, data = patient(), stories(seed=1, n=MACHINE_PROMPTS)
+    base = float(differences(circuit.model, data, data.clean).mean())
+
+    def change(*texts: str) -> float:
+        edges = [Edge.parse(text) for text in texts]
+        return float(data.metric(patch_edges(circuit.model, data.clean, data.corrupted["ABC"], edges)).mean()) - base
+
+    movers = {backup: [f"{mover}->{backup}.q" for mover in MOVERS] for backup in BACKUPS}
+    return {
+        "avoid": max((change(f"{INHIBITORS['by_token']}->{backup}.q") for backup in BACKUPS), key=abs),
+        "names": max((change(f"embed->{backup}.k") for backup in BACKUPS), key=abs),
+        "one_mover": max((change(edge) for edges in movers.values() for edge in edges), key=abs),
+        "both_movers": min((change(*edges) for edges in movers.values()), key=abs),
+        "written": max((change(f"{backup}->logits") for backup in BACKUPS), key=abs),
+    }
+
+
 @claim(slow=True)
 def machine() -> dict[str, Any]:
     """ "What the machine finds": edges by ACDC against the planted ones. Control: what it keeps, run alone."""
@@ -414,11 +606,20 @@ def machine() -> dict[str, Any]:
 
 @claim(slow=True)
 def by_gradients() -> dict[str, Any]:
-    """ "The quick way": edges ranked by EAP-IG against the planted ones. Control: a random order has the base rate."""
+    """ "The quick way": edges ranked by EAP-IG against the planted ones.
+
+    Controls: a random order has the base rate, and the slope at the clean prompt alone (EAP) does not see the edges
+    into the backups.
+    """
     circuit, data = patient(), stories(seed=1, n=MACHINE_PROMPTS)
     scores = strength(eap_ig(circuit.model, data.clean, data.corrupted["ABC"], data.metric, steps=10))
+    at_clean = strength(eap(circuit.model, data.clean, data.corrupted["ABC"], data.metric))
     truth = circuit.truth()
+    into = [edge for edge, true in truth.items() if true and edge.receiver.rpartition(".")[0] in BACKUPS]
     return {
+        "into_backups": min(scores[edge] for edge in into),
+        "largest_false": max(scores[edge] for edge, true in truth.items() if not true),
+        "eap_into_backups": max(at_clean[edge] for edge in into),
         "auroc": auroc(scores, truth),
         "precision": average_precision(scores, truth),
         "base_rate": sum(truth.values()) / len(truth),
@@ -427,7 +628,14 @@ def by_gradients() -> dict[str, Any]:
 
 # --- another network --------------------------------------------------------------------------------------------------
 
+WILD, WILD_STORIES = "ioi-3l", 216
 PICO, STORIES = "pico-base", 96
+
+
+@functools.cache
+def wild() -> tuple[HookedModel, IOIData]:
+    """The small trained network, and stories of pairs of names that its training left out."""
+    return load(WILD), giving_data(WILD_STORIES, seed=1)
 
 
 @functools.cache
@@ -478,6 +686,38 @@ def share_told(model: HookedModel, data: IOIData, heads: list[str], hold: tuple[
 
 
 @claim
+def trained() -> dict[str, Any]:
+    """ "It adds both names, and subtracts the giver's": the rise of S, in logits, if heads say that T gives, with all
+    others held. Controls: all other heads; the patient's inhibitors (`patient_told`)."""
+    model, data = wild()
+    clean, table = differences(model, data, data.clean), written(model, data)
+    looks = attention_scores(model, data)["END to S2"]
+    strong = max(all_heads(model.cfg), key=lambda name: at(table, name))
+    rows, (other, third) = torch.arange(len(data)), with_another_giver(data)
+    with torch.no_grad():
+        start, end = (model(tokens)[:, -1] for tokens in (data.clean, other))
+    before, after = (x[rows, data.s_tokens] - x[rows, third] for x in (start, end))
+    every = all_heads(model.cfg)
+    told = {name: told_by(model, data, [name], ("hook_z",)) - before for name in every}
+    givers = [name for name in every if float(told[name].mean()) >= 0.3]
+    rest = [name for name in every if name not in givers]
+    return {
+        "stories": len(data),
+        "right": float((clean > 0).float().mean()),
+        **mean("difference", clean),
+        "head": number(strong),
+        "writes": at(table, strong),
+        "looks_at_giver": at(looks, strong),
+        "givers": [number(name) for name in givers],
+        **mean("whole_rise", after - before),
+        **mean("head_rise", told[strong]),
+        **mean("givers_rise", told_by(model, data, givers, ("hook_z",)) - before),
+        **mean("givers_free", told_by(model, data, givers) - before),
+        **mean("rest_rise", told_by(model, data, rest, ("hook_z",)) - before),
+    }
+
+
+@claim
 def patient_told() -> dict[str, Any]:
     """ "In the patient, S rises", in logits, if its inhibitors say that T gives. Control: all other heads held."""
     model, data = patient().model, stories()
@@ -523,4 +763,43 @@ def same_task() -> dict[str, Any]:
         "tells": {f"layer_{layer}": share for layer, share in enumerate(free)},
         "heads_held": share_told(model, data, of_layer[0], ("hook_z",)),
         "mlps_held": share_told(model, data, of_layer[0], ("hook_z", "mlp_out")),
+    }
+
+
+def by_layer_0(model: HookedModel, data: IOIData, hold: tuple[str, ...]) -> Float[Tensor, "batch d_vocab"]:
+    """Logits at END of the clean prompts, if the heads of layer 0 bring there what they bring in the flipped ones."""
+    _, then = model.run_with_cache(data.corrupted["S2"], ("z", 0))
+    _, now = model.run_with_cache(data.clean, lambda name: name.endswith(("hook_z", "mlp_out")))
+
+    def edit(value: Tensor, hook: Any) -> Tensor:
+        value = now[hook.name].clone() if hook.name.endswith(hold) else value
+        if hook.name.endswith("hook_z") and hook.layer == 0:
+            value[:, -1] = then["z", 0][:, -1]
+        return value
+
+    return model.run_with_hooks(data.clean, [(lambda name: name.endswith(hold), edit)])[:, -1]
+
+
+@claim(slow=True)
+def turned_by_layer_0() -> dict[str, Any]:
+    """ "And it says the other name": Pico's layer 0 brings, at END, who gives in the flipped prompt; other heads held.
+
+    Control: the MLPs held as well.
+    """
+    model, data = pico()
+    rows, found = torch.arange(len(data)), {}
+    for name, hold in (("heads_held", ("hook_z",)), ("mlps_held", ("hook_z", "mlp_out"))):
+        end = by_layer_0(model, data, hold)
+        found |= mean(name, end[rows, data.io_tokens] - end[rows, data.s_tokens])
+        found[f"{name}_says_s"] = float((end.argmax(-1) == data.s_tokens).float().mean())
+    return found
+
+
+@claim(slow=True)
+def patient_roles() -> dict[str, Any]:
+    """ "In the patient the same tests find all": how many heads with a role `head_roles` finds there. Control: Pico."""
+    found = head_roles(patient().model, stories(n=48)).roles
+    return {
+        "with_roles": sum(map(len, found.values())),
+        "right": sum(set(found[kind]) == set(heads) for kind, heads in ioi.CLASSES.items()),
     }

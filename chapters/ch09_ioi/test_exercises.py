@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from mi_lib.course.grading import expect, expect_close, expect_equal, grades
 from mi_lib.course.grading.material import generator, randn, random_tokens, random_transformer, with_weights
 from mi_lib.models import Transformer
 from mi_lib.models.graph import Edge, all_edges, head_of
-from mi_lib.worlds import planted
+from mi_lib.worlds import giving, planted
 from mi_lib.worlds.planted.ioi import CLASSES, NamePairs
 
 oracle_cache = functools.lru_cache(256)  # the keys are models and tensors, which the cached subjects keep alive
@@ -531,6 +531,8 @@ def written_by_heads(of: Subject, tokens: str = "clean") -> dict[str, Tensor]:
             found.setdefault(name, []).append(read_out(model, part, kept, io, s)[:, -1])
         each = read_out(model, written, kept, io, s)
         found.setdefault("everywhere", []).append(each.mean(1))
+        summed = written.sum(1, keepdim=True).expand_as(written)
+        found.setdefault("summed", []).append(read_out(model, summed, kept, io, s)[:, -1])
         found.setdefault("no norm", []).append(read_out(model, written, kept, io, s, norm=False)[:, -1])
         own = {("ln_final", 0): own_scale(written, norm)}
         found.setdefault("own scale", []).append(read_out(model, written, own, io, s)[:, -1])
@@ -589,6 +591,7 @@ def check_written(answer: Any, of: Subject) -> None:
             ),
             "This is the absolute value of the mean. Keep the sign: some heads write against the name.": want.abs(),
             "You average over all positions. The answer is given at END alone.": known["everywhere"].mean(-1),
+            "You add up all positions. The answer is given at END alone.": known["summed"].mean(-1),
             "The final norm is missing.": known["no norm"].mean(-1),
             "Each part is divided by its OWN scale. The scale is that of the whole stream.": (
                 known["own scale"].mean(-1)
@@ -772,7 +775,11 @@ def path_mistakes(of: Subject, sender: Head) -> dict[str, Tensor]:
     layer, head = sender
     later = {("z", at): value for (name, at), value in runs(of)[0][1].items() if name == "z" and at != layer}
     zero = with_head(runs(of)[0][1]["z", layer], torch.zeros_like(runs(of)[0][1]["z", layer]), head)
+    others = {key: value for key, value in runs(of)[1][1].items() if key[0] == "z"}
+    others["z", layer] = with_head(others["z", layer], runs(of)[0][1]["z", layer], head)
     return {
+        "Every head BUT the sender speaks of the corrupted prompt. Hold the others at their clean values, and let the "
+        "sender alone speak of it.": forward(of.model, of.clean, exchange(others))[0],
         "The other heads hear of it: this is the whole effect. Hold the z of every other head at its clean value.": (
             held(of, sender, heads=False)[0]
         ),
@@ -801,7 +808,8 @@ def path_mistakes(of: Subject, sender: Head) -> dict[str, Tensor]:
 
 def path_patched(
     of: Subject, sender: Head, receivers: list[Head], inputs: list[str], *, from_corrupted: bool = False,
-    held_in_d: bool = False, sender_in_d: bool = False, whole_layers: bool = False, **c: Any,
+    held_in_d: bool = False, sender_in_d: bool = False, whole_layers: bool = False, d_corrupted: bool = False,
+    late: bool = False, heard_at_end: bool = False, **c: Any,
 ) -> Tensor:  # fmt: skip
     """Run D. The switches make known mistakes; the others are those of `held`."""
     heard = runs(of)[1][1] if from_corrupted else held(of, sender, **c)[1]
@@ -811,14 +819,17 @@ def path_patched(
         if name in inputs:
             for layer, head in receivers:
                 if layer == at:
-                    x = heard[name, at] if whole_layers else with_head(x, heard[name, at], head)
+                    new = heard[name, at] if whole_layers else with_head(x, heard[name, at], head)
+                    if late:  # an edit that looks its layer, head and input up when it runs, and finds the last ones
+                        new = with_head(x, heard[inputs[-1], receivers[-1][0]], receivers[-1][1])
+                    x = torch.cat([x[:, :-1], new[:, -1:]], 1) if heard_at_end else new
         if name == "z" and held_in_d and at not in [layer for layer, _ in receivers]:
             x = clean["z", at]
         if name == "z" and sender_in_d and at == sender[0]:
             x = with_head(x, corrupted["z", at], sender[1])
         return x
 
-    return forward(of.model, of.clean, put)[0]
+    return forward(of.model, of.corrupted if d_corrupted else of.clean, put)[0]
 
 
 Case = tuple[Head, list[Head], list[str]]
@@ -924,7 +935,16 @@ def between_mistakes(of: Subject, case: Case) -> dict[str, Tensor]:
         "All heads of the receivers' layers hear it. Exchange the inputs of the receivers alone.": patched(
             inputs, whole_layers=True
         ),
+        "The receivers hear it at END alone. Exchange their inputs at all positions.": patched(
+            inputs, heard_at_end=True
+        ),
         "The sender's z is exchanged at END alone. Exchange it at all positions.": patched(inputs, only_end=True),
+        "Run D goes over the corrupted prompts. Run the clean ones, in which the receivers alone have heard.": patched(
+            inputs, d_corrupted=True
+        ),
+        "One receiver is given what another one heard: does each edit keep its own layer, head and input?": patched(
+            inputs, late=True
+        ),
         "Clean and corrupted are exchanged.": patched(inputs, turned=True),
         "Only the first receiver hears it. There may be several.": path_patched(of, sender, receivers[:1], inputs),
         "Only the last receiver hears it. There may be several: does each edit keep its own head?": path_patched(
@@ -952,9 +972,10 @@ def between_mistakes(of: Subject, case: Case) -> dict[str, Tensor]:
 
 
 @oracle_cache
-def spoken(of: Subject, case: int, **wrong: Any) -> Tensor:
-    """What each sender does by way of the receivers, [layer head batch]."""
+def spoken(of: Subject, case: int, only: int | None = None, **wrong: Any) -> Tensor:
+    """What each sender does by way of the receivers, or of one of them, [layer head batch]."""
     _, receivers, inputs = path_cases(of)[case]
+    receivers = receivers if only is None else receivers[only : only + 1]
     clean = at_end(runs(of)[0][0], of.io, of.s)
     each = [at_end(path_patched(of, head, receivers, inputs, **wrong), of.io, of.s) - clean for head in of.heads]
     return torch.stack(each).view(of.model.cfg.n_layers, of.model.cfg.n_heads, -1)
@@ -990,6 +1011,9 @@ def check_speakers(answer: Any, of: Subject, case: int) -> None:
             "You sum over prompts. Average over them.": each.sum(-1),
             "These are whole effects: other heads hear the sender too.": spoken(of, case, heads=False).mean(-1),
             "This is the path to the logits, past the receivers.": direct_paths(of).mean(-1),
+            "You sum over receivers that hear it one by one. Let all hear it in one run: effects do not add up.": (
+                sum(spoken(of, case, only=i).mean(-1) for i in range(len(receivers)))
+            ),
         }, of,
     )  # fmt: skip
 
@@ -1012,12 +1036,15 @@ def test_the_strongest(answer):
         (0.0, [(0, 1), (1, 0), (1, 2), (1, 1), (0, 0), (0, 2)]),
     ):
         found = table >= share * table.max()
+        size = {(row, head): abs(float(table[row, head])) for row in range(2) for head in range(3)}
+        above = sorted((head for head in size if size[head] >= share), key=lambda head: -size[head])
         expect_equal(
             [tuple(head) for head in answer.strongest(table, share)], want, f"the heads with {share:.0%} of the top",
             mistakes={
                 "Only positive effects were looked at. What counts is the size, whatever the sign.": [
                     tuple(head) for head in found.nonzero().tolist()
                 ],
+                "This compares with `share` itself, in logits. It is a share of the largest effect.": above,
                 "The smallest comes first. Put the largest first.": want[::-1],
                 "They stand in the order of the table. Put the largest first.": sorted(want),
                 "The head comes before the layer. A head is (layer, head).": [(head, layer) for layer, head in want],
@@ -1080,7 +1107,8 @@ def copied(of: Subject, name_at: Tensor, k: int, sign: int, wrong: str = "") -> 
     _, kept = runs(of)[0]
     after = forward(model, of.clean, None)[1]
     stream = after["resid_pre", 1] if model.cfg.n_layers > 1 else after["resid_post", 0]
-    where = torch.full_like(name_at, of.clean.shape[1] - 1) if wrong == "END" else name_at
+    end = torch.full_like(name_at, of.clean.shape[1] - 1)
+    where = end if wrong == "END" else name_at
     x, names = stream[rows, where], of.clean[rows, name_at]
     if wrong == "embed":
         x = model.W_E.double()[names]
@@ -1096,10 +1124,13 @@ def copied(of: Subject, name_at: Tensor, k: int, sign: int, wrong: str = "") -> 
         v = y @ model.W_V[layer, head].double() + (0 if wrong == "b_V" else model.b_V[layer, head].double())
         if wrong == "z":
             v = kept["z", layer][rows, where, head]
-        out = sign * (v @ model.W_O[layer, head].double())
+        if wrong == "z at END":
+            v = kept["z", layer][rows, end, head]
+        out = sign * (v @ model.W_O[layer, head].double() + (x if wrong == "stream" else 0))
+        out = sign * out if wrong == "only late sign" else out
         out = plain_norm(out, model.ln_final) if model.ln_final is not None and wrong != "ln_final" else out
         logits = out @ model.W_U.double() + (0 if model.b_U is None or wrong == "b_U" else model.b_U.double())
-        logits = sign * logits if wrong == "late sign" else logits
+        logits = sign * logits if "late sign" in wrong else logits
         own = logits[rows, names][:, None]
         scores[layer, head] = ((logits > own).sum(-1) < k).double().mean()
         rest = (logits - own).abs()
@@ -1153,6 +1184,17 @@ def check_copies(answer: Any, of: Subject, name_at: Tensor, k: int, negative: bo
             "The logits are turned round, and not what the head writes: biases and norm come after it.": other(
                 "late sign"
             )[0],
+            "The smallest logits are taken. Turn what the head writes round: biases and norm come after it.": (
+                other("only late sign")[0]
+            ),
+            "For `negative` this is 1 − the copy score. Turn what the head writes round, and read it anew.": (
+                1 - copied(of, name_at, k, -sign)[0] if negative else want
+            ),
+            "This is what the head really wrote at END, where it looked about. The copy score never looks at the "
+            "attention.": other("z at END")[0],
+            "The stream itself is added to what the head writes. Read what the head writes by itself.": other("stream")[
+                0
+            ],
             "This is what the head really wrote at the name. Send the name's own stream through W_V and W_O, as if all "
             "attention were there.": other("z")[0],
             "The head reads the bare embedding. It reads the stream as it leaves block 0.": other("embed")[0],
@@ -1588,7 +1630,7 @@ def test_edges_found_by_machine(answer):
         missing, more = [e for e in want if e not in got], [e for e in got if e not in want]
         expect(
             False,
-            f"In the circuit {name!r} with tau = {tau}, {len(want)} edges remain and yours has {len(got)}"
+            f"In the circuit {name!r} with tau = {tau}, {len(want)} edges should remain, but yours has {len(got)}"
             + "".join(f"; {edge} is missing" for edge in missing[:1])
             + "".join(f"; {edge} should have been dropped" for edge in more[:1])
             + ".",
@@ -1637,13 +1679,15 @@ def test_precision_and_recall(answer):
             mistakes={
                 "The two are exchanged: precision comes first.": torch.tensor([recall, precision]),
                 "These are counts. Return shares.": torch.tensor([precision * len(found), recall * len(truth)]),
+            } if found else {
+                "Nothing was found, and that says nothing wrong: its precision is 1.": torch.tensor([0.0, recall]),
             },
         )  # fmt: skip
 
 
 # --- 09.15 ------------------------------------------------------------------------------------------------------------
 
-LEAST, MOST, GAP, WORTH = 0.87, 1.13, 0.15, 0.01  # of F(M): faithful between the first two, complete, minimal
+LEAST, MOST, GAP, WORTH = 0.87, 1.13, 0.2, 0.01  # of F(M): faithful between the first two, complete, minimal
 
 
 class Judged:
@@ -1676,7 +1720,7 @@ def judge_circuit(of: Subject, circuit: Sequence[Head], special: Sequence[Sequen
     """The three numbers. special: sets of heads that may be removed together, so that sleepers wake."""
     judged, every, C = Judged(of), frozenset(of.heads), frozenset(circuit)
     whole = judged(every)
-    expect(bool(C), "Your circuit holds no head, so that nothing of the prompt can arrive.")
+    expect(bool(C), "Your circuit should hold some heads, but it is empty: nothing of the prompt can arrive.")
     expect(
         not C - every, f"{sorted(C - every)[:1]} is no head of this network. A head is (layer, head), counted from 0."
     )
@@ -1708,7 +1752,10 @@ def judge_circuit(of: Subject, circuit: Sequence[Head], special: Sequence[Sequen
 
 def found_in(answer: Any, of: Subject) -> list[Head]:
     got = answer.find_circuit(of.model, of.clean, of.corrupted, of.template, of.io, of.s)
-    return [(int(head[0]), int(head[1])) for head in got]
+    heads = [(int(head[0]), int(head[1])) for head in got]
+    twice = [head for head in heads if heads.count(head) > 1]
+    expect(not twice, f"Each head should be named once, but your list has {twice[:1]} more than once.")
+    return heads
 
 
 def check_planted_circuit(answer: Any, seed: int) -> None:
@@ -1737,6 +1784,24 @@ def test_a_circuit_of_another_planted_network(answer):
     check_planted_circuit(answer, 6)
 
 
+@functools.cache
+def wild_subject(names: Literal["train", "held_out"], n: int, seed: int) -> Subject:
+    """The trained network, and stories of pairs of names that its training saw, or did not see."""
+    drawn = giving.stories(n, seed=seed, names=names)
+    end = torch.full((n,), drawn.clean.shape[1] - 1)
+    return Subject(
+        "the trained network", mi_lib.load("ioi-3l", check=False), drawn.clean, drawn.corrupted, drawn.answers,  # type: ignore[arg-type]
+        drawn.corrupted_answers, torch.stack([drawn.io, drawn.s1, drawn.s2, end]),
+        drawn.template.unique(return_inverse=True)[1],
+    )  # fmt: skip
+
+
+@grades("09.15", weight=2)
+def test_a_circuit_of_a_network_that_nobody_planted(answer):
+    """A network that was trained, judged on pairs of names that it was not trained on."""
+    judge_circuit(wild_subject("held_out", 108, 31), found_in(answer, wild_subject("train", 108, 30)))
+
+
 # --- 09.16 ------------------------------------------------------------------------------------------------------------
 
 
@@ -1758,7 +1823,7 @@ def told(of: Subject, heads: Sequence[Head], hold: bool, wrong: str = "") -> Ten
                 x[:, where, head] = 0 if wrong == "zero" else then["z", layer][:, where, head]
         return x
 
-    return forward(of.model, of.clean, put)[0][:, -1]
+    return forward(of.model, of.corrupted if wrong == "run on other" else of.clean, put)[0][:, -1]
 
 
 def rise(of: Subject, heads: Sequence[Head], hold: bool, wrong: str = "") -> Tensor:
@@ -1790,6 +1855,9 @@ def test_what_heads_tell_at_the_end(answer):
                     "The MLPs are held. They are computed anew.": told(of, heads, hold, "mlps held"),
                     "The norms are held. They are computed anew.": told(of, heads, hold, "norms held"),
                     "The heads are silenced. Put in what they bring in `other`.": told(of, heads, hold, "zero"),
+                    "The run goes over the prompts `other`. Run `tokens`, with what the heads bring in `other`.": (
+                        told(of, heads, hold, "run on other")
+                    ),
                     "Only the first of the heads is exchanged.": told(of, heads[:1], hold),
                     "Only the last of the heads is exchanged.": told(of, heads[-1:], hold),
                     "This is the clean run: nothing was exchanged.": runs(of)[0][0][:, -1],
@@ -1812,8 +1880,9 @@ def test_how_much_the_giver_rises(answer):
             each = rise(of, heads, hold)
             rows = torch.arange(len(each))
             change = told(of, heads, hold) - runs(of)[0][0][:, -1]
+            given = (of.model, of.clean, of.corrupted, of.s, of.io, heads, *((True,) if hold else ()))
             expect_close(
-                answer.giver_rise(of.model, of.clean, of.corrupted, of.s, of.io, heads, hold), each.mean(),
+                answer.giver_rise(*given), each.mean(),
                 f"by how much S rises, with hold = {hold}, in {of.name}", atol=5e-4, rtol=1e-3,
                 mistakes=lambda of=of, heads=heads, hold=hold, each=each, rows=rows, change=change: {
                     "S and the third are exchanged.": -each.mean(),
@@ -1822,6 +1891,9 @@ def test_how_much_the_giver_rises(answer):
                         told(of, heads, hold)[rows, of.s] - told(of, heads, hold)[rows, of.io]
                     ).mean(),
                     "This is the rise of S alone. Subtract that of the third.": change[rows, of.s].mean(),
+                    "v of the prompts `other` is subtracted. Subtract v of the prompts `tokens` as they are.": (
+                        told(of, heads, hold) - runs(of)[1][0][:, -1]
+                    )[rows, of.s].mean() - (told(of, heads, hold) - runs(of)[1][0][:, -1])[rows, of.io].mean(),
                     "`hold` was not handed on.": rise(of, heads, not hold).mean(),
                     "You average absolute values. Keep the sign.": each.abs().mean(),
                 },
@@ -1853,3 +1925,48 @@ def test_which_heads_speak_against_the_giver(answer):
                     "A head is (layer, head).": [(head, layer) for layer, head in want],
                 } if want else {},
             )  # fmt: skip
+
+
+def with_third(of: Subject) -> tuple[Tensor, Tensor]:
+    """The prompts with a third person at S2, and who that is."""
+    rows = torch.arange(len(of.clean))
+    third, other = of.corrupted[rows, of.at[2]], of.clean.clone()
+    other[rows, of.at[2]] = third
+    return other, third
+
+
+@grades("09.16", weight=2)
+def test_a_trained_network_subtracts_the_giver(answer):
+    """On stories of new pairs of names: the heads that you find make most of the change, and speak for themselves."""
+    of = wild_subject("held_out", 60, 32)
+    other, third = with_third(of)
+    got = [tuple(head) for head in answer.giver_heads(of.model, of.clean, other, of.s, third, 0.3)]
+    against = of._replace(corrupted=other, io=third)
+    rows = torch.arange(len(third))
+    change = (runs(against)[1][0] - runs(against)[0][0])[:, -1]
+    whole = float((change[rows, of.s] - change[rows, third]).mean())
+    told = float(rise(against, got, True).mean())
+    expect(
+        told >= 0.7 * whole,
+        f"If somebody else gives, S rises by {whole:.2f} logits. The heads that you name, {got}, exchanged at END with "
+        f"all others held, make {told:.2f} of that. Heads that speak against the giver themselves make most of it.",
+    )
+    rest = float(rise(against, [head for head in of.heads if head not in got], True).mean())
+    expect(
+        rest <= 0.35 * whole,
+        f"All heads that you do NOT name, exchanged at END, make S rise by {rest:.2f} of {whole:.2f} logits: some that "
+        "speak against the giver are missing.",
+    )
+
+
+@grades("09.16")
+def test_the_planted_network_does_not(answer):
+    """The planted circuit from another seed: no head of it lowers the giver by a logit itself."""
+    of = planted_subject(3)[0]
+    other, third = with_third(of)
+    got = [tuple(head) for head in answer.giver_heads(of.model, of.clean, other, of.s, third, 1.0)]
+    expect(
+        not got,
+        f"Here the heads {got} make S rise by a logit, you say. With all other heads held none does: the inhibitors "
+        "speak to the movers and not to the logits, and the movers say the name.",
+    )

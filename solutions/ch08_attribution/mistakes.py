@@ -133,6 +133,44 @@ class section:
         return ((x - start) * gradient_at(model, clean, right, wrong, x)).sum(-1) / whole[:, None]
 
 
+@mistake("08.1", says="Put it in their place")
+class section:
+    """Adds x to the embeddings."""
+
+    def gradient_at(model, tokens, right, wrong, x):
+        x = x.clone().detach().requires_grad_(True)
+        with model.hooks([("embed", lambda v, hook: v + x)]):
+            logits = model(tokens)
+        m = logit_difference(logits, right, wrong)
+        m.sum().backward(inputs=[x])
+        return x.grad
+
+    def gradient_x_input(model, clean, corrupted, right, wrong):
+        _, a = model.run_with_cache(clean, ["embed"])
+        _, b = model.run_with_cache(corrupted, ["embed"])
+        g = gradient_at(model, clean, right, wrong, a["embed"])
+        return torch.einsum("bpd,bpd->bp", a["embed"] - b["embed"], g)
+
+
+@mistake("08.1", says="The positions are lost")
+class section:
+    """Edits the stream instead of the embedding."""
+
+    def gradient_at(model, tokens, right, wrong, x):
+        x = x.clone().detach().requires_grad_(True)
+        with model.hooks([(("resid_pre", 0), lambda v, hook: x)]):
+            logits = model(tokens)
+        m = logit_difference(logits, right, wrong)
+        m.sum().backward(inputs=[x])
+        return x.grad
+
+    def gradient_x_input(model, clean, corrupted, right, wrong):
+        _, a = model.run_with_cache(clean, ["embed"])
+        _, b = model.run_with_cache(corrupted, ["embed"])
+        g = gradient_at(model, clean, right, wrong, a["embed"])
+        return torch.einsum("bpd,bpd->bp", a["embed"] - b["embed"], g)
+
+
 @right("08.1", how="with backward, and an edit that adds a zero")
 class section:
     def gradient_at(model, tokens, right, wrong, x):
@@ -331,6 +369,51 @@ class section:
         return (worth >= 0.5) & (said < 0.05)
 
 
+@mistake("08.2", says="You divide by the mean range")
+class section:
+    """One range for all pairs."""
+
+    def one_word_effects(model, clean, corrupted, right, wrong):
+        with torch.no_grad():
+            m0 = logit_difference(model(clean), right, wrong)
+            out = torch.zeros(clean.shape)
+            for p in range(clean.shape[1]):
+                t = clean.clone()
+                t[:, p] = corrupted[:, p]
+                out[:, p] = m0 - logit_difference(model(t), right, wrong)
+        return out
+
+    def blind_spots(model, clean, corrupted, right, wrong):
+        with torch.no_grad():
+            r = logit_difference(model(clean), right, wrong) - logit_difference(model(corrupted), right, wrong)
+        r = r.mean().expand(len(clean))
+        w = one_word_effects(model, clean, corrupted, right, wrong)
+        g = gradient_x_input(model, clean, corrupted, right, wrong)
+        return (w >= 0.5 * r.unsqueeze(1)) & (g.abs() < 0.05 * r.unsqueeze(1))
+
+
+@mistake("08.2", says="no absolute value of the worth")
+class section:
+    """Marks words that speak against the answer, too."""
+
+    def one_word_effects(model, clean, corrupted, right, wrong):
+        with torch.no_grad():
+            m0 = logit_difference(model(clean), right, wrong)
+            out = torch.zeros(clean.shape)
+            for p in range(clean.shape[1]):
+                t = clean.clone()
+                t[:, p] = corrupted[:, p]
+                out[:, p] = m0 - logit_difference(model(t), right, wrong)
+        return out
+
+    def blind_spots(model, clean, corrupted, right, wrong):
+        with torch.no_grad():
+            r = logit_difference(model(clean), right, wrong) - logit_difference(model(corrupted), right, wrong)
+        w = one_word_effects(model, clean, corrupted, right, wrong)
+        g = gradient_x_input(model, clean, corrupted, right, wrong)
+        return (w.abs() >= 0.5 * r.unsqueeze(1)) & (g.abs() < 0.05 * r.unsqueeze(1))
+
+
 @right("08.2", how="all exchanged prompts in one batch")
 class section:
     def one_word_effects(model, clean, corrupted, right, wrong):
@@ -521,6 +604,23 @@ class section:
         words = ((x - start) * mean).sum(-1)
         whole = logit_difference(model(clean), right, wrong) - logit_difference(model(corrupted), right, wrong)
         return (words, words.sum(-1) / whole - 1)
+
+
+@mistake("08.3", says="This is divided by the range")
+class section:
+    """Shares instead of units of m."""
+
+    def integrated_gradients(model, clean, corrupted, right, wrong, steps):
+        with torch.no_grad():
+            la, ca = model.run_with_cache(clean, ["embed"])
+            lb, cb = model.run_with_cache(corrupted, ["embed"])
+        x, x0 = ca["embed"], cb["embed"]
+        g = torch.zeros_like(x)
+        for s in range(steps):
+            g += gradient_at(model, clean, right, wrong, x0 + (s + 0.5) / steps * (x - x0)) / steps
+        words = ((x - x0) * g).sum(-1)
+        rng = logit_difference(la, right, wrong) - logit_difference(lb, right, wrong)
+        return words / rng[:, None], words.sum(-1) - rng
 
 
 @right("08.3", how="all steps as one stack, by einsum")
@@ -823,6 +923,84 @@ class section:
         return patched / (m_clean - m_corrupted)
 
 
+@mistake("08.4", says="You average over pairs before you divide")
+class section:
+    """A quotient of means, for all pairs."""
+
+    def patch_heads(model, clean, corrupted, right, wrong, noising):
+        L, H = model.cfg.n_layers, model.cfg.n_heads
+        run, src = (clean, corrupted) if noising else (corrupted, clean)
+        with torch.no_grad():
+            mc = logit_difference(model(clean), right, wrong)
+            mx = logit_difference(model(corrupted), right, wrong)
+            _, cache = model.run_with_cache(src, [("z", l) for l in range(L)])
+            out = torch.zeros(L, H, len(clean))
+            for l in range(L):
+                for h in range(H):
+
+                    def edit(v, hook, l=l, h=h):
+                        v = v.clone()
+                        v[:, :, h] = cache["z", l][:, :, h]
+                        return v
+
+                    with model.hooks([(("z", l), edit)]):
+                        mp = logit_difference(model(run), right, wrong)
+                    out[l, h] = ((mp - mx).mean() / (mc - mx).mean()).expand(len(clean))
+        return out
+
+
+@mistake("08.4", says="you exchange the two answers")
+class section:
+    """m of the corrupted run by its own answer."""
+
+    def patch_heads(model, clean, corrupted, right, wrong, noising):
+        L, H = model.cfg.n_layers, model.cfg.n_heads
+        run, src = (clean, corrupted) if noising else (corrupted, clean)
+        with torch.no_grad():
+            mc = logit_difference(model(clean), right, wrong)
+            mx = logit_difference(model(corrupted), wrong, right)
+            _, cache = model.run_with_cache(src, [("z", l) for l in range(L)])
+            out = torch.zeros(L, H, len(clean))
+            for l in range(L):
+                for h in range(H):
+
+                    def edit(v, hook, l=l, h=h):
+                        v = v.clone()
+                        v[:, :, h] = cache["z", l][:, :, h]
+                        return v
+
+                    with model.hooks([(("z", l), edit)]):
+                        mp = logit_difference(model(run), right, wrong)
+                    out[l, h] = (mp - mx) / (mc - mx)
+        return out
+
+
+@mistake("08.4", says="the head is the third one")
+class section:
+    """Takes the axis of positions for that of heads."""
+
+    def patch_heads(model, clean, corrupted, right, wrong, noising):
+        L, H = model.cfg.n_layers, model.cfg.n_heads
+        run, src = (clean, corrupted) if noising else (corrupted, clean)
+        with torch.no_grad():
+            mc = logit_difference(model(clean), right, wrong)
+            mx = logit_difference(model(corrupted), right, wrong)
+            _, cache = model.run_with_cache(src, [("z", l) for l in range(L)])
+            out = torch.zeros(L, H, len(clean))
+            for l in range(L):
+                for h in range(H):
+
+                    def edit(v, hook, l=l, h=h):
+                        v = v.clone()
+                        v[:, h] = cache["z", l][:, h]
+                        return v
+
+                    with model.hooks([(("z", l), edit)]):
+                        mp = logit_difference(model(run), right, wrong)
+                    out[l, h] = (mp - mx) / (mc - mx)
+        return out
+
+
 @right("08.4", how="all heads of a layer in one batch")
 class section:
     def patch_heads(model, clean, corrupted, right, wrong, noising):
@@ -959,6 +1137,36 @@ class section:
         if (shares < 0.25).all():
             return "and"
         return "or" if (shares >= 0.25).all() else "neither"
+
+
+@mistake("08.5", says="Take the mean over pairs first")
+class section:
+    """Looks at the first pair alone."""
+
+    def logic_of(model, clean, corrupted, right, wrong, first, second):
+        n = patch_heads(model, clean, corrupted, right, wrong, True)[..., 0]
+        d = patch_heads(model, clean, corrupted, right, wrong, False)[..., 0]
+        v = torch.stack([n[first], n[second], d[first], d[second]])
+        if (v < 0.5).all():
+            return "and"
+        if (v >= 0.5).all():
+            return "or"
+        return "neither"
+
+
+@mistake("08.5", says="Take the mean over pairs first")
+class section:
+    """Asks it of every single pair."""
+
+    def logic_of(model, clean, corrupted, right, wrong, first, second):
+        n = patch_heads(model, clean, corrupted, right, wrong, True)
+        d = patch_heads(model, clean, corrupted, right, wrong, False)
+        v = torch.stack([n[first], n[second], d[first], d[second]])
+        if (v < 0.5).all():
+            return "and"
+        if (v >= 0.5).all():
+            return "or"
+        return "neither"
 
 
 @right("08.5", how="with plain comparisons")
@@ -1120,6 +1328,25 @@ class section:
         whole = logit_difference(other, right, wrong) - m_clean.detach()
         changes = [(then[name] - now[name].detach()) * slope for name, slope in zip(names, slopes, strict=True)]
         return 1 - torch.stack([change.sum((1, 3)).T for change in changes]) / whole
+
+
+@mistake("08.6", says="you exchange the two answers")
+class section:
+    """m of the corrupted run by its own answer."""
+
+    def attribution_patching(model, clean, corrupted, right, wrong):
+        L = model.cfg.n_layers
+        names = [("z", l) for l in range(L)]
+        logits, now = model.run_with_cache(clean, names, grad=True)
+        m = logit_difference(logits, right, wrong)
+        grads = torch.autograd.grad(m.sum(), [now[n] for n in names])
+        with torch.no_grad():
+            lo, then = model.run_with_cache(corrupted, names)
+            mx = logit_difference(lo, wrong, right)
+        rows = []
+        for n, g in zip(names, grads):
+            rows.append(torch.einsum("bphd,bphd->hb", then[n] - now[n].detach(), g))
+        return torch.stack(rows) / (mx - m.detach())
 
 
 @right("08.6", how="with backward and cache.grad, by einsum")
@@ -1294,6 +1521,49 @@ class section:
             change = patched["pattern", layer] - now["pattern", layer].detach()
             effects.append((change * slope).sum((2, 3)).T)
         return (torch.stack(effects) / whole).abs()
+
+
+@mistake("08.7", says="Make a run for each layer")
+class section:
+    """Exchanges the queries of all layers in one run."""
+
+    def query_effects(model, clean, corrupted, right, wrong):
+        L = model.cfg.n_layers
+        names = [("pattern", l) for l in range(L)]
+        logits, now = model.run_with_cache(clean, names, grad=True)
+        m = logit_difference(logits, right, wrong)
+        grads = torch.autograd.grad(m.sum(), [now[n] for n in names])
+        with torch.no_grad():
+            lo, then = model.run_with_cache(corrupted, [("q", l) for l in range(L)])
+            mx = logit_difference(lo, right, wrong)
+            rows = []
+            for l in range(L):
+                every = [(("q", k), lambda v, hook, k=k: then["q", k]) for k in range(L)]
+                with model.hooks(every):
+                    _, c = model.run_with_cache(clean, [("pattern", l)])
+                rows.append(((c["pattern", l] - now["pattern", l].detach()) * grads[l]).sum((-1, -2)).T)
+        return torch.stack(rows) / (mx - m.detach())
+
+
+@mistake("08.7", says="This is the last query alone")
+class section:
+    """Sums over the keys of the last query."""
+
+    def query_effects(model, clean, corrupted, right, wrong):
+        L = model.cfg.n_layers
+        names = [("pattern", l) for l in range(L)]
+        logits, now = model.run_with_cache(clean, names, grad=True)
+        m = logit_difference(logits, right, wrong)
+        grads = torch.autograd.grad(m.sum(), [now[n] for n in names])
+        with torch.no_grad():
+            lo, then = model.run_with_cache(corrupted, [("q", l) for l in range(L)])
+            mx = logit_difference(lo, right, wrong)
+            rows = []
+            for l in range(L):
+                with model.hooks([(("q", l), lambda v, hook, l=l: then["q", l])]):
+                    _, c = model.run_with_cache(clean, [("pattern", l)])
+                rows.append(((c["pattern", l] - now["pattern", l].detach()) * grads[l])[:, :, -1].sum(-1).T)
+        return torch.stack(rows) / (mx - m.detach())
 
 
 @right("08.7", how="with the softmax written out")
@@ -1655,6 +1925,123 @@ class section:
         return (m_clean - m_patched) / (m_clean - m_corrupted)
 
 
+@mistake("08.8", says="so that all who read later hear it too")
+class section:
+    """Puts the word into the stream before the MLP."""
+
+    def writes(model, cache, sender):
+        if sender in ("embed", "pos_embed"):
+            return cache[sender]
+        if sender.startswith("m"):
+            return cache["mlp_out", int(sender[1:])]
+        l, h = head_of(sender)
+        return cache["z", l][:, :, h] @ model.W_O[l, h]
+
+    def edge_effect(model, clean, corrupted, right, wrong, sender, receiver):
+        with torch.no_grad():
+            lc, c = model.run_with_cache(clean)
+            lx, x = model.run_with_cache(corrupted)
+            diff = writes(model, x, sender) - writes(model, c, sender)
+            if receiver == "logits":
+                site, h = ("resid_post", model.cfg.n_layers - 1), None
+            elif receiver.startswith("m"):
+                site, h = ("resid_mid", int(receiver[1:])), None
+            else:
+                l, h = head_of(receiver)
+                site = (receiver[-1] + "_input", l)
+
+            def edit(v, hook):
+                v = v.clone()
+                if h is None:
+                    v += diff
+                else:
+                    v[:, :, h] += diff
+                return v
+
+            with model.hooks([(site, edit)]):
+                lp = model(clean)
+            mc, mx, mp = (logit_difference(z, right, wrong) for z in (lc, lx, lp))
+            return (mc - mp) / (mc - mx)
+
+
+@mistake("08.8", says="hears this one word and nothing else")
+class section:
+    """Replaces what is read by the corrupted word."""
+
+    def writes(model, cache, sender):
+        if sender in ("embed", "pos_embed"):
+            return cache[sender]
+        if sender.startswith("m"):
+            return cache["mlp_out", int(sender[1:])]
+        l, h = head_of(sender)
+        return cache["z", l][:, :, h] @ model.W_O[l, h]
+
+    def edge_effect(model, clean, corrupted, right, wrong, sender, receiver):
+        with torch.no_grad():
+            lc, c = model.run_with_cache(clean)
+            lx, x = model.run_with_cache(corrupted)
+            diff = writes(model, x, sender) - writes(model, c, sender)
+            if receiver == "logits":
+                site, h = ("resid_post", model.cfg.n_layers - 1), None
+            elif receiver.startswith("m"):
+                site, h = ("mlp_in", int(receiver[1:])), None
+            else:
+                l, h = head_of(receiver)
+                site = (receiver[-1] + "_input", l)
+
+            def edit(v, hook):
+                v = v.clone()
+                if h is None:
+                    v += diff
+                else:
+                    v[:, :, h] = writes(model, x, sender)
+                return v
+
+            with model.hooks([(site, edit)]):
+                lp = model(clean)
+            mc, mx, mp = (logit_difference(z, right, wrong) for z in (lc, lx, lp))
+            return (mc - mp) / (mc - mx)
+
+
+@mistake("08.8", says="Only the last position hears")
+class section:
+    """Adds the difference at the last position."""
+
+    def writes(model, cache, sender):
+        if sender in ("embed", "pos_embed"):
+            return cache[sender]
+        if sender.startswith("m"):
+            return cache["mlp_out", int(sender[1:])]
+        l, h = head_of(sender)
+        return cache["z", l][:, :, h] @ model.W_O[l, h]
+
+    def edge_effect(model, clean, corrupted, right, wrong, sender, receiver):
+        with torch.no_grad():
+            lc, c = model.run_with_cache(clean)
+            lx, x = model.run_with_cache(corrupted)
+            diff = writes(model, x, sender) - writes(model, c, sender)
+            if receiver == "logits":
+                site, h = ("resid_post", model.cfg.n_layers - 1), None
+            elif receiver.startswith("m"):
+                site, h = ("mlp_in", int(receiver[1:])), None
+            else:
+                l, h = head_of(receiver)
+                site = (receiver[-1] + "_input", l)
+
+            def edit(v, hook):
+                v = v.clone()
+                if h is None:
+                    v += diff
+                else:
+                    v[:, -1, h] += diff[:, -1]
+                return v
+
+            with model.hooks([(site, edit)]):
+                lp = model(clean)
+            mc, mx, mp = (logit_difference(z, right, wrong) for z in (lc, lx, lp))
+            return (mc - mp) / (mc - mx)
+
+
 @right("08.8", how="with matrices by einsum, and edits in place")
 class section:
     def writes(model, cache, sender):
@@ -1931,6 +2318,36 @@ class section:
         }
 
 
+@mistake("08.9", says="This is the last position alone")
+class section:
+    """Forgets to sum over positions."""
+
+    def reader_gradients(model, tokens, right, wrong):
+        where = {}
+        for r in receivers(model.cfg):
+            if r == "logits":
+                where[r] = (("resid_post", model.cfg.n_layers - 1), None)
+            elif r.startswith("m"):
+                where[r] = (("mlp_in", int(r[1:])), None)
+            else:
+                l, h = head_of(r)
+                where[r] = ((r[-1] + "_input", l), h)
+        sites = list(dict.fromkeys(s for s, _ in where.values()))
+        logits, cache = model.run_with_cache(tokens, sites, grad=True)
+        grads = torch.autograd.grad(logit_difference(logits, right, wrong).sum(), [cache[s] for s in sites])
+        by = dict(zip(sites, grads))
+        return {r: by[s] if h is None else by[s][:, :, h] for r, (s, h) in where.items()}
+
+    def eap(model, clean, corrupted, right, wrong):
+        g = reader_gradients(model, clean, right, wrong)
+        with torch.no_grad():
+            lc, c = model.run_with_cache(clean)
+            lx, x = model.run_with_cache(corrupted)
+            diff = {s: writes(model, x, s) - writes(model, c, s) for s in senders(model.cfg)}
+            rng = logit_difference(lx, right, wrong) - logit_difference(lc, right, wrong)
+            return {str(e): (diff[e.sender] * g[e.receiver])[:, -1].sum(-1) / rng for e in all_edges(model.cfg)}
+
+
 @right("08.9", how="all edges by one product of matrices")
 class section:
     def reader_gradients(model, tokens, right, wrong):
@@ -2138,6 +2555,27 @@ class section:
         }
 
 
+@mistake("08.10", says="You start at zeros")
+class section:
+    """A way from zeros."""
+
+    def eap_ig(model, clean, corrupted, right, wrong, steps):
+        with torch.no_grad():
+            lc, c = model.run_with_cache(clean)
+            lx, x = model.run_with_cache(corrupted)
+            diff = {s: writes(model, x, s) - writes(model, c, s) for s in senders(model.cfg)}
+            rng = logit_difference(lx, right, wrong) - logit_difference(lc, right, wrong)
+        e1, e0 = c["embed"], x["embed"]
+        total = dict.fromkeys(receivers(model.cfg), 0)
+        for k in range(1, steps + 1):
+            point = k / steps * e1
+            with model.hooks([("embed", lambda v, hook, point=point: point)]):
+                g = reader_gradients(model, clean, right, wrong)
+            for r in total:
+                total[r] = total[r] + g[r] / steps
+        return {str(e): (diff[e.sender] * total[e.receiver]).sum((1, 2)) / rng for e in all_edges(model.cfg)}
+
+
 @right("08.10", how="as the mean of EAPs of edited runs, put together by hand")
 class section:
     def eap_ig(model, clean, corrupted, right, wrong, steps):
@@ -2304,6 +2742,29 @@ class section:
     def average_precision(strengths, truth):
         above = strengths[None] >= strengths[:, None]
         return float((above[:, truth].sum(1) / above.sum(1)).mean())
+
+
+@mistake("08.11", says="You compare with ALL edges")
+class section:
+    """Counts edges of the circuit among the others."""
+
+    def strength(scores):
+        return scores.abs().mean(1)
+
+    def auroc(strengths, truth):
+        on, off = strengths[truth], strengths
+        total = 0.0
+        for a in on:
+            for b in off:
+                total += 1.0 if a > b else 0.5 if a == b else 0.0
+        return total / (len(on) * len(off))
+
+    def average_precision(strengths, truth):
+        vals = []
+        for s in strengths[truth]:
+            above = strengths >= s
+            vals.append((above & truth).sum().item() / above.sum().item())
+        return sum(vals) / len(vals)
 
 
 @right("08.11", how="with numpy, and signs")
@@ -2624,6 +3085,196 @@ class section:
         return (float(torch.trapezoid(helps, k)), float(torch.trapezoid((1 - matters).abs(), k)))
 
 
+@mistake("08.12", says="You keep one")
+class section:
+    """Never runs without an edge."""
+
+    def faithfulness_curve(model, clean, corrupted, right, wrong, ranking, fractions):
+        with torch.no_grad():
+            m0 = logit_difference(model(corrupted), right, wrong).mean()
+            m1 = logit_difference(model(clean), right, wrong).mean()
+            out = []
+            for f in fractions:
+                k = max(1, int(f * len(ranking)))
+                if k == 0:
+                    out.append(0.0)
+                    continue
+                logits = run_circuit(model, clean, [Edge.parse(t) for t in ranking[:k]], corrupted)
+                out.append(((logit_difference(logits, right, wrong).mean() - m0) / (m1 - m0)).item())
+        return torch.tensor(out)
+
+    def cpr_and_cmd(model, clean, corrupted, right, wrong, scores, fractions):
+        a = sorted(scores, key=lambda e: scores[e].mean().item(), reverse=True)
+        b = sorted(scores, key=lambda e: scores[e].abs().mean().item(), reverse=True)
+        fa = faithfulness_curve(model, clean, corrupted, right, wrong, a, fractions)
+        fb = faithfulness_curve(model, clean, corrupted, right, wrong, b, fractions)
+        k = torch.tensor(fractions)
+        return torch.trapezoid(fa, k).item(), torch.trapezoid((1 - fb).abs(), k).item()
+
+
+@mistake("08.12", says="You round")
+class section:
+    """Rounds the number of edges."""
+
+    def faithfulness_curve(model, clean, corrupted, right, wrong, ranking, fractions):
+        with torch.no_grad():
+            m0 = logit_difference(model(corrupted), right, wrong).mean()
+            m1 = logit_difference(model(clean), right, wrong).mean()
+            out = []
+            for f in fractions:
+                k = round(f * len(ranking))
+                if k == 0:
+                    out.append(0.0)
+                    continue
+                logits = run_circuit(model, clean, [Edge.parse(t) for t in ranking[:k]], corrupted)
+                out.append(((logit_difference(logits, right, wrong).mean() - m0) / (m1 - m0)).item())
+        return torch.tensor(out)
+
+    def cpr_and_cmd(model, clean, corrupted, right, wrong, scores, fractions):
+        a = sorted(scores, key=lambda e: scores[e].mean().item(), reverse=True)
+        b = sorted(scores, key=lambda e: scores[e].abs().mean().item(), reverse=True)
+        fa = faithfulness_curve(model, clean, corrupted, right, wrong, a, fractions)
+        fb = faithfulness_curve(model, clean, corrupted, right, wrong, b, fractions)
+        k = torch.tensor(fractions)
+        return torch.trapezoid(fa, k).item(), torch.trapezoid((1 - fb).abs(), k).item()
+
+
+@mistake("08.12", says="The circuit carries the CLEAN prompt")
+class section:
+    """Runs the corrupted prompt."""
+
+    def faithfulness_curve(model, clean, corrupted, right, wrong, ranking, fractions):
+        with torch.no_grad():
+            m0 = logit_difference(model(corrupted), right, wrong).mean()
+            m1 = logit_difference(model(clean), right, wrong).mean()
+            out = []
+            for f in fractions:
+                k = int(f * len(ranking))
+                if k == 0:
+                    out.append(0.0)
+                    continue
+                logits = run_circuit(model, corrupted, [Edge.parse(t) for t in ranking[:k]], clean)
+                out.append(((logit_difference(logits, right, wrong).mean() - m0) / (m1 - m0)).item())
+        return torch.tensor(out)
+
+    def cpr_and_cmd(model, clean, corrupted, right, wrong, scores, fractions):
+        a = sorted(scores, key=lambda e: scores[e].mean().item(), reverse=True)
+        b = sorted(scores, key=lambda e: scores[e].abs().mean().item(), reverse=True)
+        fa = faithfulness_curve(model, clean, corrupted, right, wrong, a, fractions)
+        fb = faithfulness_curve(model, clean, corrupted, right, wrong, b, fractions)
+        k = torch.tensor(fractions)
+        return torch.trapezoid(fa, k).item(), torch.trapezoid((1 - fb).abs(), k).item()
+
+
+@mistake("08.12", says="Keep the circuit clean")
+class section:
+    """Takes the circuit out instead of keeping it alone."""
+
+    def faithfulness_curve(model, clean, corrupted, right, wrong, ranking, fractions):
+        with torch.no_grad():
+            m0 = logit_difference(model(corrupted), right, wrong).mean()
+            m1 = logit_difference(model(clean), right, wrong).mean()
+            out = []
+            for f in fractions:
+                k = int(f * len(ranking))
+                if k in (0, len(ranking)):
+                    out.append(0.0)
+                    continue
+                logits = run_circuit(model, clean, [Edge.parse(t) for t in ranking[k:]], corrupted)
+                out.append(((logit_difference(logits, right, wrong).mean() - m0) / (m1 - m0)).item())
+        return torch.tensor(out)
+
+    def cpr_and_cmd(model, clean, corrupted, right, wrong, scores, fractions):
+        a = sorted(scores, key=lambda e: scores[e].mean().item(), reverse=True)
+        b = sorted(scores, key=lambda e: scores[e].abs().mean().item(), reverse=True)
+        fa = faithfulness_curve(model, clean, corrupted, right, wrong, a, fractions)
+        fb = faithfulness_curve(model, clean, corrupted, right, wrong, b, fractions)
+        k = torch.tensor(fractions)
+        return torch.trapezoid(fa, k).item(), torch.trapezoid((1 - fb).abs(), k).item()
+
+
+@mistake("08.12", says="Take the means over pairs first")
+class section:
+    """The mean of each pair's share."""
+
+    def faithfulness_curve(model, clean, corrupted, right, wrong, ranking, fractions):
+        with torch.no_grad():
+            m0 = logit_difference(model(corrupted), right, wrong)
+            m1 = logit_difference(model(clean), right, wrong)
+            out = []
+            for f in fractions:
+                k = int(f * len(ranking))
+                if k == 0:
+                    out.append(0.0)
+                    continue
+                logits = run_circuit(model, clean, [Edge.parse(t) for t in ranking[:k]], corrupted)
+                out.append(((logit_difference(logits, right, wrong) - m0) / (m1 - m0)).mean().item())
+        return torch.tensor(out)
+
+    def cpr_and_cmd(model, clean, corrupted, right, wrong, scores, fractions):
+        a = sorted(scores, key=lambda e: scores[e].mean().item(), reverse=True)
+        b = sorted(scores, key=lambda e: scores[e].abs().mean().item(), reverse=True)
+        fa = faithfulness_curve(model, clean, corrupted, right, wrong, a, fractions)
+        fb = faithfulness_curve(model, clean, corrupted, right, wrong, b, fractions)
+        k = torch.tensor(fractions)
+        return torch.trapezoid(fa, k).item(), torch.trapezoid((1 - fb).abs(), k).item()
+
+
+@mistake("08.12", says="You take 1 minus the area of f")
+class section:
+    """Lets what lies above 1 cancel what lies below."""
+
+    def faithfulness_curve(model, clean, corrupted, right, wrong, ranking, fractions):
+        with torch.no_grad():
+            m0 = logit_difference(model(corrupted), right, wrong).mean()
+            m1 = logit_difference(model(clean), right, wrong).mean()
+            out = []
+            for f in fractions:
+                k = int(f * len(ranking))
+                if k == 0:
+                    out.append(0.0)
+                    continue
+                logits = run_circuit(model, clean, [Edge.parse(t) for t in ranking[:k]], corrupted)
+                out.append(((logit_difference(logits, right, wrong).mean() - m0) / (m1 - m0)).item())
+        return torch.tensor(out)
+
+    def cpr_and_cmd(model, clean, corrupted, right, wrong, scores, fractions):
+        a = sorted(scores, key=lambda e: scores[e].mean().item(), reverse=True)
+        b = sorted(scores, key=lambda e: scores[e].abs().mean().item(), reverse=True)
+        fa = faithfulness_curve(model, clean, corrupted, right, wrong, a, fractions)
+        fb = faithfulness_curve(model, clean, corrupted, right, wrong, b, fractions)
+        k = torch.tensor(fractions)
+        return torch.trapezoid(fa, k).item(), 1 - torch.trapezoid(fb, k).item()
+
+
+@mistake("08.12", says="These are rectangles")
+class section:
+    """Left sums."""
+
+    def faithfulness_curve(model, clean, corrupted, right, wrong, ranking, fractions):
+        with torch.no_grad():
+            m0 = logit_difference(model(corrupted), right, wrong).mean()
+            m1 = logit_difference(model(clean), right, wrong).mean()
+            out = []
+            for f in fractions:
+                k = int(f * len(ranking))
+                if k == 0:
+                    out.append(0.0)
+                    continue
+                logits = run_circuit(model, clean, [Edge.parse(t) for t in ranking[:k]], corrupted)
+                out.append(((logit_difference(logits, right, wrong).mean() - m0) / (m1 - m0)).item())
+        return torch.tensor(out)
+
+    def cpr_and_cmd(model, clean, corrupted, right, wrong, scores, fractions):
+        a = sorted(scores, key=lambda e: scores[e].mean().item(), reverse=True)
+        b = sorted(scores, key=lambda e: scores[e].abs().mean().item(), reverse=True)
+        fa = faithfulness_curve(model, clean, corrupted, right, wrong, a, fractions)
+        fb = faithfulness_curve(model, clean, corrupted, right, wrong, b, fractions)
+        k = torch.tensor(fractions)
+        width = k[1:] - k[:-1]
+        return (fa[:-1] * width).sum().item(), ((1 - fb).abs()[:-1] * width).sum().item()
+
+
 @right("08.12", how="with numpy's area, and patched edges")
 class section:
     def faithfulness_curve(model, clean, corrupted, right, wrong, ranking, fractions):
@@ -2828,6 +3479,103 @@ class section:
 
         own = heads(model)
         return torch.tensor([rank_correlation(own, heads(randomised(model, seed))) for seed in seeds])
+
+
+@mistake("08.13", says="all get the lowest of their ranks")
+class section:
+    """Ties share the lowest rank."""
+
+    def rank_correlation(a, b):
+        def ranks(x):
+            x = [float(v) for v in x]
+            s = sorted(x)
+            out = []
+            for v in x:
+                idx = [i for i, u in enumerate(s) if u == v]
+                out.append(float(idx[0]))
+            return torch.tensor(out, dtype=torch.float64)
+
+        return torch.corrcoef(torch.stack([ranks(a), ranks(b)]))[0, 1].item()
+
+    def sanity_check(model, clean, corrupted, right, wrong, seeds):
+        def say(m):
+            return attribution_patching(m, clean, corrupted, right, wrong).abs().mean(-1).flatten()
+
+        base = say(model)
+        return torch.tensor([rank_correlation(base, say(randomised(model, s))) for s in seeds])
+
+
+@mistake("08.13", says="is right only where no numbers are equal")
+class section:
+    """The short formula, with ties."""
+
+    def rank_correlation(a, b):
+        def ranks(x):
+            x = [float(v) for v in x]
+            s = sorted(x)
+            out = []
+            for v in x:
+                idx = [i for i, u in enumerate(s) if u == v]
+                out.append(sum(idx) / len(idx))
+            return torch.tensor(out, dtype=torch.float64)
+
+        n, d = len(a), ranks(a) - ranks(b)
+        return 1 - 6 * d.pow(2).sum().item() / (n**3 - n)
+
+    def sanity_check(model, clean, corrupted, right, wrong, seeds):
+        def say(m):
+            return attribution_patching(m, clean, corrupted, right, wrong).abs().mean(-1).flatten()
+
+        base = say(model)
+        return torch.tensor([rank_correlation(base, say(randomised(model, s))) for s in seeds])
+
+
+@mistake("08.13", says="Pairs are not averaged")
+class section:
+    """Ranks heads and pairs together."""
+
+    def rank_correlation(a, b):
+        def ranks(x):
+            x = [float(v) for v in x]
+            s = sorted(x)
+            out = []
+            for v in x:
+                idx = [i for i, u in enumerate(s) if u == v]
+                out.append(sum(idx) / len(idx))
+            return torch.tensor(out, dtype=torch.float64)
+
+        return torch.corrcoef(torch.stack([ranks(a), ranks(b)]))[0, 1].item()
+
+    def sanity_check(model, clean, corrupted, right, wrong, seeds):
+        def say(m):
+            return attribution_patching(m, clean, corrupted, right, wrong).abs().flatten()
+
+        base = say(model)
+        return torch.tensor([rank_correlation(base, say(randomised(model, s))) for s in seeds])
+
+
+@mistake("08.13", says="You compare the shuffled copies with one another")
+class section:
+    """Starts from a shuffled copy."""
+
+    def rank_correlation(a, b):
+        def ranks(x):
+            x = [float(v) for v in x]
+            s = sorted(x)
+            out = []
+            for v in x:
+                idx = [i for i, u in enumerate(s) if u == v]
+                out.append(sum(idx) / len(idx))
+            return torch.tensor(out, dtype=torch.float64)
+
+        return torch.corrcoef(torch.stack([ranks(a), ranks(b)]))[0, 1].item()
+
+    def sanity_check(model, clean, corrupted, right, wrong, seeds):
+        def say(m):
+            return attribution_patching(m, clean, corrupted, right, wrong).abs().mean(-1).flatten()
+
+        base = say(randomised(model, seeds[0]))
+        return torch.tensor([rank_correlation(base, say(randomised(model, s))) for s in seeds])
 
 
 @right("08.13", how="with searchsorted, in numpy")
@@ -3094,6 +3842,35 @@ class section:
                     if worth >= 0.05 and max(errors(*pair, sender, receiver)) < 0.1:
                         return (kind, part)
         raise ValueError(f"no edit makes the methods agree about {sender}->{receiver}")
+
+
+@mistake("08.14", says="yours compares EAP with denoising")
+class section:
+    """EAP against the wrong exact value."""
+
+    def errors(model, clean, corrupted, right, wrong, sender, receiver):
+        est = eap(model, clean, corrupted, right, wrong)[f"{sender}->{receiver}"]
+        noise = edge_effect(model, clean, corrupted, right, wrong, sender, receiver)
+        back = edge_effect(model, corrupted, clean, right, wrong, sender, receiver)
+        return (est - back).abs().mean().item(), (back - noise).abs().mean().item()
+
+    def cause(model, clean, corrupted, right, wrong, sender, receiver):
+        parts = [s for s in senders(model.cfg) if s not in ("embed", "pos_embed")]
+        for part in parts:
+            for kind in ("straighten", "silence"):
+                ctx = straightened(model, clean, corrupted, part) if kind == "straighten" else silenced(model, part)
+                with ctx:
+                    with torch.no_grad():
+                        mc = logit_difference(model(clean), right, wrong)
+                        mx = logit_difference(model(corrupted), right, wrong)
+                    if not ((mc > 0).all() and (mx < 0).all()):
+                        continue
+                    if edge_effect(model, clean, corrupted, right, wrong, sender, receiver).mean() < 0.05:
+                        continue
+                    a, b = errors(model, clean, corrupted, right, wrong, sender, receiver)
+                if a < 0.1 and b < 0.1:
+                    return kind, part
+        raise ValueError("none")
 
 
 @right("08.14", how="only straightening, the reader's own part and the last MLP first")

@@ -505,6 +505,18 @@ def direct_effects(model, tokens, io, s):
     return (written * direction).sum(-1).mean((-1, -2))
 
 
+@mistake("09.4", says="You add up all positions")
+def direct_effects(model, tokens, io, s):
+    """The sum over positions: what is written elsewhere reaches no answer."""
+    layers = range(model.cfg.n_layers)
+    _, cache = model.run_with_cache(tokens)
+    z = torch.stack([cache["z", layer].sum(1) for layer in layers])
+    written = torch.einsum("lbhd,lhdm->lhbm", z, model.W_O)
+    parts = final_norm_of_parts(model, written, cache["resid_post", model.cfg.n_layers - 1][:, -1])
+    direction = (model.W_U[:, io] - model.W_U[:, s]).T
+    return (parts * direction).sum(-1).mean(-1)
+
+
 @right("09.4", how="with the site of heads' results, and loops")
 def direct_effects(model, tokens, io, s):
     cfg, last = model.cfg, ("resid_post", model.cfg.n_layers - 1)
@@ -755,6 +767,22 @@ def path_to_logits(model, clean, corrupted, sender):
     return model.run_with_hooks(clean, [hold(layer) for layer in layers])
 
 
+@mistake("09.6", says="Every head BUT the sender speaks of the corrupted prompt")
+def path_to_logits(model, clean, corrupted, sender):
+    """The two caches are exchanged, and the prompts are not."""
+    layers, (its_layer, its_head) = range(model.cfg.n_layers), sender
+    _, other = model.run_with_cache(clean)
+    _, held = model.run_with_cache(corrupted)
+
+    def hold(layer):
+        value = held["z", layer].clone()
+        if layer == its_layer:
+            value[:, :, its_head] = other["z", layer][:, :, its_head]
+        return ("z", layer), lambda z, hook: value
+
+    return model.run_with_hooks(clean, [hold(layer) for layer in layers])
+
+
 @right("09.6", how="by holding only what comes after the sender")
 def path_to_logits(model, clean, corrupted, sender):
     layer, head = sender
@@ -950,6 +978,85 @@ def path_patch(model, clean, corrupted, sender, receivers, inputs):
     return model.run_with_hooks(clean, [*(put(which, *head) for which in inputs for head in receivers), *rest])
 
 
+@mistake("09.7", says="The receivers hear it at END alone")
+def path_patch(model, clean, corrupted, sender, receivers, inputs):
+    """Only the last position of the receivers: their keys and values stand elsewhere."""
+    layers, (its_layer, its_head) = range(model.cfg.n_layers), sender
+    _, other = model.run_with_cache(corrupted)
+    _, held = model.run_with_cache(clean)
+
+    def hold(layer):
+        value = held["z", layer].clone()
+        if layer == its_layer:
+            value[:, :, its_head] = other["z", layer][:, :, its_head]
+        return ("z", layer), lambda z, hook: value
+
+    with model.hooks([hold(layer) for layer in layers]):
+        _, heard = model.run_with_cache(clean)
+
+    def put(which, layer, head):
+        def edit(x, hook):
+            x[:, -1, head] = heard[which, layer][:, -1, head]
+            return x
+
+        return (which, layer), edit
+
+    return model.run_with_hooks(clean, [put(which, layer, head) for which in inputs for layer, head in receivers])
+
+
+@mistake("09.7", says="Run D goes over the corrupted prompts")
+def path_patch(model, clean, corrupted, sender, receivers, inputs):
+    """Run D on the prompts of run A."""
+    layers, (its_layer, its_head) = range(model.cfg.n_layers), sender
+    _, other = model.run_with_cache(corrupted)
+    _, held = model.run_with_cache(clean)
+
+    def hold(layer):
+        value = held["z", layer].clone()
+        if layer == its_layer:
+            value[:, :, its_head] = other["z", layer][:, :, its_head]
+        return ("z", layer), lambda z, hook: value
+
+    with model.hooks([hold(layer) for layer in layers]):
+        _, heard = model.run_with_cache(clean)
+
+    def put(which, layer, head):
+        def edit(x, hook):
+            x[:, :, head] = heard[which, layer][:, :, head]
+            return x
+
+        return (which, layer), edit
+
+    return model.run_with_hooks(corrupted, [put(which, layer, head) for which in inputs for layer, head in receivers])
+
+
+@mistake("09.7", says="does each edit keep its own layer, head and input?")
+def path_patch(model, clean, corrupted, sender, receivers, inputs):
+    """Edits made in a loop look their variables up when they run, and find the last ones."""
+    layers, (its_layer, its_head) = range(model.cfg.n_layers), sender
+    _, other = model.run_with_cache(corrupted)
+    _, held = model.run_with_cache(clean)
+
+    def hold(layer):
+        value = held["z", layer].clone()
+        if layer == its_layer:
+            value[:, :, its_head] = other["z", layer][:, :, its_head]
+        return ("z", layer), lambda z, hook: value
+
+    with model.hooks([hold(layer) for layer in layers]):
+        _, heard = model.run_with_cache(clean)
+    edits = []
+    for which in inputs:
+        for layer, head in receivers:
+
+            def put(x, hook):
+                x[:, :, head] = heard[which, layer][:, :, head]  # noqa: B023
+                return x
+
+            edits.append(((which, layer), put))
+    return model.run_with_hooks(clean, edits)
+
+
 @right("09.7", how="with one edit for each site, and what comes before the sender left alone")
 def path_patch(model, clean, corrupted, sender, receivers, inputs):
     layer, head = sender
@@ -1080,6 +1187,47 @@ class section:
     def strongest(effects, share):
         size = effects.abs()
         return [tuple(head) for head in (size >= share * size.max()).nonzero().tolist()]
+
+
+@mistake("09.8", says="You sum over receivers that hear it one by one")
+class section:
+    """A run for each receiver: what they do together is not what they do one by one."""
+
+    def who_speaks_to(model, clean, corrupted, io, s, receivers, inputs):
+        cfg = model.cfg
+        m_clean = logit_difference(model(clean), io, s).mean()
+        table = torch.zeros(cfg.n_layers, cfg.n_heads)
+        for layer in range(cfg.n_layers):
+            for head in range(cfg.n_heads):
+                for receiver in receivers:
+                    logits = path_patch(model, clean, corrupted, (layer, head), [receiver], inputs)
+                    table[layer, head] += logit_difference(logits, io, s).mean() - m_clean
+        return table
+
+    def strongest(effects, share):
+        size = effects.abs()
+        found = (size >= share * size.max()).nonzero().tolist()
+        return sorted(((layer, head) for layer, head in found), key=lambda head: -size[head])
+
+
+@mistake("09.8", says="It is a share of the largest effect")
+class section:
+    """The share taken for a number of logits."""
+
+    def who_speaks_to(model, clean, corrupted, io, s, receivers, inputs):
+        cfg = model.cfg
+        m_clean = logit_difference(model(clean), io, s).mean()
+        table = torch.zeros(cfg.n_layers, cfg.n_heads)
+        for layer in range(cfg.n_layers):
+            for head in range(cfg.n_heads):
+                logits = path_patch(model, clean, corrupted, (layer, head), receivers, inputs)
+                table[layer, head] = logit_difference(logits, io, s).mean() - m_clean
+        return table
+
+    def strongest(effects, share):
+        size = effects.abs()
+        found = (size >= share).nonzero().tolist()
+        return sorted(((layer, head) for layer, head in found), key=lambda head: -size[head])
 
 
 @right("09.8", how="prompt by prompt, and with a sort of the flat table")
@@ -1248,6 +1396,113 @@ class section:
                 logits = model.unembed(written if model.ln_final is None else model.ln_final(written))
                 best = logits.topk(k, largest=not negative).indices
                 scores[layer, head] = (best == names[:, None]).any(-1).float().mean()
+        return scores
+
+
+@mistake("09.9", says="This is what the head really wrote at END")
+class section:
+    """z at END: it depends on where the head looks."""
+
+    def attention_to(model, tokens, query_at, key_at):
+        rows = torch.arange(len(tokens))
+        _, cache = model.run_with_cache(tokens)
+        layers = range(model.cfg.n_layers)
+        return torch.stack([cache["pattern", layer][rows, :, query_at, key_at].mean(0) for layer in layers])
+
+    def copy_scores(model, tokens, name_at, k, negative=False):
+        rows, cfg = torch.arange(len(tokens)), model.cfg
+        _, cache = model.run_with_cache(tokens)
+        stream, names = cache["resid_post", 0][rows, name_at], tokens[rows, name_at]
+        scores = torch.zeros(cfg.n_layers, cfg.n_heads)
+        for layer in range(cfg.n_layers):
+            norm = model.pre_norm(layer, "attn")
+            x = stream if norm is None else norm(stream)
+            for head in range(cfg.n_heads):
+                written = cache["z", layer][rows, -1, head] @ model.W_O[layer, head]
+                written = -written if negative else written
+                logits = model.unembed(written if model.ln_final is None else model.ln_final(written))
+                said = (logits.topk(k).indices == names[:, None]).any(-1).float().mean()
+                scores[layer, head] = said
+        return scores
+
+
+@mistake("09.9", says="The stream itself is added")
+class section:
+    """The stream after the head, in place of what it writes."""
+
+    def attention_to(model, tokens, query_at, key_at):
+        rows = torch.arange(len(tokens))
+        _, cache = model.run_with_cache(tokens)
+        layers = range(model.cfg.n_layers)
+        return torch.stack([cache["pattern", layer][rows, :, query_at, key_at].mean(0) for layer in layers])
+
+    def copy_scores(model, tokens, name_at, k, negative=False):
+        rows, cfg = torch.arange(len(tokens)), model.cfg
+        _, cache = model.run_with_cache(tokens)
+        stream, names = cache["resid_post", 0][rows, name_at], tokens[rows, name_at]
+        scores = torch.zeros(cfg.n_layers, cfg.n_heads)
+        for layer in range(cfg.n_layers):
+            norm = model.pre_norm(layer, "attn")
+            x = stream if norm is None else norm(stream)
+            for head in range(cfg.n_heads):
+                written = (x @ model.W_V[layer, head] + model.b_V[layer, head]) @ model.W_O[layer, head]
+                written = written + stream
+                written = -written if negative else written
+                logits = model.unembed(written if model.ln_final is None else model.ln_final(written))
+                said = (logits.topk(k).indices == names[:, None]).any(-1).float().mean()
+                scores[layer, head] = said
+        return scores
+
+
+@mistake("09.9", says="this is 1 − the copy score")
+class section:
+    """Not to say a name is not to write against it."""
+
+    def attention_to(model, tokens, query_at, key_at):
+        rows = torch.arange(len(tokens))
+        _, cache = model.run_with_cache(tokens)
+        layers = range(model.cfg.n_layers)
+        return torch.stack([cache["pattern", layer][rows, :, query_at, key_at].mean(0) for layer in layers])
+
+    def copy_scores(model, tokens, name_at, k, negative=False):
+        rows, cfg = torch.arange(len(tokens)), model.cfg
+        _, cache = model.run_with_cache(tokens)
+        stream, names = cache["resid_post", 0][rows, name_at], tokens[rows, name_at]
+        scores = torch.zeros(cfg.n_layers, cfg.n_heads)
+        for layer in range(cfg.n_layers):
+            norm = model.pre_norm(layer, "attn")
+            x = stream if norm is None else norm(stream)
+            for head in range(cfg.n_heads):
+                written = (x @ model.W_V[layer, head] + model.b_V[layer, head]) @ model.W_O[layer, head]
+                logits = model.unembed(written if model.ln_final is None else model.ln_final(written))
+                said = (logits.topk(k).indices == names[:, None]).any(-1).float().mean()
+                scores[layer, head] = 1 - said if negative else said
+        return scores
+
+
+@mistake("09.9", says="The smallest logits are taken")
+class section:
+    """The smallest logits of what the head writes as it is."""
+
+    def attention_to(model, tokens, query_at, key_at):
+        rows = torch.arange(len(tokens))
+        _, cache = model.run_with_cache(tokens)
+        layers = range(model.cfg.n_layers)
+        return torch.stack([cache["pattern", layer][rows, :, query_at, key_at].mean(0) for layer in layers])
+
+    def copy_scores(model, tokens, name_at, k, negative=False):
+        rows, cfg = torch.arange(len(tokens)), model.cfg
+        _, cache = model.run_with_cache(tokens)
+        stream, names = cache["resid_post", 0][rows, name_at], tokens[rows, name_at]
+        scores = torch.zeros(cfg.n_layers, cfg.n_heads)
+        for layer in range(cfg.n_layers):
+            norm = model.pre_norm(layer, "attn")
+            x = stream if norm is None else norm(stream)
+            for head in range(cfg.n_heads):
+                written = (x @ model.W_V[layer, head] + model.b_V[layer, head]) @ model.W_O[layer, head]
+                logits = model.unembed(written if model.ln_final is None else model.ln_final(written))
+                said = (logits.topk(k, largest=not negative).indices == names[:, None]).any(-1).float().mean()
+                scores[layer, head] = said
         return scores
 
 
@@ -1920,6 +2175,24 @@ class section:
         return right / len(truth), (right / len(found) if found else 1.0)
 
 
+@mistake("09.14", says="Nothing was found, and that says nothing wrong")
+class section:
+    """The precision of nothing as 0."""
+
+    def acdc(model, clean, corrupted, io, s, edges, tau):
+        m = lambda logits: logit_difference(logits, io, s).mean().item()
+        dropped, now = [], m(model(clean))
+        for edge in map(Edge.parse, reversed(edges)):
+            new = m(patch_edges(model, clean, corrupted, [*dropped, edge]))
+            if abs(new - now) < tau:
+                dropped, now = [*dropped, edge], new
+        return [text for text in edges if Edge.parse(text) not in dropped]
+
+    def precision_recall(found, truth):
+        right = len(set(found) & set(truth))
+        return right / max(len(found), 1), right / len(truth)
+
+
 @right("09.14", how="with what each sender wrote kept, and run_edges")
 class section:
     def acdc(model, clean, corrupted, io, s, edges, tau):
@@ -2036,14 +2309,21 @@ def find_circuit(model, tokens, corrupted, template, io, s):
     return [tuple(head) for head in (total | woken).nonzero().tolist()]
 
 
-@right("09.15", how="by building up: a head is added when it is missed")
+@right("09.15", how="by striking out, those with the least effect first")
 def find_circuit(model, tokens, corrupted, template, io, s):
     every = [(a, h) for a in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
     given = (model, tokens, template, abc_means(model, corrupted, template), io, s)
     whole = circuit_difference(*given, every)
     without = lambda *gone: circuit_difference(*given, [head for head in every if head not in gone])
-    circuit = [v for v in every if abs(whole - without(v)) > 0.05 * whole]
-    speakers = [v for v in circuit if v[0] >= 3 and without(v) < whole]
+    size = total_effects(model, tokens, corrupted, io, s).abs()
+    circuit, now = list(every), whole
+    for v in sorted(every, key=lambda head: size[head]):
+        new = circuit_difference(*given, [head for head in circuit if head != v])
+        if abs(new - now) < 0.02 * whole:
+            circuit.remove(v)
+            now = new
+    direct = direct_effects(model, tokens, io, s)
+    speakers = [v for v in circuit if direct[v] > 0.1 * whole]
     less = without(*speakers)
     return circuit + [v for v in every if v not in circuit and abs(less - without(v, *speakers)) > 0.05 * whole]
 
@@ -2150,6 +2430,60 @@ class section:
     def giver_heads(model, tokens, other, s, third, least):
         every = [(a, h) for a in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
         return [head for head in every if giver_rise(model, tokens, other, s, third, [head]) >= least]
+
+
+@mistake("09.16", says="The run goes over the prompts `other`")
+class section:
+    """The prompts of the other run: all that is not held tells of the third as well."""
+
+    def told_by(model, tokens, other, heads, hold=False):
+        _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+        _, now = model.run_with_cache(tokens, lambda name: name.endswith("hook_z"))
+
+        def edit(z, hook):
+            z = now[hook.name].clone() if hold else z
+            own = [head for layer, head in heads if layer == hook.layer]
+            z[:, -1, own] = then[hook.name][:, -1, own]
+            return z
+
+        return model.run_with_hooks(other, [(lambda name: name.endswith("hook_z"), edit)])[:, -1]
+
+    def giver_rise(model, tokens, other, s, third, heads, hold=False):
+        rows = torch.arange(len(tokens))
+        change = told_by(model, tokens, other, heads, hold) - model(tokens)[:, -1]
+        return (change[rows, s] - change[rows, third]).mean().item()
+
+    def giver_heads(model, tokens, other, s, third, least):
+        layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
+        every = [(layer, head) for layer in layers for head in heads]
+        return [h for h in every if giver_rise(model, tokens, other, s, third, [h], hold=True) >= least]
+
+
+@mistake("09.16", says="v of the prompts `other` is subtracted")
+class section:
+    """The change from the other prompts."""
+
+    def told_by(model, tokens, other, heads, hold=False):
+        _, then = model.run_with_cache(other, lambda name: name.endswith("hook_z"))
+        _, now = model.run_with_cache(tokens, lambda name: name.endswith("hook_z"))
+
+        def edit(z, hook):
+            z = now[hook.name].clone() if hold else z
+            own = [head for layer, head in heads if layer == hook.layer]
+            z[:, -1, own] = then[hook.name][:, -1, own]
+            return z
+
+        return model.run_with_hooks(tokens, [(lambda name: name.endswith("hook_z"), edit)])[:, -1]
+
+    def giver_rise(model, tokens, other, s, third, heads, hold=False):
+        rows = torch.arange(len(tokens))
+        change = told_by(model, tokens, other, heads, hold) - model(other)[:, -1]
+        return (change[rows, s] - change[rows, third]).mean().item()
+
+    def giver_heads(model, tokens, other, s, third, least):
+        layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
+        every = [(layer, head) for layer in layers for head in heads]
+        return [h for h in every if giver_rise(model, tokens, other, s, third, [h], hold=True) >= least]
 
 
 @right("09.16", how="head by head and layer by layer, with gather")

@@ -48,6 +48,30 @@ def test_every_failure_has_one_part_and_no_other_edit_comes_near():
         assert max(found["after"]["eap_off"], found["after"]["exact_off"]) < 0.01, name
 
 
+def test_one_failure_has_no_single_part_and_its_edits_could_have_done_it():
+    assert FOUND["two_sure"]["single"]["right"] == 0
+    assert FOUND["two_sure"]["both"]["eap_off"] < 0.01
+    assert {name for name, found in FOUND["causes"].items() if found["wrong"] < 10} == {"redundant"}
+
+
+def test_dropped_parts_mend_what_cancels_and_not_what_is_full():
+    cancelling, conjunction = FOUND["drops"]["cancelling"], FOUND["drops"]["conjunction"]
+    assert max(cancelling["none"], cancelling["layers"]) < 0.01 < 0.5 < cancelling["parts"]
+    assert max(conjunction["none"], conjunction["layers"], conjunction["parts"]) < 0.01 < 0.9 < conjunction["exact"]
+
+
+def test_a_head_that_looks_and_reads_needs_both_its_edges():
+    readers = FOUND["both_readers"]
+    assert max(map(abs, readers["keys"] + readers["values"])) < 0.01 < 0.9 < min(readers["both"])
+
+
+def test_eap_sees_two_edges_of_the_induction_network_and_exact_noising_all():
+    eap, noising = FOUND["seen"]["eap"], FOUND["seen"]["noising"]
+    assert set(eap["yes"]) == {"embed->a1.h1.v", "a1.h1->logits"}
+    assert "embed->a0.h2.v" in eap["no"]
+    assert noising["no"] == []
+
+
 def test_the_twin_explains_noising_and_not_eap():
     twin = FOUND["twin"]
     assert twin["before"]["noising"] < 0.01 < 0.9 < twin["without_twin"]["noising"]
@@ -68,6 +92,8 @@ def test_what_moves_outlives_the_weights_and_attribution_does_not():
         assert sanity[name]["moved"] > sanity[name]["heads"] + 0.2
     assert max(sanity[name]["heads"] for name in finding.SANE) < 0.2
     assert max(sanity[name]["moved"] for name in finding.SANE) > 0.7
+    apart = {name: sanity[name]["moved_each"][0] > sanity[name]["heads_each"][1] for name in finding.SANE}
+    assert [name for name in finding.SANE if not apart[name]] == ["duplicate"]
 
 
 @pytest.fixture(scope="module")

@@ -108,3 +108,86 @@ def test_in_pico_layer_0_tells_the_mlps_who_gives_and_no_head_has_a_role():
 def test_the_patients_inhibitors_speak_to_the_movers_and_not_to_the_logits():
     told = FOUND["patient_told"]
     assert told["free"] > 1 > 0.01 > abs(told["held"])
+
+
+def test_s2_alone_draws_attention_and_does_its_harm_through_the_heads_that_speak():
+    alone = FOUND["s2_alone"]
+    assert alone["looks_after"] > 0.4 > 0.2 > alone["looks_before"]
+    assert abs(alone["held"]) < 0.001 < -FOUND["words"]["flipped"]["s2"]["layer_3"]
+
+
+def test_without_an_early_head_the_wrong_name_leads_and_never_otherwise():
+    assert FOUND["exchanged"] == {"says_s": 1.0, "says_s_clean": 0.0}
+
+
+def test_up_to_s2_two_heads_say_the_same_of_a_flipped_prompt():
+    said = FOUND["said_in_both"]
+    assert max(said["previous"], said["induction"]) < 0.01 < 1 < min(said["previous_behind"], said["duplicate"])
+
+
+def test_one_inhibitor_says_which_name_and_the_other_which_place():
+    told = FOUND["inhibitors"]
+    assert told["places"]["by_place"] < -1 < -0.01 < told["places"]["by_token"] < 0.01
+    assert told["names"]["by_token"] < -1 < -0.01 < told["names"]["by_place"] < 0.01
+    assert FOUND["paths"]["by_place_v"]["heads"] == written_as("duplicate token")
+    assert FOUND["paths"]["by_token_v"]["heads"] == FOUND["paths"]["induction_v"]["heads"] == []
+    assert FOUND["paths"]["induction_q"]["heads"] == []
+
+
+def test_a_look_is_gone_in_abc_prompts_and_an_idle_head_has_it_too():
+    seen = FOUND["role_controls"]
+    assert max(seen["abc_duplicate"], seen["abc_induction"], seen["abc_inhibitors"]) < 0.001
+    assert min(seen["idle_duplicate"], seen["backups_at_first"]) > 0.9
+    assert seen["negative_looks"] > 0.8
+    assert seen["against_others"] < 0.5 < FOUND["roles"]["negative_against"]
+
+
+def test_the_queries_of_the_backups_are_enough_to_wake_them_and_needed():
+    waking, backup = FOUND["waking"], FOUND["backup"]
+    assert waking["only_queries"] > backup["difference"] + 1.9 * backup["both_silent"]
+    assert abs(waking["queries_as_before"] - backup["negative"]) < 0.1
+
+
+def test_of_a_backups_two_movers_one_is_enough_to_keep_it_asleep():
+    edges = FOUND["edges_into_backups"]
+    assert max(abs(edges["one_mover"]), abs(edges["written"])) < 0.01
+    assert edges["both_movers"] > 1 > -1 > max(edges["avoid"], edges["names"])
+
+
+def test_the_slope_on_the_way_sees_what_the_slope_at_the_clean_prompt_does_not():
+    slopes = FOUND["by_gradients"]
+    assert slopes["eap_into_backups"] < slopes["largest_false"] < slopes["into_backups"]
+
+
+def test_no_set_shows_more_than_the_movers():
+    every = FOUND["all_sets"]
+    assert every["sets"] == 2 ** FOUND["alone"]["smaller"]
+    assert every["above_movers"] < 0.01
+    assert max(finding.gaps_of_all_sets(8, size=1))[0] < every["worst_gap"]
+
+
+def test_the_tests_of_roles_find_every_planted_head():
+    assert FOUND["patient_roles"] == {"right": len(ioi.CLASSES), "with_roles": FOUND["network"]["members"]}
+
+
+def test_pico_says_the_other_name_if_layer_0_brings_it_and_the_mlps_hear_it():
+    turned, base = FOUND["turned_by_layer_0"], FOUND["same_task"]["difference"]
+    assert turned["heads_held"] < -base / 2 < base / 2 < turned["mlps_held"]
+    assert (turned["heads_held_says_s"], turned["mlps_held_says_s"]) == (1, 0)
+    model, data = finding.pico()
+    some = data.rows(slice(0, 8))
+    end = finding.by_layer_0(model, some, ("hook_z",))
+    assert (end.argmax(-1) == some.s_tokens).all()
+
+
+def test_the_trained_network_subtracts_the_giver_by_heads_that_speak_for_themselves():
+    found = FOUND["trained"]
+    assert found["head"] in found["givers"]
+    assert found["writes"] > found["difference"] / 2
+    assert found["givers_rise"] > 0.9 * found["whole_rise"] > 0.1 * found["whole_rise"] > abs(found["rest_rise"])
+    model, data = finding.wild()
+    few = data.rows(slice(0, 24))
+    other, _ = finding.with_another_giver(few)
+    assert bool((other != few.clean).sum(1).eq(1).all()), "one word is exchanged"
+    share = finding.share_told(model, few, [f"a{name.replace('.', '.h')}" for name in found["givers"]], ("hook_z",))
+    assert abs(share - found["givers_rise"] / found["whole_rise"]) < 0.1
