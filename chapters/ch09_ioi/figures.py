@@ -123,7 +123,7 @@ def without_heads() -> go.Figure:
     ways = {"per_template": "mean over ABC", "clean": "mean over clean prompts", "zero": "zero"}
     series = {name: [found[how][kind] for kind in kinds] for how, name in ways.items()}
     figure = plots.grouped_bars(list(kinds.values()), series, "What is left without them", "without", LOGITS)
-    return figure.add_hline(y=found["whole"], line={"dash": "dash"})
+    return figure.add_hline(y=found["whole"], line={"dash": "dash", "color": "#888888"})  # seen on both themes
 
 
 def _means() -> Tensor:

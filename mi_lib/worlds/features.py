@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+_OFFSET = 104_729_000  # away from the small numbers that are used as seeds
+
 
 class Draw(NamedTuple):
     """Inputs, and the truth behind them."""
@@ -125,7 +127,8 @@ def planted(
     spread: steps that push the directions apart; with 0 they are as random as they were drawn. ValueErrors as in
     `PlantedFeatures`.
     """
-    generator = torch.Generator().manual_seed(seed)
+    # An offset of its own: from the same seed a dictionary that starts with random rows would start at the truth.
+    generator = torch.Generator().manual_seed(seed + _OFFSET)
     parents = [-1] * n_features
     for child, above in (parent or {}).items():
         parents[child] = above

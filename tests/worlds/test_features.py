@@ -84,3 +84,9 @@ def test_a_world_that_cannot_be_is_refused(options, said):
 def test_directions_that_are_not_of_length_one_are_refused():
     with pytest.raises(ValueError, match="length 1"):
         PlantedFeatures(2 * torch.eye(2), torch.full((2,), 0.1), (-1, -1))
+
+
+def test_random_rows_of_the_same_seed_are_not_the_planted_directions():
+    world = planted(40, 24, seed=0)
+    rows = torch.nn.functional.normalize(torch.randn(40, 24, generator=generator(0)), dim=1)
+    assert (rows @ world.directions.T).max() < 0.85, "a dictionary of this seed would start at the truth"

@@ -1,0 +1,39 @@
+"""Sparse autoencoders: dictionaries of directions, six ways to train them, and what tells a good one.
+
+    sae = saes.train(saes.BatchTopK(d=24, n_latents=48, k=2), activations, steps=1500)
+    saes.fve(x, sae(x)), saes.l0(sae.encode(x))
+    saes.match_directions(world.directions, sae.W_dec).found()        # the share of planted features that it has
+
+base         x̂ = f W_dec + b_dec; rows of length 1
+relu         ReLU + L1: shrinks
+gated        whether and how much, apart
+topk         the k largest; AuxK revives the dead
+batch_topk   the k · B largest of a batch; a threshold at inference
+jumprelu     a learnt threshold, straight-through
+matryoshka   nested prefixes
+training     on a tensor or a stream of batches; reviving: dead latents start again
+metrics      L0, variance explained, density, dead share
+matching     planted features against latents, one to one
+splicing     a dictionary inside a model; loss recovered
+files        save and load
+"""
+
+from mi_lib.saes.base import Dictionary, Loss
+from mi_lib.saes.batch_topk import BatchTopK
+from mi_lib.saes.files import load_dictionary, save_dictionary
+from mi_lib.saes.gated import Gated
+from mi_lib.saes.jumprelu import JumpReLU
+from mi_lib.saes.matching import Matching, assignment, correlations, match, match_activations, match_directions
+from mi_lib.saes.matryoshka import Matryoshka
+from mi_lib.saes.metrics import dead_share, density, density_histogram, fve, l0
+from mi_lib.saes.relu import ReLU
+from mi_lib.saes.splicing import Recovered, loss_recovered, spliced
+from mi_lib.saes.topk import TopK
+from mi_lib.saes.training import Report, input_scale, train
+
+__all__ = [
+    "BatchTopK", "Dictionary", "Gated", "JumpReLU", "Loss", "Matching", "Matryoshka", "ReLU", "Recovered", "Report",
+    "TopK", "assignment", "correlations", "dead_share", "density", "density_histogram", "fve", "input_scale", "l0",
+    "load_dictionary", "loss_recovered", "match", "match_activations", "match_directions", "save_dictionary",
+    "spliced", "train",
+]  # fmt: skip
