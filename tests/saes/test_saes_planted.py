@@ -124,23 +124,30 @@ def test_a_batch_says_in_training_what_the_threshold_says_later():
     assert torch.allclose(alone, f[:20], atol=1e-5), "at inference no input depends on its neighbours"
 
 
-def test_a_parent_whose_child_takes_its_work_is_absorbed_less_with_prefixes():
-    """Measured on this world, and printed: how often the parent's latent is silent though its child is there."""
+def test_prefixes_make_absorption_rarer_over_worlds_though_not_in_each_and_cost_some_variance():
+    """Ten parents, each with a child. Absorbed: the parent's latent is silent where its child is there.
+
+    Nested dictionaries are better in three of these four worlds and in the mean. In the fourth they are no better, and
+    in all they explain less of the variance.
+    """
     parents = {child: child - 10 for child in range(10, 20)}
     frequency = torch.cat([torch.full((10,), 0.2), torch.full((10,), 0.1)])
-    world = planted(20, 20, frequency=frequency, parent=parents, seed=0)
-    x, (held, a) = world.draw(50_000, generator(1)).x, world.draw(5_000, generator(2))
-
-    def silent(sae):
-        saes.train(sae, x, 1500)
-        parent = saes.match_directions(world.directions[:10], sae.W_dec).latent
-        there = a[:, 10:] > 0
-        return (sae.encode(held)[:, parent] == 0)[there].float().mean().item()
-
-    flat = silent(saes.BatchTopK(20, 20, k=3))
-    nested = silent(saes.Matryoshka(20, 20, k=3, prefixes=[10, 20]))
-    print(f"absorbed: flat {flat:.3f}, nested {nested:.3f}")
-    assert nested < 0.5 * flat
+    flat, nested = [], []
+    for seed in range(4):
+        world = planted(20, 20, frequency=frequency, parent=parents, seed=seed)
+        x, (held, a) = world.draw(50_000, generator(1)).x, world.draw(5_000, generator(2))
+        for sae, results in (
+            (saes.BatchTopK(20, 20, k=3, seed=seed), flat),
+            (saes.Matryoshka(20, 20, k=3, prefixes=[10, 20], seed=seed), nested),
+        ):
+            saes.train(sae, x, 1500)
+            parent = saes.match_directions(world.directions[:10], sae.W_dec).latent
+            silent = (sae.encode(held)[:, parent] == 0)[a[:, 10:] > 0].float().mean().item()
+            results.append((silent, saes.fve(held, sae(held))))
+    print("absorbed, FVE: flat", flat, "nested", nested)
+    assert sum(s for s, _ in nested) < 0.6 * sum(s for s, _ in flat)
+    assert sum(n < f for (n, _), (f, _) in zip(nested, flat, strict=True)) >= 3
+    assert all(n < f for (_, n), (_, f) in zip(nested, flat, strict=True))
 
 
 def test_what_a_dictionary_learns_is_not_there_in_shuffled_coordinates():
