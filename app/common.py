@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import gc
+import html
 import importlib
 import logging
 import re
@@ -38,10 +39,19 @@ SAFE = (
 )
 
 
+_ROOM_OF_A_TITLE = 30  # pixels of a figure's upper margin
+
+
 def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
-    """Show a figure as wide as the page allows. In the dark theme zero is dark where it would be white."""
+    """Show a figure as wide as the page allows. In the dark theme zero is dark where it would be white.
+
+    Its title is written above it: there it wraps, and inside a figure it would be cut in a narrow one.
+    """
+    figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
+    if title := figure.layout.title.text:
+        st.html(f'<p style="font-weight: 600; margin: 0">{html.escape(title)}</p>')
+        figure.update_layout(title={"text": ""}, margin={"t": (figure.layout.margin.t or 60) - _ROOM_OF_A_TITLE})
     if st.context.theme.type == "dark":
-        figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
         figure.update_traces({"colorscale": _DIVERGING_IN_THE_DARK}, {"type": "heatmap", "zmid": 0})
     return st.plotly_chart(figure, width="stretch", key=key, **({"config": CHART} | more))
 

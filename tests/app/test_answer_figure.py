@@ -40,7 +40,7 @@ def test_before_a_pass_it_is_drawn_on_request_beside_the_reference_s(work):
     next(button for button in app.button if button.label == "Draw it now all the same").click().run()
     assert not app.exception
     mine, reference = (chart.proto.spec for chart in app.get("plotly_chart"))
-    assert "Head 1.1" in mine
+    assert ["Head 1.1" in title.proto.body for title in app.get("html")[-2:]] == [True, True]
     assert mine == reference
 
 

@@ -98,7 +98,7 @@ def test_the_wait_for_a_check_says_what_is_waited_for():
 
 LOST = {
     "no such chapter": ({"chapter": "77"}, "There is no chapter '77'"),
-    "a chapter to come": ({"chapter": "05"}, "planned but not here yet"),
+    "a chapter to come": ({"chapter": "16"}, "planned but not here yet"),
     "no such exercise": ({"chapter": "02", "exercise": "99"}, "It has 02.1 to 02.14"),
     "an exercise of no chapter": ({"exercise": "99.9"}, "There is no chapter '99'"),
     "an exercise of another chapter": ({"chapter": "02", "exercise": "03.1"}, "no exercise of chapter 02"),
@@ -421,13 +421,15 @@ def test_an_older_text_that_is_handed_over_after_a_newer_one_is_left_aside(card)
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_zero_of_a_map_is_as_light_or_dark_as_the_page_and_the_figure_itself_is_left_alone(monkeypatch, theme):
-    shown = []
+    shown: list = []
+    written: list[str] = []
     page = SimpleNamespace(
+        html=written.append,
         context=SimpleNamespace(theme=SimpleNamespace(type=theme)),
         plotly_chart=lambda figure, **_: shown.append(figure),
     )
     monkeypatch.setattr(common, "st", page)
-    figure = plots.matrix([[-1.0, 0.0, 1.0]], ["row"], ["a", "b", "c"], "Title")
+    figure = plots.matrix([[-1.0, 0.0, 1.0]], ["row"], ["a", "b", "c"], "Title & co")
     before = figure.to_json()
     common.chart(figure)
     zero = dict(shown[0].data[0].colorscale)[0.5]
@@ -436,3 +438,5 @@ def test_zero_of_a_map_is_as_light_or_dark_as_the_page_and_the_figure_itself_is_
     )
     assert lightness > 600 if theme == "light" else lightness < 120
     assert figure.to_json() == before
+    assert "Title &amp; co" in written[0]  # above the figure, where it wraps
+    assert not shown[0].layout.title.text
