@@ -49,8 +49,8 @@ class BatchTopK(Dictionary):
             self.threshold.copy_(least if self.threshold == 0 else KEEP * self.threshold + (1 - KEEP) * least)
 
     def losses(self, x: Float[Tensor, "batch d"], dead: Dead, pressure: float = 1.0) -> tuple[Loss, Tensor]:
-        pre = self.pre(x).relu()
-        f = self.chosen(pre)
+        pre = self.pre(x)
+        f = self.chosen(pre.relu())
         if self.training:
             self.note_threshold(f)
         error, residual = self.errors(x, f)

@@ -2,8 +2,9 @@
 
     L = mean over m of E‖x − x̂_m‖² + AuxK,    x̂_m = Σ_{i < m} f_i d_i + b_dec
 
-A parent in a small prefix cannot leave its work to children that are not in it, which makes absorption rarer; the whole
-reconstructs a little worse than a flat dictionary. Which latents stay is decided as in BatchTopK, over all of them.
+A parent in a small prefix cannot leave its work to children that are not in it, which makes absorption rarer (not in
+every run); the whole reconstructs a little worse than a flat dictionary. Which latents stay is decided as in BatchTopK,
+over all of them.
 Source: Bussmann et al. 2025, arXiv 2503.17547, section 3. (They add the losses; the mean keeps AuxK's weight the same.)
 """
 

@@ -4,12 +4,14 @@ What dies is brought back by AuxK: the dead latents, d/2 of them at most, explai
 
     L = E‖x − x̂‖² + 1/32 · E‖e − ê‖²      e = x − x̂ (frozen), ê = the largest dead latents, decoded without b_dec
 
-Traps: without freezing e the living are pulled as well; without dead latents the term must be 0, not NaN.
+Traps: without freezing e the living are pulled as well; without dead latents the term must be 0, not NaN; made of
+activations after the ReLU, ê would have no gradient to a latent that is negative everywhere, and it would stay dead.
 Source: Gao et al. 2024, arXiv 2406.04093, sections 2.3 and A.2.
 """
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -32,8 +34,8 @@ class TopK(Dictionary):
         return largest(self.pre(x).relu(), self.settings["k"])
 
     def losses(self, x: Float[Tensor, "batch d"], dead: Dead, pressure: float = 1.0) -> tuple[Loss, Tensor]:
-        pre = self.pre(x).relu()
-        f = largest(pre, self.settings["k"])
+        pre = self.pre(x)
+        f = largest(pre.relu(), self.settings["k"])
         out = self.decode(f)
         return Loss(squared_error(x, out), zero(x), auxk(self, x - out, pre, dead)), f
 
@@ -52,9 +54,10 @@ def largest(f: Float[Tensor, "... latent"], k: int) -> Float[Tensor, "... latent
 def auxk(
     sae: Dictionary, error: Float[Tensor, "batch d"], pre: Float[Tensor, "batch latent"], dead: Dead
 ) -> Float[Tensor, ""]:
-    """1/32 · E‖e − ê‖². pre: after the ReLU, before anything was dropped."""
+    """1/32 · E‖e − ê‖². pre: before the ReLU, of all latents."""
     k = min(sae.d // 2, int(dead.sum()))
     if k == 0:
         return zero(error)
-    f = largest(pre * dead, k)
+    values, places = pre.masked_fill(~dead, -torch.inf).topk(k, dim=-1)
+    f = pre.new_zeros(pre.shape).scatter(-1, places, values)
     return AUX_WEIGHT * squared_error(error.detach(), f @ sae.W_dec)

@@ -142,7 +142,7 @@ def test_the_jumps_have_the_gradients_of_the_paper():
 def test_auxk_lets_the_dead_alone_explain_what_is_left():
     sae, x = shaken("topk"), numbers(50, 4)
     dead = torch.tensor([True, False, False, True, False, False])
-    pre = sae.pre(x).relu()
+    pre = sae.pre(x)
     error = x - sae(x)
     loss = auxk(sae, error, pre, dead)
     explained = pre[:, [0, 3]] @ sae.W_dec[[0, 3]]
@@ -296,7 +296,19 @@ def test_a_resampled_latent_points_at_a_residual_with_a_short_encoder_row_and_ad
         assert moment[~dead].any() or parameter is sae.b_enc
 
 
-@pytest.mark.parametrize("kind", ["relu", "jumprelu"])
+@pytest.mark.parametrize("kind", ["topk", "batch_topk"])
+def test_auxk_brings_back_latents_that_are_negative_everywhere(kind):
+    x = numbers(2000, 4)
+    for after, some in ((300, False), (10**9, True)):  # the control: without AuxK they stay dead
+        sae = MAKE[kind]()
+        with torch.no_grad():
+            sae.b_enc[:3] = -2
+            assert not (sae.pre(x / x.norm(dim=1).square().mean().sqrt())[:, :3] > 0).any()
+        saes.train(sae, x, 300, batch=64, lr=1e-2, dead_after=after)
+        assert (saes.dead_share(saes.density(sae.encode(x))) > 0) == some
+
+
+@pytest.mark.parametrize("kind", ["relu", "jumprelu", "gated"])
 def test_latents_that_have_died_are_alive_again_after_training(kind):
     x = numbers(2000, 4)
     for every, some in ((10, False), (10_000, True)):  # the control: without resampling they stay dead
