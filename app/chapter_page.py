@@ -77,8 +77,8 @@ _HEADING = re.compile(r"^##+ ", re.MULTILINE)
 def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterator[Block]:
     """The blocks of a step, without what would give away a question that is still open.
 
-    After an unanswered question, its figure and the words about it wait: up to the next heading, question or exercise.
-    One way past it is offered, in the place of what comes first.
+    After an unanswered question, its figure and the words about it wait: up to the next heading or question. They wait
+    behind an exercise too, for what it shows is often what was asked. One way past the question is offered.
     """
     answered = progress.predictions(chapter.number)
     waiting = offered = False  # offered: one question has one way past it, however many figures it holds back
@@ -95,23 +95,24 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
                 waiting, offered = not st.toggle("Go on without a prediction", key=f"anyway-{block.arg}"), True
             if not waiting:
                 yield block
-        else:
-            asked = block.kind == "predict" and block.id not in answered
-            waiting, offered = asked, False
+        elif block.kind == "predict":
+            waiting, offered = block.id not in answered, False
             yield block
-            about = _about(step[at + 1 :]) if asked else []
-            if about and "figure" not in about:
+            about = _about(step[at + 1 :]) if waiting else set()
+            if about - {"exercise"} and "figure" not in about:
                 waiting = not st.toggle("Go on without a prediction", key=f"anyway-{block.id}")
+        elif block.kind == "exercise" or not waiting:
+            yield block
 
 
-def _about(after: list[Block]) -> list[str]:
-    """The kinds of the blocks about a question: up to the next heading, question or exercise."""
-    kinds: list[str] = []
+def _about(after: list[Block]) -> set[str]:
+    """The kinds of the blocks after a question, up to the next heading or question."""
+    kinds: set[str] = set()
     for block in after:
         heading = _HEADING.search(block.text) if block.kind == "markdown" else None
-        if block.kind in ("predict", "exercise") or (heading and not block.text[: heading.start()].strip()):
+        if block.kind == "predict" or (heading and not block.text[: heading.start()].strip()):
             break
-        kinds.append(block.kind)
+        kinds.add(block.kind)
         if heading:
             break
     return kinds

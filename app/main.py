@@ -26,7 +26,7 @@ STYLE = f"[data-testid=stSidebar] button, [data-testid=stSidebar] button * {LEFT
 # All pages and all exercises of a chapter fit into the sidebar of a small laptop.
 STYLE += """
 [data-testid=stSidebarHeader] { height: 2.2rem; min-height: 0; padding-bottom: 0; margin-bottom: 0 }
-[data-testid=stSidebarNavLink] { padding-top: 0; padding-bottom: 0; margin: 0; min-height: 1.5rem }
+[data-testid=stSidebarNavLink] { padding-top: 0; padding-bottom: 0; margin: 0; min-height: 1.5rem; height: 1.5rem }
 [data-testid=stSidebarUserContent] { padding-top: .4rem; padding-bottom: 1rem }
 [data-testid=stSidebarUserContent] [data-testid=stVerticalBlock] { gap: .3rem }
 .st-key-contents [data-testid=stVerticalBlock], .st-key-contents { gap: 0 }

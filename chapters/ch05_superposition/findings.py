@@ -163,12 +163,17 @@ STICKY = 1 - 1 / torch.logspace(math.log10(1.05), 1.0, 16)
 @claim(slow=True)
 def sticky() -> dict[str, Any]:
     """Forty features in ten dimensions, all equally important, at sixteen sparsities: "The steps". Σ D is compared with
-    the ten dimensions that there are."""
+    the ten dimensions that there are; control: Σ D of random directions. Where D is 1/2 the shapes are named."""
     toy = sp.train(STICKY, 40, 10, steps=2000, batch=384)
     D = sp.dimensionality(toy.W)
     stored = toy.W.norm(dim=1) >= 0.5
     near = [((D[k][stored[k]] - 1 / 2).abs() < 0.05).float().mean().item() for k in range(len(STICKY))]
+    pairs = [sp.names(W).count("antipodal pair") for W, share in zip(toy.W, near, strict=True) if share > 0.9]
+    lots = torch.randn(16, 10, 40, generator=torch.Generator().manual_seed(0))
     return {
+        "pairs_least": min(pairs),
+        "pairs_most": max(pairs),
+        "sum_random": sp.dimensionality(lots).sum(1).mean().item(),
         "sparsity": STICKY.tolist(),
         "per_feature": sp.dimensions_per_feature(toy.W).tolist(),
         "D": [sorted(row[keep].tolist()) for row, keep in zip(D, stored, strict=True)],
@@ -205,6 +210,30 @@ def phases() -> dict[str, Any]:
     }
 
 
+BORDER_S, BORDER_R = (0.0, 0.2, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9), 0.4
+
+
+@claim(slow=True)
+def border() -> dict[str, Any]:
+    """How long the second column is, at one importance and more and more sparsity: "suddenly stored". It could change
+    slowly, which a phase cannot. Of six models each the best counts; before, after: the largest step."""
+    S = torch.tensor(BORDER_S).repeat_interleave(6)
+    importance = torch.tensor([1.0, BORDER_R])
+    toy = sp.train(S, 2, 1, importance, steps=1000, batch=192)
+    best = sp.measured_loss(toy, S, importance, batch=4000).view(-1, 6).argmin(1)
+    lengths = toy.W.norm(dim=1)[:, 1].view(-1, 6)[torch.arange(len(BORDER_S)), best]
+    at = int(lengths.diff().argmax())
+    return {
+        "importance": BORDER_R,
+        "sparsity": list(BORDER_S),
+        "length": lengths.tolist(),
+        "before": lengths[at].item(),
+        "after": lengths[at + 1].item(),
+        "sparsity_before": BORDER_S[at],
+        "sparsity_after": BORDER_S[at + 1],
+    }
+
+
 @claim(slow=True)
 def company() -> dict[str, Any]:
     """Four features in two dimensions, in pairs that come together, exclude each other, or know nothing of each other:
@@ -235,8 +264,9 @@ def absolute() -> dict[str, Any]:
 
 @claim(slow=True)
 def attack() -> dict[str, Any]:
-    """How far a nudge of length 0.1 moves the outputs of models with ten features in five dimensions: "more than". The
-    control stores all ten at right angles, and moves by as much as the nudge."""
+    """How far a nudge of length 0.1 moves the outputs of models with ten features in five dimensions: "in the sparser
+    ones". The control stores all ten at right angles, and moves by as much as the nudge. The factor: the largest
+    singular value of WᵀW, by which the input can be stretched before the ReLU."""
     sparsity, size = torch.tensor([0.0, 0.5, 0.8, 0.9, 0.95, 0.98]), 0.1
     toy = sp.train(sparsity, 10, 5, steps=1500, batch=256)
     x = sp.features(sparsity, 10, 1000, torch.Generator().manual_seed(2))
@@ -248,6 +278,9 @@ def attack() -> dict[str, Any]:
         "moved": sp.movement(toy, x, size).tolist(),
         "moved_apart": sp.movement(apart, x, size).tolist(),
         "D": [row[keep].mean().item() for row, keep in zip(D, stored, strict=True)],
+        "stored_dense": int(stored[0].sum()),
+        "factor_dense": torch.linalg.matrix_norm(toy.W[0], 2).square().item(),
+        "factor_sparse": torch.linalg.matrix_norm(toy.W[5], 2).square().item(),
         "size": size,
     }
 
@@ -341,6 +374,33 @@ def by_layer() -> dict[str, Any]:
         for what in ("some", "poly"):
             found[f"{kind}_{what}"] = sum(found[f"layer_{i}"][kind][what] for i in layers) / len(layers)
     return found
+
+
+def one_meaning_each(
+    values: Float[Tensor, "word neuron"], holds: Bool[Tensor, "word concept"], seed: int = 0
+) -> Float[Tensor, "word neuron"]:
+    """The same neurons, each with one meaning at most: it keeps its values at the words of the concept that it answers
+    to best, and the others are dealt out anew over the other words. Who answers to none keeps nothing."""
+    best, answers = shares(values, holds).argmax(1), sp.answers_to(values, holds, TOP).any(1)
+    generator, clean = torch.Generator().manual_seed(seed), values.clone()
+    for n in range(values.shape[1]):
+        rest = (~holds[:, best[n]] if answers[n] else torch.ones(len(holds)).bool()).nonzero()[:, 0]
+        clean[rest, n] = values[rest[torch.randperm(len(rest), generator=generator)], n]
+    return clean
+
+
+@claim(slow=True)
+def one_meaning() -> dict[str, Any]:
+    """What random directions would find if each neuron had one meaning: "We made such neurons". The control of the
+    control in `by_layer`."""
+    layers = range(pico().cfg.n_layers)
+    rows = []
+    for layer, values in neurons(pico(), read(), layers).items():
+        clean = one_meaning_each(values, labels(), layer)
+        one, random = (asked(v, labels()) for v in (clean, sp.random_directions(clean, clean.shape[1])))
+        rows.append((one["some"], one["poly"], random["some"], random["poly"]))
+    names = ("neurons_some", "neurons_poly", "random_some", "random_poly")
+    return dict(zip(names, torch.tensor(rows).mean(0).tolist(), strict=True))
 
 
 def shares(

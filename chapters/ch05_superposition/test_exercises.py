@@ -395,6 +395,12 @@ def test_the_number_of_steps_and_the_rate(answer):
     start, b = answer.train(*args, 0, 16, 0.02, 8)
     expect(bool((b == 0).all()), "b starts as 0: after no step at all it should still be 0.")
     many, _ = answer.train(torch.full((50,), 0.5), 7, 5, torch.ones(7), 0, 16, 0.02, 9)
+    if torch.equal(many, many[:1].expand_as(many)):
+        raise Wrong(
+            "All your models start from the same weights. Each starts at random, on its own: otherwise several of them "
+            "are no better than one that gets stuck.",
+            MISTAKE,
+        )
     spread, mean = many.std().item(), many.mean().item()
     expect(
         0.25 < spread < 0.7 and abs(mean) < 0.05,
@@ -453,6 +459,10 @@ def test_the_floor_is_the_loss_of_a_model_that_drops_the_rest(answer):
                 * order[:m].sum(),
                 "This is the mean over the features that are dropped. Add them up.": exact * rest / max(1, n - m),
                 "The importances are missing.": exact * (n - m),
+                "The mean is that of ALL values, zeros included: E[x] = p/2, and not 1/2.": (p / 3 - 1 / 4) * rest,
+                "This is the variance of being there or not, p (1 − p). A feature that is there has a strength between "
+                "0 and 1: E[x²] = p/3.": p * (1 - p) * rest,
+                "A feature is there with probability p, so that E[x²] = p/3. You have p² there.": p**2 / 12 * rest,
                 "One dropped feature is missing: n_hidden are kept, and all others pay.": exact * order[m + 1 :].sum(),
             },
         )
@@ -499,6 +509,12 @@ def test_how_many_features_are_stored(answer):
                     -1
                 ),
                 "You count the entries of W. A feature is a column.": (W.abs() >= 0.5).sum((1, 2)),
+                "You ask for ONE entry of at least 0.5. It is the column that must be so long.": (
+                    (W.abs() >= 0.5).any(1).sum(-1)
+                ),
+                "This is the sum of absolute values. The length of a column is the root of its sum of squares.": (
+                    (W.abs().sum(1) >= 0.5).sum(-1)
+                ),
                 "You count the features that are NOT stored.": (lengths < 0.5).sum(-1),
                 "This is the number over all instances. Keep the instance axis.": want.sum(),
             },
@@ -521,8 +537,13 @@ def room_mistakes(W: Tensor) -> dict[str, Tensor]:
             squared / (rows.mT @ W).pow(2).sum(-1)
         ),
         "Both factors are normalised: only W_i is, W_j keeps its length.": squared / (both.mT @ both).pow(2).sum(-1),
-        "Nothing is normalised in the sum: W_i must have length 1 there.": squared / gram.pow(2).sum(-1),
+        "Nothing is normalised in the sum, where W_i has length 1; or ‖W_i‖² is missing above the line.": squared
+        / gram.pow(2).sum(-1),
         "The overlaps are not squared.": squared / (both.mT @ W).sum(-1),
+        "You take absolute values of the overlaps. Square them.": squared / (both.mT @ W).abs().sum(-1),
+        "You add up the overlaps and square the sum, so that opposite ones cancel. Square each, then add.": (
+            squared / (both.mT @ W).sum(-1) ** 2
+        ),
         "The length in front is not squared: it is ‖W_i‖².": squared.sqrt() / (both.mT @ W).pow(2).sum(-1),
         "W_j is normalised instead of W_i.": squared / (both.mT @ W).pow(2).sum(-2),
         "This is 1/D: the sum stands below the line.": 1 / D,
@@ -659,7 +680,16 @@ def test_the_three_bounds(answer):
     for cosine, want in ((0.13, [(1, 1), (1, 1)]), (0.17, [(2, 2)]), (-0.13, [(1, 1), (1, 1)]), (-0.17, [(2, 2)])):
         for lengths in ((0.8, 0.7), (1.2, 1.3)):
             W = chain(0, math.degrees(math.acos(cosine))) * torch.tensor(lengths)
-            expect_equal(found(answer, W), want, f"the shapes of two features whose cosine is {cosine}")
+            expect_equal(
+                found(answer, W),
+                want,
+                f"the shapes of two features whose cosine is {cosine}",
+                mistakes={
+                    "You compare the dot product with 0.15. It is the COSINE that counts: divide by both lengths.": (
+                        [(2, 2)] if abs(cosine) * lengths[0] * lengths[1] > 0.15 else [(1, 1), (1, 1)]
+                    ),
+                },
+            )
     for width, want in ((0.13, [(2, 1)]), (0.17, [(2, 2)])):
         half = math.degrees(math.atan(width))  # singular values in this ratio
         W = 1.1 * chain(-half, half)
@@ -727,6 +757,18 @@ def test_the_losses_of_the_three_phases(answer):
             "S is the probability that a feature is absent. Use p = 1 − S.": torch.stack(
                 [r * (q / 3 - q**2 / 4), q / 3 - q**2 / 4, q**2 / 6 * (1 + r)]
             ),
+            "The third loss is twice what it should be: with both present, each output is off by the smaller value, "
+            "whose mean square is 1/6.": torch.stack([dropped, own, p**2 / 3 * (1 + r)]),
+            "The third loss is half of what it should be: with both present, each output is off by the smaller value, "
+            "whose mean square is 1/6, and the loss is the SUM over both outputs.": torch.stack(
+                [dropped, own, p**2 / 12 * (1 + r)]
+            ),
+            "For the feature that is dropped the zeros count too: p/3 − p²/4, not p/12.": torch.stack(
+                [r * p / 12, p / 12, both]
+            ),
+            "In the second model the FIRST feature is dropped. Its importance is 1.": torch.stack(
+                [dropped, dropped, both]
+            ),
             "In the third model an output is off only where BOTH are present: who is alone comes back exactly.": (
                 torch.stack([dropped, own, (1 - (1 - p) ** 2) / 6 * (1 + r)])
             ),
@@ -739,7 +781,11 @@ def test_which_phase_wins(answer):
     """Where features are dense the less important one is dropped; where they are sparse both share the line."""
     cases = ((0.0, 0.3, 0), (0.0, 3.0, 1), (0.95, 1.0, 2), (0.95, 0.3, 2), (0.4, 0.2, 0), (0.4, 8.0, 1))
     S, r = (torch.tensor([case[i] for case in cases]) for i in (0, 1))
-    won = answer.phase_losses(S, r).argmin(0).tolist()
+    losses = answer.phase_losses(S, r)
+    if tuple(losses.shape) != (3, len(cases)):
+        told = f"The losses should have shape {(3, len(cases))} [phase case], but yours have {tuple(losses.shape)}."
+        raise Wrong(told, SHAPE)
+    won = losses.argmin(0).tolist()
     expect(
         won == [case[2] for case in cases],
         f"With S = {[c[0] for c in cases]} and importances {[c[1] for c in cases]} the smallest losses should be those "
@@ -764,6 +810,13 @@ def test_each_feature_of_a_pair_is_as_sparse_as_any(answer):
             raise Wrong(
                 "Features that exclude each other are each present with p / 2 in your inputs. EACH should be present "
                 "with p: a pair then has a feature in 2p of the inputs.",
+                MISTAKE,
+            )
+        second = bool((absent[:, 1::2] - sparsity[:, None]).abs().max() > 0.03)
+        if not together and second and near(absent[:, ::2] + absent[:, 1::2], torch.ones_like(absent[:, ::2]), SAMPLE):
+            raise Wrong(
+                "The second of a pair is present whenever the first is not. Never at the same input is less than that: "
+                "with p below 1/2 there are inputs at which NEITHER is present.",
                 MISTAKE,
             )
         if near(absent, p[:, None].expand_as(absent), SAMPLE) and not near(p, sparsity, SAMPLE):
@@ -921,6 +974,9 @@ def test_how_much_a_neuron_listens_to_one_feature(answer):
                 "This is the share of a FEATURE's strongest neuron. A neuron is a row: use the last axis.": (
                     size.amax(1) / size.sum(1)
                 ),
+                "You leave out the negative weights. They count as much: take absolute values.": (
+                    W.relu().amax(-1) / W.relu().sum(-1).clamp(min=1e-12)
+                ),
                 "These are squares. Take the absolute values themselves.": (size**2).amax(-1) / (size**2).sum(-1),
                 "This is the mean instead of the sum below the line.": size.amax(-1) / size.mean(-1),
                 "This is the length of the neuron below the line. Divide by the sum of absolute values.": (
@@ -948,6 +1004,8 @@ def test_the_nudge_raises_one_output_the_most(answer):
         alone = torch.zeros(f)
         alone[i] = size
         row = (W.T @ W)[i].sign()
+        others = gradient.clone()
+        others[i] = 0
         expect_close(
             answer.worst_nudge(W, i, size),
             want,
@@ -960,6 +1018,15 @@ def test_the_nudge_raises_one_output_the_most(answer):
                 ),
                 "This is 1 long. Multiply by size.": want / size,
                 "This only raises feature i itself. Other features that overlap with it raise the output too.": alone,
+                "You nudge the OTHER features alone. Feature i raises its own output, and takes part.": (
+                    size * others / others.norm()
+                ),
+                "You only raise features. Those whose direction is opposite to W_i help when they are LOWERED.": (
+                    size * gradient.relu() / gradient.relu().norm()
+                ),
+                "You raise all features. Those whose direction is opposite to W_i must be LOWERED: keep the sign.": (
+                    size * gradient.abs() / gradient.norm()
+                ),
                 "This changes every feature by as much, with the sign that helps. Under a given LENGTH those that "
                 "overlap more should change more.": size * row / row.norm(),
                 "This is as long as asked for in its sum of absolute values. Its length is the root of the sum of "
@@ -983,6 +1050,11 @@ def test_how_far_an_output_moves(answer):
             mistakes={
                 "This is ‖W_i‖², what the feature itself does. Others that overlap with it count too.": M.diagonal(),
                 "This is the square: take the root.": want**2,
+                "This is 1/√D_i, which is right for columns of length 1 alone. Multiply by ‖W_i‖².": want
+                / M.diagonal(),
+                "This is the largest that ANY change can do to all outputs together. Ask for each output alone.": (
+                    torch.linalg.matrix_norm(M, 2).expand(f)
+                ),
                 "This is the length of the column W_i. The input goes through W, and then through W_i.": (
                     W.double().norm(dim=0)
                 ),
@@ -1143,8 +1215,8 @@ CANDIDATES = {
 }
 # (features, dimensions), sparsity, the candidate with the smallest loss: away from where two are as good
 PREDICTIONS = (
-    ((3, 2), 0.1, 0), ((3, 2), 0.4, 2), ((3, 2), 0.75, 1), ((4, 3), 0.3, 2), ((4, 3), 0.75, 0), ((5, 2), 0.6, 1),
-    ((5, 2), 0.9, 0), ((8, 3), 0.93, 1),
+    ((3, 2), 0.1, 0), ((3, 2), 0.28, 2), ((3, 2), 0.4, 2), ((3, 2), 0.75, 1), ((4, 3), 0.3, 2), ((4, 3), 0.75, 0),
+    ((5, 2), 0.6, 1), ((5, 2), 0.9, 0), ((8, 3), 0.93, 1),
 )  # fmt: skip
 
 

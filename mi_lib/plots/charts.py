@@ -81,6 +81,8 @@ def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_
         hover = f"{x_title} %{{x}}: %{{y:.3g}}<extra>{name}</extra>"
         figure.add_bar(x=list(names), y=list(array(values)), name=name, marker_color=color, hovertemplate=hover)
     figure.update_xaxes(title=x_title, showgrid=False)
+    if any(isinstance(name, str) for name in names):
+        figure.update_xaxes(type="category")  # names such as "98%" are no numbers
     figure.update_yaxes(title=y_title, gridcolor=GRID)
     figure.update_layout(barmode="group", bargap=0.1)
     return styled(figure, title, height=360, legend_below=len(series) > 1)

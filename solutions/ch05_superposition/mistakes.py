@@ -517,6 +517,24 @@ class section:
         return tuple(parameter.detach().clone() for parameter in parameters)
 
 
+@mistake("05.3", says="start from the same weights")
+class section:
+    """One start for all."""
+
+    def train(sparsity, n_features, n_hidden, importance, steps, batch, lr, seed):
+        torch.manual_seed(seed)
+        k = len(sparsity)
+        W = torch.nn.Parameter(torch.randn(1, n_hidden, n_features).repeat(k, 1, 1) * 0.4)
+        b = torch.nn.Parameter(torch.zeros(k, n_features))
+        opt = torch.optim.Adam([W, b], lr=lr)
+        for t in range(steps):
+            x = sparse_features(sparsity, n_features, batch, seed * 100_003 + t)
+            opt.zero_grad()
+            weighted_loss(x, reconstruct(W, b, x), importance).sum().backward()
+            opt.step()
+        return W.detach(), b.detach()
+
+
 # --- 05.4 -------------------------------------------------------------------------------------------------------------
 
 
@@ -653,6 +671,62 @@ class section:
         return torch.tensor([sum(float(column.norm()) >= 0.5 for column in w.T) for w in W])
 
 
+@mistake("05.4", says="E[x] = p/2, and not 1/2")
+class section:
+    """The mean of a feature that is there."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = 1 - sparsity
+        v = p / 3 - 1 / 4
+        rest = sorted(importance.tolist())[: max(0, len(importance) - n_hidden)]
+        return v * sum(rest)
+
+    def count_stored(W):
+        return (W.norm(dim=-2) >= 0.5).sum(dim=-1)
+
+
+@mistake("05.4", says="being there or not")
+class section:
+    """The variance of a coin."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = 1 - sparsity
+        v = p * (1 - p)
+        rest = sorted(importance.tolist())[: max(0, len(importance) - n_hidden)]
+        return v * sum(rest)
+
+    def count_stored(W):
+        return (W.norm(dim=-2) >= 0.5).sum(dim=-1)
+
+
+@mistake("05.4", says="ONE entry")
+class section:
+    """Any large entry."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = 1 - sparsity
+        v = p / 3 - (p / 2) ** 2
+        rest = sorted(importance.tolist())[: max(0, len(importance) - n_hidden)]
+        return v * sum(rest)
+
+    def count_stored(W):
+        return (W.abs() >= 0.5).any(-2).sum(dim=-1)
+
+
+@mistake("05.4", says="sum of absolute values")
+class section:
+    """Another length."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = 1 - sparsity
+        v = p / 3 - (p / 2) ** 2
+        rest = sorted(importance.tolist())[: max(0, len(importance) - n_hidden)]
+        return v * sum(rest)
+
+    def count_stored(W):
+        return (W.abs().sum(-2) >= 0.5).sum(dim=-1)
+
+
 # --- 05.5 -------------------------------------------------------------------------------------------------------------
 
 
@@ -744,6 +818,26 @@ class section:
                 if length > 0:
                     found[k, i] = length**2 / ((w[:, i] / length) @ w).square().sum()
         return found
+
+
+@mistake("05.5", says="Square them")
+class section:
+    """Overlaps without their square."""
+
+    def dimensionality(W):
+        n = W.norm(dim=1)
+        hat = W / n.clamp(min=1e-9)[:, None]
+        return n**2 / ((hat.transpose(1, 2) @ W).abs()).sum(-1).clamp(min=1e-12)
+
+
+@mistake("05.5", says="opposite ones cancel")
+class section:
+    """The square of the sum."""
+
+    def dimensionality(W):
+        n = W.norm(dim=1)
+        hat = W / n.clamp(min=1e-9)[:, None]
+        return n**2 / ((hat.transpose(1, 2) @ W).sum(-1) ** 2).clamp(min=1e-12)
 
 
 # --- 05.6 -------------------------------------------------------------------------------------------------------------
@@ -866,7 +960,7 @@ class section:
         return sorted(found, reverse=True)
 
 
-@mistake("05.6", says="the shapes of two features whose cosine is")
+@mistake("05.6", says="It is the COSINE that counts")
 class section:
     """Dot products for cosines."""
 
@@ -989,6 +1083,46 @@ class section:
         losses[0] = r * losses[1]
         losses[2] = (1 - q).square() * (r + 1) / 6
         return losses
+
+
+@mistake("05.7", says="twice what it should be")
+class section:
+    """The mean square of one value."""
+
+    def phase_losses(sparsity, importance):
+        p = 1 - sparsity
+        v = p / 3 - p**2 / 4
+        return torch.stack([importance * v, v, p**2 * (1 + importance) / 3])
+
+
+@mistake("05.7", says="half of what it should be")
+class section:
+    """The mean of both outputs."""
+
+    def phase_losses(sparsity, importance):
+        p = 1 - sparsity
+        v = p / 3 - p**2 / 4
+        return torch.stack([importance * v, v, p**2 * (1 + importance) / 12])
+
+
+@mistake("05.7", says="the zeros count too")
+class section:
+    """The variance of a uniform number."""
+
+    def phase_losses(sparsity, importance):
+        p = 1 - sparsity
+        v = p / 12
+        return torch.stack([importance * v, v, p**2 * (1 + importance) / 6])
+
+
+@mistake("05.7", says="Its importance is 1")
+class section:
+    """r is paid in both."""
+
+    def phase_losses(sparsity, importance):
+        p = 1 - sparsity
+        v = p / 3 - p**2 / 4
+        return torch.stack([importance * v, importance * v, p**2 * (1 + importance) / 6])
 
 
 # --- 05.8 -------------------------------------------------------------------------------------------------------------
@@ -1119,6 +1253,22 @@ class section:
             x[:, :, i] *= draw < p
             x[:, :, i + 1] *= (draw < p) if together else (draw >= 1 - p)
         return x
+
+
+@mistake("05.8", says="NEITHER is present")
+class section:
+    """One or the other."""
+
+    def paired_features(sparsity, n_features, batch, together, seed):
+        g = torch.Generator().manual_seed(seed)
+        k = len(sparsity)
+        p = (1 - sparsity).view(-1, 1, 1)
+        v = torch.rand(k, batch, n_features, generator=g)
+        u = torch.rand(k, batch, n_features // 2, generator=g)
+        there = torch.zeros(k, batch, n_features, dtype=torch.bool)
+        there[:, :, 0::2] = u < p
+        there[:, :, 1::2] = (u < p) if together else (u >= p)
+        return v * there
 
 
 # --- 05.9 -------------------------------------------------------------------------------------------------------------
@@ -1265,6 +1415,18 @@ class section:
         return torch.where(total > 0, W_in.abs().amax(-1) / total, torch.zeros(()))
 
 
+@mistake("05.9", says="leave out the negative weights")
+class section:
+    """The positive weights alone."""
+
+    def absolute_values(W_in, W_out, b, x):
+        return ((x @ W_in.mT).relu() @ W_out.mT + b[:, None]).relu()
+
+    def monosemanticity(W_in):
+        a = W_in.relu()
+        return torch.nan_to_num(a.max(-1).values / a.sum(-1))
+
+
 # --- 05.10 ------------------------------------------------------------------------------------------------------------
 
 
@@ -1362,6 +1524,55 @@ class section:
     def sensitivity(W):
         D = dimensionality(W.double()[None])[0]
         return W.double().square().sum(0) / D.sqrt()
+
+
+@mistake("05.10", says="takes part")
+class section:
+    """The others alone."""
+
+    def worst_nudge(W, i, size):
+        d = (W.T @ W)[i]
+        d[i] = 0
+        return d / d.norm() * size
+
+    def sensitivity(W):
+        return (W.T @ W).norm(dim=1)
+
+
+@mistake("05.10", says="when they are LOWERED")
+class section:
+    """Only upwards."""
+
+    def worst_nudge(W, i, size):
+        d = (W.T @ W)[i].relu()
+        return d / d.norm() * size
+
+    def sensitivity(W):
+        return (W.T @ W).norm(dim=1)
+
+
+@mistake("05.10", says="must be LOWERED")
+class section:
+    """All upwards."""
+
+    def worst_nudge(W, i, size):
+        d = (W.T @ W)[i].abs()
+        return d / d.norm() * size
+
+    def sensitivity(W):
+        return (W.T @ W).norm(dim=1)
+
+
+@mistake("05.10", says="right for columns of length 1 alone")
+class section:
+    """The formula for columns of length 1."""
+
+    def worst_nudge(W, i, size):
+        d = (W.T @ W)[i]
+        return d / d.norm() * size
+
+    def sensitivity(W):
+        return (W.T @ W).norm(dim=1) / W.pow(2).sum(0)
 
 
 # --- 05.11 ------------------------------------------------------------------------------------------------------------
@@ -1720,3 +1931,33 @@ class section:
         x = sparse_features(S, n_features, 10_000, seed + 1000)
         loss = weighted_loss(x, reconstruct(W, b, x), importance)
         return [list(shape) for shape in find_shapes(W[int(loss.min(0).indices)])]
+
+
+@mistake("05.12", says="all of them")
+class section:
+    """Lengths fixed at 1: at S = 0.28 that misses the triangle."""
+
+    LENGTHS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+    BIASES = (-0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.4)
+
+    def predict_shape(candidates, sparsity, seed):
+        n = candidates[0].shape[1]
+        x = sparse_features(torch.tensor([sparsity]), n, 20000, seed)
+        best = []
+        for W in candidates:
+            stored = W.norm(dim=0) > 0.5
+            losses = []
+            for l in (1.0,):
+                for c in BIASES:
+                    b = torch.full((n,), (1 - sparsity) / 2)
+                    b[stored] = c
+                    losses.append(float(weighted_loss(x, reconstruct(l * W[None], b[None], x), torch.ones(n))[0]))
+            best.append(min(losses))
+        return best.index(min(best))
+
+    def find_geometry(n_features, n_hidden, sparsity, seed):
+        S = torch.full((8,), sparsity)
+        one = torch.ones(n_features)
+        W, b = train(S, n_features, n_hidden, one, 1000, 128, 0.01, seed)
+        x = sparse_features(S, n_features, 5000, seed + 999)
+        return find_shapes(W[int(weighted_loss(x, reconstruct(W, b, x), one).argmin())])

@@ -195,12 +195,13 @@ def test_one_switch_goes_past_a_question_that_holds_back_two_figures(tmp_path, m
     workspace = Workspace.init(tmp_path / "work")
     app = run(workspace.path, monkeypatch, chapter("9", number="03"))
     figures = len(app.get("plotly_chart"))
-    assert [toggle.label for toggle in app.toggle] == ["Go on without a prediction"]
-    app.toggle[0].set_value(True).run()
+    # One for each of the two questions of this step; the second one holds back the figures.
+    assert [toggle.label for toggle in app.toggle] == ["Go on without a prediction"] * 2
+    app.toggle[1].set_value(True).run()
     assert len(app.get("plotly_chart")) == figures + 2
 
 
-def test_a_question_holds_back_the_words_about_it_up_to_the_next_heading_question_or_exercise(tmp_path):
+def test_a_question_holds_back_what_is_about_it_up_to_the_next_heading_or_question_but_no_exercise(tmp_path):
     asked = ":::{predict} Which?\n- [x] this\n- [ ] that\n\nBecause.\n:::\n\nWords after it.\n\n"
     chapter, workspace = exercise("02.1").chapter, Workspace.init(tmp_path / "work")
     progress = Progress(workspace)
@@ -210,7 +211,10 @@ def test_a_question_holds_back_the_words_about_it_up_to_the_next_heading_questio
 
     assert "Words after it." not in seen(asked)
     assert "Words of the next." in seen(asked + "## Next\n\nWords of the next.\n")
-    assert "Words of the next." in seen(asked + ":::{exercise} 02.1\n:::\n\nWords of the next.\n")
+    shown_by_it = ":::{exercise} 02.1\n:::\n\nWhat it has shown.\n\n:::{note} More\nOf it.\n:::\n"
+    assert "What it has shown." not in seen(asked + shown_by_it)
+    assert "Of it." not in seen(asked + shown_by_it)
+    assert "exercise" in [b.kind for b in chapter_page._revealed(chapter, lesson.parse(asked + shown_by_it), progress)]
     progress.predict("02", lesson.parse(asked)[0].id, "this")
     assert "Words after it." in seen(asked)
 

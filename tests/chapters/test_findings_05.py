@@ -64,6 +64,33 @@ def test_on_the_plateau_features_have_half_a_dimension_and_elsewhere_not():
     assert found["sum_most"] < 10.01
 
 
+def test_on_the_plateau_the_shapes_are_pairs_and_random_directions_waste_room():
+    found = FOUND["sticky"]
+    assert 9 <= found["pairs_least"] <= found["pairs_most"] == 10
+    lots = torch.randn(4, 10, 40, generator=torch.Generator().manual_seed(7))
+    assert sp.dimensionality(lots).sum(1).mean().item() == pytest.approx(found["sum_random"], abs=0.5)
+    assert found["sum_random"] < 9 < found["sum_least"]
+
+
+def test_at_the_border_the_column_jumps():
+    found = FOUND["border"]
+    assert found["before"] < 0.1 < 0.7 < found["after"]
+    assert found["sparsity_after"] - found["sparsity_before"] < 0.06
+
+
+def test_dense_features_of_equal_importance_are_mixed_and_nothing_is_stretched():
+    found = FOUND["attack"]
+    assert found["stored_dense"] > 5
+    assert found["factor_dense"] < 1.1 < 1.8 < found["factor_sparse"]
+
+
+def test_neurons_with_one_meaning_leave_little_for_random_directions():
+    found = FOUND["one_meaning"]
+    assert found["neurons_some"] == pytest.approx(FOUND["by_layer"]["neurons_some"], abs=0.01)
+    assert found["neurons_poly"] < 0.01
+    assert found["random_some"] < FOUND["by_layer"]["random_some"] / 2
+
+
 def test_who_never_meets_shares_and_who_comes_together_does_not():
     found = FOUND["company"]
     assert found["correlated"]["own_pair"] < found["independent"]["own_pair"] < found["anticorrelated"]["own_pair"]
