@@ -24,7 +24,7 @@ class Gated(Dictionary):
     kind = "gated"
     in_units_of_x = ("b_enc", "b_dec", "b_mag")
 
-    def __init__(self, d: int, n_latents: int, *, l1: float = 0.1, seed: int = 0) -> None:
+    def __init__(self, d: int, n_latents: int, *, l1: float = 0.6, seed: int = 0) -> None:
         super().__init__(d, n_latents, seed=seed, l1=l1)
         self.r = nn.Parameter(torch.zeros(n_latents))
         self.b_mag = nn.Parameter(torch.zeros(n_latents))

@@ -68,7 +68,7 @@ class JumpReLU(Dictionary):
     kind = "jumprelu"
 
     def __init__(
-        self, d: int, n_latents: int, *, l0: float = 0.01, theta: float = 0.1, width: float = 0.1, seed: int = 0
+        self, d: int, n_latents: int, *, l0: float = 0.03, theta: float = 0.1, width: float = 0.1, seed: int = 0
     ) -> None:
         if not (theta > 0 and width > 0):
             raise ValueError(f"the threshold's start and the window's width must be positive, not {theta} and {width}")

@@ -18,7 +18,7 @@ class ReLU(Dictionary):
 
     kind = "relu"
 
-    def __init__(self, d: int, n_latents: int, *, l1: float = 0.1, seed: int = 0) -> None:
+    def __init__(self, d: int, n_latents: int, *, l1: float = 0.3, seed: int = 0) -> None:
         super().__init__(d, n_latents, seed=seed, l1=l1)
 
     def encode(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... latent"]:
