@@ -62,7 +62,9 @@ def said(value: Any, how: str = "") -> str:
     if asked in (["words"], ["Words"]):
         words = in_words(value)
         return words.capitalize() if asked == ["Words"] else words
-    return format(value, how)
+    text = format(value, how)
+    nothing = isinstance(value, float) and re.fullmatch(r"-0(\.0*)?%?", text)
+    return text[1:] if nothing else text  # 0%, and not -0%
 
 
 def in_words(number: Any) -> str:

@@ -163,6 +163,10 @@ def test_what_a_lesson_names_but_is_not_there_is_found(chapter, old, new, said):
         (60, "Words", "Sixty"),
         (99, "words", "ninety-nine"),
         (1234, ",", "1,234"),
+        (-0.001, ".0%", "0%"),
+        (-0.01, ".0%", "-1%"),
+        (-1e-9, ".2f", "0.00"),
+        (-0.25, ".2f", "-0.25"),
     ],
 )
 def test_lists_and_numbers_are_written_as_a_sentence_needs_them(value, how, said):
