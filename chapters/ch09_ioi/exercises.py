@@ -445,7 +445,7 @@ def find_circuit(
 
     Heads outside are knocked out with the means over the ABC prompts `corrupted`. On
     OTHER prompts than these the circuit must keep 87 % to 113 % of F(M); for sets K of
-    its members F(C∖K) must stay within 20 % of F(M) from F(M∖K); and each member must
+    its members F(C∖K) must stay within 15 % of F(M) from F(M∖K); and each member must
     change F by 1 % of F(M) or more for some K. Which heads they are is up to you, but
     none is named twice.
     """

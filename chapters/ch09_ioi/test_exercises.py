@@ -1687,7 +1687,7 @@ def test_precision_and_recall(answer):
 
 # --- 09.15 ------------------------------------------------------------------------------------------------------------
 
-LEAST, MOST, GAP, WORTH = 0.87, 1.13, 0.2, 0.01  # of F(M): faithful between the first two, complete, minimal
+LEAST, MOST, GAP, WORTH = 0.87, 1.13, 0.15, 0.01  # of F(M): faithful between the first two, complete, minimal
 
 
 class Judged:
@@ -1799,7 +1799,8 @@ def wild_subject(names: Literal["train", "held_out"], n: int, seed: int) -> Subj
 @grades("09.15", weight=2)
 def test_a_circuit_of_a_network_that_nobody_planted(answer):
     """A network that was trained, judged on pairs of names that it was not trained on."""
-    judge_circuit(wild_subject("held_out", 108, 31), found_in(answer, wild_subject("train", 108, 30)))
+    # Means are of one template: of six stories each they say much of those six, and refuse the card's circuit.
+    judge_circuit(wild_subject("held_out", 432, 31), found_in(answer, wild_subject("train", 216, 30)))
 
 
 # --- 09.16 ------------------------------------------------------------------------------------------------------------

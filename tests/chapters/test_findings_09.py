@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from mi_lib.course import findings, index
+from mi_lib import zoo
+from mi_lib.course import findings, index, modules
+from mi_lib.course.grading.expectations import Wrong
 from mi_lib.models.graph import head_of
 from mi_lib.worlds.planted import ioi
 
@@ -191,3 +194,13 @@ def test_the_trained_network_subtracts_the_giver_by_heads_that_speak_for_themsel
     assert bool((other != few.clean).sum(1).eq(1).all()), "one word is exchanged"
     share = finding.share_told(model, few, [f"a{name.replace('.', '.h')}" for name in found["givers"]], ("hook_z",))
     assert abs(share - found["givers_rise"] / found["whole_rise"]) < 0.1
+
+
+def test_the_finding_takes_the_cards_circuit_and_none_of_it_with_a_head_less():
+    grader = modules.load(index.chapter("09").folder / "test_exercises.py")
+    stories, circuit = grader.wild_subject("held_out", 432, 31), zoo.card("ioi-3l")["circuit"]["heads"]
+    heads = [head_of(name) for name in circuit]
+    grader.judge_circuit(stories, heads)
+    for missing in heads:
+        with pytest.raises(Wrong, match=r"Not faithful|Not complete"):
+            grader.judge_circuit(stories, [head for head in heads if head != missing])
