@@ -23,7 +23,7 @@ from mi_lib.saes.batch_topk import BatchTopK
 from mi_lib.saes.files import load_dictionary, save_dictionary
 from mi_lib.saes.gated import Gated
 from mi_lib.saes.jumprelu import JumpReLU
-from mi_lib.saes.matching import Matching, assignment, correlations, match, match_activations, match_directions
+from mi_lib.saes.matching import Matching, correlations, match, match_activations, match_directions
 from mi_lib.saes.matryoshka import Matryoshka
 from mi_lib.saes.metrics import dead_share, density, density_histogram, fve, l0
 from mi_lib.saes.relu import ReLU
@@ -33,7 +33,7 @@ from mi_lib.saes.training import Report, input_scale, train
 
 __all__ = [
     "BatchTopK", "Dictionary", "Gated", "JumpReLU", "Loss", "Matching", "Matryoshka", "ReLU", "Recovered", "Report",
-    "TopK", "assignment", "correlations", "dead_share", "density", "density_histogram", "fve", "input_scale", "l0",
+    "TopK", "correlations", "dead_share", "density", "density_histogram", "fve", "input_scale", "l0",
     "load_dictionary", "loss_recovered", "match", "match_activations", "match_directions", "save_dictionary",
     "spliced", "train",
 ]  # fmt: skip

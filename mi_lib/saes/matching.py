@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -56,12 +55,14 @@ def _standardised(values: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
 
 
 def match(score: Float[Tensor, "feature latent"]) -> Matching:
-    """The one-to-one matching with the largest sum of scores. ValueError for NaN."""
+    """The one-to-one matching with the largest sum of scores (the Hungarian method). ValueError for NaN."""
+    from scipy.optimize import linear_sum_assignment  # when it is needed: half a second
+
     if not bool(score.isfinite().all()):
         raise ValueError("scores must be numbers: there is NaN or infinity among them")
     few_latents = score.shape[0] > score.shape[1]
     table = (score.T if few_latents else score).detach().cpu().double()
-    columns = torch.from_numpy(assignment(-table.numpy()))
+    columns = torch.from_numpy(linear_sum_assignment(table.numpy(), maximize=True)[1])
     latent = torch.full((score.shape[0],), -1)
     rows = torch.arange(len(columns))
     if few_latents:
@@ -70,43 +71,3 @@ def match(score: Float[Tensor, "feature latent"]) -> Matching:
         latent[rows] = columns
     got = torch.where(latent >= 0, score.detach().cpu()[torch.arange(len(latent)), latent.clamp(min=0)], 0.0)
     return Matching(latent, got)
-
-
-def assignment(cost: np.ndarray) -> np.ndarray:
-    """The column of each row, all different, with the smallest sum of costs. As many columns as rows at least.
-
-    Kuhn's Hungarian method in the form with shortest augmenting paths (Jonker & Volgenant 1987): rows come one by one,
-    each along the cheapest path on which earlier rows change their columns. Prices keep reduced costs from becoming
-    negative, as in Dijkstra's algorithm. O(rows² · columns).
-    """
-    n, m = cost.shape
-    if n > m:
-        raise ValueError(f"{n} rows cannot have a column each among {m}")
-    row_price, price = np.zeros(n), np.zeros(m)
-    owner = np.full(m, -1)  # the row that has a column
-    for new in range(n):
-        shortest = np.full(m, np.inf)  # the path's cost to each column
-        before = np.full(m, -1)  # the column from which the path comes; −1: from the new row
-        done = np.zeros(m, dtype=bool)
-        row, column, length = new, -1, 0.0
-        while row >= 0:
-            through = length + cost[row] - row_price[row] - price
-            better = ~done & (through < shortest)
-            shortest[better], before[better] = through[better], column
-            column = int(np.where(done, np.inf, shortest).argmin())
-            length = shortest[column]
-            done[column] = True
-            row = owner[column]
-        row_price[new] += length
-        passed = done.copy()
-        passed[column] = False
-        row_price[owner[passed]] += length - shortest[passed]
-        price[passed] -= length - shortest[passed]
-        while column >= 0:  # along the path, each column goes to the row before it
-            previous = before[column]
-            owner[column] = owner[previous] if previous >= 0 else new
-            column = previous
-    columns = np.full(n, -1)
-    taken = owner >= 0
-    columns[owner[taken]] = np.flatnonzero(taken)
-    return columns
