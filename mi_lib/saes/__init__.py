@@ -12,10 +12,12 @@ batch_topk   the k · B largest of a batch; a threshold at inference
 jumprelu     a learnt threshold, straight-through
 matryoshka   nested prefixes
 training     on a tensor or a stream of batches; reviving: dead latents start again
+streaming    activations of any site of a model through a shuffled buffer; corpus: what it reads; holding: bytes counted
+sources      where batches come from; checkpoints: go on as if nothing had happened; interrupting: Ctrl-C, politely
 metrics      L0, variance explained, density, dead share
 matching     planted features against latents, one to one
 splicing     a dictionary inside a model; loss recovered
-files        save and load
+files        save and load; writing: a file that is whole or not there
 """
 
 from mi_lib.saes.base import Dictionary, Loss
@@ -28,12 +30,13 @@ from mi_lib.saes.matryoshka import Matryoshka
 from mi_lib.saes.metrics import dead_share, density, density_histogram, fve, l0
 from mi_lib.saes.relu import ReLU
 from mi_lib.saes.splicing import Recovered, loss_recovered, spliced
+from mi_lib.saes.streaming import ActivationStream, special_tokens
 from mi_lib.saes.topk import TopK
 from mi_lib.saes.training import Report, input_scale, train
 
 __all__ = [
-    "BatchTopK", "Dictionary", "Gated", "JumpReLU", "Loss", "Matching", "Matryoshka", "ReLU", "Recovered", "Report",
-    "TopK", "correlations", "dead_share", "density", "density_histogram", "fve", "input_scale", "l0",
-    "load_dictionary", "loss_recovered", "match", "match_activations", "match_directions", "save_dictionary",
-    "spliced", "train",
+    "ActivationStream", "BatchTopK", "Dictionary", "Gated", "JumpReLU", "Loss", "Matching", "Matryoshka", "ReLU",
+    "Recovered", "Report", "TopK", "correlations", "dead_share", "density", "density_histogram", "fve", "input_scale",
+    "l0", "load_dictionary", "loss_recovered", "match", "match_activations", "match_directions", "save_dictionary",
+    "special_tokens", "spliced", "train",
 ]  # fmt: skip
