@@ -1,6 +1,7 @@
 """What Pico's base knows of Littletown's prose, measured on combinations that training left out.
 
-Indirect objects, repeats, facts in one hop and in two, agreement over a distance, and claims. Every check has its control: an untrained network, corrupted names, shuffled facts or labels.
+Indirect objects, repeats, facts in one hop and in two, agreement over a distance, and claims. Every check has
+its control: an untrained network, corrupted names, shuffled facts or labels.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def name_differences(
     read = texts if texts is not None else [story.words for story in told]
     logits = logits_of(model, read)
     at = torch.stack([row[story.where("receiver")[0]] for story, row in zip(told, logits, strict=True)])
-    names = (torch.tensor([token(story.truth[who]) for story in told]) for who in ("receiver", "giver"))
-    return probing.preference(at, *names).tolist()
+    receivers, givers = (torch.tensor([token(story.truth[who]) for story in told]) for who in ("receiver", "giver"))
+    return probing.preference(at, receivers, givers).tolist()
 
 
 def indirect_object(model: HookedModel, untrained: HookedModel) -> list[Check]:
@@ -211,8 +212,8 @@ def agreement(model: HookedModel, untrained: HookedModel, count: int = TEXTS, se
 
     def right(network: HookedModel) -> list[bool]:
         logits = probing.end_logits(network, [ids(words) for words, _, _ in asked])
-        forms = (torch.tensor([token(row[which]) for row in asked]) for which in (1, 2))
-        return (probing.preference(logits, *forms) > 0).tolist()
+        right, wrong = (torch.tensor([token(be) for be in forms]) for forms in list(zip(*asked, strict=True))[1:])
+        return (probing.preference(logits, right, wrong) > 0).tolist()
 
     return mean_check(
         "agreement",

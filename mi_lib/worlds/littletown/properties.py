@@ -25,7 +25,11 @@ class Example:
 
 
 def deeds(rng: random.Random, split: Split, kind: str) -> Example:
-    """Up to "Who did it ? The", or to "To whom ? To the": the subject, or the object, is due."""
+    """Up to "Who did it ? The", or to "To whom ? To the": the subject, or the object, is due.
+
+    The combination is the pair. A held-out deed has a pair that training leaves out, or an agent who never does this:
+    of the second kind some have a pair that is fitted.
+    """
     question, asked = ("Who did it ? The", "agent") if kind == "subject" else ("To whom ? To the", "patient")
     while True:
         told = prose.deed(rng, split)
