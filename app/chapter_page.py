@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app import answer_figure, common, exercise_card
+from app import answer_figure, common, exercise_card, explorers
 from app.glossary import ADDRESS
 from mi_lib.course import Chapter, CourseError, Progress, Workspace, figures, glossary, index, lesson
 from mi_lib.course.checking import resume
@@ -30,6 +30,7 @@ def show() -> None:
     if at == 0:
         st.title(f"{chapter.number} {chapter.title}")
         st.caption(f"{len(chapter.required)} exercises · about {common.minutes(chapter.minutes)} · {chapter.summary}")
+        _explorers(chapter)  # here and at the end too: a phone folds the sidebar away
     before = ""
     for block in _revealed(chapter, steps[at], progress):
         if before == "exercise":
@@ -144,6 +145,12 @@ def _contents(chapter: Chapter, steps: list[list[Block]], at: int, progress: Pro
         with st.container(key="contents"):
             for i, step in enumerate(steps):
                 _content(chapter, step, i, at, len(steps), states)
+        _explorers(chapter)
+
+
+def _explorers(chapter: Chapter) -> None:
+    for path in explorers.of(chapter.number):
+        explorers.link(path)
 
 
 def _content(chapter: Chapter, step: list[Block], i: int, at: int, steps: int, states: dict[str, State]) -> None:
@@ -174,6 +181,7 @@ def _end(chapter: Chapter, steps: list[list[Block]], progress: Progress) -> None
                 at = next(i for i, step in enumerate(steps) if lesson.exercise_of(step) == exercise.id)
                 go = functools.partial(_go, chapter, at, len(steps))
                 st.button(f"{exercise.id} {exercise.title}", key=f"open-{exercise.id}", on_click=common.caught(go))
+    _explorers(chapter)
     following = next((c for c in index.chapters() if c.number > chapter.number), None)
     if following:
         with st.container(border=True):

@@ -160,16 +160,16 @@ def progress(of: Workspace) -> Progress:
 
 def go_home() -> None:
     """Go to the course map."""
-    st.switch_page(st.Page(_elsewhere, title="Course map", url_path=START, default=True))
+    st.switch_page(st.Page(elsewhere, title="Course map", url_path=START, default=True))
 
 
 def open_exercise(chapter_number: str, exercise_id: str) -> None:
     """Go to the chapter page at this exercise."""
-    page = st.Page(_elsewhere, title="Chapter", url_path="chapter")
+    page = st.Page(elsewhere, title="Chapter", url_path="chapter")
     st.switch_page(page, query_params={"chapter": chapter_number, "exercise": exercise_id.split(".")[1]})
 
 
-def _elsewhere() -> None:
+def elsewhere() -> None:
     """Stands for a page that `main` knows by its path, so that pages need not import each other."""
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app import common  # noqa: E402 - needs the line above
+from app import common, explorers  # noqa: E402 - needs the line above
 from app.glossary import bubble  # noqa: E402
 from app.keyboard import skip_link  # noqa: E402
 
@@ -48,10 +48,7 @@ st.html(f"<style>{STYLE}</style>")
 PAGES = {
     "": ("Course map", "map", "home"),
     "chapter": ("Chapter", "menu_book", "chapter_page"),
-    "explore": ("Explore induction", "biotech", "explorer"),
-    "explore-grokking": ("Explore grokking", "waves", "explore_grokking"),
-    "explore-lens": ("Explore lenses", "center_focus_weak", "explore_lens"),
-    "explore-circuit": ("Explore circuits", "account_tree", "explore_circuit"),
+    explorers.ADDRESS: ("Explore", "explore", "explorers"),
     "chat": ("Talk to Pico", "chat", "chat"),
     "glossary": ("Glossary", "dictionary", "glossary"),
 }
@@ -67,6 +64,18 @@ def _page(path: str) -> StreamlitPage:
     return st.Page(shown, title=title, url_path=path or common.START, icon=f":material/{icon}:", default=not path)
 
 
+def _explorer(path: str) -> StreamlitPage:
+    """An explorer's page. The sidebar has one entry for all of them: so many names would not fit into it."""
+    each = explorers.EXPLORERS[path]
+
+    def show() -> None:
+        explorers.ways(path)
+        importlib.import_module(f"app.{each.module}").show()
+
+    shown = common.guarded(show, way_on=common.go_home)
+    return st.Page(shown, title=each.title, url_path=path, icon=f":material/{each.icon}:", visibility="hidden")
+
+
 def _lost(path: str) -> StreamlitPage:
     """A page for an address that has none. Without it Streamlit shows a box of its own, over the course map."""
 
@@ -79,7 +88,8 @@ def _lost(path: str) -> StreamlitPage:
 
 
 asked = unquote(urlsplit(st.context.url or "").path).rstrip("/").rpartition("/")[2]
-pages = [_page(path) for path in PAGES] + ([_lost(asked)] if asked not in (*PAGES, common.START) else [])
+known = (*PAGES, *explorers.EXPLORERS, common.START)
+pages = [*map(_page, PAGES), *map(_explorer, explorers.EXPLORERS), *([] if asked in known else [_lost(asked)])]
 skip_link()
 bubble()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.

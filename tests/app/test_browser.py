@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from app.explorers import ADDRESS, EXPLORERS
 from mi_lib.course import Workspace, exercise, solution
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -124,15 +125,8 @@ def test_a_learner_is_told_what_is_wrong_corrects_it_passes_and_finds_it_again(p
 
 
 def test_nothing_is_asked_of_any_other_machine(page):
-    for address in (
-        "/",
-        "/?chapter=02&exercise=1",
-        "/explore",
-        "/explore-grokking",
-        "/explore-lens",
-        "/explore-circuit",
-        "/chat",
-    ):
+    explorers = (f"/{path}" for path in (ADDRESS, *EXPLORERS))
+    for address in ("/", "/?chapter=02&exercise=1", *explorers, "/chat"):
         page.goto(address)
         page.get_by_role("heading").first.wait_for()
         page.wait_for_timeout(1500)
@@ -330,6 +324,7 @@ PAGES = {
     "no such page": ("/nonsense", "no page of the name"),
     "an exercise": ("/?chapter=02&exercise=2", "02.2 "),
     "a chapter's end": ("/?chapter=02&exercise=end", "Next chapter"),
+    "all explorers": ("/explorers", "Which parts of a network make its answer?"),
     "induction": ("/explore", "Loss on words seen again"),
     "grokking": ("/explore-grokking", "Train one yourself"),
     "lenses": ("/explore-lens", "Go on without a prediction"),

@@ -10,19 +10,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from app.explorers import EXPLORERS
 from mi_lib.course import Workspace
 
 ROOT = Path(__file__).parents[2]
 MAIN = ROOT / "app" / "main.py"
-PAGES = {
-    "home": "",
-    "chapter_page": "chapter",
-    "explorer": "explore",
-    "explore_grokking": "explore-grokking",
-    "explore_lens": "explore-lens",
-    "explore_circuit": "explore-circuit",
-    "chat": "chat",
-}
+PAGES = {"home": "", "chapter_page": "chapter", "explorers": "explorers", "chat": "chat"}
+PAGES |= {each.module: path for path, each in EXPLORERS.items()}
 SAFE = "Your answers and your progress are safe"
 
 
