@@ -16,8 +16,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mi_lib.models import HookedModel
-
 # %% [06.1] Encode and decode
 
 
@@ -329,6 +327,6 @@ def train_dictionary(
        the last steps.
     4. After each step give every row of W_dec length 1 again.
 
-    Everything random comes from the seed. About 600 steps should take less than 2 seconds.
+    Everything random comes from the seed. About 400 steps should take about a second.
     """
     raise NotImplementedError("Exercise 06.10 is waiting for your answer.")

@@ -81,7 +81,7 @@ def test_the_encoder(answer):
             "f",
             axes="batch latent",
             mistakes={
-                "b_dec must be taken away from x before the encoder: what the decoder always adds need not be encoded.": (
+                "b_dec must be taken away from x before the encoder: what the decoder adds need not be encoded.": (
                     (x @ W_enc + b_enc).relu()
                 ),
                 "You add b_dec to x. Take it away: the decoder adds it at the end.": (
@@ -132,9 +132,7 @@ def test_both_can_be_trained(answer):
         "f",
         wrt=("W_enc", "b_enc", "b_dec"),
     )
-    expect_gradients(
-        answer, "decode", {"f": f, "W_dec": W_dec, "b_dec": b_dec}, lambda f, W, b: (W.T @ f.T).T + b, "x̂"
-    )
+    expect_gradients(answer, "decode", {"f": f, "W_dec": W_dec, "b_dec": b_dec}, lambda f, W, b: (W.T @ f.T).T + b, "x̂")
 
 
 # --- 06.2 -------------------------------------------------------------------------------------------------------------
@@ -255,7 +253,7 @@ def test_the_scale_is_folded_in(answer):
         if torch.allclose(b_dec, old[3] * scale) and torch.allclose(b_enc, old[1] * scale):
             raise Wrong("You multiply the biases by scale. To come back from scale · x to x, divide.", MISTAKE)
         expect(same_length, "The rows of W_dec should keep their length.")
-        told = dict(axes="batch latent", atol=1e-4, rtol=1e-3)
+        told: dict[str, Any] = {"axes": "batch latent", "atol": 1e-4, "rtol": 1e-3}
         expect_close(f, f_old / scale, "what the new dictionary makes of x, its f,", **told)
         expect_close(out, out_old / scale, "what the new dictionary makes of x, its x̂,", **{**told, "axes": "batch d"})
 
@@ -451,7 +449,8 @@ def test_the_threshold(answer):
                     (1 - keep) * threshold + keep * positive.min().item()
                 ),
                 "This forgets the batches before: keep · threshold + (1 − keep) · smallest.": positive.min().item(),
-                "The smallest number is 0, of all that did not stay. Take the smallest that is not 0.": keep * threshold,
+                "The smallest number is 0, of all that did not stay. Take the smallest that is not 0.": keep
+                * threshold,
                 "This takes the mean activation. Take the smallest that is not 0.": (
                     keep * threshold + (1 - keep) * positive.mean().item()
                 ),
@@ -531,7 +530,9 @@ def test_what_jumps(answer):
             above.float().sum() / n,
             "L0",
             mistakes={
-                "This is the share of latents. Count them: sum over latents, average over inputs.": above.float().mean(),
+                "This is the share of latents. Count them: sum over latents, average over inputs.": (
+                    above.float().mean()
+                ),
                 "This is the number in the whole batch. Average over it.": above.float().sum(),
                 "This adds up activations. Count those that are above θ.": torch.where(above, z, 0.0).sum() / n,
                 "This counts what is above 0. Count what is above θ.": (z > 0).float().sum() / n,
@@ -576,7 +577,9 @@ def test_the_gradient_of_the_threshold(answer):
             atol=1e-3,
             rtol=1e-3,
             mistakes={
-                "No gradient comes to θ. The true one is 0: put −(θ/ε) K((z − θ)/ε) in its place.": torch.zeros(latents),
+                "No gradient comes to θ. The true one is 0: put −(θ/ε) K((z − θ)/ε) in its place.": torch.zeros(
+                    latents
+                ),
                 "The sign is wrong: a higher threshold lets LESS through.": -want,
                 "Of f the gradient is −(θ/ε) K, since θ itself is lost in the jump. This is −(1/ε) K.": want / theta,
                 "The factor is θ, the height of the jump, and not z.": slopes(z, theta, width, weight, False, "z"),
@@ -620,7 +623,9 @@ def test_the_gradient_of_the_count(answer):
             atol=1e-3,
             rtol=1e-3,
             mistakes={
-                "No gradient comes to θ. The true one is 0: put −(1/ε) K((z − θ)/ε) in its place.": torch.zeros(latents),
+                "No gradient comes to θ. The true one is 0: put −(1/ε) K((z − θ)/ε) in its place.": torch.zeros(
+                    latents
+                ),
                 "The sign is wrong: with a higher threshold FEWER are active.": -want,
                 "Of the count the gradient is −(1/ε) K. The factor θ belongs to f.": want * theta,
                 **{words: slopes(z, theta, width, each, True, how) for how, words in SLOPE_ERRORS.items()},
@@ -878,9 +883,7 @@ def test_who_is_drawn(answer):
                 "You draw in proportion to the error. In proportion to its SQUARE: else inputs that are explained well "
                 "already come too often.": squared.sqrt() / squared.sqrt().sum(),
                 "Probabilities add up to 1: divide by the sum over the batch.": squared,
-                "You have the fourth power of the error. Its square is what counts.": (
-                    squared**2 / (squared**2).sum()
-                ),
+                "You have the fourth power of the error. Its square is what counts.": (squared**2 / (squared**2).sum()),
                 "This is a softmax. Divide by the sum.": squared.softmax(0),
                 "You take the size of x. What counts is what is left of it, x − x̂.": (
                     x.pow(2).sum(-1) / x.pow(2).sum()
@@ -937,7 +940,8 @@ def test_the_new_rows(answer):
                 ),
                 "The new columns have the mean length of the living ones. Take 0.2 times that: a new latent should not "
                 "drown the others.": living * unit,
-                "The factor 0.2 alone is not the length: multiply by the mean length of the living columns.": 0.2 * unit,
+                "The factor 0.2 alone is not the length: multiply by the mean length of the living columns.": 0.2
+                * unit,
                 "The mean length is that of the LIVING columns: the dead ones do not count.": (
                     0.2 * lengths.mean() * unit
                 ),
@@ -1015,7 +1019,13 @@ def test_explained_variance(answer):
 @grades("06.9")
 def test_the_loss_that_is_recovered(answer):
     """Losses by the number: nothing lost, all lost, in between, and worse than ablation."""
-    for clean, spliced, ablated in ((1.3, 1.5, 4.1), (0.7, 0.7, 3.0), (2.0, 5.0, 5.0), (1.1, 4.7, 3.1), (2.0, 1.9, 7.0)):
+    for clean, spliced, ablated in (
+        (1.3, 1.5, 4.1),
+        (0.7, 0.7, 3.0),
+        (2.0, 5.0, 5.0),
+        (1.1, 4.7, 3.1),
+        (2.0, 1.9, 7.0),
+    ):
         expect_close(
             answer.loss_recovered(clean, spliced, ablated),
             1 - (spliced - clean) / (ablated - clean),
@@ -1073,7 +1083,7 @@ def matchings() -> list[tuple[Tensor, Tensor]]:
 
 @grades("06.9", weight=3)
 def test_one_to_one(answer):
-    """Every matching of a few latents is tried. Some features would like the same latent, one latent points the wrong way."""
+    """Every matching is tried. Some features would like the same latent, and one latent points the wrong way."""
     for directions, rows in matchings():
         unit = [normalize(part.double(), dim=1) for part in (directions, rows)]
         score = unit[0] @ unit[1].T
@@ -1086,10 +1096,10 @@ def test_one_to_one(answer):
             order,
             "the latent of each feature",
             mistakes={
-                "One latent belongs to several features: each took its best. One to one means that every latent is given "
-                "away once.": free.tolist(),
-                "Each feature takes the best latent that is left, so that the order of the features decides. Look for the "
-                "matching whose cosines add up to most.": taken_in_turn(score),
+                "One latent belongs to several features: each took its best. One to one means that every latent is "
+                "given away once.": free.tolist(),
+                "Each feature takes the best latent that is left, so that the order of the features decides. Look for "
+                "the matching whose cosines add up to most.": taken_in_turn(score),
                 "A latent that points the opposite way has found nothing: no absolute values.": opposite,
                 "These are dot products, in which long rows win. Compare directions: divide by both lengths.": size,
                 "You have the matching whose cosines add up to LEAST: linear_sum_assignment(…, maximize=True).": (
@@ -1182,8 +1192,8 @@ def test_planted_features_are_found(answer):
         lengths = dictionary[2].norm(dim=1)
         expect(
             bool((lengths - 1).abs().max() < 1e-3),
-            f"The rows of W_dec should have length 1, and yours have between {lengths.min():.2f} and {lengths.max():.2f}. "
-            "Give them length 1 again AFTER each step.",
+            f"The rows of W_dec should have length 1, and yours have between {lengths.min():.2f} and "
+            f"{lengths.max():.2f}. Give them length 1 again AFTER each step.",
         )
 
 
@@ -1199,7 +1209,9 @@ def test_the_seed_decides(answer):
         "torch.randint a generator made of it.",
     )
     other = trained(answer, x, 30, 2, 8, steps=30)
-    expect(not torch.allclose(one[2], other[2]), "Another seed gave the same dictionary. The start comes from the seed.")
+    expect(
+        not torch.allclose(one[2], other[2]), "Another seed gave the same dictionary. The start comes from the seed."
+    )
     more = trained(answer, x, 30, 2, 7, steps=60)
     expect(not torch.allclose(one[2], more[2]), "Twice as many steps gave the same dictionary. Is `steps` used?")
 

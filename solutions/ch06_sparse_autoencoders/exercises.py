@@ -16,8 +16,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mi_lib.models import HookedModel
-
 # %% [06.1] Encode and decode
 
 

@@ -3,7 +3,6 @@ right answers written another way. Read by `mi dev check`, never run here."""
 
 from mi_lib.course.mistakes import mistake, right
 
-
 # --- 06.1 -------------------------------------------------------------------------------------------------------------
 
 
@@ -1604,7 +1603,6 @@ class section:
         return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
 
     def restart(W_enc, b_enc, W_dec, dead, residual):
-        pass
         directions = normalize(residual, dim=1)
         W_dec[dead] = directions
         W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).mean() * directions.T
@@ -1863,7 +1861,6 @@ class section:
         return (ablated - spliced) / (ablated - clean)
 
     def match_features(directions, W_dec):
-        from scipy.optimize import linear_sum_assignment
 
         cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
         latent = cosines.argmax(1)
@@ -1884,7 +1881,6 @@ class section:
         return (ablated - spliced) / (ablated - clean)
 
     def match_features(directions, W_dec):
-        from scipy.optimize import linear_sum_assignment
 
         cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
         left, latent = (cosines.clone(), [])
@@ -1964,7 +1960,7 @@ class section:
 @right("06.9", how="with loops and exchanges")
 class section:
     def mean_l0(f):
-        return sum((int((row > 0).sum()) for row in f)) / len(f)
+        return sum(int((row > 0).sum()) for row in f) / len(f)
 
     def variance_explained(x, out):
         e = (x - out).double()
