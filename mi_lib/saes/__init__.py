@@ -18,10 +18,13 @@ splicing     a dictionary inside a model; loss recovered
 edits        latents held, silenced, scaled in a run
 reading      the texts in which a latent is largest, its neighbours, its histogram
 effects      the words that a latent makes likelier
+absorption   a latent with silent exceptions, and who does its work there
+splitting    a narrow dictionary's latents in a wider one; how many a concept needs
 concepts     which latents stand for a labelled concept: chosen on some texts, judged on others
 files        save and load
 """
 
+from mi_lib.saes.absorption import Absorption, absorbed, main_latents, measure_absorption
 from mi_lib.saes.base import Dictionary, Loss
 from mi_lib.saes.batch_topk import BatchTopK
 from mi_lib.saes.concepts import Choice, Judged, both_signs, choose, f1, judge, says, sets_of_words, shuffled
@@ -36,14 +39,16 @@ from mi_lib.saes.metrics import dead_share, density, density_histogram, fve, l0
 from mi_lib.saes.reading import Histogram, Neighbour, TopText, histogram, neighbours, top_texts, top_texts_of
 from mi_lib.saes.relu import ReLU
 from mi_lib.saes.splicing import Recovered, loss_recovered, spliced
+from mi_lib.saes.splitting import Needed, Split, latents_needed, split
 from mi_lib.saes.topk import TopK
 from mi_lib.saes.training import Report, input_scale, train
 
 __all__ = [
-    "BatchTopK", "Choice", "Dictionary", "Effects", "Gated", "Histogram", "Judged", "JumpReLU", "Loss", "Matching",
-    "Matryoshka", "Neighbour", "ReLU", "Recovered", "Report", "TopK", "TopText", "both_signs", "choose", "clamped",
-    "correlations", "dead_share", "density", "density_histogram", "direct_effects", "effects_of_silencing", "f1",
-    "fve", "histogram", "in_turn", "input_scale", "judge", "l0", "load_dictionary", "logit_effects", "loss_recovered",
-    "match", "match_activations", "match_directions", "neighbours", "save_dictionary", "says", "scaled",
-    "sets_of_words", "shuffled", "silenced", "spliced", "top_texts", "top_texts_of", "train",
+    "Absorption", "BatchTopK", "Choice", "Dictionary", "Effects", "Gated", "Histogram", "Judged", "JumpReLU", "Loss",
+    "Matching", "Matryoshka", "Needed", "Neighbour", "ReLU", "Recovered", "Report", "Split", "TopK", "TopText",
+    "absorbed", "both_signs", "choose", "clamped", "correlations", "dead_share", "density", "density_histogram",
+    "direct_effects", "effects_of_silencing", "f1", "fve", "histogram", "in_turn", "input_scale", "judge", "l0",
+    "latents_needed", "load_dictionary", "logit_effects", "loss_recovered", "main_latents", "match",
+    "match_activations", "match_directions", "measure_absorption", "neighbours", "save_dictionary", "says", "scaled",
+    "sets_of_words", "shuffled", "silenced", "spliced", "split", "top_texts", "top_texts_of", "train",
 ]  # fmt: skip
