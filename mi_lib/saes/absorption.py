@@ -147,12 +147,16 @@ def _absorbed(
 
 
 def fit_probe(x: Float[Tensor, "n d"], holds: Bool[Tensor, " n"]) -> Probe:
-    """Logistic regression with scikit-learn's own light L2 penalty. ValueError for labels that are all alike."""
+    """Logistic regression with scikit-learn's own light L2 penalty. ValueError for labels that are all alike.
+
+    Where the concept holds an input weighs as much more as it is rarer, in this probe and in that of `main_latents`.
+    """
     from sklearn.linear_model import LogisticRegression
 
     _check_labels(holds, len(x))
     spread = x.float().std().clamp(min=1e-12).item()  # so that the penalty does not depend on the units of x
-    fitted = LogisticRegression(max_iter=2000).fit((x.float() / spread).cpu().numpy(), holds.cpu().numpy())
+    options = {"max_iter": 2000, "class_weight": _weights(holds)}
+    fitted = LogisticRegression(**options).fit((x.float() / spread).cpu().numpy(), holds.cpu().numpy())
     return Probe(torch.from_numpy(fitted.coef_[0]).float() / spread, float(fitted.intercept_[0]))
 
 
@@ -173,8 +177,10 @@ def main_latents(
     labels, labels_anew = holds.cpu().numpy(), new_holds.cpu().numpy()
     scale = old.data.mean() if old.nnz else 1.0
     # Its objective is |w| + C · Σ loss, so that this is L1 · |w| + the mean loss.
-    options = {"l1_ratio": 1, "solver": "liblinear", "C": 1 / (L1 * len(labels)), "intercept_scaling": 100.0}
-    ordered = LogisticRegression(random_state=0, max_iter=500, **options).fit(old / scale, labels)
+    options = {"l1_ratio": 1, "solver": "liblinear", "C": 1 / (L1 * len(labels)), "class_weight": _weights(holds)}
+    ordered = LogisticRegression(intercept_scaling=100.0, random_state=0, max_iter=500, **options).fit(
+        old / scale, labels
+    )
     order = np.argsort(-ordered.coef_[0], kind="stable")[: min(most, old.shape[1])]
     best, main = -1.0, order[:1]
     for k in range(1, len(order) + 1):
@@ -194,6 +200,11 @@ def _sparse(f: Values, holds: Tensor) -> Any:
     _check_labels(holds, len(found))
     parts = (found.value.double().numpy(), found.latent.numpy(), found.start.numpy())
     return csr_matrix(parts, shape=(len(found), found.width)).tocsc()
+
+
+def _weights(holds: Bool[Tensor, " n"]) -> dict[int, float]:
+    """1 for what is not the concept, (not the concept) / (the concept) for what is."""
+    return {0: 1.0, 1: float((~holds).sum() / holds.sum())}
 
 
 def _check_labels(holds: Tensor, rows: int) -> None:

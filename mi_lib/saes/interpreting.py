@@ -5,15 +5,18 @@
     names = interpret(f, labels.hold(words, holds))  for each latent the best name, on training texts
     detect(names, new_f, labels.hold(new_words, new_holds))          what it is worth on others
 
-A name is one label, or a few with "or", or a few with "and". It is graded by DETECTION: told only the name, at which words
-is the latent active? (Bills et al. 2023 have a language model guess; Paulo et al. 2024, arXiv 2410.13928, score by
-detection; here the labels answer, so that nothing is drawn and nobody guesses.)
+A name is one label, or a few with "or", or a few with "and". It is graded by DETECTION: told only the name, at which
+words is the latent active? (Bills et al. 2023 have a language model guess; Paulo et al. 2024, arXiv 2410.13928, score
+by detection. Here the labels answer, so that nothing is drawn and nobody guesses.)
 
     score = P(name | active) − P(name | silent)
 
-that is 2 × balanced accuracy − 1: of equally many active and silent words, those that are told right less those that are
-told wrong, as shares. "Always" and "never" score exactly 0, and so does, on average, whatever knows nothing of the latent.
-Plain accuracy does not do: of a latent that is active at 29 % of the words, "never" tells 71 % right.
+that is 2 × balanced accuracy − 1: of equally many active and silent words, the share told right less the share told
+wrong. "Always" and "never" score exactly 0, and so does, on average, whatever knows nothing of the latent. Plain
+accuracy does not do: of a latent that is active at 29 % of the words, "never" tells 71 % right.
+
+Where a latent is rare, a name that is much too wide still tells most silent words right. So ask the harder question
+too: among words at which a latent that writes alike is active (`near_misses`).
 """
 
 from __future__ import annotations
@@ -52,9 +55,8 @@ class Labels:
     def hold(self, words: Sequence[str], holds: Bool[Tensor, "n concept"]) -> Entries:
         """At which of these words each label holds. ValueError where words and labels are not as many."""
         if holds.shape != (len(words), len(self.concepts)):
-            raise ValueError(
-                f"{len(words)} words and {len(self.concepts)} concepts need labels of that shape, not {list(holds.shape)}"
-            )
+            wanted = [len(words), len(self.concepts)]
+            raise ValueError(f"the labels of these words and concepts are {wanted}, not {list(holds.shape)}")
         number = {word: len(self.concepts) + i for i, word in enumerate(self.words)}
         by_row = holds.cpu().bool()
         there = torch.tensor([number.get(word, -1) for word in words], dtype=torch.long)
@@ -98,22 +100,32 @@ def interpret(values: Values, labels: Entries, *, level: float = 0.0, terms: int
     """
     if terms < 1:
         raise ValueError(f"a name needs at least one label, not {terms}")
-    found, active = _active(values, labels, level)
-    return [_name(rows, labels, terms) if len(rows) >= LEAST else Name((), "or", 0.0) for rows in active]
+    _, active = _active(values, labels, level)
+    search = _Search(labels, _by_column(labels), _count(labels, None))
+    return [_name(rows, search, terms) if len(rows) >= LEAST else Name((), "or", 0.0) for rows in active]
 
 
-def _name(active: Int[Tensor, " row"], labels: Entries, terms: int) -> Name:
+class _Search(NamedTuple):
+    """labels; the rows of each; how many they are."""
+
+    labels: Entries
+    rows: list[Int[Tensor, " row"]]
+    total: Float[Tensor, " label"]
+
+
+def _name(active: Int[Tensor, " row"], search: _Search, terms: int) -> Name:
     """The best label; then, one at a time, those that raise the score most, all by "or" or all by "and"."""
-    n = len(labels)
-    total, hits = _count(labels, None), _count(labels, active)
+    labels, n, total = search.labels, len(search.labels), search.total
+    hits = _count(labels, active)
     positive, negative = len(active), n - len(active)
     if negative < LEAST:
         return Name((), "or", 0.0)
     scores = hits / positive - (total - hits) / negative
     first = int(scores.argmax())
-    best = Name((first,), "or", scores[first].item())
+    best_single = scores[first].item()
+    best = Name((first,), "or", best_single)
     for how in ("or", "and"):
-        name, said = Name((first,), how, scores[first].item()), _rows(labels, first)
+        name, said = Name((first,), how, best_single), search.rows[first]
         is_active = torch.zeros(n, dtype=torch.bool).index_fill(0, active, True)
         while len(name.labels) < terms:
             right, wrong = said[is_active[said]], said[~is_active[said]]
@@ -127,7 +139,7 @@ def _name(active: Int[Tensor, " row"], labels: Entries, terms: int) -> Name:
             if scores[place].item() < name.score + GAIN:
                 break
             name = Name((*name.labels, place), how, scores[place].item())
-            other = _rows(labels, place)
+            other = search.rows[place]
             said = torch.cat([said, other]).unique() if how == "or" else said[torch.isin(said, other)]
         best = max(best, name, key=lambda name: name.score)
     return best
@@ -151,24 +163,26 @@ def detect(
         raise ValueError(f"there are {len(names)} names for {found.width} latents")
     if among is not None and among.shape != (len(found), found.width):
         raise ValueError(f"the words that count must be [{len(found)} {found.width}], not {list(among.shape)}")
-    scores = []
+    scores, rows_of = [], _by_column(labels)
     for latent, (name, rows) in enumerate(zip(names, active, strict=True)):
         is_active = torch.zeros(len(found), dtype=torch.bool).index_fill(0, rows, True)
         silent = ~is_active if among is None else ~is_active & among[:, latent].cpu()
         if int(is_active.sum()) < LEAST or int(silent.sum()) < LEAST:
             scores.append(float("nan"))
             continue
-        said = says_name(name, labels)
+        said = _holds(name, rows_of, len(found))
         scores.append(said[is_active].double().mean().item() - said[silent].double().mean().item())
     return Detection(torch.tensor(scores), torch.tensor([len(rows) for rows in active]))
 
 
-def says_name(name: Name, labels: Entries) -> Bool[Tensor, " n"]:
+def _holds(name: Name, rows_of: list[Int[Tensor, " row"]], n: int) -> Bool[Tensor, " n"]:
     """Where the name holds; nowhere if it has no labels."""
     if not name.labels:
-        return torch.zeros(len(labels), dtype=torch.bool)
-    each = torch.stack([torch.zeros(len(labels)).index_fill(0, _rows(labels, i), 1) > 0 for i in name.labels])
-    return each.any(0) if name.how == "or" else each.all(0)
+        return torch.zeros(n, dtype=torch.bool)
+    count = torch.zeros(n, dtype=torch.long)
+    for label in name.labels:
+        count[rows_of[label]] += 1
+    return count >= (1 if name.how == "or" else len(name.labels))
 
 
 def exchanged(names: Sequence[Name], seed: int = 0) -> list[Name]:
@@ -186,12 +200,17 @@ def exchanged(names: Sequence[Name], seed: int = 0) -> list[Name]:
 def near_misses(
     values: Float[Tensor, "n latent"], decoder: Float[Tensor, "latent d"], n: int = 10
 ) -> Bool[Tensor, "n latent"]:
-    """Hard silent words: where a latent is silent and one of the n that write most like it is active."""
+    """Hard silent words: where a latent is silent and one of the n that write most like it is active.
+
+    ValueError for another number of rows than latents. Memory: twice n × latents bytes.
+    """
+    if values.ndim != 2 or values.shape[1] != len(decoder):
+        raise ValueError(f"these are activations {list(values.shape)} for {len(decoder)} latents")
     rows = torch.nn.functional.normalize(decoder, dim=1)
     alike = (rows @ rows.T).fill_diagonal_(-torch.inf)
     near = alike.topk(min(n, len(decoder) - 1), dim=1).indices  # [latent n]
-    active = values > 0
-    return torch.stack([active[:, others].any(1) & ~active[:, i] for i, others in enumerate(near)], 1)
+    active = (values > 0).T.contiguous()
+    return torch.stack([active[others].any(0) & ~active[i] for i, others in enumerate(near)]).T
 
 
 def _active(values: Values, labels: Entries, level: float) -> tuple[Entries, list[Int[Tensor, " row"]]]:
@@ -201,19 +220,19 @@ def _active(values: Values, labels: Entries, level: float) -> tuple[Entries, lis
     found = entries(values)
     if len(found) != len(labels):
         raise ValueError(f"there are {len(found)} words with activations and {len(labels)} with labels")
-    latent = found.latent.long()
-    kept = (found.value > level * found.largest()[latent]).nonzero()[:, 0]
-    rows = torch.searchsorted(found.start, kept, right=True) - 1
-    order = latent[kept].argsort(stable=True)
-    return found, list(rows[order].split(torch.bincount(latent[kept], minlength=found.width).tolist()))
+    return found, _by_column(found, found.value > level * found.largest()[found.latent.long()])
+
+
+def _by_column(found: Entries, kept: Bool[Tensor, " entry"] | None = None) -> list[Int[Tensor, " row"]]:
+    """For each latent, or label, the rows in which it has an entry (one that is kept), in order."""
+    column = found.latent.long()
+    rows = torch.arange(len(found)).repeat_interleave(found.start.diff())
+    if kept is not None:
+        column, rows = column[kept], rows[kept]
+    return list(rows[column.argsort(stable=True)].split(torch.bincount(column, minlength=found.width).tolist()))
 
 
 def _count(labels: Entries, rows: Int[Tensor, " row"] | None) -> Float[Tensor, " label"]:
     """At how many of these rows (None: of all) each label holds."""
     latent = labels.latent if rows is None else labels.latent[labels.of_rows(rows)]
     return torch.bincount(latent, minlength=labels.width).double()
-
-
-def _rows(labels: Entries, label: int) -> Int[Tensor, " row"]:
-    """Where a label holds."""
-    return torch.searchsorted(labels.start, (labels.latent == label).nonzero()[:, 0], right=True) - 1
