@@ -21,7 +21,7 @@ edits        latents held, silenced, scaled in a run
 reading      the texts in which a latent is largest, its neighbours, its histogram
 effects      the words that a latent makes likelier
 concepts     which latents stand for a labelled concept: chosen on some texts, judged on others
-files        save and load; writing: a file that is whole or not there
+files        save and load; writing: a file that is whole or not there; saelens: SAELens's folders
 """
 
 from mi_lib.saes.base import Dictionary, Loss
@@ -37,6 +37,7 @@ from mi_lib.saes.matryoshka import Matryoshka
 from mi_lib.saes.metrics import dead_share, density, density_histogram, fve, l0
 from mi_lib.saes.reading import Histogram, Neighbour, TopText, histogram, neighbours, top_texts, top_texts_of
 from mi_lib.saes.relu import ReLU
+from mi_lib.saes.saelens import load_saelens, save_saelens
 from mi_lib.saes.splicing import Recovered, loss_recovered, spliced
 from mi_lib.saes.streaming import ActivationStream, special_tokens
 from mi_lib.saes.topk import TopK
@@ -47,7 +48,7 @@ __all__ = [
     "Loss", "Matching", "Matryoshka", "Neighbour", "ReLU", "Recovered", "Report", "TopK", "TopText", "both_signs",
     "choose", "clamped", "correlations", "dead_share", "density", "density_histogram", "direct_effects",
     "effects_of_silencing", "f1", "fve", "histogram", "in_turn", "input_scale", "judge", "l0", "load_dictionary",
-    "logit_effects", "loss_recovered", "match", "match_activations", "match_directions", "neighbours",
-    "save_dictionary", "says", "scaled", "sets_of_words", "shuffled", "silenced", "special_tokens", "spliced",
-    "top_texts", "top_texts_of", "train",
+    "load_saelens", "logit_effects", "loss_recovered", "match", "match_activations", "match_directions",
+    "neighbours", "save_dictionary", "save_saelens", "says", "scaled", "sets_of_words", "shuffled", "silenced",
+    "special_tokens", "spliced", "top_texts", "top_texts_of", "train",
 ]  # fmt: skip
