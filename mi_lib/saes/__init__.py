@@ -25,6 +25,7 @@ splitting    a narrow dictionary's latents in a wider one; how many a concept ne
 concepts     which latents stand for a labelled concept: chosen on some texts, judged on others
 interpreting names made of labels, graded by detection
 files        save and load; writing: a file that is whole or not there
+files        save and load; writing: a file that is whole or not there; saelens: SAELens's folders
 """
 
 from mi_lib.saes.absorption import Absorption, absorbed, main_latents, measure_absorption
@@ -42,6 +43,7 @@ from mi_lib.saes.matryoshka import Matryoshka
 from mi_lib.saes.metrics import dead_share, density, density_histogram, fve, l0
 from mi_lib.saes.reading import Histogram, Neighbour, TopText, histogram, neighbours, top_texts, top_texts_of
 from mi_lib.saes.relu import ReLU
+from mi_lib.saes.saelens import load_saelens, save_saelens
 from mi_lib.saes.splicing import Recovered, loss_recovered, spliced
 from mi_lib.saes.splitting import Needed, Split, latents_needed, split
 from mi_lib.saes.streaming import ActivationStream, special_tokens
@@ -54,8 +56,8 @@ __all__ = [
     "ReLU", "Recovered", "Report", "Split", "TopK", "TopText", "absorbed", "both_signs", "choose", "clamped",
     "correlations", "dead_share", "density", "density_histogram", "detect", "direct_effects", "effects_of_silencing",
     "exchanged", "f1", "fve", "histogram", "in_turn", "input_scale", "interpret", "judge", "l0", "latents_needed",
-    "load_dictionary", "logit_effects", "loss_recovered", "main_latents", "match", "match_activations",
-    "match_directions", "measure_absorption", "near_misses", "neighbours", "save_dictionary", "says", "scaled",
-    "sets_of_words", "shuffled", "silenced", "special_tokens", "spliced", "split", "top_texts", "top_texts_of",
-    "train",
+    "load_dictionary", "load_saelens", "logit_effects", "loss_recovered", "main_latents", "match",
+    "match_activations", "match_directions", "measure_absorption", "near_misses", "neighbours", "save_dictionary",
+    "save_saelens", "says", "scaled", "sets_of_words", "shuffled", "silenced", "special_tokens", "spliced", "split",
+    "top_texts", "top_texts_of", "train",
 ]  # fmt: skip
