@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 __all__ = ["HookedModel", "Transformer", "TransformerConfig", "load"]
 
 _SUBMODULES = (
-    *("attribution", "circuits", "course", "grokking", "induction", "lens", "models", "plots", "saes"),
+    *("attribution", "circuits", "course", "grokking", "induction", "lens", "models", "plots", "probing", "saes"),
     *("superposition", "worlds", "zoo"),
 )
 

@@ -5,7 +5,7 @@ them is given, and the best one is that with the smallest loss on fresh inputs.
 
 Whether a neuron of Pico answers to a concept: `mi_lib.superposition.neurons`. At least half of the concept's words must
 be among the tenth of all words at which the neuron is largest. The words are those of held-out texts, the concepts the
-list that the recipe of Pico keeps. Intervals there are over neurons.
+list of `mi_lib.worlds.littletown.concepts`. Intervals there are over neurons.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from mi_lib import superposition as sp
 from mi_lib.course import index
 from mi_lib.course.findings import claim, mean
 from mi_lib.models import HookedModel
-from mi_lib.recipes.pico import concept_checks
 from mi_lib.recipes.pico.common import ids, padded, untrained
 from mi_lib.worlds import littletown
-from mi_lib.worlds.littletown import Document, people
+from mi_lib.worlds.littletown import Document, concepts, people
 
 # --- toy models -------------------------------------------------------------------------------------------------------
 
@@ -314,13 +313,13 @@ def control() -> HookedModel:
 
 @functools.cache
 def read(split: str = "held_out", seed: int = 31) -> list[Document]:
-    return concept_checks.texts(TEXTS, seed, split)  # type: ignore[arg-type]
+    return concepts.texts(TEXTS, seed, split)  # type: ignore[arg-type]
 
 
 @functools.cache
 def labels(split: str = "held_out", seed: int = 31) -> Bool[Tensor, "word concept"]:
     """At which words of the texts each concept holds; those that hold at few words hold at none here."""
-    holds = concept_checks.concepts(read(split, seed))
+    holds = concepts.concepts(read(split, seed))
     return holds & (holds.sum(0) >= FEWEST)
 
 
@@ -340,7 +339,7 @@ def neurons(
 
 def strangers(holds: Bool[Tensor, "word concept"]) -> Bool[Tensor, "concept concept"]:
     """Whether two concepts never hold at the same word, and are of no common kind."""
-    member = torch.tensor([[name in kind for kind in KINDS] for name in concept_checks.CONCEPTS]).float()
+    member = torch.tensor([[name in kind for kind in KINDS] for name in concepts.CONCEPTS]).float()
     return sp.unrelated(holds) & (member @ member.T == 0)
 
 
@@ -445,7 +444,7 @@ def example() -> dict[str, Any]:
         at = labels()[:, c].nonzero()[:, 0]
         top = at[values[at, neuron].argsort(descending=True)[: max(1, len(at) // 3)]]
         result["concepts"].append({
-            "name": concept_checks.CONCEPTS[c],
+            "name": concepts.CONCEPTS[c],
             "share": S[neuron, c].item(),
             "mean_neuron": S[:, c].mean().item(),
             "texts": [around(read(), int(i)) for i in top[:: max(1, len(top) // 3)][:3]],

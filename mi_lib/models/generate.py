@@ -21,7 +21,10 @@ from torch import Tensor
 
 from mi_lib.models.edits import edits_called_by, sites_of
 from mi_lib.models.hooked import HookedModel
+from mi_lib.models.passes import running
 from mi_lib.models.whole import Unsteady, Whole
+
+Generators = torch.Generator | list[torch.Generator]
 
 
 class Step(NamedTuple):
@@ -76,7 +79,8 @@ def stream(
     Raises ValueError, at the first step, for an empty or too long prompt, a batch, or options out of their range.
     """
     choice = _choice(temperature, top_k, top_p, top)
-    for (step,) in _steps(model, [_one_row(tokens)], choice, [seed], set(stop), max_new_tokens, cache):
+    generators = [torch.Generator().manual_seed(seed)]
+    for (step,) in _steps(model, [_one_row(tokens)], choice, generators, set(stop), max_new_tokens, cache):
         assert step is not None
         yield step
 
@@ -90,7 +94,7 @@ def generate(
     temperature: float = 0.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    seed: int | Sequence[int] = 0,
+    seed: int | Sequence[int] | torch.Generator = 0,
     stop: Collection[int] = (),
     cache: bool = True,
 ) -> list[Reply]:
@@ -98,17 +102,16 @@ def generate(
 
     prompts: texts, or tokens; of a padded batch `attention_mask` says which are real. They are read together, and the
         result is that of reading each alone. The options are those of `stream`.
-    seed: the first prompt's; the next ones take seed + 1, seed + 2, … (or give one for each).
+    seed: the first prompt's; the next ones take seed + 1, seed + 2, … (or give one for each). One generator draws for
+        all of them together, as `transformers` does: then a text's reply depends on which others are read with it.
     Hooks hold: call it inside `with model.hooks(...)`. An edit is called once for the texts of each length, with all
-    their tokens so far and without padding, so that a position means the same in every text.
+    their tokens so far and without padding, so that a position means the same in every text; one that says that it is
+    `by_position` is called with the new positions alone (see `whole`).
     """
     rows = _rows(model, prompts, attention_mask)
-    seeds = [seed + i for i in range(len(rows))] if isinstance(seed, int) else [int(one) for one in seed]
-    if len(seeds) != len(rows):
-        raise ValueError(f"there are {len(rows)} prompts and {len(seeds)} seeds")
     replies = [Reply([], []) for _ in rows]
-    choice = _choice(temperature, top_k, top_p, 1)
-    for steps in _steps(model, rows, choice, seeds, set(stop), max_new_tokens, cache):
+    choice = _choice(temperature, top_k, top_p, 0)
+    for steps in _steps(model, rows, choice, _generators(seed, len(rows)), set(stop), max_new_tokens, cache):
         for reply, step in zip(replies, steps, strict=True):
             if step is not None:
                 reply.tokens.append(step.token)
@@ -120,7 +123,7 @@ def _steps(
     model: HookedModel,
     rows: list[list[int]],
     choice: _Choice,
-    seeds: list[int],
+    generators: Generators,
     stop: set[int],
     max_new_tokens: int,
     cache: bool,
@@ -132,14 +135,11 @@ def _steps(
     if not rows:
         return
     left = [min(max_new_tokens, model.cfg.n_ctx - len(row) + 1) for row in rows]
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     reader = _Reader(model, rows, cache)
     while any(left):
-        logits = reader.next_logits()
-        steps: list[Step | None] = [None] * len(rows)
-        for i, row in enumerate(logits):
-            if left[i]:
-                step = steps[i] = _choose(row, choice, generators[i])
+        steps = _choose(reader.next_logits(), choice, generators, [bool(n) for n in left])
+        for i, step in enumerate(steps):
+            if step is not None:
                 left[i] = 0 if step.token in stop else left[i] - 1
         yield steps
         reader.append([step.token if step and left[i] else None for i, step in enumerate(steps)])
@@ -159,7 +159,8 @@ class _Reader:
         self.cache = cache
         self.past: Any = None
         self.known = 0  # positions whose keys and values are kept
-        self.edits = Whole(self.padding, remember=True)
+        self.prompts = torch.tensor([len(row) for row in rows], device=model.device)
+        self.edits = Whole(self.padding, remember=True, width=width)
         self.active: list[int] = []
 
     def append(self, tokens: list[int | None]) -> None:
@@ -174,29 +175,49 @@ class _Reader:
         active = [id(entry) for entries in sites_of(self.model._key).values() for entry in entries]
         if active != self.active:  # an edit has come or gone: what is kept was made without it, or with it
             self.past, self.known, self.active = None, 0, active
-            self.edits = Whole(self.padding, remember=True)
+            self.edits = Whole(self.padding, remember=True, width=self.edits.width)
         if self.cache:
             try:
-                with edits_called_by(self.edits):
+                with edits_called_by(self.edits), running(self.mask, self.prompts):
                     logits, self.past = self.model._step(self.tokens[:, self.known :], self.mask, self.past)
                 self.known = self.tokens.shape[1]
                 return logits.float().cpu()
             except Unsteady:
                 self.cache, self.past = False, None
-        with edits_called_by(Whole(self.padding, remember=False)):
+        again = Whole(self.padding, remember=False, width=self.edits.width)
+        with edits_called_by(again), running(self.mask, self.prompts):
             logits, _ = self.model._step(self.tokens, self.mask, None)
         return logits.float().cpu()
 
 
-def _choose(logits: Float[Tensor, " d_vocab"], choice: _Choice, generator: torch.Generator) -> Step:
+def _choose(
+    logits: Float[Tensor, "batch d_vocab"], choice: _Choice, generators: Generators, going: list[bool]
+) -> list[Step | None]:
+    """The next token of every text that is still going."""
     log_p = logits.log_softmax(-1)
-    if choice.temperature:
-        token = int(torch.multinomial(_probabilities(logits, choice), 1, generator=generator))
-    else:
-        token = int(logits.argmax())
-    best = log_p.topk(min(choice.top, len(log_p)))
-    top = list(zip(best.indices.tolist(), best.values.exp().tolist(), strict=True))
-    return Step(token, log_p[token].item(), top)
+    tokens = _tokens(logits, choice, generators, going)
+    chances = log_p.gather(1, tokens[:, None])[:, 0].tolist()
+    best = log_p.topk(min(choice.top, log_p.shape[1]))
+    found = zip(tokens.tolist(), chances, best.indices.tolist(), best.values.exp().tolist(), going, strict=True)
+    return [
+        Step(token, chance, list(zip(names, likely, strict=True))) if go else None
+        for token, chance, names, likely, go in found
+    ]
+
+
+def _tokens(
+    logits: Float[Tensor, "batch d_vocab"], choice: _Choice, generators: Generators, going: list[bool]
+) -> Int[Tensor, " batch"]:
+    if not choice.temperature:
+        return logits.argmax(-1)
+    if isinstance(generators, torch.Generator):
+        chances = torch.stack([_probabilities(row, choice) for row in logits])
+        return torch.multinomial(chances, 1, generator=generators)[:, 0]
+    tokens = logits.new_zeros(len(logits), dtype=torch.long)
+    for i, (row, generator) in enumerate(zip(logits, generators, strict=True)):
+        if going[i]:
+            tokens[i] = torch.multinomial(_probabilities(row, choice), 1, generator=generator)[0]
+    return tokens
 
 
 def _probabilities(logits: Float[Tensor, " d_vocab"], choice: _Choice) -> Float[Tensor, " d_vocab"]:
@@ -211,6 +232,16 @@ def _probabilities(logits: Float[Tensor, " d_vocab"], choice: _Choice) -> Float[
         outside = ordered.cumsum(0) - ordered >= choice.top_p  # what comes before it has the probability already
         p = p.index_fill(0, order[outside], 0.0)
     return p / p.sum()
+
+
+def _generators(seed: int | Sequence[int] | torch.Generator, count: int) -> Generators:
+    """One for each text, or the one that was given for all."""
+    if isinstance(seed, torch.Generator):
+        return seed
+    seeds = [seed + i for i in range(count)] if isinstance(seed, int) else [int(one) for one in seed]
+    if len(seeds) != count:
+        raise ValueError(f"there are {count} prompts and {len(seeds)} seeds")
+    return [torch.Generator().manual_seed(one) for one in seeds]
 
 
 def _choice(temperature: float, top_k: int | None, top_p: float | None, top: int) -> _Choice:

@@ -24,6 +24,7 @@ from mi_lib.models.cache import ActivationCache
 from mi_lib.models.config import ModelConfig
 from mi_lib.models.edits import EditFunction, Entry, offer, registered, sites_of, tracked
 from mi_lib.models.norms import NormParts
+from mi_lib.models.passes import running
 from mi_lib.models.sites import Hook, Names, layer_of, resolve, site_names
 
 Edit = tuple[Any, EditFunction]  # (name, short form, list of names or predicate; function)
@@ -304,7 +305,7 @@ class HookedModel(nn.Module, ABC):
                 by_site.setdefault(name, []).append((i, fn))
         entries = [(name, Entry(_on_rows(edits), "rows")) for name, edits in by_site.items()]
         residual = clean[layer].expand(n, -1, -1) if layer else None
-        with self._registered(entries):
+        with self._registered(entries), running(mask):
             return self._forward(
                 tokens.expand(n, -1),
                 None if mask is None else mask.expand(n, -1),
@@ -338,7 +339,8 @@ class HookedModel(nn.Module, ABC):
         tokens, mask = self._tokens_and_mask(tokens, attention_mask)
         if options.get("stop_at_layer") is not None:
             options["stop_at_layer"] = self._stop(options["stop_at_layer"])
-        return self._forward(tokens, mask, **options)
+        with running(mask):
+            return self._forward(tokens, mask, **options)
 
     def _stop(self, layer: Any) -> int:
         n = self.cfg.n_layers

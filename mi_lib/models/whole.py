@@ -8,6 +8,9 @@ edit is called with all of it. Only what it makes of the new positions is used, 
 
 An edit such as `value[:, -1] = 0` does not: what was last is so no longer. Then `Unsteady` is raised, and generation
 goes on without a cache, where every pass starts from the first token.
+
+An edit that says of itself that it is `by_position` needs none of this: it makes of each position something that
+depends on this position alone, and asks `passes` which one it is. It is called with the new positions, padded or not.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mi_lib.models.edits import Entry, call_edit
+from mi_lib.models.passes import running
 from mi_lib.models.sites import Hook
 
 _PAIRS = ("hook_attn_scores", "hook_pattern")  # [batch head query key]
@@ -29,9 +33,11 @@ class Whole:
     """Calls edits for one generation. `padding`: how many positions at the left of each row are none of its text.
 
     remember: put the values of earlier passes in front. Without it every pass holds the whole text anyway.
+    width: of the prompts, padding included.
     """
 
-    def __init__(self, padding: list[int], remember: bool) -> None:
+    def __init__(self, padding: list[int], remember: bool, width: int = 0) -> None:
+        self.width = width
         self.rows: dict[int, list[int]] = {}
         for row, pad in enumerate(padding):
             self.rows.setdefault(pad, []).append(row)
@@ -40,6 +46,8 @@ class Whole:
 
     def __call__(self, value: Tensor, entry: Entry, hook: Hook) -> Tensor | None:
         """What the edit makes of the positions of this pass; None if it leaves them as they are."""
+        if getattr(entry.function, "by_position", False):
+            return call_edit(value, entry, hook)
         axis = 2 if hook.name.endswith(_PAIRS) else 1
         key, old = (hook.name, id(entry)), 0
         before = self.seen.get(key) if self.remember and not hook.name.endswith("hook_rot_k") else None
@@ -65,7 +73,8 @@ class Whole:
             text = whole if len(self.rows) == 1 else whole[rows]
             text = text.narrow(axis, pad, text.shape[axis] - pad)
             text = text[..., pad:] if axis == 2 else text  # keys too
-            new = call_edit(text, entry, hook)
+            with running(None, torch.tensor([self.width - pad])):  # texts of one length: one prompt stands for all
+                new = call_edit(text, entry, hook)
             if new is None:
                 continue
             made = whole.clone() if made is whole else made

@@ -17,15 +17,15 @@ from torch import Tensor
 
 from mi_lib.models import HookedModel
 from mi_lib.saes.base import Dictionary
+from mi_lib.saes.edits import EditLatents
 
-EditLatents = Callable[[Float[Tensor, "... latent"]], Float[Tensor, "... latent"]]
 Edit = Callable[[Tensor, Any], Tensor]
 
 
 def spliced(sae: Dictionary, *, keep_error: bool = False, edit: EditLatents | None = None) -> Edit:
     """The edit to hand to `model.run_with_hooks(tokens, [(site, spliced(sae))])`.
 
-    edit: what to do with the activations of the latents before they are decoded: clamp one, silence one. keep_error:
+    edit: what to do with the activations of the latents before they are decoded (`edits`). keep_error:
     add what the dictionary does not explain. Gradients pass, through x̂ and through the error. ValueError, when it runs,
     for a site of another width; and here for a dictionary in `train()` mode, which would let inputs of a batch depend
     on each other.

@@ -123,7 +123,7 @@ def test_neurons_are_not_far_from_random_directions_and_far_from_the_controls():
 
 def test_the_neuron_of_the_opening_answers_to_two_strangers():
     found = FOUND["example"]
-    names = [finding.concept_checks.CONCEPTS.index(one["name"]) for one in found["concepts"]]
+    names = [finding.concepts.CONCEPTS.index(one["name"]) for one in found["concepts"]]
     assert finding.strangers(finding.labels())[names[0], names[1]]
     assert all(one["share"] >= 0.5 > 3 * one["mean_neuron"] for one in found["concepts"])
     texts = finding.read()[:80]

@@ -4,131 +4,70 @@ A probe is fitted at one depth on texts of the training split and read on held-o
 probe with labels that mean nothing: every combination of words gets one at random (Hewitt & Liang 2019), so that
 only a probe which learns combinations by heart could name them. What a probe finds need not matter: the last check
 edits it, and the prediction stays.
+
+The probes, the control and the edits are those of `mi_lib.probing`, the texts those of Littletown's `properties`.
 """
 
 from __future__ import annotations
 
 import random
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mi_lib.models import Hook, HookedModel
+from mi_lib import probing
+from mi_lib.models import HookedModel
 from mi_lib.recipes.checks import Check
-from mi_lib.recipes.pico.common import logits_of, mean_check, residuals, token
-from mi_lib.worlds.littletown import Split, facts, prose
+from mi_lib.recipes.pico.common import ids, mean_check, token
+from mi_lib.worlds.littletown import Split, properties
+from mi_lib.worlds.littletown.properties import Verb
 
-PENALTY = 1e-2  # of the ridge, as a share of the mean squared activation
-FITTED, READ = 1500, 500
-
-
-@dataclass(frozen=True)
-class Example:
-    """A text read up to some word; the label that is true there; the combination of words that it follows from."""
-
-    words: list[str]
-    label: str
-    combination: str
+FITTED, READ, EDITED = 1500, 500, 200
 
 
-def deeds(rng: random.Random, split: Split, kind: str) -> Example:
-    """Up to "Who did it ? The", or to "To whom ? To the": the subject, or the object, is due."""
-    question, asked = ("Who did it ? The", "agent") if kind == "subject" else ("To whom ? To the", "patient")
-    while True:
-        told = prose.deed(rng, split)
-        if question in " ".join(told.words):
-            break
-    end = next(s.start for s in told.spans if s.kind == asked and told.words[s.start - 2] in ("?", "To"))
-    return Example(told.words[:end], told.truth[kind], f"{told.truth['subject']} {told.truth['object']}")
+def stream(model: HookedModel, texts: Sequence[Sequence[str]]) -> Float[Tensor, "depth text d_model"]:
+    """The residual stream at each text's last word: before every block, and after the last one."""
+    last = model.cfg.n_layers
+    sites = [*(("resid_pre", depth) for depth in range(last)), ("resid_post", last - 1)]
+    return probing.collect(model, [ids(words) for words in texts], sites)[:, 0]
 
 
-def sentiment(rng: random.Random, split: Split) -> Example:
-    """Up to the word before the stars: how good it was, of five grades."""
-    told = prose.review(rng, split)
-    end = told.where("stars")[0]
-    return Example(told.words[:end], told.truth["sentiment"], " ".join(told.words[:end]))
-
-
-def truth(rng: random.Random, split: Split) -> Example:
-    """Up to the verdict, when the claim and the fact have been said: true or false."""
-    told = facts.claim(rng, split)
-    verdict = next(span for span in told.spans if span.kind == "verdict")
-    return Example(told.words[: verdict.start], verdict.value, " ".join(told.words[: verdict.start]))
-
-
-def topic(rng: random.Random, split: Split) -> Example:
-    """Up to "This was about": the topic of the paragraph."""
-    told = prose.topic(rng, split)
-    end = max(i for i, word in enumerate(told.words) if word == "about" and told.words[i - 1] == "was") + 1
-    return Example(told.words[:end], told.truth["topic"], " ".join(told.words[:end]))
-
-
-PROPERTIES: dict[str, Callable[[random.Random, Split], Example]] = {
-    "sentiment": sentiment,
-    "truth": truth,
-    "topic": topic,
-    "subject": lambda rng, split: deeds(rng, split, "subject"),
-    "object": lambda rng, split: deeds(rng, split, "object"),
-}
-
-
-class Probe:
-    """Ridge regression onto one-hot labels, centred; the class with the highest score is the answer."""
-
-    def __init__(self, x: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int) -> None:
-        self.mean = x.mean(0)
-        centred = (x - self.mean).double()
-        target = torch.nn.functional.one_hot(labels, classes).double()
-        self.prior = target.mean(0)
-        gram = centred.T @ centred
-        penalty = PENALTY * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.double)
-        self.weights = torch.linalg.solve(gram + penalty, centred.T @ (target - self.prior))
-
-    def __call__(self, x: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
-        return ((x - self.mean).double() @ self.weights + self.prior).argmax(-1)
-
-
-def meaningless(combination: str, classes: int) -> int:
-    """A label drawn for a combination of words: always the same for it, and following from nothing."""
-    return zlib.crc32(f"control {combination}".encode()) % classes
-
-
-def accuracies(model: HookedModel, name: str, seed: int = 21) -> tuple[list[list[bool]], list[list[bool]]]:
+def accuracies(
+    model: HookedModel, name: str, seed: int = 21
+) -> tuple[Bool[Tensor, "depth text"], Bool[Tensor, "depth text"]]:
     """For every depth: whether each held-out text is read rightly; and the same of the control."""
     rng = random.Random(f"{seed}/{name}")
-    fitted = [PROPERTIES[name](rng, "train") for _ in range(FITTED)]
-    read = [PROPERTIES[name](rng, "held_out") for _ in range(READ)]
-    labels = sorted({e.label for e in fitted})
-    number = {label: i for i, label in enumerate(labels)}
-    last = [torch.stack([r[:, -1] for r in residuals(model, [e.words for e in group])], 1) for group in (fitted, read)]
-    true = [torch.tensor([number.get(e.label, -1) for e in group]) for group in (fitted, read)]
-    drawn = [torch.tensor([meaningless(e.combination, len(labels)) for e in group]) for group in (fitted, read)]
-    right, control = [], []
-    for fit, held in zip(*last, strict=True):
-        right.append((Probe(fit, true[0], len(labels))(held) == true[1]).tolist())
-        control.append((Probe(fit, drawn[0], len(labels))(held) == drawn[1]).tolist())
-    return right, control
+    fitted = properties.examples(name, "train", FITTED, rng)
+    read = properties.examples(name, "held_out", READ, rng)
+    true, names = probing.numbered([e.label for e in fitted])
+    asked, _ = probing.numbered([e.label for e in read], names)
+    drawn, drawn_asked = (
+        probing.control_labels([e.combination for e in group], len(names)) for group in (fitted, read)
+    )
+    x, held = (stream(model, [e.words for e in group]) for group in (fitted, read))
+    return (
+        probing.by_place(probing.ridge, x, true, held, asked, len(names)),
+        probing.by_place(probing.ridge, x, drawn, held, drawn_asked, len(names)),
+    )
 
 
 def decodable(model: HookedModel) -> list[Check]:
     """Each property at its best depth, and how much of that is selectivity."""
     made = []
-    for name in PROPERTIES:
-        right, control = accuracies(model, name)
-        best = int(np.argmax([np.mean(r) for r in right]))
+    for name in properties.PROPERTIES:
+        right, control = (found.double() for found in accuracies(model, name))
+        best = int(right.mean(1).argmax())
         made.append(
             mean_check(
                 f"probe_{name}",
                 f"{name}: accuracy of a linear probe on held-out combinations, at its best depth ({best})",
-                right[best],
+                right[best].tolist(),
                 0.95,
                 True,
-                float(np.mean(control[best])),
+                float(control[best].mean()),
                 "the same probe on meaningless labels",
             )
         )
@@ -136,10 +75,10 @@ def decodable(model: HookedModel) -> list[Check]:
             mean_check(
                 f"selectivity_{name}",
                 f"{name}: that accuracy minus the accuracy on meaningless labels",
-                [float(r) - float(c) for r, c in zip(right[best], control[best], strict=True)],
+                (right[best] - control[best]).tolist(),
                 0.3,
                 True,
-                float(np.mean(right[0]) - np.mean(control[0])),
+                float(right[0].mean() - control[0].mean()),
                 "the same at depth 0, before any block",
             )
         )
@@ -149,29 +88,15 @@ def decodable(model: HookedModel) -> list[Check]:
 # --- found, and not used ----------------------------------------------------------------------------------------------
 
 
-def _verbs(split: Split, count: int, seed: int) -> list[tuple[list[str], int, int, str]]:
-    """(words up to the verb, noun is plural, nearer noun is plural, the verb)."""
-    rng = random.Random(f"{seed}/{split}")
-    found: list[tuple[list[str], int, int, str]] = []
-    while len(found) < count:
-        text = prose.agreement(rng, split)
-        number, other = text.labels("number"), text.labels("attractor number")
-        at = text.where("be")[0]
-        found.append((text.words[:at], int(number[at] == "plural"), int(other[at] == "plural"), text.words[at]))
-    return found
+def turned(model: HookedModel, read: Sequence[Verb], depth: int, change: probing.Change) -> list[bool]:
+    """Whether a change of the last word's activation changes which form of the verb is likelier."""
+    one, many = (torch.tensor([token(properties.FORMS[v.verb][i]) for v in read]) for i in (0, 1))
+    return probing.turned(model, [ids(v.words) for v in read], ("resid_pre", depth), change, one, many).tolist()
 
 
-def _mirror(x: Float[Tensor, "n d"], many: Int[Tensor, " n"]) -> Callable[[Tensor, Hook], Tensor]:
-    """Mirror the last position along the difference of the two classes' means: what said "one" now says "many"."""
-    means = torch.stack([x[many == 0].mean(0), x[many == 1].mean(0)])
-    unit, middle = (means[1] - means[0]) / (means[1] - means[0]).norm(), means.mean(0)
-
-    def edit(value: Tensor, hook: Hook) -> Tensor:
-        value = value.clone()
-        value[:, -1] -= 2 * ((value[:, -1] - middle) @ unit)[:, None] * unit
-        return value
-
-    return edit
+def numbers(read: Sequence[Verb], nearer: bool) -> Int[Tensor, " text"]:
+    """1 for many, of the noun itself or of the nearer one."""
+    return torch.tensor([int(v.nearer_many if nearer else v.many) for v in read])
 
 
 def used_or_not(model: HookedModel) -> list[Check]:
@@ -179,16 +104,18 @@ def used_or_not(model: HookedModel) -> list[Check]:
 
     The depth is the one at which mirroring the noun's own number turns most verbs, on texts of the training split.
     """
-    fitted, read = _verbs("train", FITTED, 22), _verbs("held_out", READ, 23)
-    states = [torch.stack([r[:, -1] for r in residuals(model, [v[0] for v in group])], 1) for group in (fitted, read)]
-    own, nearer = (torch.tensor([v[which] for v in fitted]) for which in (1, 2))
+    drawn: tuple[tuple[Split, int, int], ...] = (("train", FITTED, 22), ("held_out", READ, 23))
+    fitted, read = (properties.verbs(*how) for how in drawn)
+    x, held = (stream(model, [v.words for v in group]) for group in (fitted, read))
+    own, nearer = (numbers(fitted, which) for which in (False, True))
     depths = range(1, model.cfg.n_layers)
-    shares = [np.mean(_turned(model, fitted[:80], depth, _mirror(states[0][depth], own))) for depth in depths]
+    shares = [np.mean(turned(model, fitted[:80], depth, probing.mirror_classes(x[depth], own))) for depth in depths]
     depth = depths[int(np.argmax(shares))]
-    x = states[0][depth]
-    right = Probe(x, nearer, 2)(states[1][depth]) == torch.tensor([v[2] for v in read])
-    turned_own = _turned(model, read, depth, _mirror(x, own))
-    turned_nearer = _turned(model, read, depth, _mirror(x, nearer))
+    right = probing.ridge(x[depth], nearer)(held[depth]) == numbers(read, True)
+    turned_own, turned_nearer = (
+        turned(model, read[:EDITED], depth, probing.mirror_classes(x[depth], labels)) for labels in (own, nearer)
+    )
+    many = float(numbers(read, True).double().mean())
     where = f"at the verb (depth {depth})"
     return [
         mean_check(
@@ -197,7 +124,7 @@ def used_or_not(model: HookedModel) -> list[Check]:
             right.tolist(),
             0.95,
             True,
-            max(float(np.mean([v[2] for v in read])), 1 - float(np.mean([v[2] for v in read]))),
+            max(many, 1 - many),
             "always guessing the commoner number",
         ),
         mean_check(
@@ -219,19 +146,6 @@ def used_or_not(model: HookedModel) -> list[Check]:
             "the nearer noun's number mirrored at the same place",
         ),
     ]
-
-
-def _turned(
-    model: HookedModel, read: list[tuple[list[str], int, int, str]], depth: int, edit: Callable[[Tensor, Hook], Tensor]
-) -> list[bool]:
-    """Whether the edit changes which form of the verb is likelier. (One text at a time: the edit is at its end.)"""
-    changed = []
-    for words, _, _, verb in read[:200]:
-        one, many = (token(be) for be in (("is", "are") if verb in ("is", "are") else ("was", "were")))
-        before = logits_of(model, [words])[0][-1]
-        after = logits_of(model, [words], [(("resid_pre", depth), edit)])[0][-1]
-        changed.append(bool((before[one] > before[many]) != (after[one] > after[many])))
-    return changed
 
 
 def measure(model: HookedModel) -> list[Check]:

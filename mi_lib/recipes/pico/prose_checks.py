@@ -1,7 +1,7 @@
 """What Pico's base knows of Littletown's prose, measured on combinations that training left out.
 
-Indirect objects, repeats, facts in one hop and in two, agreement over a distance, claims, and what linear probes find
-in its residual stream. Every check has its control: an untrained network, corrupted names, shuffled facts or labels.
+Indirect objects, repeats, facts in one hop and in two, agreement over a distance, and claims. Every check has
+its control: an untrained network, corrupted names, shuffled facts or labels.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from mi_lib import probing
+from mi_lib.induction.loss import per_token_loss
 from mi_lib.models import HookedModel
 from mi_lib.recipes.checks import Check
 from mi_lib.recipes.pico.common import ids, logits_of, mean_check, replies, token
@@ -55,13 +57,10 @@ def name_differences(
 ) -> list[float]:
     """logit(receiver) − logit(giver) where the receiver's name is due. texts: read these instead of the stories."""
     read = texts if texts is not None else [story.words for story in told]
-    differences = []
-    for story, logits in zip(told, logits_of(model, read), strict=True):
-        at = story.where("receiver")[0]
-        differences.append(
-            (logits[at, token(story.truth["receiver"])] - logits[at, token(story.truth["giver"])]).item()
-        )
-    return differences
+    logits = logits_of(model, read)
+    at = torch.stack([row[story.where("receiver")[0]] for story, row in zip(told, logits, strict=True)])
+    receivers, givers = (torch.tensor([token(story.truth[who]) for story in told]) for who in ("receiver", "giver"))
+    return probing.preference(at, receivers, givers).tolist()
 
 
 def indirect_object(model: HookedModel, untrained: HookedModel) -> list[Check]:
@@ -117,8 +116,7 @@ def list_losses(model: HookedModel, count: int = 200, seed: int = 12) -> np.ndar
     texts = [prose.repeats(rng, "held_out") for _ in range(count)]
     found = []
     for text, logits in zip(texts, logits_of(model, [text.words for text in texts]), strict=True):
-        target = torch.tensor(ids(text.words))[1:]
-        loss = torch.nn.functional.cross_entropy(logits[:-1], target, reduction="none")
+        loss = per_token_loss(logits[None], torch.tensor([ids(text.words)]))[0]
         copies = np.array(text.labels("copy"), dtype=object)
         first, later = (loss.numpy()[copies == label] for label in ("first", "later"))
         found.append((first.sum(), len(first), later.sum(), len(later)))
@@ -213,8 +211,9 @@ def agreement(model: HookedModel, untrained: HookedModel, count: int = TEXTS, se
                 asked.append((text.words[:at], be, wrong))
 
     def right(network: HookedModel) -> list[bool]:
-        logits = logits_of(network, [words for words, _, _ in asked])
-        return [bool(r[-1, token(b)] > r[-1, token(w)]) for r, (_, b, w) in zip(logits, asked, strict=True)]
+        logits = probing.end_logits(network, [ids(words) for words, _, _ in asked])
+        right, wrong = (torch.tensor([token(be) for be in forms]) for forms in list(zip(*asked, strict=True))[1:])
+        return (probing.preference(logits, right, wrong) > 0).tolist()
 
     return mean_check(
         "agreement",

@@ -1,0 +1,123 @@
+"""Is it used? Change what a probe reads, at the place where it reads it, and see whether the network says otherwise.
+
+That a property can be read shows that it is there. Only an edit shows whether what follows makes use of it: that it is
+enough to change this direction (mirror, move), or that the answer needs it (erase). The same edit along random
+directions of the same length says how much any push would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mi_lib.models import Hook, HookedModel
+from mi_lib.models.text import at_positions, text_positions
+from mi_lib.probing.collecting import Texts, padded
+from mi_lib.probing.data import Unusable, class_means, to_fit
+
+Change = Callable[[Float[Tensor, "n d"]], Float[Tensor, "n d"]]  # of the activations at one position of each text
+
+
+def mirror(direction: Float[Tensor, " d"], middle: Float[Tensor, " d"]) -> Change:
+    """x − 2 ((x − middle) · u) u: mirrored at the plane through `middle` at right angles to the direction."""
+    if not float(direction.norm()) > 0:
+        raise Unusable("a direction of length 0 mirrors nothing")
+    unit = direction / direction.norm()
+    return lambda x: x - 2 * ((x - middle) @ unit)[:, None] * unit
+
+
+def mirror_classes(x: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> Change:
+    """Mirror along the difference of two classes' means, in the middle between them: what said one says the other."""
+    x, y, k = to_fit(x, y, 2)
+    means = class_means(x, y, k)
+    return mirror(means[1] - means[0], means.mean(0))
+
+
+def to_other_mean(x: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> Callable[[Int[Tensor, " m"]], Change]:
+    """Move by the difference of the means of two classes: given the labels of the texts, from their own class to the
+    other one. What else a text's activation holds stays as it is."""
+    x, y, k = to_fit(x, y, 2)
+    means = class_means(x, y, k)
+    return lambda own: lambda value: value + means[1 - own] - means[own]
+
+
+def along(vector: Float[Tensor, " d"]) -> Change:
+    """x + vector."""
+    return lambda x: x + vector
+
+
+def random_directions(like: Float[Tensor, " d"], count: int, seed: int = 0) -> Float[Tensor, "count d"]:
+    """Random vectors of the same length, as a control: in any direction equally likely."""
+    drawn = torch.randn(count, len(like), generator=torch.Generator().manual_seed(seed)).to(like.dtype)
+    return drawn / drawn.norm(dim=-1, keepdim=True) * like.norm()
+
+
+def edit_at(change: Change, positions: Int[Tensor, " batch"]) -> Callable[[Tensor, Hook], Tensor]:
+    """An edit for `HookedModel.hooks`: change each text's activation at its own position, and no other."""
+
+    def edit(value: Tensor, hook: Hook) -> Tensor:
+        value = value.clone()
+        rows = torch.arange(len(positions), device=value.device)
+        value[rows, positions] = change(value[rows, positions]).to(value.dtype)
+        return value
+
+    return edit
+
+
+@torch.no_grad()
+def end_logits(
+    model: HookedModel,
+    texts: Texts,
+    site: Any = None,
+    change: Change | Callable[[slice], Change] | None = None,
+    *,
+    position: int = -1,
+    by_rows: bool = False,
+    batch: int = 64,
+) -> Float[Tensor, "text d_vocab"]:
+    """The logits after each text's last token, with the activation at one site and position changed, or as they are.
+
+    by_rows: `change` is called with the rows of a batch, a slice of all texts, and gives the change for these.
+    """
+    found = []
+    for at in range(0, len(texts), batch):
+        rows = slice(at, at + batch)
+        tokens, mask = padded(model, texts[rows])
+        ends = text_positions(tokens, mask)
+        edits: Sequence[Any] = ()
+        if change is not None:
+            now: Any = change(rows) if by_rows else change  # type: ignore[arg-type]
+            edits = [(site, edit_at(now, text_positions(tokens, mask, position)))]
+        with model.hooks(edits) if edits else nullcontext():
+            found.append(at_positions(model(tokens, mask), ends))
+    if not found:
+        raise Unusable("there is no text to read")
+    return torch.cat(found)
+
+
+def preference(
+    logits: Float[Tensor, "text d_vocab"], one: Int[Tensor, " text"], other: Int[Tensor, " text"]
+) -> Float[Tensor, " text"]:
+    """logit[one] − logit[other] for each text."""
+    rows = torch.arange(len(logits))
+    return logits[rows, one] - logits[rows, other]
+
+
+def turned(
+    model: HookedModel,
+    texts: Texts,
+    site: Any,
+    change: Change | Callable[[slice], Change],
+    one: Int[Tensor, " text"],
+    other: Int[Tensor, " text"],
+    **options: Any,
+) -> Bool[Tensor, " text"]:
+    """Whether the change turns over which of two tokens is the likelier one. options: those of `end_logits`."""
+    before = preference(end_logits(model, texts, batch=options.get("batch", 64)), one, other)
+    after = preference(end_logits(model, texts, site, change, **options), one, other)
+    return (before > 0) != (after > 0)

@@ -1,0 +1,105 @@
+"""Activations of many prompts, collected once: at some sites, at some positions of each text.
+
+    collect(model, prompts, ("resid_pre", 3))                  at each text's own last token
+    collect(model, prompts, sites, positions=(-2, -1))         several sites and positions in one pass
+
+Texts of different length are read together, padded; a position is counted in each text by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mi_lib.models import HookedModel
+from mi_lib.models.sites import Names, layer_of, resolve
+from mi_lib.models.text import at_positions, text_positions
+from mi_lib.steering.prompts import Prompts, padded, rows_of
+
+BATCH = 64
+
+
+@torch.no_grad()
+def collect(
+    model: HookedModel, prompts: Prompts, sites: Names, position: int | Sequence[int] = -1, batch: int = BATCH
+) -> Float[Tensor, "prompt *site_position d"]:
+    """[prompt d_model] for one site and one position; [prompt site position d_model] for several of both.
+
+    sites: one site (a name or a short form such as ("resid_pre", 3)), or several, in the order given.
+    position: of each text by itself, from its beginning (0) or its end (−1); several add an axis.
+    The model runs no further than the last of the sites. ValueError, naming the text, where one is too short.
+    """
+    one = isinstance(sites, str) or (isinstance(sites, tuple) and len(resolve(sites, *_known(model))) == 1)
+    positions = [position] if isinstance(position, int) else list(position)
+    names = resolve(sites, *_known(model))
+    found = []
+    for tokens, mask, cache in _read(model, rows_of(model, prompts), names, batch):
+        columns = [text_positions(tokens, mask, at) for at in positions]
+        found.append(
+            torch.stack([torch.stack([at_positions(cache[name], at) for at in columns], 1) for name in names], 1)
+        )
+    whole = torch.cat(found)
+    whole = whole[:, :, 0] if isinstance(position, int) else whole
+    return whole[:, 0] if one else whole
+
+
+@torch.no_grad()
+def collect_all(
+    model: HookedModel, prompts: Prompts, sites: Names, batch: int = BATCH
+) -> list[Float[Tensor, "site pos d"]]:
+    """For each text what stands at these sites at every one of its positions, padding left out."""
+    names = resolve(sites, *_known(model))
+    found: list[Tensor] = []
+    for _, mask, cache in _read(model, rows_of(model, prompts), names, batch):
+        stacked = torch.stack([cache[name] for name in names])
+        found += [stacked[:, i, : int(real.sum())].clone() for i, real in enumerate(mask)]
+    return found
+
+
+def collect_replies(
+    model: HookedModel, prompts: Prompts, replies: Sequence[Sequence[int]], sites: Names, batch: int = BATCH
+) -> Float[Tensor, "prompt site d"]:
+    """The mean over the tokens of each reply, read behind its prompt (Chen et al. 2025, arXiv 2507.21509, section 2.2).
+
+    replies: tokens. Leave out the one that ends a reply if it is not to count. An empty reply counts as its prompt's
+    last token.
+    """
+    rows = rows_of(model, prompts)
+    texts = [[*prompt, *reply] for prompt, reply in zip(rows, replies, strict=True)]
+    found = []
+    for prompt, reply, states in zip(rows, replies, collect_all(model, texts, sites, batch), strict=True):
+        start = len(prompt) if len(reply) else len(prompt) - 1
+        found.append(states[:, start : start + max(1, len(reply))].mean(1))
+    return torch.stack(found)
+
+
+def stream_sites(model: HookedModel) -> list[tuple[str, int]]:
+    """The residual stream at every depth: before each block, and after the last one."""
+    last = model.cfg.n_layers
+    return [*(("resid_pre", layer) for layer in range(last)), ("resid_post", last - 1)]
+
+
+def _known(model: HookedModel) -> tuple[list[str], int]:
+    return model.hook_names, model.cfg.n_layers
+
+
+def _read(model: HookedModel, rows: Sequence[Sequence[int]], names: list[str], batch: int) -> Any:
+    """(tokens, mask, cache) of one batch after the other."""
+    stop = _enough(model, names)
+    for at in range(0, len(rows), batch):
+        tokens, mask = padded(rows[at : at + batch], model.device)
+        _, cache = model.run_with_cache(tokens, names, attention_mask=mask, stop_at_layer=stop)
+        yield tokens, mask, cache
+
+
+def _enough(model: HookedModel, names: list[str]) -> int | None:
+    """The block before which a pass may end; None if it must run to the end."""
+    layers = [layer_of(name) for name in names]
+    if any(layer is None and name.startswith("ln_final") for layer, name in zip(layers, names, strict=True)):
+        return None
+    stop = 1 + max((layer for layer in layers if layer is not None), default=0)
+    return stop if stop < model.cfg.n_layers else None
