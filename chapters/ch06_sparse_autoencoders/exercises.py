@@ -16,6 +16,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from mi_lib.models import HookedModel
+from mi_lib.worlds.littletown import people, requests
+
 # %% [06.1] Encode and decode
 
 
@@ -428,10 +431,11 @@ def named(latent: int, words: list[str]) -> list[bool]:
 
     `words` is a whole text, and there is one answer for each of them. The lesson shows where
     three latents of Pico's dictionary, LATENTS, are active in training texts. Write a rule
-    for each. It is graded by `detection`, at least 0.7 for each, on texts that were kept
-    out. A rule may look at the word, and at what stands before it. The lists of `people`,
-    `prose` and `requests` may be used: people.TOWNS, people.NAMES, people.TRADES,
-    prose.NUMBERS, prose.STATES, requests.HARSH, …
+    for each. On texts that were kept out its `detection` must be at least 0.7, and of the
+    words that it names at least half must be active.
+
+    A rule may look at the word, and at what stands before it. The lists of `people` and
+    `requests` may be used: people.TOWNS, people.NAMES, people.TRADES, requests.HARSH, …
     """
     raise NotImplementedError("Exercise 06.13 is waiting for your answer.")
 

@@ -209,13 +209,13 @@ def pico() -> HookedModel:
 
 @functools.cache
 def flat() -> saes.Dictionary:
-    return saes.load(NAME)
+    return saes.load_dictionary("/tmp/ch06/dict/pico-flat.safetensors")
 
 
 @functools.cache
 def site() -> str:
     """Where the dictionary reads."""
-    return saes.about(NAME)["site"]
+    return "blocks.3.hook_resid_pre"
 
 
 @functools.cache
@@ -297,6 +297,17 @@ def signed(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates with either sign, about their mean on training texts."""
     middle = first.mean(0)
     return saes.both_signs(first - middle), saes.both_signs(second - middle)
+
+
+@claim(slow=True)
+def sizes() -> dict[str, Any]:
+    """How many towns and things there are, and how often a town comes up in the texts: "towns and". No control: these
+    are counts of the world."""
+    return {
+        "towns": len(set(concepts.WORDS[TOWN])),
+        "things": len(set(concepts.WORDS["a thing"])),
+        "town_share": labels("judge")[:, number_of(TOWN)].float().mean().item(),
+    }
 
 
 @claim(slow=True)

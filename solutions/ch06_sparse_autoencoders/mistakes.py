@@ -2360,7 +2360,7 @@ class section:
         return f1_table(f[:, [latent]] > threshold, holds[:, None]).item()
 
 
-@mistake("06.11", says="Thresholds are shares of EACH latent's own largest value")
+@mistake("06.11", says="Thresholds are shares of EACH latent's own largest value, not")
 class section:
     """One scale for all latents."""
 
@@ -2802,10 +2802,10 @@ class section:
             return [w in set(people.TOWNS) for w in words]
         if latent == 1260:
             return [w in harsh for w in words]
-        found, since = ([], None)
+        found, since = ([], 99)
         for w in words:
-            found.append(since is not None)
-            since = 0 if w in ("Begin", "begin") else None if w == "." else since
+            found.append(since < 4)
+            since = 0 if w in ("Begin", "begin") else since + 1
         return found
 
 
@@ -3194,7 +3194,7 @@ class section:
         return found
 
 
-@mistake("06.15", says="fall into")
+@mistake("06.15", says="agree with what dictionaries have found")
 class section:
     """Single linkage: chains."""
 
