@@ -209,13 +209,13 @@ def pico() -> HookedModel:
 
 @functools.cache
 def flat() -> saes.Dictionary:
-    return saes.load_dictionary("/tmp/ch06/dict/pico-flat.safetensors")
+    return saes.load(NAME)
 
 
 @functools.cache
 def site() -> str:
     """Where the dictionary reads."""
-    return "blocks.3.hook_resid_pre"
+    return saes.about(NAME)["site"]
 
 
 @functools.cache
