@@ -17,13 +17,13 @@ from torch import Tensor
 
 from mi_lib.models import HookedModel
 from mi_lib.models.sites import Names, layer_of, resolve
-from mi_lib.models.text import at_positions, text_positions
-from mi_lib.steering.prompts import Prompts, padded, rows_of
+from mi_lib.probing.collecting import collect as by_site
+from mi_lib.probing.collecting import padded
+from mi_lib.steering.prompts import Prompts, rows_of
 
 BATCH = 64
 
 
-@torch.no_grad()
 def collect(
     model: HookedModel, prompts: Prompts, sites: Names, position: int | Sequence[int] = -1, batch: int = BATCH
 ) -> Float[Tensor, "prompt *site_position d"]:
@@ -33,18 +33,12 @@ def collect(
     position: of each text by itself, from its beginning (0) or its end (−1); several add an axis.
     The model runs no further than the last of the sites. ValueError, naming the text, where one is too short.
     """
-    one = isinstance(sites, str) or (isinstance(sites, tuple) and len(resolve(sites, *_known(model))) == 1)
-    positions = [position] if isinstance(position, int) else list(position)
     names = resolve(sites, *_known(model))
-    found = []
-    for tokens, mask, cache in _read(model, rows_of(model, prompts), names, batch):
-        columns = [text_positions(tokens, mask, at) for at in positions]
-        found.append(
-            torch.stack([torch.stack([at_positions(cache[name], at) for at in columns], 1) for name in names], 1)
-        )
-    whole = torch.cat(found)
-    whole = whole[:, :, 0] if isinstance(position, int) else whole
-    return whole[:, 0] if one else whole
+    one = len(names) == 1 and isinstance(sites, str | tuple)
+    positions = [position] if isinstance(position, int) else list(position)
+    found = by_site(model, rows_of(model, prompts), names, positions, batch).permute(2, 0, 1, 3)
+    found = found[:, :, 0] if isinstance(position, int) else found
+    return found[:, 0] if one else found
 
 
 @torch.no_grad()
@@ -54,9 +48,23 @@ def collect_all(
     """For each text what stands at these sites at every one of its positions, padding left out."""
     names = resolve(sites, *_known(model))
     found: list[Tensor] = []
-    for _, mask, cache in _read(model, rows_of(model, prompts), names, batch):
+    for mask, cache in _read(model, rows_of(model, prompts), names, batch):
         stacked = torch.stack([cache[name] for name in names])
         found += [stacked[:, i, : int(real.sum())].clone() for i, real in enumerate(mask)]
+    return found
+
+
+@torch.no_grad()
+def all_logits(
+    model: HookedModel, prompts: Prompts, edits: Sequence = (), batch: int = BATCH
+) -> list[Float[Tensor, "pos d_vocab"]]:
+    """For each text its logits, padding left out; row p is what the model expects after token p."""
+    rows, found = rows_of(model, prompts), []
+    for at in range(0, len(rows), batch):
+        some = rows[at : at + batch]
+        with model.hooks(edits):
+            logits = model(*padded(model, some))
+        found += [logits[i, : len(row)] for i, row in enumerate(some)]
     return found
 
 
@@ -88,12 +96,12 @@ def _known(model: HookedModel) -> tuple[list[str], int]:
 
 
 def _read(model: HookedModel, rows: Sequence[Sequence[int]], names: list[str], batch: int) -> Any:
-    """(tokens, mask, cache) of one batch after the other."""
+    """(mask, cache) of one batch after the other."""
     stop = _enough(model, names)
     for at in range(0, len(rows), batch):
-        tokens, mask = padded(rows[at : at + batch], model.device)
+        tokens, mask = padded(model, rows[at : at + batch])
         _, cache = model.run_with_cache(tokens, names, attention_mask=mask, stop_at_layer=stop)
-        yield tokens, mask, cache
+        yield mask, cache
 
 
 def _enough(model: HookedModel, names: list[str]) -> int | None:
