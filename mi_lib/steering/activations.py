@@ -8,7 +8,7 @@ Texts of different length are read together, padded; a position is counted in ea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from mi_lib.models import HookedModel
 from mi_lib.models.sites import Names, layer_of, resolve
 from mi_lib.probing.collecting import collect as by_site
 from mi_lib.probing.collecting import padded
-from mi_lib.steering.prompts import Prompts, rows_of
+from mi_lib.steering.prompts import Prompts, rows_of, stop_tokens
 
 BATCH = 64
 
@@ -34,7 +34,7 @@ def collect(
     The model runs no further than the last of the sites. ValueError, naming the text, where one is too short.
     """
     names = resolve(sites, *_known(model))
-    one = len(names) == 1 and isinstance(sites, str | tuple)
+    one = isinstance(sites, str) or (isinstance(sites, tuple) and isinstance(sites[0], str) and len(names) == 1)
     positions = [position] if isinstance(position, int) else list(position)
     found = by_site(model, rows_of(model, prompts), names, positions, batch).permute(2, 0, 1, 3)
     found = found[:, :, 0] if isinstance(position, int) else found
@@ -69,19 +69,25 @@ def all_logits(
 
 
 def collect_replies(
-    model: HookedModel, prompts: Prompts, replies: Sequence[Sequence[int]], sites: Names, batch: int = BATCH
+    model: HookedModel,
+    prompts: Prompts,
+    replies: Sequence[Sequence[int]],
+    sites: Names,
+    ends: Collection[int] | None = None,
+    batch: int = BATCH,
 ) -> Float[Tensor, "prompt site d"]:
     """The mean over the tokens of each reply, read behind its prompt (Chen et al. 2025, arXiv 2507.21509, section 2.2).
 
-    replies: tokens. Leave out the one that ends a reply if it is not to count. An empty reply counts as its prompt's
-    last token.
+    replies: tokens. ends: those that end a reply, read but not counted; None: the ones that the model names. Of a reply
+    that is nothing else its end counts, and of one without tokens the last one of the prompt.
     """
-    rows = rows_of(model, prompts)
+    rows, stop = rows_of(model, prompts), stop_tokens(model) if ends is None else ends
     texts = [[*prompt, *reply] for prompt, reply in zip(rows, replies, strict=True)]
     found = []
     for prompt, reply, states in zip(rows, replies, collect_all(model, texts, sites, batch), strict=True):
+        ended = bool(len(reply)) and reply[-1] in stop
         start = len(prompt) if len(reply) else len(prompt) - 1
-        found.append(states[:, start : start + max(1, len(reply))].mean(1))
+        found.append(states[:, start : start + max(1, len(reply) - ended)].mean(1))
     return torch.stack(found)
 
 

@@ -132,8 +132,7 @@ def reply_means(
 ) -> Float[Tensor, "row depth d_model"]:
     """The mean over each reply's words (not its <|end|>) of the residual stream, at every depth."""
     rows, replied = [ids(words) for words in prompts], [ids(words)[1:] for words in said]
-    spoken = [row[: len(row) - judges.complete(words)] for row, words in zip(replied, said, strict=True)]
-    return steering.collect_replies(model, rows, spoken, steering.stream_sites(model))
+    return steering.collect_replies(model, rows, replied, steering.stream_sites(model), (END,))
 
 
 def residuals(
