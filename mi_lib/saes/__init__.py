@@ -19,7 +19,7 @@ edits        latents held, silenced, scaled in a run
 reading      the texts in which a latent is largest, its neighbours, its histogram
 effects      the words that a latent makes likelier
 concepts     which latents stand for a labelled concept: chosen on some texts, judged on others
-files        save and load
+files        save and load; the bundled ones by their names
 """
 
 from mi_lib.saes.base import Dictionary, Loss
@@ -27,7 +27,7 @@ from mi_lib.saes.batch_topk import BatchTopK
 from mi_lib.saes.concepts import Choice, Judged, both_signs, choose, f1, judge, says, sets_of_words, shuffled
 from mi_lib.saes.edits import clamped, in_turn, scaled, silenced
 from mi_lib.saes.effects import Effects, direct_effects, effects_of_silencing, logit_effects
-from mi_lib.saes.files import load_dictionary, save_dictionary
+from mi_lib.saes.files import about, load, load_dictionary, save_dictionary
 from mi_lib.saes.gated import Gated
 from mi_lib.saes.jumprelu import JumpReLU
 from mi_lib.saes.matching import Matching, correlations, match, match_activations, match_directions
@@ -41,9 +41,10 @@ from mi_lib.saes.training import Report, input_scale, train
 
 __all__ = [
     "BatchTopK", "Choice", "Dictionary", "Effects", "Gated", "Histogram", "Judged", "JumpReLU", "Loss", "Matching",
-    "Matryoshka", "Neighbour", "ReLU", "Recovered", "Report", "TopK", "TopText", "both_signs", "choose", "clamped",
-    "correlations", "dead_share", "density", "density_histogram", "direct_effects", "effects_of_silencing", "f1",
-    "fve", "histogram", "in_turn", "input_scale", "judge", "l0", "load_dictionary", "logit_effects", "loss_recovered",
-    "match", "match_activations", "match_directions", "neighbours", "save_dictionary", "says", "scaled",
-    "sets_of_words", "shuffled", "silenced", "spliced", "top_texts", "top_texts_of", "train",
+    "Matryoshka", "Neighbour", "ReLU", "Recovered", "Report", "TopK", "TopText", "about", "both_signs", "choose",
+    "clamped", "correlations", "dead_share", "density", "density_histogram", "direct_effects",
+    "effects_of_silencing", "f1", "fve", "histogram", "in_turn", "input_scale", "judge", "l0", "load",
+    "load_dictionary", "logit_effects", "loss_recovered", "match", "match_activations", "match_directions",
+    "neighbours", "save_dictionary", "says", "scaled", "sets_of_words", "shuffled", "silenced", "spliced",
+    "top_texts", "top_texts_of", "train",
 ]  # fmt: skip
