@@ -12,6 +12,8 @@ batch_topk   the k · B largest of a batch; a threshold at inference
 jumprelu     a learnt threshold, straight-through
 matryoshka   nested prefixes
 training     on a tensor or a stream of batches; reviving: dead latents start again
+streaming    activations of any site of a model through a shuffled buffer; corpus: what it reads; holding: bytes counted
+sources      where batches come from; checkpoints: go on as if nothing had happened; interrupting: Ctrl-C, politely
 metrics      L0, variance explained, density, dead share
 matching     planted features against latents, one to one
 splicing     a dictionary inside a model; loss recovered
@@ -19,7 +21,7 @@ edits        latents held, silenced, scaled in a run
 reading      the texts in which a latent is largest, its neighbours, its histogram
 effects      the words that a latent makes likelier
 concepts     which latents stand for a labelled concept: chosen on some texts, judged on others
-files        save and load; the bundled ones by their names
+files        save and load, the bundled ones by their names; writing: a file that is whole or not there
 """
 
 from mi_lib.saes.base import Dictionary, Loss
@@ -36,15 +38,16 @@ from mi_lib.saes.metrics import dead_share, density, density_histogram, fve, l0
 from mi_lib.saes.reading import Histogram, Neighbour, TopText, histogram, neighbours, top_texts, top_texts_of
 from mi_lib.saes.relu import ReLU
 from mi_lib.saes.splicing import Recovered, loss_recovered, spliced
+from mi_lib.saes.streaming import ActivationStream, special_tokens
 from mi_lib.saes.topk import TopK
 from mi_lib.saes.training import Report, input_scale, train
 
 __all__ = [
-    "BatchTopK", "Choice", "Dictionary", "Effects", "Gated", "Histogram", "Judged", "JumpReLU", "Loss", "Matching",
-    "Matryoshka", "Neighbour", "ReLU", "Recovered", "Report", "TopK", "TopText", "about", "both_signs", "choose",
-    "clamped", "correlations", "dead_share", "density", "density_histogram", "direct_effects",
-    "effects_of_silencing", "f1", "fve", "histogram", "in_turn", "input_scale", "judge", "l0", "load",
-    "load_dictionary", "logit_effects", "loss_recovered", "match", "match_activations", "match_directions",
-    "neighbours", "save_dictionary", "says", "scaled", "sets_of_words", "shuffled", "silenced", "spliced",
-    "top_texts", "top_texts_of", "train",
+    "ActivationStream", "BatchTopK", "Choice", "Dictionary", "Effects", "Gated", "Histogram", "Judged", "JumpReLU",
+    "Loss", "Matching", "Matryoshka", "Neighbour", "ReLU", "Recovered", "Report", "TopK", "TopText", "about",
+    "both_signs", "choose", "clamped", "correlations", "dead_share", "density", "density_histogram",
+    "direct_effects", "effects_of_silencing", "f1", "fve", "histogram", "in_turn", "input_scale", "judge", "l0",
+    "load", "load_dictionary", "logit_effects", "loss_recovered", "match", "match_activations", "match_directions",
+    "neighbours", "save_dictionary", "says", "scaled", "sets_of_words", "shuffled", "silenced", "special_tokens",
+    "spliced", "top_texts", "top_texts_of", "train",
 ]  # fmt: skip

@@ -7,13 +7,11 @@ that whoever stops in between leaves what was there before. What does not hold t
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mi_lib import zoo
@@ -26,6 +24,7 @@ from mi_lib.saes.jumprelu import JumpReLU
 from mi_lib.saes.matryoshka import Matryoshka
 from mi_lib.saes.relu import ReLU
 from mi_lib.saes.topk import TopK
+from mi_lib.saes.writing import moved_when_whole
 
 FORMAT = "mi-dictionary 1"
 KINDS: dict[str, type[Dictionary]] = {
@@ -45,14 +44,8 @@ def save_dictionary(sae: Dictionary, path: str | Path, *, model: str = "", site:
         raise ValueError(f"{bad[0]} holds NaN or infinite numbers: such a dictionary is not saved")
     about = {"kind": sae.kind, "d": sae.d, "n_latents": sae.n_latents, "model": model, "site": site}
     header = {"format": FORMAT, "config": json.dumps({**about, "settings": sae.settings})}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save(weights, header))
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with moved_when_whole(path) as part:
+        save_file(weights, part, header)
     return path
 
 
