@@ -20,7 +20,7 @@ from mi_lib.recipes.pico.data import encode
 from mi_lib.worlds.littletown import Document
 from mi_lib.worlds.littletown.concepts import texts
 
-TRAIN, CHOOSE, HELD_OUT = 6500, 1500, 1000  # texts
+TRAIN, CHOOSE, HELD_OUT = 6500, 800, 600  # texts
 SEED, SEED_HELD_OUT = 60, 61
 BATCH = 64
 

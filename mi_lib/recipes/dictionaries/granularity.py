@@ -13,8 +13,9 @@ coordinate of the site, each with either sign. Intervals: over held-out texts, d
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,13 +25,31 @@ from torch import Tensor
 
 from mi_lib import saes
 from mi_lib.recipes.dictionaries import data
+from mi_lib.recipes.dictionaries.checks import encoded
+from mi_lib.recipes.dictionaries.train import (
+    EARLY,
+    EMBEDDINGS,
+    MIDDLE,
+    MLP,
+    OUT,
+    WIDTHS,
+    Kind,
+    Made,
+    Network,
+    made,
+    subject,
+)
 from mi_lib.statistics import RESAMPLES
 from mi_lib.worlds.littletown import Document
 from mi_lib.worlds.littletown.concepts import CONCEPTS, WORDS, concepts
 
+# Short names for the card, and whose neurons are the site's rivals: those that wrote last, or read first.
+SITES = {"embeddings": EMBEDDINGS, "early": EARLY, "middle": MIDDLE, "mlp": MLP}
+NEURONS = {"embeddings": 0, "early": 1, "middle": 2, "mlp": 0}  # the block whose MLP they belong to
+MATRYOSHKAS, UNTRAINED = ("embeddings", "early", "middle"), ("embeddings", "middle")  # where these are compared
 GOOD = 0.8  # the F1 that the card of Pico asks for
 UNIONS = (1, 2, 4, 8, 16)
-OFTEN = (30, 10)  # so often a word must stand in the texts to choose on, and in those that are judged
+OFTEN = (20, 10)  # so often a word must stand in the texts to choose on, and in those that are judged
 Values = Float[Tensor, "n latent"]
 
 
@@ -120,3 +139,89 @@ def good(
 
 def _interval(values: Float[Tensor, " resample"]) -> list[float]:
     return [round(q.item(), 4) for q in values.quantile(torch.tensor([0.025, 0.975]))]
+
+
+# --- the whole comparison ---------------------------------------------------------------------------------------------
+
+
+def compared() -> list[Made]:
+    """All dictionaries that the comparison needs. The prefixes of a Matryoshka one are its widths."""
+    return [
+        *(made("flat", site, width) for site in SITES.values() for width in WIDTHS),
+        *(made("matryoshka", SITES[name], WIDTHS[-1]) for name in MATRYOSHKAS),
+        *(made("flat", SITES[name], width, "untrained") for name in UNTRAINED for width in WIDTHS),
+    ]
+
+
+class Subject(NamedTuple):
+    """A network's activations at the words to choose on, and at those to judge on, by site."""
+
+    choose: dict[str, Float[Tensor, "n d"]]
+    judge: dict[str, Float[Tensor, "n d"]]
+
+
+def read(network: Network, sites: Sequence[str]) -> Subject:
+    model = subject(network)
+    to_choose, held_out = data.training_texts(data.CHOOSE), data.held_out_texts()
+    return Subject(data.activations(model, to_choose, sites), data.activations(model, held_out, sites))
+
+
+def of_dictionary(one: Made, at: Subject, on: Judging, widths: Sequence[int]) -> dict[str, Any]:
+    """What a dictionary finds, by the number of its first latents that are looked at; with its FVE and L0."""
+    sae = saes.load_dictionary(OUT / f"{one.name}.safetensors", site=one.site)
+    x, first, second = at.judge[one.site], encoded(sae, at.choose[one.site]), encoded(sae, at.judge[one.site])
+    found = {}
+    for width in widths:
+        f = second[:, :width]
+        out = f @ sae.W_dec[:width] + sae.b_dec
+        found[f"{width}"] = {
+            "fve": round(saes.fve(x, out), 4),
+            "l0": round(saes.l0(f), 2),
+            "steps": one.steps,
+            **measured(first[:, :width], f, on),
+        }
+    return found
+
+
+def of_coordinates(first: Values, second: Values, on: Judging) -> dict[str, Any]:
+    """What single neurons, or coordinates of a site, find, with either sign about the mean where they are chosen."""
+    mean = first.mean(0)
+    return measured(saes.both_signs(first - mean), saes.both_signs(second - mean), on, unions=(1,))
+
+
+def compare() -> dict[str, Any]:
+    """The whole table: site, then kind, then width. What is done is kept in `out/recipes`, a file for each cell."""
+    on = judging(data.training_texts(data.CHOOSE), data.held_out_texts())
+    neurons = {name: f"blocks.{block}.mlp.hook_post" for name, block in NEURONS.items()}
+    pico = read("pico", sorted({*SITES.values(), *neurons.values()}))
+    blind = read("untrained", [SITES[name] for name in UNTRAINED])
+    table: dict[str, Any] = {"words": len(on.words), "concepts": len(CONCEPTS), "false_sets": len(WORDS)}
+    for name, site in SITES.items():
+        table[name] = cells = {}
+        cells["flat"] = _by_width("flat", site, pico, on)
+        if name in MATRYOSHKAS:
+            one = made("matryoshka", site, WIDTHS[-1])
+            cells["matryoshka"] = _kept(one.name, lambda one=one: of_dictionary(one, pico, on, WIDTHS))  # type: ignore[misc]
+        if name in UNTRAINED:
+            cells["untrained"] = _by_width("flat", site, blind, on, "untrained")
+        for what, where in (("coordinates", site), ("neurons", neurons[name])):
+            cells[what] = _kept(
+                f"{what}-{where}",
+                lambda where=where: of_coordinates(pico.choose[where], pico.judge[where], on),  # type: ignore[misc]
+            )
+    return table
+
+
+def _by_width(kind: Kind, site: str, at: Subject, on: Judging, network: Network = "pico") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for width in WIDTHS:
+        one = made(kind, site, width, network)
+        found |= _kept(one.name, lambda one=one, width=width: of_dictionary(one, at, on, [width]))  # type: ignore[misc]
+    return found
+
+
+def _kept(name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    done = OUT / f"{name}.found.json"
+    if not done.exists():
+        done.write_text(json.dumps(measure()))
+    return json.loads(done.read_text())
