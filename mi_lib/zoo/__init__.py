@@ -46,9 +46,9 @@ def checkpoints(name: str) -> list[int]:
     return sorted(int(path.stem.split("_")[1]) for path in (folder(name) / "checkpoints").glob("step_*"))
 
 
-def dictionaries() -> list[str]:
-    """The bundled dictionaries, in alphabetical order; `mi_lib.saes.load` opens one."""
-    return sorted(path.stem for path in HERE.glob(f"*{SET}/*.safetensors"))
+def dictionaries(of: str | None = None) -> list[str]:
+    """The bundled dictionaries, of all sets or of one, in alphabetical order; `mi_lib.saes.load` opens one."""
+    return sorted(path.stem for path in HERE.glob(f"{of or f'*{SET}'}/*.safetensors"))
 
 
 def dictionary(name: str) -> Path:

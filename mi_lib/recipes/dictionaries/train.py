@@ -11,8 +11,8 @@ Three that are to be good, each at L0 ≤ 32:
     pico-mlp          BatchTopK, 1,536 latents, at what the first MLP writes
 
 and to compare: the flat one again with another seed (`pico-flat-seed1`), and narrower (`pico-flat-24`, `-96`, `-384`).
-They see 320,000 words of Littletown's training texts, half prose and half chat, and <|bos|>. Which MLP was a trial: at
-the mean of all but the first Pico loses less than .1 nats, a loss so small that the bound on its recovery is noise.
+They see 320,000 words of Littletown's training texts, half prose and half chat, and <|bos|>. It is the first MLP
+because Pico loses next to nothing with any other at its mean: a share of next to nothing says little.
 
 Which width finds which concept is measured with more dictionaries, that are not shipped (`granularity`).
 It can be interrupted and run again: what is finished stays in `out/recipes`, and what is not goes on from there.
