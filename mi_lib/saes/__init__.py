@@ -24,7 +24,6 @@ absorption   a latent with silent exceptions, and who does its work there
 splitting    a narrow dictionary's latents in a wider one; how many a concept needs
 concepts     which latents stand for a labelled concept: chosen on some texts, judged on others
 interpreting names made of labels, graded by detection
-files        save and load; writing: a file that is whole or not there
 files        save and load; writing: a file that is whole or not there; saelens: SAELens's folders
 """
 
