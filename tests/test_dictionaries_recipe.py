@@ -143,7 +143,6 @@ def exact(d: int) -> saes.Dictionary:
 
 
 def test_an_exact_dictionary_passes_the_checks_and_a_random_one_does_not(runs, model, monkeypatch):
-    monkeypatch.setattr(checks, "untrained_network", lambda: model)
     monkeypatch.setattr(checks, "MOST_L0", WIDTH)
     good, bad = exact(WIDTH), saes.TopK(WIDTH, 2 * WIDTH, k=2, seed=5).eval().requires_grad_(False)
     passed = [
