@@ -18,8 +18,9 @@ from mi_lib.recipes.dictionaries.train import (
     GOOD,
     MODEL,
     NAME,
+    NARROW,
     OUT,
-    SECOND,
+    SECONDS,
     SHIPPED,
     WIDTHS,
     K,
@@ -43,7 +44,7 @@ def write(*, widths: bool = True) -> None:
     """
     folder = zoo.HERE / NAME
     ship(folder)
-    trained, (found, errors) = runs(), _measured(folder)
+    trained, (found, facts) = runs(), _measured(folder)
     table = granularity.compare() if widths else None
     passed = sum(check.passed for check in found)
     short = [check.name for check in found if not check.passed]
@@ -65,29 +66,33 @@ def write(*, widths: bool = True) -> None:
             "seeds_wanted": 1,
             "falls_short": short,
             "dictionaries": {one.name: _about(one, trained[one.name]["seconds"]) for one in SHIPPED},
-            "error_term": errors,
+            **facts,
             **({"untrained": untrained_network(), "granularity": table} if table else {}),
         },
         words=f"{passed} of {len(found)} checks hold, on texts of combinations that training left out. "
         + (f"What falls short: {', '.join(short)}. " if short else "")
-        + f"The minutes are those of all {len(SHIPPED)} files."
+        + f"The minutes are those of all {len(SHIPPED)} files.\n\n{_seeds(facts['two_seeds'])}"
         + (f"\n\n{_widths(table)}" if table else ""),
     )
 
 
 def _measured(folder: Path) -> tuple[list[Check], dict[str, Any]]:
-    """The checks, and what is said of the error terms; as they are in `out/recipes` if the files are the same."""
+    """The checks, and what is said of error terms and of seeds; from `out/recipes` if the files are still the same."""
     files, done = cards.checksums(folder), OUT / "measured.json"
     if done.exists() and (kept := json.loads(done.read_text()))["files"] == files:
-        return [Check(**check) for check in kept["checks"]], kept["errors"]
+        return [Check(**check) for check in kept["checks"]], kept["facts"]
     model, opened = subject("pico"), {one: saes.load_dictionary(folder / f"{one.name}.safetensors") for one in SHIPPED}
     found = [check for one in GOOD for check in checks.reconstruction(model, one, opened[one])]
     found += [check for one in GOOD for check in checks.loss(model, one, opened[one])]
-    found += checks.seeds_of(opened[FLAT], opened[SECOND])
-    errors = {one.name: error_term.measure(model, one, opened[one]) for one in GOOD}
-    kept = {"files": files, "checks": [asdict(check) for check in found], "errors": errors}
-    done.write_text(json.dumps(kept))
-    return found, errors
+    found.append(checks.seeds_differ(opened[FLAT], opened[SECONDS[-1]]))
+    x = data.activations(model, data.held_out_texts(), [FLAT.site])[FLAT.site]
+    pairs = zip((*NARROW, FLAT), SECONDS, strict=True)
+    facts = {
+        "error_term": {one.name: error_term.measure(model, one, opened[one]) for one in GOOD},
+        "two_seeds": checks.by_width({one.n_latents: (opened[one], opened[two]) for one, two in pairs}, x),
+    }
+    done.write_text(json.dumps({"files": files, "checks": [asdict(check) for check in found], "facts": facts}))
+    return found, facts
 
 
 def measure_again() -> None:
@@ -120,6 +125,21 @@ def _about(one: Made, seconds: float) -> dict[str, Any]:
         "learning_rate": one.lr,
         "seconds": round(seconds),
     }
+
+
+def _seeds(found: dict[str, Any]) -> str:
+    """What two seeds share, for people."""
+    shares = [
+        f"{found[str(w)]['share']:.0%} ({found[str(w)]['share_interval'][0]:.0%} to "
+        f"{found[str(w)]['share_interval'][1]:.0%}) of {w:,}"
+        for w in WIDTHS
+    ]
+    blind, widest = max(found[str(w)]["control"] for w in WIDTHS), found[str(WIDTHS[-1])]["share"]
+    return (
+        f"Two seeds of the flat dictionary share {', '.join(shares)} latents (one to one, cosine of at least "
+        f"{checks.SAME}; random directions share {blind:.0%}). Before the widest were compared, at least "
+        f"{found['expected']:.0%} was expected: that was {'right' if widest >= found['expected'] else 'wrong'}."
+    )
 
 
 def _widths(table: dict[str, Any]) -> str:
