@@ -13,6 +13,7 @@ Source: Bricken et al. 2023, Towards Monosemanticity, "Sparse Autoencoder Traini
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -35,6 +36,14 @@ class Loss(NamedTuple):
         return self.error + self.penalty + self.auxiliary
 
 
+class Seen(NamedTuple):
+    """What a step of the training must know of the activations."""
+
+    latents: Bool[Tensor, " latent"]  # which were active in any input of the batch
+    l0: Tensor  # a number
+    out: Callable[[], Float[Tensor, "batch d"]]  # x̂, for whoever asks
+
+
 class Dictionary(nn.Module, ABC):
     """A sparse autoencoder. W_enc starts as the transpose of W_dec, whose rows are random directions.
 
@@ -51,6 +60,7 @@ class Dictionary(nn.Module, ABC):
         if d < 1 or n_latents < 1:
             raise ValueError(f"a dictionary needs a width and a number of latents of at least 1, not {d}, {n_latents}")
         self.settings = settings  # what its kind needs to be built again, but for d and n_latents
+        self.history: list[Any] = []  # reports of its last training, see `training`
         start = F.normalize(torch.randn(n_latents, d, generator=torch.Generator().manual_seed(seed)), dim=1)
         self.W_dec = nn.Parameter(start)
         self.W_enc = nn.Parameter(start.T.clone())
@@ -88,6 +98,13 @@ class Dictionary(nn.Module, ABC):
 
         dead: latents that have not been active for long. pressure: from 0 to 1, the penalty's share while it warms up.
         """
+
+    def step_losses(self, x: Float[Tensor, "batch d"], dead: Dead, pressure: float = 1.0) -> tuple[Loss, Seen]:
+        """What `losses` gives, for a step of the training; a variant may compute the same more quickly."""
+        loss, f = self.losses(x, dead, pressure)
+        f = f.detach()
+        active = f > 0
+        return loss, Seen(active.any(0), active.sum(-1).float().mean(), lambda: self.decode(f).detach())
 
     @torch.no_grad()
     def project_gradient(self) -> None:
