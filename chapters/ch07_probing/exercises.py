@@ -370,6 +370,7 @@ def find_used(
     property the flip of exercise 07.9 at this depth. It is judged on texts that you have
     not seen. There, other people's probes must say the opposite after each of your flips.
     The flip of the property that is used must turn over nearly all answers, those of all
-    others hardly any. The depth is between 1 and n_layers − 1.
+    others hardly any. The depth is between 1 and n_layers − 1, and all properties must
+    still be readable there.
     """
     raise NotImplementedError("Exercise 07.14 is waiting for your answer.")

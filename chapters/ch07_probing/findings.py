@@ -139,7 +139,7 @@ def _part(texts: Sequence[Verb], names: Sequence[str], pair: Callable[[Verb], tu
 
 
 def _case(names: Sequence[str], used: str, pair: Callable[[Verb], tuple[str, str]], seed: int) -> Case:
-    fitted, read = properties.verbs("train", 260, seed), properties.verbs("held_out", 120, seed + 1)
+    fitted, read = properties.verbs("train", 260, seed), properties.verbs("held_out", 80, seed + 1)
     return Case(pico(), _part(fitted, names, pair), _part(read, names, pair), names.index(used))
 
 

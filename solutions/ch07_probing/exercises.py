@@ -513,7 +513,8 @@ def find_used(
     property the flip of exercise 07.9 at this depth. It is judged on texts that you have
     not seen. There, other people's probes must say the opposite after each of your flips.
     The flip of the property that is used must turn over nearly all answers, those of all
-    others hardly any. The depth is between 1 and n_layers − 1.
+    others hardly any. The depth is between 1 and n_layers − 1, and all properties must
+    still be readable there.
     """
     ### BEGIN SOLUTION
     x = collect(model, tokens, mask)
@@ -522,11 +523,13 @@ def find_used(
         """(reading, bias, direction) for each property."""
         return [(*corrected(x[depth], y, 0.1), mass_mean(x[depth], y)[0]) for y in labels]
 
+    few = slice(0, 40)  # sentences are enough to see which one it is
     best = (-1.0, 0, 0)
     for depth in range(1, model.cfg.n_layers):
         for i, how in enumerate(flips(depth)):
-            share = turned(model, tokens, mask, depth, *how, one, other).float().mean()
-            best = max(best, (float(share), i, depth))
+            share = turned(model, tokens[few], mask[few], depth, *how, one[few], other[few]).float().mean()
+            if share > best[0]:  # the first depth of several: later on, some other property may hardly be readable
+                best = (float(share), i, depth)
     _, used, depth = best
     readings, biases, directions = zip(*flips(depth), strict=True)
     return used, depth, torch.stack(readings), torch.tensor(biases), torch.stack(directions)

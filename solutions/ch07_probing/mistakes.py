@@ -2468,11 +2468,13 @@ class section:
         def flips(depth):
             return [(*corrected(x[depth], y, 0.1), mass_mean(x[depth], y)[0]) for y in labels]
 
+        few = slice(0, 40)
         best = (-1.0, 0, 0)
         for depth in range(1, model.cfg.n_layers):
             for i, how in enumerate(flips(depth)):
-                share = turned(model, tokens, mask, depth, *how, one, other).float().mean()
-                best = max(best, (float(share), i, depth))
+                share = turned(model, tokens[few], mask[few], depth, *how, one[few], other[few]).float().mean()
+                if share > best[0]:
+                    best = (float(share), i, depth)
         _, used, depth = best
         used = (used + 1) % len(labels)
         readings, biases, directions = zip(*flips(depth), strict=True)
@@ -2489,11 +2491,13 @@ class section:
         def flips(depth):
             return [(*corrected(x[depth], y, 0.1), mass_mean(x[depth], y)[0]) for y in labels]
 
+        few = slice(0, 40)
         best = (-1.0, 0, 0)
         for depth in range(1, model.cfg.n_layers):
             for i, how in enumerate(flips(depth)):
-                share = turned(model, tokens, mask, depth, *how, one, other).float().mean()
-                best = max(best, (float(share), i, depth))
+                share = turned(model, tokens[few], mask[few], depth, *how, one[few], other[few]).float().mean()
+                if share > best[0]:
+                    best = (float(share), i, depth)
         _, used, depth = best
         readings, biases, directions = map(list, zip(*flips(depth), strict=True))
         for i in range(len(labels)):
@@ -2512,11 +2516,13 @@ class section:
         def flips(depth):
             return [(*corrected(x[depth], y, 0.1), mass_mean(x[depth], y)[0]) for y in labels]
 
+        few = slice(0, 40)
         best = (-1.0, 0, 0)
         for depth in range(1, model.cfg.n_layers):
             for i, how in enumerate(flips(depth)):
-                share = turned(model, tokens, mask, depth, *how, one, other).float().mean()
-                best = max(best, (float(share), i, depth))
+                share = turned(model, tokens[few], mask[few], depth, *how, one[few], other[few]).float().mean()
+                if share > best[0]:
+                    best = (float(share), i, depth)
         _, used, depth = best
         depth = 1
         readings, biases, directions = zip(*flips(depth), strict=True)
@@ -2533,11 +2539,13 @@ class section:
         def flips(depth):
             return [(*corrected(x[depth], y, 0.1), corrected(x[depth], y, 0.1)[0]) for y in labels]
 
+        few = slice(0, 40)
         best = (-1.0, 0, 0)
         for depth in range(1, model.cfg.n_layers):
             for i, how in enumerate(flips(depth)):
-                share = turned(model, tokens, mask, depth, *how, one, other).float().mean()
-                best = max(best, (float(share), i, depth))
+                share = turned(model, tokens[few], mask[few], depth, *how, one[few], other[few]).float().mean()
+                if share > best[0]:
+                    best = (float(share), i, depth)
         _, used, depth = best
         readings, biases, directions = zip(*flips(depth), strict=True)
         return (used, depth, torch.stack(readings), torch.tensor(biases), torch.stack(directions))
@@ -2553,11 +2561,13 @@ class section:
         def flips(depth):
             return [(*corrected(x[depth], y, 0.1), mass_mean(x[depth], y)[0]) for y in labels]
 
+        few = slice(0, 40)
         best = (-1.0, 0, 0)
         for depth in range(1, model.cfg.n_layers):
             for i, how in enumerate(flips(depth)):
-                share = turned(model, tokens, mask, depth, *how, one, other).float().mean()
-                best = max(best, (float(share), i, depth))
+                share = turned(model, tokens[few], mask[few], depth, *how, one[few], other[few]).float().mean()
+                if share > best[0]:
+                    best = (float(share), i, depth)
         _, used, depth = best
         readings, biases, directions = zip(*flips(depth), strict=True)
         return (used, depth, torch.stack(readings), torch.zeros(len(labels)), torch.stack(directions))
@@ -2575,7 +2585,9 @@ class section:
                 reading, bias = corrected(x[d], y, 0.2)
                 away = x[d][y == 1].mean(0) - x[d][y == 0].mean(0)
                 kept[d, i] = (reading, bias, away / away.norm())
-                table[d, i] = turned(model, tokens, mask, d, *kept[d, i], one, other).double().mean()
+                table[d, i] = (
+                    turned(model, tokens[-30:], mask[-30:], d, *kept[d, i], one[-30:], other[-30:]).double().mean()
+                )
         depth, used = divmod(int(table.argmax()), len(labels))
         parts = [kept[depth, i] for i in range(len(labels))]
         return (
