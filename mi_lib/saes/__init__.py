@@ -30,7 +30,7 @@ files        save and load; writing: a file that is whole or not there; saelens:
 from mi_lib.saes.absorption import Absorption, absorbed, main_latents, measure_absorption
 from mi_lib.saes.base import Dictionary, Loss
 from mi_lib.saes.batch_topk import BatchTopK
-from mi_lib.saes.concepts import Choice, Judged, both_signs, choose, f1, judge, says, sets_of_words, shuffled
+from mi_lib.saes.concepts import Choice, Judged, both_signs, choose, f1, judge, says, sets_of_words, shuffled, unions
 from mi_lib.saes.edits import clamped, in_turn, scaled, silenced
 from mi_lib.saes.effects import Effects, direct_effects, effects_of_silencing, logit_effects
 from mi_lib.saes.files import load_dictionary, save_dictionary
@@ -58,5 +58,5 @@ __all__ = [
     "load_dictionary", "load_saelens", "logit_effects", "loss_recovered", "main_latents", "match",
     "match_activations", "match_directions", "measure_absorption", "near_misses", "neighbours", "save_dictionary",
     "save_saelens", "says", "scaled", "sets_of_words", "shuffled", "silenced", "special_tokens", "spliced", "split",
-    "top_texts", "top_texts_of", "train",
+    "top_texts", "top_texts_of", "train", "unions",
 ]  # fmt: skip

@@ -8,10 +8,14 @@ has split ("a town" became sixteen towns) is not one latent but a union of some:
 
     F1 = 2 · |says ∧ holds| / (|says| + |holds|)             the harmonic mean of precision and recall
 
-A union grows by the latent and threshold that raise F1 most, as long as one does. Thresholds are shares of a latent's
-largest activation on the training texts; they are part of the choice, and so is what was not chosen: to judge on the
-same texts would reward the search. Neurons and coordinates of the residual stream are judged by the same functions
-(`both_signs`), random labels too (`shuffled`, `sets_of_words`): k latents that find any k words have found no concept.
+A union grows by the latent and threshold that raise F1 most, as long as one does. One that begins with a latent that is
+much too wide never gets rid of it; so the search is also made among latents of whose new words a share (`PURITIES`) is
+right, and the best of its unions counts. It is no exhaustive search: better unions may be missed.
+
+Thresholds are shares of a latent's largest activation on the training texts; they are part of the choice, and so is what
+was not chosen: to judge on the same texts would reward the search. Neurons and coordinates of the residual stream are
+judged by the same functions (`both_signs`), random labels too (`shuffled`, `sets_of_words`): k latents that find any k
+words have found no concept.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from torch import Tensor
 from mi_lib.saes.entries import ROWS, Entries, Values, chunks, entries
 
 LEVELS = 10
+PURITIES = (0.0, 0.5, 0.8, 0.95)
 
 
 def f1(active: Bool[Tensor, "n latent"], holds: Bool[Tensor, "n concept"]) -> Float[Tensor, "latent concept"]:
@@ -61,6 +66,11 @@ def choose(values: Values, holds: Bool[Tensor, "n concept"], *, k: int = 1, leve
     tried, the shares 0, 1/levels, … of a latent's largest value. Memory: a chunk, and 20 bytes for each active entry.
     ValueError for another number of labels than rows, k or levels below 1, and values that are not numbers.
     """
+    return [best[-1] for best in unions(values, holds, k=k, levels=levels)]
+
+
+def unions(values: Values, holds: Bool[Tensor, "n concept"], *, k: int, levels: int = LEVELS) -> list[list[Choice]]:
+    """For each concept the best unions of at most 1, 2, … k latents. See `choose`."""
     if k < 1 or levels < 1:
         raise ValueError(f"a union needs at least one latent and one level, not k = {k} and levels = {levels}")
     found = entries(values)
@@ -71,7 +81,7 @@ def choose(values: Values, holds: Bool[Tensor, "n concept"], *, k: int = 1, leve
 
 
 class _Search:
-    """The greedy search for one concept after another."""
+    """The search for one concept after another."""
 
     def __init__(self, found: Entries, thresholds: Float[Tensor, "level latent"]) -> None:
         self.found, self.thresholds = found, thresholds
@@ -87,25 +97,30 @@ class _Search:
         reached = torch.bincount(code, minlength=self.thresholds.numel()).view(self.thresholds.shape)
         return reached.flip(0).cumsum(0).flip(0).double()
 
-    def best(self, holds: Bool[Tensor, " n"], k: int) -> Choice:
+    def best(self, holds: Bool[Tensor, " n"], k: int) -> list[Choice]:
+        """The best of the greedy unions, for each number of latents."""
+        paths = [self.greedy(holds, k, purity) for purity in (PURITIES if k > 1 else PURITIES[:1])]
+        return [max((path[min(j, len(path) - 1)] for path in paths), key=lambda c: c.score) for j in range(k)]
+
+    def greedy(self, holds: Bool[Tensor, " n"], k: int, purity: float) -> list[Choice]:
+        """Unions that grow by the latent and threshold that raise F1 most, of those whose new words are so pure."""
+        path = [Choice((), (), 0.0)]
         latents: list[int] = []
-        levels: list[int] = []
-        score, total = 0.0, int(holds.sum())
-        said = torch.zeros(len(holds), dtype=torch.bool)
+        thresholds: list[float] = []
+        said, total = torch.zeros(len(holds), dtype=torch.bool), int(holds.sum())
         while len(latents) < k:
-            right = self.count(holds & ~said) + int((said & holds).sum())
-            says = self.active - self.count(said) + int(said.sum())  # |said ∪ active|
-            scores = 2 * right / (says + total).clamp(min=1)
+            new_right, new = self.count(holds & ~said), self.active - self.count(said)
+            right, says = new_right + int((said & holds).sum()), new + int(said.sum())
+            scores = torch.where(new_right >= purity * new, 2 * right / (says + total).clamp(min=1), 0.0)
             place = int(scores.argmax())
-            if not scores.view(-1)[place] > score:
+            if not scores.view(-1)[place] > path[-1].score:
                 break
-            score = scores.view(-1)[place].item()
             level, latent = divmod(place, self.found.width)
             latents.append(latent)
-            levels.append(level)
+            thresholds.append(self.thresholds[level, latent].item())
             said |= self.says(level, latent)
-        thresholds = [self.thresholds[level, latent].item() for level, latent in zip(levels, latents, strict=True)]
-        return Choice(tuple(latents), tuple(thresholds), score)
+            path.append(Choice(tuple(latents), tuple(thresholds), scores.view(-1)[place].item()))
+        return path[1:] or path
 
     def says(self, level: int, latent: int) -> Bool[Tensor, " n"]:
         entry = ((self.found.latent == latent) & (self.found.value > self.thresholds[level, latent])).nonzero()[:, 0]
