@@ -12,10 +12,10 @@ A union grows by the latent and threshold that raise F1 most, as long as one doe
 much too wide never gets rid of it; so the search is also made among latents of whose new words a share (`PURITIES`) is
 right, and the best of its unions counts. It is no exhaustive search: better unions may be missed.
 
-Thresholds are shares of a latent's largest activation on the training texts; they are part of the choice, and so is what
-was not chosen: to judge on the same texts would reward the search. Neurons and coordinates of the residual stream are
-judged by the same functions (`both_signs`), random labels too (`shuffled`, `sets_of_words`): k latents that find any k
-words have found no concept.
+Thresholds are shares of a latent's largest activation on the training texts. They are part of the choice, and so is
+what was not chosen: to judge on the same texts would reward the search. Neurons and coordinates of the residual stream
+are judged by the same functions (`both_signs`), random labels too (`shuffled`, `sets_of_words`): k latents that find
+any k words have found no concept.
 """
 
 from __future__ import annotations
