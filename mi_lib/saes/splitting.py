@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mi_lib.saes.concepts import Choice, judge, unions
+from mi_lib.saes.concepts import PURITIES, Choice, judge, unions
 from mi_lib.saes.entries import Values, chunks
 
 
@@ -99,7 +99,7 @@ def latents_needed(
 
     ValueErrors as for `choose` and `judge`.
     """
-    paths = unions(values, holds, k=most)
+    paths = unions(values, holds, k=most, purities=PURITIES)
     sizes = [[len(choice.latents) for choice in path if choice.score >= bar] for path in paths]
     numbers = [min(good, default=0) for good in sizes]
     chosen = [path[number - 1] for path, number in zip(paths, numbers, strict=True)]

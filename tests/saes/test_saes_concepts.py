@@ -80,15 +80,22 @@ def test_a_score_is_what_judging_on_the_same_words_gives_and_grows_with_k(seed, 
     scores = torch.tensor([choice.score for choice in choices])
     assert torch.allclose(scores, saes.judge(choices, values, holds).f1, atol=1e-6)
     assert all(a.score >= b.score for a, b in zip(choices, fewer, strict=True))
+    assert all(a.latents[: len(b.latents)] == b.latents for a, b in zip(choices, fewer, strict=True)), "greedy"
     paths = saes.unions(values, holds, k=k + 1)
     assert [path[k] for path in paths] == choices
     assert [path[k - 1] for path in paths] == fewer
-    assert all(len(path[j].latents) <= j + 1 for path in paths for j in range(k + 1))
+    purer = saes.unions(values, holds, k=k + 1, purities=saes.PURITIES)
+    for path, better in zip(paths, purer, strict=True):
+        assert all(a.score <= b.score for a, b in zip(path, better, strict=True))
+        assert [c.score for c in better] == sorted(c.score for c in better)
+        assert all(len(choice.latents) <= j + 1 for j, choice in enumerate(better))
+    again = saes.judge([path[-1] for path in purer], values, holds).f1
+    assert torch.allclose(torch.tensor([path[-1].score for path in purer]), again, atol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
-def test_a_union_is_at_least_the_best_single_latent_with_the_best_second(seed):
+def test_each_step_of_the_greedy_search_is_the_best_step(seed):
     values, holds = drawn(seed, concepts=1)
     (choice,) = saes.choose(values, holds, k=2)
     (first,) = saes.choose(values, holds)
@@ -96,7 +103,7 @@ def test_a_union_is_at_least_the_best_single_latent_with_the_best_second(seed):
     unions = [
         saes.f1(said | (values > level / 10 * values.amax(0)), holds).max().item() for level in range(10)
     ]  # fmt: skip
-    assert choice.score >= max(first.score, *unions) - 1e-6
+    assert choice.score == pytest.approx(max(first.score, *unions), abs=1e-6)
 
 
 def test_a_concept_that_was_split_into_four_is_found_by_four_and_not_by_one():
@@ -110,19 +117,19 @@ def test_a_concept_that_was_split_into_four_is_found_by_four_and_not_by_one():
     assert more == union, "what raises nothing is not taken in"
 
 
-def test_a_latent_that_is_much_too_wide_does_not_spoil_the_union():
-    """The best single latent is active at four words, two of them right; two that are right at one word each are
-    better together, and a union that begins with the first cannot get rid of its false alarms."""
-    word = torch.randint(0, 12, (600,), generator=generator())
-    values = torch.nn.functional.one_hot(word, 12).float()
-    values[:, 11] = (word < 4).float()  # in place of the latent of word 11
-    holds = (word < 2)[:, None]
-    one, two = saes.unions(values, holds, k=2)[0]
-    share = [int((word < m).sum()) for m in (1, 2, 4)]
-    assert one.latents in ((11,), (0,), (1,))
-    assert 2 * share[1] / (share[2] + share[1]) == pytest.approx(one.score, abs=0.05)
-    assert sorted(two.latents) == [0, 1]
-    assert two.score == 1
+def test_a_latent_that_is_much_too_wide_spoils_a_union_and_not_one_of_pure_latents():
+    """Latent 19 is active at ten words, six of which are the concept: the best single one. Six that are single words
+    say it all, but a union that begins with latent 19 cannot get rid of its false alarms."""
+    word = torch.randint(0, 20, (2000,), generator=generator())
+    values = torch.nn.functional.one_hot(word, 20).float()
+    values[:, 19] = (word < 10).float()
+    holds = (word < 6)[:, None]
+    (greedy,), (pure,) = (saes.unions(values, holds, k=6, purities=p) for p in ((0.0,), saes.PURITIES))
+    assert greedy[0] == pure[0]
+    assert greedy[-1].latents == (19,)
+    assert greedy[-1].score == pytest.approx(2 * 6 / (10 + 6), abs=0.03)
+    assert sorted(pure[-1].latents) == [0, 1, 2, 3, 4, 5]
+    assert pure[-1].score == 1
 
 
 def test_what_was_chosen_by_chance_is_worth_nothing_on_other_words():
@@ -244,6 +251,8 @@ def test_latents_that_are_words_find_any_set_of_words_as_well():
         (lambda v, h: saes.choose(v / 0, h), "not numbers"),
         (lambda v, h: saes.choose(v, h, k=0), "k = 0"),
         (lambda v, h: saes.choose(v, h, levels=0), "levels = 0"),
+        (lambda v, h: saes.choose(v, h, purities=[]), "at least one of them"),
+        (lambda v, h: saes.choose(v, h, purities=[2.0]), "from 0 to 1"),
         (lambda v, h: saes.choose([v[:, :3], v], h), "3 latents and others 7"),
         (lambda v, h: saes.choose(v[None], h), r"\[n latent\], not \[1, 60, 7\]"),
         (lambda v, h: saes.choose([], h), "there are no activations"),
