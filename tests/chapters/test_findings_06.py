@@ -156,3 +156,11 @@ def test_the_functions_run_on_a_folder_in_the_format_of_gpt2_and_a_dictionary_in
     assert torch.allclose(
         answers["says_next"](model, tokens, where, held[:, -1], torch.tensor([3, 4])), want, atol=1e-4
     )
+
+
+def test_another_seed_has_other_latents_and_the_same_for_towns_where_it_is_wide_enough():
+    found = FOUND["others"]
+    assert min(found[name]["town"] for name in ("flat", "flat_seed1", "flat_384")) > 0.8
+    assert max(found[name]["town"] for name in ("flat_24", "flat_96", "neurons", "coordinates")) < 0.7
+    one, other = saes.load("pico-flat"), saes.load("pico-flat-seed1")
+    assert saes.match_directions(one.W_dec, other.W_dec).found(0.7) < 0.2
