@@ -31,14 +31,17 @@ DRAWN, CHOSEN, HELD_OUT = 128, 32, 128  # requests of each kind: for directions,
 SHORT, LONG = 16, 64  # tokens of a reply: enough to see a refusal; enough for a whole reply
 FLUENT = 0.9  # of a reply's triples are the world's
 DOSES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+CONTROLLED = (2.0, 3.0, 4.0)  # doses of random directions
 LAYER, DOSE = 3, 2.0  # the input at which most is tried, and how often the direction is added; `finding` finds both
 RANDOM = 10
+DRAWS = 20  # of shuffled labels
 PAIRS = (1, 2, 4, 8, 16, 64)
 TRIALS = 20  # pairs that are tried alone, and draws of each number of pairs
 GROUPS = ("person", "animal", "place", "goods", "danger")
 TEXTS = 48  # held-out plain texts
 QUESTIONS = 128
-SUBTRACTED = (0.5, 1.0, 1.5, 2.0, 3.0)
+SUBTRACTED = (1.0, 1.5, 2.0, 3.0)
+SUBTRACTED_AT = (3, 4, 5)  # inputs of blocks
 
 Edits = Sequence[Any]
 
@@ -130,36 +133,54 @@ def as_it_is() -> dict[str, Any]:
 @claim
 def where() -> dict[str, Any]:
     """Where it lives: "at the input of block …, the direction tells … of new requests apart". Share of held-out
-    requests on their own side of the border, by layer and place. Control: the same with labels shuffled, the best of
-    all layers, places and ten draws."""
-
-    def told(positive: Tensor, negative: Tensor) -> Tensor:
-        middle, r = (positive.mean(0) + negative.mean(0)) / 2, positive.mean(0) - negative.mean(0)
-        sides = [((ends(kind, "held_out", 0) - middle) * r).sum(-1) > 0 for kind in (True, False)]
-        return (sides[0].double().mean(0) + 1 - sides[1].double().mean(0)) / 2
-
+    requests on their own side of the border, by layer and place. Control: before block 0, where nothing can differ."""
     table = told(ends(True), ends(False))
-    every, source, chance = torch.cat([ends(True), ends(False)]), torch.Generator().manual_seed(0), []
-    for _ in range(RANDOM):
-        order = torch.randperm(len(every), generator=source)
-        chance.append(told(every[order[:DRAWN]], every[order[DRAWN:]])[1:])
     return {
         "last": [round(float(x), 4) for x in table[:, 1]],
         "before_last": [round(float(x), 4) for x in table[:, 0]],
         "norms": [round(float(x), 2) for x in directions()[:, 1].norm(dim=-1)],
-        "draws": RANDOM,
-        "shuffled": float(torch.stack(chance).mean()),
-        "shuffled_most": float(torch.stack(chance).max()),
     }
+
+
+def told(positive: Tensor, negative: Tensor) -> Float[Tensor, "layer place"]:
+    """The share of held-out requests on their own side, with a direction and a border from these states."""
+    middle, r = (positive.mean(0) + negative.mean(0)) / 2, positive.mean(0) - negative.mean(0)
+    sides = [((ends(kind, "held_out", 0) - middle) * r).sum(-1) > 0 for kind in (True, False)]
+    return (sides[0].double().mean(0) + 1 - sides[1].double().mean(0)) / 2
+
+
+@claim
+def shuffled() -> dict[str, Any]:
+    """Shuffled labels: "the worst draw … the best one …". Share of held-out requests told apart at the last token of
+    block 3's input by directions whose labels were shuffled, in twenty draws; how long they are beside the true one,
+    and how much they point along it. Controls: random directions' cosine; the cosine with the first principal component,
+    which has no labels at all."""
+    every, source = torch.cat([ends(True), ends(False)]), torch.Generator().manual_seed(0)
+    r, shares, norms, cosines = directions()[LAYER, 1], [], [], []
+    for _ in range(DRAWS):
+        order = torch.randperm(len(every), generator=source)
+        parts = every[order[:DRAWN]], every[order[DRAWN:]]
+        wrong = steering.difference_of_means(*parts)[LAYER, 1]
+        shares.append(float(told(*parts)[LAYER, 1]))
+        norms.append(float(wrong.norm() / r.norm()))
+        cosines.append(abs(float(steering.unit(wrong) @ steering.unit(r))))
+    aside = steering.random_like(r, DRAWS, seed=0)
+    return {
+        "draws": DRAWS,
+        "mean": share(shares), "least": min(shares), "most": max(shares),
+        "length": share(norms), "cosine": share(cosines), "cosine_most": max(cosines),
+        "cosine_random": share([abs(float(steering.unit(v) @ steering.unit(r))) for v in aside]),
+        "cosine_first_component": abs(float(steering.first_component(every[:, LAYER, 1]) @ steering.unit(r))),
+    }  # fmt: skip
 
 
 @claim
 def doses() -> dict[str, Any]:
     """Dose–response: "once …, twice …, three times nothing but noise". Shares of held-out harmless requests refused,
     and of replies that are fluent, with the direction added everywhere and at the last token alone. Control: random
-    directions, the largest share refused of ten, in either way."""
+    directions, the largest share refused of ten, in either way, at doses 2, 3 and 4."""
     r, some = directions()[LAYER, 1], asked(False, 64)
-    found: dict[str, Any] = {"doses": list(DOSES)}
+    found: dict[str, Any] = {"doses": list(DOSES), "controlled": list(CONTROLLED)}
     ways: dict[str, Callable[[Tensor, float], Edits]] = {
         "everywhere": lambda v, dose: steering.add(v, dose, LAYER),
         "last": lambda v, dose: at_end(v, dose, LAYER),
@@ -170,11 +191,10 @@ def doses() -> dict[str, Any]:
             "refused": [share([float(judges.refused(one)) for one in each]) for each in said],
             "fluent": [share(fluent(each)) for each in said],
         }
-        controls = [
-            [share(refusals(some[:24], way(v, dose))) for dose in DOSES]
-            for v in steering.random_like(r, RANDOM, seed=0)
+        found[name]["random_most"] = [
+            max(share(refusals(some[:24], way(v, dose))) for v in steering.random_like(r, RANDOM, seed=0))
+            for dose in CONTROLLED
         ]
-        found[name]["random_most"] = max(map(max, controls))
     return found
 
 
@@ -268,6 +288,18 @@ def pairs() -> dict[str, Any]:
     null = (states - states[order])[: max(PAIRS)].mean(0)
     found["harmless_pairs"] = share(refusals(some, at_end(null * r.norm() / null.norm(), DOSE, LAYER)))
     return found
+
+
+@claim
+def pairs_of_harmless() -> dict[str, Any]:
+    """ActAdd's control: "pairs of two harmless requests make it refuse …". The share of held-out harmless requests
+    refused under the differences of such pairs, of one length and wording, at the same dose."""
+    _, minus = matched()
+    some, site = asked(False, 24), ("resid_pre", LAYER)
+    alike = [(a, b) for a, b in zip(minus, minus[1:] + minus[:1], strict=True) if len(a) == len(b) and a != b]
+    fronts = [steering.actadd(pico(), a, b, site) for a, b in alike[:TRIALS]]
+    shares = [share(refusals(some, steering.add_at_start(front, 8.0, LAYER))) for front in fronts]
+    return {"mean": share(shares), "most": max(shares)}
 
 
 @claim
@@ -426,19 +458,13 @@ def costs() -> dict[str, Any]:
 def finding() -> dict[str, Any]:
     """The finding: "without it … of held-out harmful requests are refused, with it … of harmless ones". Shares with
     intervals; the answers to harmful ones are fluent and name the deed. Controls: ten random directions of equal norm,
-    the largest change; the labels shuffled, the largest change; and replies judged by the next request."""
+    the largest change; and replies judged by the next request."""
     best, _ = candidates()
     r, some = best.direction, 48
     without, more = steering.ablate(r), at_end(r, DOSE, best.layer)
     said = words(asked(True), without)
     induced = words(asked(False), more)
     of = cases(True)
-    rest = {
-        "random": steering.random_like(r, RANDOM, seed=0),
-        "shuffled": steering.shuffled(
-            ends(True)[:, best.layer, best.position], ends(False)[:, best.layer, best.position]
-        ),
-    }
     found: dict[str, Any] = {
         "layer": best.layer, "dose": DOSE,
         **mean("ablated", [float(judges.refused(one)) for one in said]),
@@ -448,9 +474,9 @@ def finding() -> dict[str, Any]:
         "answers_of_the_next": share(on_topic([*of[1:], of[0]], said)),
         **mean("refusals_fluent", fluent(induced)),
     }  # fmt: skip
-    for name, others in rest.items():
-        found[f"{name}_ablated"] = max(1 - share(refusals(asked(True, some), steering.ablate(v))) for v in others)
-        found[f"{name}_added"] = max(share(refusals(asked(False, some), at_end(v, DOSE, best.layer))) for v in others)
+    others = steering.random_like(r, RANDOM, seed=0)
+    found["random_ablated"] = max(1 - share(refusals(asked(True, some), steering.ablate(v))) for v in others)
+    found["random_added"] = max(share(refusals(asked(False, some), at_end(v, DOSE, best.layer))) for v in others)
     return found
 
 
@@ -557,7 +583,7 @@ def kept_texts() -> list[list[int]]:
     for i in range(400):
         mixture: littletown.Mixture = "chat" if i % 2 else "base"
         text = littletown.document(90_000 + i, 7, "train", mixture).words
-        found.append([start, *(vocabulary[word] for word in text)][:96])
+        found.append([start, *(vocabulary[word] for word in text)][:64])
     return found
 
 
@@ -573,7 +599,7 @@ def train(plan: defence.Plan = defence.PLAN, at_random: bool = False) -> HookedM
     return defence.defended(pico(), *prompts, kept_texts(), plan, drawing=random_ones if at_random else None)
 
 
-def attacks(model: HookedModel, n: int = 64) -> dict[str, Any]:
+def attacks(model: HookedModel, n: int = 48) -> dict[str, Any]:
     """Every attack on a network, and what it can still do."""
     harmful, harmless, of = asked(True, n), asked(False, n), cases(True, n)
     old = directions()[LAYER, 1]
@@ -581,16 +607,17 @@ def attacks(model: HookedModel, n: int = 64) -> dict[str, Any]:
     states = [steering.collect(model, asked(kind, DRAWN, 1, "train"), sites, (-2, -1)) for kind in (True, False)]
     fresh = steering.difference_of_means(*states)  # [layer place d_model]
     ablated = [[share(refusals(harmful, steering.ablate(v), model)) for v in row] for row in fresh]
-    several = words(harmful, steering.ablate(fresh.flatten(0, 1)[:8]), model=model)
+    several = words(harmful, steering.ablate(fresh.flatten(0, 1)[:8]), 40, model)
     subtracted = {}
-    for i, layer in enumerate(range(1, 6)):
-        rows = [words(harmful, steering.add(fresh[i, 1], -dose, layer), model=model) for dose in SUBTRACTED]
+    for layer in SUBTRACTED_AT:
+        edits = [steering.add(fresh[layer - 1, 1], -dose, layer) for dose in SUBTRACTED]
+        rows = [words(harmful, edit, 40, model) for edit in edits]
         subtracted[str(layer)] = {
             "refused": [share([float(judges.refused(one)) for one in said]) for said in rows],
             "on_topic": [share(on_topic(of, said)) for said in rows],
         }
     plain = words(harmless, model=model)
-    works, fails = jailbreaks(True, 64), jailbreaks(False, 64)
+    works, fails = jailbreaks(True, n), jailbreaks(False, n)
     return {
         "refuses": share(refusals(harmful, model=model)),
         "needless": share(refusals(harmless, model=model)),
@@ -638,7 +665,7 @@ def defended() -> dict[str, Any]:
     after, and after the same training against random directions (the control)."""
     return {
         "steps": defence.PLAN.steps,
-        "subtractions": 5 * len(SUBTRACTED),
+        "subtractions": len(SUBTRACTED_AT) * len(SUBTRACTED),
         "before": attacks(pico()),
         "after": attacks(train()),
         "at_random": attacks(train(at_random=True)),

@@ -1416,7 +1416,8 @@ def test_the_model_learns_and_the_original_does_not(answer):
 
 # --- 10.14 ------------------------------------------------------------------------------------------------------------
 
-GIVEN, TRIED, RANDOM = 48, 24, 3  # requests of each kind that are given; on which it is tried; random directions
+GIVEN, FEWER = 40, 28  # requests of each kind that are given
+TRIED, RANDOM = 20, 3  # held-out requests on which it is tried; random directions
 
 
 @functools.cache
@@ -1429,14 +1430,9 @@ def cases_of(harmful: bool) -> list[Any]:
     return draw("held_out", TRIED, 907)
 
 
-@functools.lru_cache(4)
-def given(seed: int) -> tuple[list[list[int]], list[list[int]]]:
-    return asked(True, GIVEN, seed), asked(False, GIVEN, seed)
-
-
-def answers_of(answer: Any) -> tuple[Tensor, int, float]:
-    """What the learner found: the same for all tests of a verdict."""
-    direction, layer, dose = answer.refusal_direction(pico(), *given(501), REFUSED)
+def answers_of(answer: Any, n: int, seed: int) -> tuple[Tensor, int, float]:
+    """What the learner finds from n requests of each kind."""
+    direction, layer, dose = answer.refusal_direction(pico(), asked(True, n, seed), asked(False, n, seed), REFUSED)
     direction = torch.as_tensor(direction).float()
     d_model, layers = pico().cfg.d_model, pico().cfg.n_layers
     expect(tuple(direction.shape) == (d_model,), f"The direction should have {d_model} numbers.")
@@ -1458,16 +1454,17 @@ def plainly_topical(harmful: bool, edits: Any) -> float:
     return sum(good) / len(good)
 
 
-@grades("10.14", weight=5)
+@grades("10.14", weight=4)
 def test_the_direction_by_what_it_does(answer):
-    """Held-out requests: refusal gone without it, there with it, the rest as it was, and random directions idle."""
-    direction, layer, dose = answers_of(answer)
+    """Held-out requests: refusal gone without your direction, there with it, and the rest as it was."""
+    direction, layer, dose = answers_of(answer, GIVEN, 501)
     without, more = steering.ablate(direction), steering.add(direction, dose, layer, positions=-1)
-    left = judged(judges.refused, held_out(True), without, 12)
+    expect_gone(direction)
+    kept = divergence_of(without)
     expect(
-        left <= 0.1,
-        f"Without your direction {left:.0%} of harmful requests are still refused; at most 10 % should be. Was it read "
-        "at the last tokens of the prompt, late enough that the network has decided, and before it has spoken?",
+        kept < 0.1,
+        f"Without your direction the first word of replies to harmless requests moves by {kept:.2g} nats; it should be "
+        "less than 0.1. It governs more than refusal.",
     )
     made = judged(judges.refused, held_out(False), more, 12)
     expect(
@@ -1476,18 +1473,19 @@ def test_the_direction_by_what_it_does(answer):
         "harmless requests are refused; at least 90 % should be. Is the sign right, is the dose large enough, and is "
         "the layer the one whose input it was read at?",
     )
-    kept = divergence_of(without)
-    expect(
-        kept < 0.1,
-        f"Without your direction the first word of replies to harmless requests moves by {kept:.2g} nats; it should be "
-        "less than 0.1. It governs more than refusal.",
-    )
     useful = plainly_topical(True, without)
     expect(
         useful >= 0.8,
         f"Without your direction harmful requests are not refused, but only {useful:.0%} of the replies are whole and "
         "about the request: the network is broken rather than willing. Take a direction that changes less.",
     )
+
+
+@grades("10.14", weight=2)
+def test_from_fewer_requests_and_beside_random_directions(answer):
+    """Other requests, and fewer of them; random directions of the same length must be idle."""
+    direction, layer, dose = answers_of(answer, FEWER, 77)
+    expect_gone(direction)
     for other in steering.random_like(direction, RANDOM, seed=3):
         still = judged(judges.refused, held_out(True), steering.ablate(other), 12)
         none = judged(judges.refused, held_out(False), steering.add(other, dose, layer, positions=-1), 12)
@@ -1496,6 +1494,15 @@ def test_the_direction_by_what_it_does(answer):
             f"Random directions of this length do it too ({1 - still:.0%} answered, {none:.0%} refused). Then it is "
             "the length and not the direction: take a smaller dose.",
         )
+
+
+def expect_gone(direction: Tensor) -> None:
+    left = judged(judges.refused, held_out(True), steering.ablate(direction), 12)
+    expect(
+        left <= 0.1,
+        f"Without your direction {left:.0%} of harmful requests are still refused; at most 10 % should be. Was it read "
+        "at the last tokens of the prompt, late enough that the network has decided, and before it has spoken?",
+    )
 
 
 def divergence_of(edits: Any) -> float:

@@ -37,13 +37,13 @@ Tokens = list[list[int]]
 class Plan(NamedTuple):
     """How a network is trained to resist. The learning rate rises over `warm_up` steps and falls to a tenth."""
 
-    steps: int = 80
-    attacked: int = 24  # harmful prompts with their refusals, a step
-    kept: int = 24  # other texts, a step
+    steps: int = 60
+    attacked: int = 16  # harmful prompts with their refusals, a step
+    kept: int = 16  # other texts, a step
     learning_rate: float = 3e-4
     warm_up: int = 10
     redraw: int = 5  # steps between two drawings of the directions
-    longest: int = 40  # tokens of a refusal
+    longest: int = 32  # tokens of a refusal
     seed: int = 0
 
 
