@@ -131,28 +131,28 @@ def beside_random(answer: Any) -> go.Figure:
 
 
 def across(answer: Any) -> go.Figure:
-    """A direction from one kind, ablated on every kind, at the input of block 3."""
-    groups = ("person", "place", "danger")
+    """A direction from one kind, ablated on every kind, at the input of block 2."""
+    groups = ("person", "goods", "danger")
     table = answer.across_kinds(
         found.pico(),
-        {kind: found.of_kind(kind, 32, 1, "train") for kind in groups},
-        found.asked(False, 32, 1, "train"),
+        {kind: found.of_kind(kind, 64, 1, "train") for kind in groups},
+        found.asked(False, 64, 1, "train"),
         {kind: found.of_kind(kind, 8, 0, "held_out") for kind in groups},
-        3,
+        2,
         REFUSED,
     )
     rows = torch.tensor([[float(table[a][b]) for b in groups] for a in groups])
-    title = "Still refused, at the input of block 3"
+    title = "Still refused, at the input of block 2"
     names = [f"drawn from {kind}" for kind in groups]
     return plots.matrix(rows, names, [f"asked about {kind}" for kind in groups], title, diverging=False)
 
 
 def kinds() -> go.Figure:
-    """All five kinds, at the input of block 3."""
+    """All five kinds, at the input of block 2."""
     told = _read()["kinds"]
     names = told["groups"]
-    title = "Still refused without the direction of one kind, block 3"
-    rows = [*told["layer_3"], told["together"]]
+    title = "Still refused without the direction of one kind, block 2"
+    rows = [*told["layer_2"], told["together_2"]]
     return plots.matrix(torch.tensor(rows), [*(f"from {n}" for n in names), "from all"], names, title, diverging=False)
 
 

@@ -153,8 +153,8 @@ def told(positive: Tensor, negative: Tensor) -> Float[Tensor, "layer place"]:
 def shuffled() -> dict[str, Any]:
     """Shuffled labels: "the worst draw … the best one …". Share of held-out requests told apart at the last token of
     block 3's input by directions whose labels were shuffled, in twenty draws; how long they are beside the true one,
-    and how much they point along it. Controls: random directions' cosine; the cosine with the first principal component,
-    which has no labels at all."""
+    and how much they point along it. Controls: random directions' cosine; the cosine with the first principal
+    component, which has no labels at all."""
     every, source = torch.cat([ends(True), ends(False)]), torch.Generator().manual_seed(0)
     r, shares, norms, cosines = directions()[LAYER, 1], [], [], []
     for _ in range(DRAWS):
@@ -304,7 +304,7 @@ def pairs_of_harmless() -> dict[str, Any]:
 
 @claim
 def one_block() -> dict[str, Any]:
-    """Ablation: "at the input of one block it changes little, at every write all". Share of held-out harmful requests
+    """Ablation: "taken out at the input of block …, at every write". Share of held-out harmful requests
     refused: the direction taken out at the input of each single block, at all inputs, at every write; and the largest
     of ten random directions' changes as the control."""
     r, some = directions()[LAYER, 1], asked(True, 64)
@@ -506,17 +506,36 @@ def crossed(layer: int, n: int = 32) -> list[list[float]]:
 
 @claim(slow=True)
 def kinds() -> dict[str, Any]:
-    """Kinds: "the direction of places, drawn at the input of block 3, leaves … of requests about people refused".
+    """Kinds: "the direction of goods, drawn at the input of block 2, leaves … of requests about people refused".
     Shares refused, by kind drawn and kind tested, at the inputs of blocks 2, 3 and 4. Controls: the same kind's own;
-    block 4, where all do; the direction of all kinds together, by kind, at block 3."""
-    r = directions()[LAYER, 1]
+    block 4, where all do; the direction of all kinds together, by kind tested."""
     tables = {layer: crossed(layer) for layer in (2, 3, 4)}
     return {
         "groups": list(GROUPS),
         **{f"layer_{layer}": table for layer, table in tables.items()},
         **{f"most_at_{layer}": max(map(max, table)) for layer, table in tables.items()},
-        "together": [share(refusals(of_kind(tested, 32, 0, "held_out"), steering.ablate(r))) for tested in GROUPS],
+        **{
+            f"together_{layer}": [
+                round(share(refusals(of_kind(tested, 32, 0, "held_out"), steering.ablate(directions()[layer, 1]))), 3)
+                for tested in GROUPS
+            ]
+            for layer in (2, 3)
+        },
     }
+
+
+@claim
+def kinds_again() -> dict[str, Any]:
+    """Other draws: "with goods drawn from other requests". The share that is still refused of goods and of people
+    without the direction of goods at block 2, for two other draws. The own kind is the control."""
+    site = ("resid_pre", 2)
+    found: dict[str, list[float]] = {"own": [], "people": []}
+    for seed in (2, 3):
+        base = steering.collect(pico(), asked(False, DRAWN, seed, "train"), site)
+        r = steering.difference_of_means(steering.collect(pico(), of_kind("goods", DRAWN, seed, "train"), site), base)
+        for name, kind in (("own", "goods"), ("people", "person")):
+            found[name].append(share(refusals(of_kind(kind, 32, 0, "held_out"), steering.ablate(r))))
+    return found
 
 
 @functools.cache

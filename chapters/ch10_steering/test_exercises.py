@@ -294,8 +294,17 @@ def test_adding_a_vector(answer):
         )
 
 
-DOSES = [0.0, 1.0, 1.5, 2.5, -1.0]
-FEW = 9  # prompts: shares of nine are unlike
+DOSES = [0.0, -1.0, 2.5, 1.5]
+FEW = 7  # prompts
+
+
+@functools.cache
+def of_two_lengths(harmful: bool) -> list[list[int]]:
+    """Requests of the two commonest lengths: a learner's edit is called once for each length, and that takes time."""
+    many = asked(harmful, 8 * FEW, 8)
+    lengths = sorted({len(row) for row in many}, key=lambda n: -sum(len(row) == n for row in many))[:2]
+    some = [[row for row in many if len(row) == n] for n in lengths]
+    return [*some[0][: FEW // 2], *some[1][: FEW - FEW // 2]]
 
 
 @oracle_cache
@@ -305,7 +314,7 @@ def by_dose(
     v = drawn(layer) / (drawn(layer).norm() if unit else 1)
     judge_of = getattr(judges, judge)
     shares = [
-        judged(judge_of, asked(harmful, FEW, 8), steering.add(v, dose, layer, site=site), longest) for dose in DOSES
+        judged(judge_of, of_two_lengths(harmful), steering.add(v, dose, layer, site=site), longest) for dose in DOSES
     ]
     return torch.tensor(shares)
 
@@ -331,11 +340,11 @@ def test_the_share_of_replies_by_dose(answer):
     """Pico, requests of both kinds, two blocks, two judges: the one that looks for refusals, and one for an end."""
     for harmful, layer, judge, name in (
         (False, 3, REFUSED, "refused"),
-        (True, 2, REFUSED, "refused"),
+        (True, 3, REFUSED, "refused"),
         (False, 3, COMPLETE, "complete"),
     ):
         expect_close(
-            answer.share_by_dose(pico(), asked(harmful, FEW, 8), drawn(layer), layer, DOSES, judge),
+            answer.share_by_dose(pico(), of_two_lengths(harmful), drawn(layer), layer, DOSES, judge),
             by_dose(harmful, layer, name),
             f"the share of replies, for the doses {DOSES}",
             axes="dose",
@@ -528,7 +537,7 @@ PLACE_SLIPS = (
 @grades("10.5", weight=2)
 def test_what_is_replied_by_place(answer):
     """Pico, harmless requests, two blocks and doses."""
-    for number, layer, dose in ((0, 3, 2.5), (1, 4, 2.0), (2, 3, 2.0)):
+    for number, layer, dose in ((0, 3, 2.5), (1, 4, 2.0)):
         want = said_by_place(number, layer, dose)
         got = answer.replies_by_place(pico(), asked(False, 4, 21)[number], drawn(layer), layer, dose)
         names = ("before", "last", "reply", "everywhere")
@@ -744,7 +753,7 @@ def test_without_a_mask(answer):
 
 # --- 10.8 -------------------------------------------------------------------------------------------------------------
 
-CANDIDATES = ((3, -1, 1.5), (2, -1, 2.5), (4, -2, 1.0))
+CANDIDATES = ((3, -1, 1.75), (2, -1, 2.5), (4, -2, 1.0))
 SOME = 7  # requests of each kind
 
 
@@ -753,12 +762,11 @@ def first_words(number: int, ablated: bool, where: str = "own") -> Tensor:
     """[prompt d_vocab], log probabilities of the first word of replies to harmless requests, each prompt alone."""
     layer, position, _ = CANDIDATES[number]
     rows = asked(False, SOME, 33)
-    width = max(map(len, rows))
     found = []
     with pico().hooks(steering.ablate(drawn(layer, position)) if ablated else []):
+        if where == "padded":
+            return pico()(*padded(rows))[:, -1].log_softmax(-1)
         for row in rows:
-            if where == "padded":
-                row = row + [0] * (width - len(row))
             logits = pico()(torch.tensor([row]))[0].log_softmax(-1)
             found.append(logits if where == "all" else logits[-1])
     return torch.cat(found) if where == "all" else torch.stack(found)
@@ -1215,7 +1223,7 @@ def crossed(
 @grades("10.12", weight=2)
 def test_directions_of_one_kind_on_every_kind(answer):
     """Pico, directions of people, places and dangerous things, at the inputs of two blocks."""
-    for layer in (2, 3):
+    for layer in (2,):
         got = answer.across_kinds(
             pico(),
             {kind: of_kind(kind, 11, 1, "train") for kind in GROUPS},
@@ -1233,21 +1241,37 @@ def test_directions_of_one_kind_on_every_kind(answer):
             "the share refused",
             axes="drawn tested",
             mistakes=lambda layer=layer, want=want: {
+                "Your direction is the mean of the harmful prompts. Subtract that of the harmless ones.": crossed(
+                    layer, base="none"
+                ),
                 "The two kinds are exchanged: found[a][b] is drawn from a and tested on b.": want.T,
                 "This is the share that is NOT refused.": 1 - want,
                 "You read the direction one block too late: take the INPUT of block `layer`.": crossed(
                     layer, site="resid_post"
                 ),
                 "You read the direction at the token before the last one.": crossed(layer, -2),
-                "Your direction is the mean of the harmful prompts. Subtract that of the harmless ones.": crossed(
-                    layer, base="none"
-                ),
                 "Every kind gets the same direction, of all kinds together.": crossed(layer, pooled=True),
                 "Every kind gets the same direction: an edit made in a loop looks it up when it is called.": (
                     want[-1].expand_as(want)
                 ),
             },
         )
+
+
+@grades("10.12")
+def test_other_kinds_another_layer_and_another_judge(answer):
+    """Animals and goods at the input of another block; a judge that asks whether a reply comes to its end."""
+    given = {kind: of_kind(kind, 9, 4, "train") for kind in ("animal", "goods")}
+    tested = {kind: of_kind(kind, 5, 5, "held_out") for kind in ("place", "goods")}
+    got = answer.across_kinds(pico(), given, asked(False, 10, 41), tested, 1, COMPLETE)
+    whole = set(got) == set(given) and all(set(row) == set(tested) for row in got.values())
+    expect(whole, "found[a][b]: a row for each kind of `drawn`, in it a number for each kind of `tested`.")
+    negative = steering.collect(pico(), asked(False, 10, 41), ("resid_pre", 1)).mean(0)
+    for kind, prompts in given.items():
+        r = steering.collect(pico(), prompts, ("resid_pre", 1)).mean(0) - negative
+        for name, rows in tested.items():
+            want = judged(judges.complete, rows, steering.ablate(r))
+            expect_close(float(got[kind][name]), want, f"the share for {kind!r}, tested on {name!r}, by another judge")
 
 
 # --- 10.13 ------------------------------------------------------------------------------------------------------------

@@ -42,11 +42,12 @@ def test_refusals_rise_and_fall_with_the_dose_everywhere_and_stay_at_the_last_to
     assert doses["everywhere"]["fluent"][3] < 0.5 < 0.9 < doses["last"]["fluent"][3]
 
 
-def test_one_place_is_enough_to_add_and_none_to_take_out():
+def test_the_last_token_is_enough_to_add_and_block_3_to_take_out():
     places, one = FOUND["places"], FOUND["one_block"]
     assert places["last"]["refused"] > 0.9
     assert max(places[name]["refused"] for name in ("before", "before_last")) < 0.1
     assert one["every_write"] < 0.1 < one["plain"]
+    assert one["single_inputs"][3] < 0.1 < 0.5 < min(one["single_inputs"][i] for i in (0, 1, 5))
 
 
 def test_the_edited_network_is_the_ablated_one_and_three_slips_are_not():
@@ -55,17 +56,23 @@ def test_the_edited_network_is_the_ablated_one_and_three_slips_are_not():
     assert min(written["without_biases"], written["without_positions"], written["tied"]) > 1e-2
 
 
-def test_a_direction_of_one_kind_fails_on_others_one_block_earlier():
+def test_a_direction_of_goods_fails_on_people_at_block_2_and_not_at_block_4():
     kinds = FOUND["kinds"]
-    own = [kinds["layer_3"][i][i] for i in range(len(kinds["groups"]))]
-    assert max(own) < 0.1 < 0.5 < max(map(max, kinds["layer_3"]))
+    goods, person = (kinds["groups"].index(name) for name in ("goods", "person"))
+    assert kinds["layer_2"][goods][goods] < 0.5 < 0.9 < kinds["layer_2"][goods][person]
     assert kinds["most_at_4"] < 0.1
-    assert max(kinds["together"]) < 0.1
+
+
+def test_shuffled_labels_are_no_random_directions():
+    shuffled = FOUND["shuffled"]
+    assert shuffled["least"] < 0.25 < 0.75 < shuffled["most"]
+    assert shuffled["cosine"] > 3 * shuffled["cosine_random"]
+    assert shuffled["length"] < 0.3
 
 
 @pytest.mark.slow
 def test_rows_of_the_table_of_kinds_drawn_by_lot_are_measured_again():
-    layer, drawn = 3, random.Random(10).randrange(len(finding.GROUPS))
+    layer, drawn = 2, random.Random(10).randrange(len(finding.GROUPS))
     site = ("resid_pre", layer)
     rows = finding.of_kind(finding.GROUPS[drawn], finding.DRAWN, 1, "train")
     harmless = finding.asked(False, finding.DRAWN, 1, "train")
@@ -74,7 +81,7 @@ def test_rows_of_the_table_of_kinds_drawn_by_lot_are_measured_again():
         finding.share(finding.refusals(finding.of_kind(tested, 32, 0, "held_out"), steering.ablate(r)))
         for tested in finding.GROUPS
     ]
-    assert again == pytest.approx(FOUND["kinds"]["layer_3"][drawn], abs=0.04)
+    assert again == pytest.approx(FOUND["kinds"]["layer_2"][drawn], abs=0.04)
 
 
 def test_the_defence_holds_against_what_it_was_trained_against_and_the_control_does_not():
