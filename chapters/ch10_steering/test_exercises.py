@@ -907,9 +907,17 @@ def tables(seed: int, layers: int = 10, places: int = 3) -> list[Tensor]:
     """Of few values, so that there are ties and candidates on every border; layer 8 of 10 is the first that is late."""
     source = generator(seed)
     refuses = torch.randint(0, 5, (layers, places), generator=source) / 4
-    induces = (torch.randperm(layers * places, generator=source).view(layers, places) - 9.0) / 20
-    divergences = torch.tensor([0.01, 0.05, 0.1, 0.3])[torch.randint(0, 4, (layers, places), generator=source)]
-    return [refuses, induces.clamp(min=0), divergences.double()]
+    induces = (torch.randperm(layers * places, generator=source).view(layers, places) - 0.3 * layers * places) / 20
+    values = torch.tensor([0.01, 0.05, 0.1, 0.3], dtype=torch.float64)
+    divergences = values[torch.randint(0, 4, (layers, places), generator=source)]
+    return [refuses, induces.clamp(min=0), divergences]
+
+
+@functools.cache
+def few_layers() -> list[list[Tensor]]:
+    """Four layers, of which none is late, and two; each with a candidate that passes."""
+    found = [tables(100 + seed, layers, 2) for seed in range(60) for layers in (4, 2)]
+    return [case for case in found if chosen(case) is not None][:20]
 
 
 CHOICE_SLIPS: dict[str, tuple[Rule, str]] = {
@@ -942,8 +950,8 @@ CHOICE_SLIPS: dict[str, tuple[Rule, str]] = {
 
 @grades("10.9", weight=2)
 def test_which_candidate_is_chosen(answer):
-    """Forty tables with ties and with candidates on every border."""
-    cases = [tables(seed) for seed in range(40)]
+    """Sixty tables with ties and with candidates on every border, some of them of few layers."""
+    cases = [*(tables(seed) for seed in range(40)), *few_layers()]
     got = [tuple(int(x) for x in answer.select(*case)) for case in cases]
     want = [chosen(case) for case in cases]
     if got == want:
@@ -966,7 +974,12 @@ def test_nan_and_nobody(answer):
     two[1][chosen(two)] = torch.nan
     three_ = tables(5)
     three_[2][chosen(three_)] = torch.nan
-    for case in (one, two, three_):
+    four = tables(6)
+    best = chosen(four)
+    rest = four[0].clone()
+    four[0][:] = torch.nan
+    four[0][best] = rest[best]  # the first candidate that passes the conditions is NaN, and so are all others
+    for case in (one, two, three_, four):
         got = tuple(int(x) for x in answer.select(*case))
         want = chosen(case)
         expect(got == want, f"What is NaN meets no condition: {want} should be chosen, but your code gave {got}.")
