@@ -802,10 +802,9 @@ def score_slips(number: int) -> list[dict[str, Any]]:
             "`refuses` is asked of the harmless prompts. Ablate on the harmful ones.": refusing(
                 harmless, steering.ablate(r)
             ),
-            "`refuses` is that of the model as it is. Ablate the direction.": refusing(harmful, []),
+            "`refuses` is as if nothing were taken out, or something at one block's input alone. Ablate the direction "
+            "at every write.": refusing(harmful, []),
             "`refuses` is the share that is answered. The judge says True of a refusal.": 1 - three(number)[0],
-            "`refuses` is asked while the direction is taken out at one block's input alone. Ablate it at every "
-            "write.": refusing(harmful, steering.ablate(r, ("resid_pre", layer))),
         },
         {
             "`induces` is asked of the harmful prompts. Add on the harmless ones.": refusing(

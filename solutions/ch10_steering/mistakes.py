@@ -1015,7 +1015,7 @@ class section:
 # --- 10.8 -------------------------------------------------------------------------------------------------------------
 
 
-@mistake("10.8", says="`refuses` is asked while the direction is taken out at one block")
+@mistake("10.8", says="or something at one block's input alone")
 class section:
     """One place is enough to add, not to take out."""
 
