@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from app import common
-from app.circuit_networks import Subject, circuit, draw, network, one_thread, word, words
+from app.circuit_networks import Subject, circuit, draw, network, word, words
 from mi_lib import attribution, plots
 from mi_lib.models.config import ModelConfig
 from mi_lib.models.graph import EMBED, LOGITS, POS_EMBED, Edge, all_edges, head_name, head_of, node_of, senders
@@ -81,7 +81,7 @@ def _percent(share: float) -> str:
 
 
 @st.cache_data(max_entries=32, show_spinner="Weighing every edge of the network …")
-@one_thread()
+@common.one_thread()
 def weigh(subject: Subject, method: str) -> Weighed:
     """The effect of every edge, by one of `METHODS`."""
     model, found = network(subject), []
@@ -98,7 +98,7 @@ def weigh(subject: Subject, method: str) -> Weighed:
 
 
 @st.cache_data(max_entries=256, show_spinner="Running the circuit with all other edges corrupted …")
-@one_thread()
+@common.one_thread()
 def faithful(subject: Subject, method: str, threshold: float) -> float:
     """Faithfulness of the edges above a threshold, on held-out pairs: the mean over their templates."""
     kept = [edge for edge, size in weigh(subject, method).size.items() if size >= threshold]
@@ -284,7 +284,7 @@ def _set(key: str, value: Any) -> None:
 
 
 @st.cache_data(max_entries=256, show_spinner="Asking what is left of the network …")
-@one_thread()
+@common.one_thread()
 def say(subject: Subject, dropped: tuple[str, ...], mean: bool) -> Said:
     """What the network says on held-out prompts while these heads say something else ("1.2"; see `INSTEAD`)."""
     model = network(subject)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,17 +21,6 @@ from mi_lib.worlds.planted.ioi import NamePairs
 PICO = "pico"  # a bundled name, or a folder
 TRAINED = "ioi-"  # how the names of the bundled networks begin that were trained on stories of giving
 HOMES, GIVING = "homes", "giving"
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Also a decorator. Networks this small gain nothing from more threads, and lose much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Subject(NamedTuple):

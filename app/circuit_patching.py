@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from app import common
-from app.circuit_networks import Shown, Subject, network, one_thread, word, words
+from app.circuit_networks import Shown, Subject, network, word, words
 from app.common import literal
 from mi_lib import attribution, plots
 
@@ -59,7 +59,7 @@ def section(subject: Subject, shown: Shown) -> None:
 
 
 @st.cache_data(max_entries=256, show_spinner="Exchanging one place at a time …")
-@one_thread()
+@common.one_thread()
 def patched(subject: Subject, shown: Shown, what: str, noising: bool) -> Float[np.ndarray, "layer column"]:
     """What exchanging each place takes away (noising) or brings back, as a share of the answer.
 
@@ -78,7 +78,7 @@ def patched(subject: Subject, shown: Shown, what: str, noising: bool) -> Float[n
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-@one_thread()
+@common.one_thread()
 def after_patch(
     subject: Subject, shown: Shown, what: str, noising: bool, row: int, column: int
 ) -> Float[Tensor, " d_vocab"]:
@@ -102,7 +102,7 @@ def after_patch(
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-@one_thread()
+@common.one_thread()
 def answers(subject: Subject, shown: Shown) -> Float[Tensor, "two d_vocab"]:
     """What the network says after the clean and after the corrupted prompt: probabilities."""
     with torch.no_grad():

@@ -71,6 +71,19 @@ def scrolled(key: str, wide: int, *, at_end: bool = False) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Also a decorator. Networks this small gain nothing from more threads, and lose much on a busy machine."""
+    import torch  # the pages that compute nothing are shown sooner without it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:
     """The same function; where it raises, a sentence of ours and a way on. The trace goes to the terminal alone.
 

@@ -43,6 +43,11 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "What would a network say if it stopped half-way?",
         "Type a sentence. See what Pico would say at every depth, and which of its parts wrote that.",
     ),
+    "explore-superposition": Explorer(
+        "superposition", "hub", "explore_superposition", ("05",),
+        "Where do five things go if there is room for two?",
+        "Give a small network more to store than it has room for. Watch the shape that it finds while it is trained.",
+    ),
     "explore-circuit": Explorer(
         "circuits", "account_tree", "explore_circuit", ("08", "09"),
         "Which parts of a network make its answer?",

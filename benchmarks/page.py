@@ -35,6 +35,7 @@ PAGES = {
     "explore induction": ("/explore", "explorers", "Induction", "Loss on words seen again"),
     "explore grokking": ("/explore-grokking", "explorers", "Grokking", "Train one yourself"),
     "explore lenses": ("/explore-lens", "explorers", "Lenses", "Go on without a prediction"),
+    "explore superposition": ("/explore-superposition", "explorers", "Superposition", "Go on without a prediction"),
     "explore circuits": ("/explore-circuit", "explorers", "Circuits", "Go on without a prediction"),
     "talk to Pico": ("/chat", "sidebar", "Talk to Pico", "What do you dream of?"),
 }

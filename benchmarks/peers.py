@@ -1,6 +1,6 @@
 """Side by side with a peer: each subject in a process of its own, taking turns, the peer in an environment of its own.
 
-No benchmark itself; `patching_sweep.py` and `edge_attribution.py` use it. A benchmark gives a subject twice, as a
+No benchmark itself; the others here use it. A benchmark gives a subject twice, as a
 function of ours and of the peer's. They run in two processes that hold the same random weights, so that neither's
 memory nor imports disturb the other's, and take turns in one run, so that a slow minute of the machine meets both.
 """
@@ -24,26 +24,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
-PEER = "transformer-lens==3.9.*"
+PEERS = {"transformer-lens": "transformer-lens==3.9.*", "sae-lens": "sae-lens==6.54.*"}
 LENGTH = 15
 VOCABULARY = 50_257
 
 
-def peer_python() -> str:
-    """The Python of an environment in which TransformerLens is installed; made in the temporary folder where it is not.
+def peer_python(peer: str = "transformer-lens") -> str:
+    """The Python of an environment in which this peer is installed; made in the temporary folder where it is not.
 
-    Everything at the versions of constraints.txt, so that both sides compute with the same torch.
+    Everything at the versions of constraints.txt, so that both sides compute with the same torch. One environment for
+    each, since their pins may exclude one another.
     """
-    folder = Path(tempfile.gettempdir()) / "mi-course-peers"
+    wanted = PEERS[peer]
+    name = "mi-course-peers" if peer == "transformer-lens" else f"mi-course-peers-{peer}"
+    folder = Path(tempfile.gettempdir()) / name
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not (folder / "ready").exists():
-        print(f"installing {PEER} into {folder} …", flush=True)
+        print(f"installing {wanted} into {folder} …", flush=True)
         venv.create(folder, with_pip=True, clear=True)
         constraints = HERE.parent / "constraints.txt"
-        command = [str(python), "-m", "pip", "install", "-q", "-c", str(constraints), PEER]
+        command = [str(python), "-m", "pip", "install", "-q", "-c", str(constraints), wanted]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"{PEER} could not be installed, so that there is nobody to compare with:\n{done.stderr}")
+            raise SystemExit(
+                f"{wanted} could not be installed, so that there is nobody to compare with:\n{done.stderr}"
+            )
         (folder / "ready").touch()
     return str(python)
 
@@ -215,7 +220,9 @@ class Process:
         return self.answer()
 
 
-def compare(script: str, ours: str, peers: str, options: argparse.Namespace) -> tuple[Side, Side]:
+def compare(
+    script: str, ours: str, peers: str, options: argparse.Namespace, peer: str = "transformer-lens"
+) -> tuple[Side, Side]:
     """Both sides of one subject, taking turns; the first round of ours is a warm-up that is not counted."""
     import torch
 
@@ -223,7 +230,7 @@ def compare(script: str, ours: str, peers: str, options: argparse.Namespace) -> 
     with tempfile.TemporaryDirectory() as folder:
         sides = [
             Process(python, script, name, folder, clock)
-            for python, name in ((sys.executable, ours), (peer_python(), peers))
+            for python, name in ((sys.executable, ours), (peer_python(peer), peers))
         ]
         try:
             for side in sides:

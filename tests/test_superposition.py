@@ -123,6 +123,22 @@ def test_instances_that_are_trained_together_are_trained_alone():
     assert not torch.equal(one.W[0], two.W[0])
 
 
+def test_a_training_that_is_watched_is_the_same_and_stops_where_nobody_asks_on():
+    S = torch.tensor([0.5, 0.9])
+    steps = [
+        (moment.step, moment.toy.W.detach().clone()) for moment in sp.training(S, 4, 2, steps=30, batch=32, seed=3)
+    ]
+    assert [step for step, _ in steps] == list(range(30))
+    torch.testing.assert_close(steps[-1][1], sp.train(S, 4, 2, steps=30, batch=32, seed=3).W)
+    watched = sp.training(S, 4, 2, steps=30, batch=32, seed=3)
+    for moment in watched:
+        if moment.step == 7:
+            break
+    torch.testing.assert_close(moment.toy.W.detach(), steps[7][1])
+    with pytest.raises(ValueError, match="importance must be"):  # at once, and not at the first step
+        sp.training(S, 4, 2, torch.ones(3))
+
+
 def test_training_that_ends_in_no_numbers_says_so():
     with pytest.raises(FloatingPointError, match="learning rate"):
         sp.train(torch.tensor([0.0]), 4, 2, steps=5, batch=16, lr=1e30)

@@ -3,15 +3,17 @@
 It is cut by the form of a figure and not by technique, because one form serves many chapters.
 
 style       colours, axes, and what every figure has in common
+arrows      directions, on a line, in the plane or in space
 charts      numbers over an axis: lines, bars, spectra
 heatmaps    one colour for each number: attention, matrices, lens tables, patching
 words       what is drawn beside or upon the words of a text
 graphs      parts of a network, and the edges between them
 """
 
+from mi_lib.plots.arrows import arrows
 from mi_lib.plots.charts import bars, circle, contributions, grouped_bars, lines, share_y, spectrum
 from mi_lib.plots.graphs import Line, Place, circuit_graph
-from mi_lib.plots.heatmaps import attention, click_map, head_grid, lens_table, maps, matrix
+from mi_lib.plots.heatmaps import attention, click_map, head_grid, kinds_map, lens_table, maps, matrix, square
 from mi_lib.plots.style import DASHES, PALETTE
 from mi_lib.plots.words import token_loss
 
@@ -20,6 +22,7 @@ __all__ = [
     "PALETTE",
     "Line",
     "Place",
+    "arrows",
     "attention",
     "bars",
     "circle",
@@ -28,11 +31,13 @@ __all__ = [
     "contributions",
     "grouped_bars",
     "head_grid",
+    "kinds_map",
     "lens_table",
     "lines",
     "maps",
     "matrix",
     "share_y",
     "spectrum",
+    "square",
     "token_loss",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,15 +62,42 @@ def bars(
     y_title: str,
     errors: Mapping[str, float] | None = None,
     reference: float | None = None,
+    marks: Mapping[str, float] | None = None,
+    faint: Collection[str] = (),
 ) -> go.Figure:
-    """One bar per name, with error whiskers, and a line at a reference value such as a control."""
+    """One bar per name, with error whiskers, and a line at a reference value such as a control.
+
+    marks: values that have a name; each is a dotted line, named at its right end. faint: bars that are to stand back.
+    """
     whiskers = {"type": "data", "array": [errors[name] for name in values]} if errors else None
-    figure = go.Figure(go.Bar(x=list(values), y=list(values.values()), error_y=whiskers, marker_color=PALETTE[0]))
+    colors = ["#999999" if name in faint else PALETTE[0] for name in values]
+    figure = go.Figure(go.Bar(x=list(values), y=list(values.values()), error_y=whiskers, marker_color=colors))
     if reference is not None:
         figure.add_hline(y=reference, line={"color": "#D55E00", "dash": "dash"})
+    if marks:
+        figure.update_layout(**_marks(marks))
     figure.update_xaxes(type="category")  # a name such as "02.10" is no number
     figure.update_yaxes(title=y_title, gridcolor=GRID)
     return styled(figure, title, height=360)
+
+
+def _marks(marks: Mapping[str, float]) -> dict[str, Any]:
+    """Dotted lines across a figure, and their names at the right. All at once: one by one they take a while."""
+    line = {
+        "type": "line",
+        "xref": "x domain",
+        "x0": 0,
+        "x1": 1,
+        "line": {"color": "#888888", "dash": "dot", "width": 1},
+    }
+    text = {"xref": "x domain", "x": 1.01, "xanchor": "left", "yanchor": "middle", "showarrow": False}
+    # Names that lie close together move apart.
+    ordered = sorted(marks.items(), key=lambda mark: mark[1])
+    names = [
+        text | {"y": value, "text": name, "font": {"size": 11}, "yshift": 3 if i % 2 else -3}
+        for i, (name, value) in enumerate(ordered)
+    ]
+    return {"shapes": [line | {"y0": value, "y1": value} for value in marks.values()], "annotations": names}
 
 
 def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_title: str, y_title: str) -> go.Figure:

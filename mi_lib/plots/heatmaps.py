@@ -225,6 +225,68 @@ def click_map(
     return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
 
 
+def square(
+    values: Any, names: Sequence[str], hovers: Sequence[Sequence[str]], title: str, scale_title: str, x_title: str,
+    y_title: str, height: int = 440,
+) -> go.Figure:  # fmt: skip
+    """One value for every two of the same things, [n n], in square cells without numbers: for many of them.
+
+    Zero is in the middle of the scale, and ±1 at its ends. hovers: what is shown beside the pointer.
+    """
+    numbers = array(values)
+    places = list(range(len(names)))
+    figure = go.Figure(
+        go.Heatmap(
+            z=numbers, zmid=0, zmin=-1, zmax=1, colorscale="RdBu", colorbar=_above(scale_title), xgap=1, ygap=1,
+            text=list(hovers),
+            hovertemplate="%{text}<extra></extra>",
+        )
+    )  # fmt: skip
+    every = -(-len(names) // 12)
+    ticks = {"tickvals": places[::every], "ticktext": list(names)[::every], "showgrid": False, "zeroline": False}
+    figure.update_xaxes(title=x_title, constrain="domain", **ticks)
+    figure.update_yaxes(title=y_title, autorange="reversed", scaleanchor="x", constrain="domain", **ticks)
+    return styled(figure, title, height).update_layout(margin={"t": 110})
+
+
+def kinds_map(
+    kinds: Any,
+    names: Sequence[str],
+    hovers: Sequence[Sequence[str]],
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    title: str,
+    x_title: str,
+    y_title: str,
+    chosen: tuple[int, int] | None = None,
+) -> go.Figure:
+    """Of which kind each cell [row column] is: kinds numbers them, names says what is written into the cell.
+
+    hovers, chosen, and what a click selects: as in `click_map`. At most three kinds.
+    """
+    numbers = array(kinds).astype(int)
+    colors = ("#B8B8B8", "#E69F00", "#56B4E9")[: len(names)]  # dark letters can be read on each of them
+    steps = [(k / len(colors), color) for k, color in enumerate(colors)]
+    steps = [(edge + part / len(colors), color) for edge, color in steps for part in (0, 1)]
+    figure = go.Figure(
+        go.Heatmap(
+            z=numbers, zmin=-0.5, zmax=len(colors) - 0.5, colorscale=steps, showscale=False, xgap=1, ygap=1,
+            text=[[names[kind] for kind in row] for row in numbers], texttemplate="%{text}",
+            textfont={"color": "#101010", "size": 11}, hoverinfo="skip",
+        )
+    )  # fmt: skip
+    _clickable(figure, hovers, chosen)
+    for update, axis, ticks in (
+        (figure.update_xaxes, x_title, column_names),
+        (figure.update_yaxes, y_title, row_names),
+    ):
+        update(title=axis, tickvals=list(range(len(ticks))), ticktext=list(ticks), showgrid=False, zeroline=False)
+    figure.update_xaxes(range=[-0.5, len(column_names) - 0.5], tickangle=0)
+    figure.update_yaxes(range=[len(row_names) - 0.5, -0.5])
+    figure = styled(figure, title, height=38 * len(row_names) + 130)
+    return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
+
+
 def _above(title: str) -> dict[str, Any]:
     """A colour bar above the cells and at the left, where it is in view even if a wide map is scrolled sideways."""
     bar = {"title": {"text": title, "side": "top", "font": {"size": 13}}, "thickness": 10, "orientation": "h"}

@@ -131,9 +131,10 @@ class ActivationStream(Iterator[Float[Tensor, "batch d"]]):
             self._takes[length] = held.peak
         texts = (self.reading - self.corpus.made) // self._takes[length]
         if texts < 1:
+            takes = (self._takes[length] + self.corpus.made) / MIB
             raise ValueError(
-                f"to read {length} tokens takes {self._takes[length] / MIB:.3g} MiB, and the stream sets aside "
-                f"{self.reading / MIB:.3g} of its memory for that: give it {3 * self._takes[length] / MIB:.3g} or more"
+                f"to read {length} tokens takes {takes:.3g} MiB, and the stream sets aside {self.reading / MIB:.3g} of "
+                f"its memory for that: give it {3.01 * takes:.3g} or more"
             )
         return texts
 
@@ -157,7 +158,7 @@ class ActivationStream(Iterator[Float[Tensor, "batch d"]]):
 
         try:
             with torch.no_grad():
-                self.model.run_with_hooks(tokens, [(self.site, see)], None if bool(mask.all()) else mask)
+                self.model.run_with_hooks(tokens, [(self.site, see)], mask)
         except _Seen as seen:
             value = seen.value
         if value.ndim == 3:

@@ -31,13 +31,25 @@ from mi_lib.superposition.geometry import (
 )
 from mi_lib.superposition.neurons import active, answers_to, polysemantic, random_directions, unrelated
 from mi_lib.superposition.phases import PHASES, linear_floor, phase, phase_losses, phase_of
-from mi_lib.superposition.toy import Toy, fit, loss, measured_loss, reconstruct, started, train
+from mi_lib.superposition.toy import (
+    Moment,
+    Toy,
+    fit,
+    fitting,
+    loss,
+    measured_loss,
+    reconstruct,
+    started,
+    train,
+    training,
+)
 
 __all__ = [
-    "NAMES", "PHASES", "AbsToy", "Shape", "Toy", "absolute", "active", "answers_to", "cosines",
-    "dimensionality", "dimensions_per_feature", "features", "features_per_neuron", "fit", "hidden", "linear_floor",
+    "NAMES", "PHASES", "AbsToy", "Moment", "Shape", "Toy", "absolute", "active", "answers_to", "cosines",
+    "dimensionality", "dimensions_per_feature", "features", "features_per_neuron", "fit", "fitting", "hidden",
+    "linear_floor",
     "loss", "measured_loss", "monosemanticity", "movement",
     "names", "nudge", "phase", "phase_losses", "phase_of", "polysemantic",
     "random_directions", "reconstruct", "represented", "sensitivity", "shapes", "started", "train", "train_absolute",
-    "unrelated", "variance",
+    "training", "unrelated", "variance",
 ]  # fmt: skip

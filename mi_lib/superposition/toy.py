@@ -6,13 +6,13 @@ Elhage et al. 2022, Toy Models of Superposition. n features are squeezed into m 
 2. `reconstruct` is the model. All instances are one product of [instance · ·] tensors.
 3. `loss` weighs squared errors by importance. The losses of all instances are added: since no weight is shared, the
    gradient of the sum is the gradient of each.
-4. `fit` makes the steps.
+4. `fit` makes the steps; `training` gives them one by one, for whoever wants to watch or to stop.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,14 @@ class Toy(NamedTuple):
 
     W: Float[Tensor, "instance hidden feature"]
     b: Float[Tensor, "instance feature"]
+
+
+class Moment(NamedTuple):
+    """Models in training, after a step. The toy changes in place: copy what is to be kept."""
+
+    step: int
+    toy: Toy
+    losses: Float[Tensor, " instance"]  # before the step
 
 
 def reconstruct(
@@ -62,16 +70,13 @@ def started(n_instances: int, n_features: int, n_hidden: int, generator: torch.G
     return Toy(W, torch.zeros(n_instances, n_features))
 
 
-def fit(
-    parameters: Sequence[Tensor],
-    losses: Callable[[], Float[Tensor, " instance"]],
-    steps: int,
-    lr: float,
-    on_step: Callable[[int, Float[Tensor, " instance"]], object] = lambda step, now: None,
-) -> None:
+def fitting(
+    parameters: Sequence[Tensor], losses: Callable[[], Float[Tensor, " instance"]], steps: int, lr: float
+) -> Iterator[tuple[int, Float[Tensor, " instance"]]]:
     """Adam on Σ losses(), its rate falling to 0 along half a cosine. The parameters change in place.
 
-    on_step: called with the number of the step and the losses before it. FloatingPointError where a loss is no number.
+    Gives the number of each step, once it is made, and the losses before it. FloatingPointError, at the end, where the
+    parameters are no numbers.
     """
     leaves = [parameter.requires_grad_() for parameter in parameters]
     optimizer = torch.optim.Adam(leaves, lr=lr)
@@ -82,11 +87,23 @@ def fit(
         optimizer.zero_grad()
         now.sum().backward()
         optimizer.step()
-        on_step(step, now.detach())
+        yield step, now.detach()
     for leaf in leaves:
         leaf.requires_grad_(False)
         if not bool(leaf.isfinite().all()):
             raise FloatingPointError(f"training has ended in numbers that are none: try a learning rate below {lr:g}")
+
+
+def fit(
+    parameters: Sequence[Tensor],
+    losses: Callable[[], Float[Tensor, " instance"]],
+    steps: int,
+    lr: float,
+    on_step: Callable[[int, Float[Tensor, " instance"]], object] = lambda step, now: None,
+) -> None:
+    """All steps of `fitting`. on_step: called with the number of the step and the losses before it."""
+    for step, now in fitting(parameters, losses, steps, lr):
+        on_step(step, now)
 
 
 def train(
@@ -108,6 +125,40 @@ def train(
     importance: all 1 by default. Everything random comes from `seed`. ValueErrors as in `data.features`, and for an
     importance that does not fit.
     """
+    toy, losses = _begun(sparsity, n_features, n_hidden, importance, kind, relu, batch, seed)
+    fit(toy, losses, steps, lr, on_step)
+    return toy
+
+
+def training(
+    sparsity: Float[Tensor, " instance"],
+    n_features: int,
+    n_hidden: int,
+    importance: Float[Tensor, "... feature"] | None = None,
+    *,
+    kind: Kind = "independent",
+    relu: bool = True,
+    steps: int = 3000,
+    batch: int = 512,
+    lr: float = 1e-2,
+    seed: int = 0,
+) -> Iterator[Moment]:
+    """The same training as `train`, step by step: whoever asks for no further step stops it. ValueErrors as there."""
+    toy, losses = _begun(sparsity, n_features, n_hidden, importance, kind, relu, batch, seed)
+    return (Moment(step, toy, now) for step, now in fitting(toy, losses, steps, lr))
+
+
+def _begun(
+    sparsity: Float[Tensor, " instance"],
+    n_features: int,
+    n_hidden: int,
+    importance: Float[Tensor, "... feature"] | None,
+    kind: Kind,
+    relu: bool,
+    batch: int,
+    seed: int,
+) -> tuple[Toy, Callable[[], Float[Tensor, " instance"]]]:
+    """Models before training, and the losses that they have on inputs drawn anew for each call."""
     sparsity = torch.as_tensor(sparsity, dtype=torch.float32)
     weight = torch.ones(n_features) if importance is None else torch.as_tensor(importance, dtype=torch.float32)
     if weight.shape not in {(n_features,), (len(sparsity), n_features)}:
@@ -119,8 +170,7 @@ def train(
         x = features(sparsity, n_features, batch, generator, kind)
         return loss(x, reconstruct(toy, x, relu), weight)
 
-    fit(toy, losses, steps, lr, on_step)
-    return toy
+    return toy, losses
 
 
 @torch.no_grad()

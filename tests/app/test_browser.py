@@ -328,8 +328,16 @@ PAGES = {
     "induction": ("/explore", "Loss on words seen again"),
     "grokking": ("/explore-grokking", "Train one yourself"),
     "lenses": ("/explore-lens", "Go on without a prediction"),
+    "superposition": ("/explore-superposition", "Go on without a prediction"),
     "circuits": ("/explore-circuit", "Go on without a prediction"),
     "chat": ("/chat", "What do you dream of?"),
+}
+
+
+SHOWN = {  # near the end, once the question is passed by
+    "lenses": "counted from 0, as in code",
+    "superposition": "smallest loss has found",
+    "circuits": "likeliest of all words",
 }
 
 
@@ -338,9 +346,9 @@ def test_no_page_is_wider_than_a_phone(phone, name):
     address, near_its_end = PAGES[name]
     phone.goto(address)
     phone.get_by_text(near_its_end).last.wait_for()
-    if name in ("lenses", "circuits"):
+    if near_its_end.startswith("Go on"):
         phone.get_by_text(near_its_end).click()
-        phone.get_by_text("likeliest of all words" if name == "circuits" else "counted from 0, as in code").wait_for()
+        phone.get_by_text(SHOWN[name]).wait_for()
         # The lens opens at its answer, on the right; the others at their left.
         edge = "right" if name == "lenses" else "left"
         for table in phone.locator("[class*=st-key-lens-table], [class*=st-key-circuit-]").all():
