@@ -21,6 +21,7 @@ from mi_lib import load, steering
 from mi_lib.course import index
 from mi_lib.course.findings import claim, mean
 from mi_lib.models import HookedModel
+from mi_lib.probing.collecting import padded
 from mi_lib.steering import defence, selection, weights
 from mi_lib.steering.selection import Candidate
 from mi_lib.worlds import littletown
@@ -370,7 +371,7 @@ def written() -> dict[str, Any]:
     the unembedding left tied to the embedding, so that it is edited too. And the share of harmful requests that each
     refuses."""
     r = directions()[LAYER, 1]
-    tokens, mask = steering.prompts.padded(asked(True, 32))
+    tokens, mask = padded(pico(), asked(True, 32))
     with pico().hooks(steering.ablate(r)):
         want = pico()(tokens, mask)
     edited = weights.orthogonalised(pico(), r)
@@ -414,7 +415,7 @@ def plain_texts() -> list[list[int]]:
 def losses(edits: Edits = (), model: HookedModel | None = None) -> list[float]:
     """The mean loss of each plain text, in nats a token."""
     model, found = model or pico(), []
-    tokens, mask = steering.prompts.padded(plain_texts())
+    tokens, mask = padded(pico(), plain_texts())
     with model.hooks(edits):
         out = model(tokens, mask)[:, :-1].log_softmax(-1)
     each = -out.gather(-1, tokens[:, 1:, None])[..., 0]

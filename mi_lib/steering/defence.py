@@ -25,9 +25,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mi_lib.models import HookedModel
+from mi_lib.probing.collecting import padded
 from mi_lib.steering.activations import collect, stream_sites
 from mi_lib.steering.directions import difference_of_means
-from mi_lib.steering.prompts import Prompts, after_instruction, padded, require_template, rows_of
+from mi_lib.steering.prompts import Prompts, after_instruction, require_template, rows_of
 from mi_lib.steering.replies import replies
 from mi_lib.steering.ways import ablate
 
@@ -80,11 +81,11 @@ def defence_loss(
     harmful: prompts with the refusals behind them; lengths: tokens of each prompt. A refusal's tokens are predicted
     from the prompt's last one on.
     """
-    tokens, real = padded(harmful, model.device)
+    tokens, real = padded(model, harmful)
     at = torch.arange(tokens.shape[1], device=model.device)
     starts = torch.as_tensor(lengths, device=model.device)[:, None] - 1
     refusal = (at >= starts) & (at < real.sum(1, keepdim=True) - 1)
-    texts, there = padded(kept, model.device)
+    texts, there = padded(model, kept)
     with torch.no_grad():
         wanted, as_before = original(tokens, real), original(texts, there)
     with model.hooks(ablate(direction)):
