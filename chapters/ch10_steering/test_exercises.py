@@ -1228,46 +1228,48 @@ def crossed(
     table = []
     for kind in GROUPS:
         r = (every if pooled else mean_of(of_kind(kind, 11, 1, "train"))) - negative
-        table.append([judged(judges.refused, of_kind(name, 6, 2, "held_out"), steering.ablate(r)) for name in GROUPS])
+        table.append([judged(judges.refused, of_kind(name, 5, 2, "held_out"), steering.ablate(r)) for name in GROUPS])
     return torch.tensor(table)
 
 
 @grades("10.12", weight=2)
 def test_directions_of_one_kind_on_every_kind(answer):
     """Pico, directions of people, places and dangerous things, at the inputs of two blocks."""
-    for layer in (2,):
+    found = []
+    for layer in (1, 2):
         got = answer.across_kinds(
             pico(),
             {kind: of_kind(kind, 11, 1, "train") for kind in GROUPS},
             asked(False, 12, 40),
-            {kind: of_kind(kind, 6, 2, "held_out") for kind in GROUPS},
+            {kind: of_kind(kind, 5, 2, "held_out") for kind in GROUPS},
             layer,
             REFUSED,
         )
         whole = set(got) == set(GROUPS) and all(set(row) == set(GROUPS) for row in got.values())
         expect(whole, "found[a][b]: a row for each kind of `drawn`, in it a number for each kind of `tested`.")
-        want = crossed(layer)
-        expect_close(
-            torch.tensor([[float(got[a][b]) for b in GROUPS] for a in GROUPS]),
-            want,
-            "the share refused",
-            axes="drawn tested",
-            mistakes=lambda layer=layer, want=want: {
-                "Your direction is the mean of the harmful prompts. Subtract that of the harmless ones.": crossed(
-                    layer, base="none"
-                ),
-                "The two kinds are exchanged: found[a][b] is drawn from a and tested on b.": want.T,
-                "This is the share that is NOT refused.": 1 - want,
-                "You read the direction one block too late: take the INPUT of block `layer`.": crossed(
-                    layer, site="resid_post"
-                ),
-                "You read the direction at the token before the last one.": crossed(layer, -2),
-                "Every kind gets the same direction, of all kinds together.": crossed(layer, pooled=True),
-                "Every kind gets the same direction: an edit made in a loop looks it up when it is called.": (
-                    want[-1].expand_as(want)
-                ),
-            },
-        )
+        found.append([[float(got[a][b]) for b in GROUPS] for a in GROUPS])
+
+    def both(**how: Any) -> Tensor:
+        return torch.stack([crossed(layer, **how) for layer in (1, 2)])
+
+    want = both()
+    expect_close(
+        torch.tensor(found),
+        want,
+        "the share refused, at two blocks",
+        axes="block drawn tested",
+        mistakes=lambda: {
+            "The two kinds are exchanged: found[a][b] is drawn from a and tested on b.": want.mT,
+            "This is the share that is NOT refused.": 1 - want,
+            "You read the direction one block too late: take the INPUT of block `layer`.": both(site="resid_post"),
+            "You read the direction at the token before the last one.": both(position=-2),
+            "Your direction is the mean of the harmful prompts. Subtract that of the harmless ones.": both(base="none"),
+            "Every kind gets the same direction, of all kinds together.": both(pooled=True),
+            "Every kind gets the same direction: an edit made in a loop looks it up when it is called.": (
+                want[:, -1:].expand_as(want)
+            ),
+        },
+    )
 
 
 @grades("10.12")
