@@ -11,15 +11,15 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from mi_lib.models import HookedModel
+from mi_lib import steering
+from mi_lib.models import Hook, HookedModel
 from mi_lib.models.transformers_model import TransformersModel
+from mi_lib.personas import Drawn, Floors, Held
 from mi_lib.recipes.pico import common, prose_checks
-from mi_lib.recipes.pico import edits as pico_edits
 from mi_lib.recipes.pico import refusal_checks as refusal
-from mi_lib.recipes.pico import role_checks as pico_role_checks
-from mi_lib.recipes.pico import said as pico_said
 from mi_lib.recipes.pico import trait_checks as pico_trait_checks
 from mi_lib.recipes.pico.data import BOS, END, PAD
+from mi_lib.steering import selection
 from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import Writer, judges, prose, talk, traits, voices
 from mi_lib.worlds.littletown.talk import Ask, Manner
@@ -50,7 +50,7 @@ def prompts() -> list[list[str]]:
     return [case.words for case in (*asked, *talk.unknown_questions("held_out", 2))]
 
 
-def by_hand(model: HookedModel, words: list[str], edits: common.Edits, count: int) -> list[str]:
+def by_hand(model: HookedModel, words: list[str], edits: steering.Edits, count: int) -> list[str]:
     """Greedy, alone, without padding or a cache of keys and values: the whole text is read anew for every word."""
     said: list[str] = []
     while len(said) < count and talk.END not in said:
@@ -63,9 +63,7 @@ def by_hand(model: HookedModel, words: list[str], edits: common.Edits, count: in
 def test_replies_in_a_padded_batch_with_a_cache_are_those_made_alone_by_hand(
     model: HookedModel, vector: torch.Tensor, how: str
 ) -> None:
-    edits: common.Edits = {"plain": (), "added": pico_edits.added(vector, 1), "ablated": pico_edits.ablated(vector)}[
-        how
-    ]
+    edits = {"plain": [], "added": steering.add(vector, 1, 1), "ablated": steering.ablate(vector)}[how]
     batched = common.replies(model, prompts(), edits, longest=8)
     assert batched == [by_hand(model, words, edits, 8) for words in prompts()]
     if edits:
@@ -95,11 +93,6 @@ def test_losses_of_lists_are_those_of_their_words(model: HookedModel) -> None:
         assert (first, later) == pytest.approx((sum(by_copy["first"]), sum(by_copy["later"])), rel=1e-4)
 
 
-def test_the_largest_change_is_that_of_one_direction_and_counts_both_ways() -> None:
-    changes = np.array([[1, 0, 0, 0], [0, -1, -1, 0], [1, -1, 1, -1]])
-    assert refusal.largest(changes) == 0.5
-
-
 def test_replies_by_chance_have_the_networks_own_probabilities_and_repeat_with_their_seed(model: HookedModel) -> None:
     asked = prompts()[:1]
     once, again, other = (common.replies(model, asked * 400, longest=2, seed=s, batch=400) for s in (0, 0, 1))
@@ -122,50 +115,22 @@ def test_replies_stop_where_the_network_has_no_more_positions(model: HookedModel
     assert 0 < len(common.replies(model, [long], longest=64)[0]) <= 127 - len(long)
 
 
-def test_ablation_leaves_nothing_of_the_direction_anywhere_and_all_of_the_rest(
-    model: HookedModel, vector: torch.Tensor
-) -> None:
-    tokens = torch.tensor([common.ids(prompts()[0])])
-    sites = [(site, layer) for site in ("resid_pre", "resid_mid", "resid_post") for layer in range(3)]
-    with model.hooks(pico_edits.ablated(vector)):
-        _, without = model.run_with_cache(tokens, sites)
-    _, plain = model.run_with_cache(tokens, sites)
-    for site in sites:
-        assert (without[site] @ vector).abs().max() < 1e-3
-        assert (plain[site] @ vector).abs().max() > 1
-    unit = vector / vector.norm()
-    embedded = plain["resid_pre", 0]
-    torch.testing.assert_close(without["resid_pre", 0], embedded - (embedded @ unit)[..., None] * unit)
-
-
-def test_ablation_does_not_depend_on_the_length_of_the_direction(model: HookedModel, vector: torch.Tensor) -> None:
-    said = [common.logits_of(model, prompts(), pico_edits.ablated(c * vector))[0] for c in (1, -7)]
-    torch.testing.assert_close(*said, rtol=1e-3, atol=1e-3)
-
-
-def test_random_directions_have_the_same_norm_and_are_not_the_same(vector: torch.Tensor) -> None:
-    drawn = torch.stack(pico_edits.random_directions(vector, 10))
-    torch.testing.assert_close(drawn.norm(dim=-1), vector.norm().expand(10))
-    cosines = torch.cosine_similarity(drawn[:, None], drawn[None], dim=-1) - torch.eye(10)
-    assert cosines.max() < 0.9
-
-
 def test_a_planted_direction_is_extracted_where_it_was_planted(model: HookedModel, vector: torch.Tensor) -> None:
     """Planted: harmful requests get a vector at <|assistant|> before block 2."""
-    harmful = {tuple(c.words) for c in talk.harmful_requests("train", refusal.REQUESTS, seed=1)}
-    harmless = {tuple(c.words) for c in talk.harmless_requests("train", refusal.REQUESTS, seed=1)}
-    assert not harmful & harmless
+    harmful_words = [c.words for c in talk.harmful_requests("train", refusal.REQUESTS, seed=1)]
+    harmless_words = [c.words for c in talk.harmless_requests("train", refusal.REQUESTS, seed=1)]
+    assert not set(map(tuple, harmful_words)) & set(map(tuple, harmless_words))
     plain = refusal.candidates(model)
-    original = refusal.prompt_ends
+    original = selection.collect
 
-    def planted(network: HookedModel, cases: Sequence[talk.Case]) -> torch.Tensor:
-        states = original(network, cases).clone()
-        if tuple(cases[0].words) in harmful:
-            states[:, 2, 1] += 100 * vector
+    def planted(network: HookedModel, rows: Sequence[Sequence[int]], *how: object) -> torch.Tensor:
+        states = original(network, rows, *how).clone()  # prompt, block input, position
+        if rows[0] == common.ids(next(iter(harmful_words))):
+            states[:, 1, 1] += 100 * vector
         return states
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refusal, "prompt_ends", planted)
+        patch.setattr(selection, "collect", planted)
         found = refusal.candidates(model)
     changed = [(c.layer, c.position) for c, p in zip(found, plain, strict=True) if not c.direction.equal(p.direction)]
     assert changed == [(2, -1)]
@@ -173,61 +138,30 @@ def test_a_planted_direction_is_extracted_where_it_was_planted(model: HookedMode
     assert torch.cosine_similarity(chosen.direction, vector, dim=0) > 0.99
 
 
-def test_selection_takes_the_least_refusal_among_those_that_induce_it_and_harm_nothing() -> None:
-    def candidate(layer: int) -> refusal.Candidate:
-        return refusal.Candidate(layer, -1, torch.zeros(D))
+def test_selection_takes_the_least_refusal_among_those_that_induce_it_and_harm_nothing(model: HookedModel) -> None:
+    def candidate(number: int) -> steering.Candidate:
+        return steering.Candidate(1, number, torch.zeros(D))
 
     scored = [
-        (candidate(1), refusal.Score(refuses=0.0, induces=0.1, kl=0.0)),  # induces nothing
-        (candidate(2), refusal.Score(refuses=0.0, induces=1.0, kl=2.0)),  # spoils harmless requests
-        (candidate(3), refusal.Score(refuses=0.1, induces=0.9, kl=0.01)),
-        (candidate(4), refusal.Score(refuses=0.1, induces=1.0, kl=0.02)),
-        (candidate(5), refusal.Score(refuses=0.4, induces=1.0, kl=0.0)),
+        (candidate(1), steering.Score(refuses=0.0, induces=0.1, kl=0.0)),  # induces nothing
+        (candidate(2), steering.Score(refuses=0.0, induces=1.0, kl=2.0)),  # spoils harmless requests
+        (candidate(3), steering.Score(refuses=0.1, induces=0.9, kl=0.01)),
+        (candidate(4), steering.Score(refuses=0.1, induces=1.0, kl=0.02)),
+        (candidate(5), steering.Score(refuses=0.4, induces=1.0, kl=0.0)),
     ]
-    assert refusal.select(scored).layer == 4
-    assert refusal.select(scored[:2]).layer == 1  # none meets all: the harmless must be left alone
-    assert refusal.select(scored[:1]).layer == 1
-
-
-def test_divergence_is_zero_of_itself_and_is_known_for_two_coins() -> None:
-    logits = torch.tensor([[0.3, -2.0, 1.0]])
-    assert refusal.divergence(logits, logits) == pytest.approx(0, abs=1e-6)
-    fair, bent = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.9, 0.1]]).log()
-    assert refusal.divergence(fair, bent) == pytest.approx(0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1), rel=1e-5)
+    assert refusal.select(model, scored).position == 4
+    assert refusal.select(model, scored[:2]).position == 1  # none meets all: the harmless must be left alone
+    assert refusal.select(model, scored[:1]).position == 1
 
 
 def test_means_of_replies_are_over_their_words_alone(model: HookedModel) -> None:
     asked = prompts()[:2]
     said = [["The", "dog", ".", talk.END], ["The", "dog"]]
-    means = pico_said.reply_means(model, asked, said)
+    means = common.reply_means(model, asked, said)
     for row, prompt, words in zip(means, asked, said, strict=True):
         states = common.residuals(model, [[*prompt, *words]])[0]
         count = sum(word != talk.END for word in words)
         torch.testing.assert_close(row, states[:, 1 + len(prompt) : 1 + len(prompt) + count].mean(1))
-
-
-def test_the_first_component_is_the_direction_of_most_variance(vector: torch.Tensor) -> None:
-    unit = vector / vector.norm()
-    noise = torch.randn(25, D, generator=torch.Generator().manual_seed(2))
-    rows = 10 + noise + 8 * torch.linspace(-1, 1, 25)[:, None] * unit
-    assert abs(pico_role_checks.first_component(rows) @ unit) > 0.95
-
-
-def test_the_axis_of_planted_roles_lies_along_their_first_component(vector: torch.Tensor) -> None:
-    noise = torch.randn(25, 2, D, generator=torch.Generator().manual_seed(3))
-    along = 8 * torch.linspace(0.2, 2, 25)[:, None] * vector / vector.norm()
-    rows = noise.clone()
-    rows[:, 1] += along
-    axis = pico_role_checks.Axis(rows, torch.zeros(2, D))
-    assert pico_role_checks.alignment(axis, 1) > 0.9
-    assert pico_role_checks.alignment(axis, 0) < 0.7
-
-
-def test_separation_is_the_difference_in_standard_deviations() -> None:
-    rng = np.random.default_rng(0)
-    group = np.repeat([True, False], 2000)
-    values = rng.normal(size=4000) * 2 + 6 * group
-    assert pico_role_checks.separation(values, group) == pytest.approx(3, abs=0.2)
 
 
 # --- could the bounds be met? The world's own replies, held-out combinations included ---------------------------------
@@ -246,34 +180,34 @@ def told(count: int, manner: Manner, ask: str, comply: bool | None = None) -> li
 
 def test_the_world_refuses_within_the_first_words_that_are_looked_at() -> None:
     for _, words in told(300, talk.PLAIN, "harmful"):
-        assert judges.refused(words[: pico_said.FIRST_WORDS])
+        assert judges.refused(words[: judges.FIRST_WORDS])
 
 
 @pytest.mark.parametrize("trait", traits.TRAITS)
 def test_a_trait_shows_in_the_worlds_strong_replies_and_never_in_its_plain_ones(trait: str) -> None:
     strong = [words for _, words in told(300, Manner(None, trait, 3), "any")]
-    assert pico_said.share(pico_trait_checks.shows(trait, strong)) >= 0.9
+    assert steering.rate(pico_trait_checks.shows(trait, strong)) >= 0.9
     assert not any(pico_trait_checks.shows(trait, [words for _, words in told(300, talk.PLAIN, "any")]))
 
 
 def test_every_role_speaks_in_the_worlds_replies() -> None:
     for name, role in voices.ROLES.items():
-        assert pico_said.share([judges.in_voice(name, words) for _, words in told(60, Manner(role), "any")]) >= 0.97
+        assert steering.rate([judges.in_voice(name, words) for _, words in told(60, Manner(role), "any")]) >= 0.97
 
 
 @pytest.mark.slow
 def test_the_worlds_answers_to_held_out_requests_are_fluent_and_their_shuffled_words_are_not() -> None:
     for ask in ("harmful", "harmless"):
         said = [words for _, words in told(300, talk.PLAIN, ask, comply=True)]
-        assert pico_said.share(pico_said.fluent(said)) >= 0.95
-        assert pico_said.share(pico_said.fluent(pico_said.shuffled(said))) <= 0.05
+        assert steering.rate(common.sound(said)) >= 0.95
+        assert steering.rate(common.sound(steering.shuffle_words(said))) <= 0.05
 
 
-def made_up() -> pico_trait_checks.Drawn:
+def made_up() -> Drawn:
     """A trait that lies along the first axis: plain replies stand at 1, those with the trait at 3."""
     axis = torch.eye(5, D)[0].expand(5, D)
     noise = torch.randn(5, D, generator=torch.Generator().manual_seed(2)) * (torch.arange(D) > 0)
-    return pico_trait_checks.Drawn(axis + noise, 3 * axis + noise)
+    return Drawn(axis + noise, 3 * axis + noise)
 
 
 def test_vectors_are_drawn_from_the_replies_that_show_the_trait_and_from_plain_ones_to_the_same_questions(
@@ -305,26 +239,26 @@ def test_vectors_are_drawn_from_the_replies_that_show_the_trait_and_from_plain_o
 
 @pytest.mark.parametrize("span", [(1, 1), (1, 2)])
 def test_steering_lifts_the_end_of_a_prompt_to_a_floor_and_nothing_before_it(span: tuple[int, int]) -> None:
-    steering = pico_trait_checks.Steering.of(made_up(), pico_trait_checks.Choice("everything", *span, 1.5))
-    edits = steering.edits()
+    floors = Floors.of(made_up(), Held("everything", *span, 1.5))
+    edits = floors.edits()
     assert [site for site, _ in edits] == [("resid_pre", layer) for layer in range(span[0], span[1] + 1)]
     for _, edit in edits:
         stream = torch.randn(2, 7, D, generator=torch.Generator().manual_seed(3))
         stream[1, -1, 0] = 9.0  # above the floor already
-        after = edit(stream, None)  # type: ignore[arg-type]
+        after = edit(stream, Hook("blocks.1.hook_resid_pre"))
         assert after is not None
         assert torch.equal(after[:, :-1], stream[:, :-1])
-        assert torch.equal(after[:, -1, 1:], stream[:, -1, 1:]), "the other directions stay"
+        torch.testing.assert_close(after[:, -1, 1:], stream[:, -1, 1:])  # the other directions stay
         assert after[:, -1, 0].tolist() == pytest.approx([4.0, 9.0]), "plain stands at 1, and 1.5 times 2 further"
 
 
 def test_random_directions_are_held_as_far_from_plain_replies() -> None:
-    steering = pico_trait_checks.Steering.of(made_up(), pico_trait_checks.Choice("everything", 1, 2, 1.5))
-    other = steering.random(0)
+    floors = Floors.of(made_up(), Held("everything", 1, 2, 1.5))
+    other = floors.random(0)
     assert torch.allclose(other.units.norm(dim=-1), torch.ones(2))
-    assert (other.units * steering.units).sum(-1).abs().max() < 0.7
+    assert (other.units * floors.units).sum(-1).abs().max() < 0.7
     for i, (_, edit) in enumerate(other.edits()):
-        after = edit(other.plain[i].expand(1, 1, D), None)  # type: ignore[arg-type]
+        after = edit(other.plain[i].expand(1, 1, D), Hook("blocks.1.hook_resid_pre"))
         assert after is not None
         assert (after[0, 0] - other.plain[i]).norm().item() == pytest.approx(3.0, abs=1e-4)
 
@@ -354,10 +288,8 @@ def test_the_way_to_steer_that_still_does_best_on_other_prompts_is_chosen(
     asked: list[tuple[str, ...]] = []
     firsts: list[list[str]] = []
 
-    def margin(
-        model: HookedModel, trait: str, steering: pico_trait_checks.Steering, prompts: Sequence[list[str]]
-    ) -> tuple[float, float]:
-        how = steering.choice
+    def margin(model: HookedModel, trait: str, floors: Floors, prompts: Sequence[list[str]]) -> tuple[float, float]:
+        how = floors.how
         firsts.append(prompts[0])
         again = len(prompts) == pico_trait_checks.TRIED_AGAIN
         asked.append((how.drawn, "again" if again else "first"))

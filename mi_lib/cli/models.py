@@ -61,7 +61,7 @@ def zoo() -> None:
 @zoo.command(name="list")
 @json_option
 def zoo_list(as_json: bool) -> None:
-    """List the bundled models.
+    """List the bundled models, and the sets of dictionaries that were trained on them.
 
     \b
     mi zoo list
@@ -69,7 +69,7 @@ def zoo_list(as_json: bool) -> None:
     from mi_lib import zoo as models
 
     rows = []
-    for name in models.names():
+    for name in models.carded():
         steps = models.checkpoints(name)
         size = sum(path.stat().st_size for path in models.folder(name).rglob("*") if path.is_file())
         what = models.card(name)["description"]
@@ -86,7 +86,7 @@ def zoo_verify(names: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> 
     """Measure again, on the shipped weights, everything that a model's card claims.
 
     \b
-    mi zoo verify                 every model
+    mi zoo verify                 every model, and every dictionary
     mi zoo verify induction-2l    one
     mi zoo verify pico --only refusal    one part of its checks
 
@@ -95,9 +95,9 @@ def zoo_verify(names: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> 
     from mi_lib import zoo as models
     from mi_lib.recipes import checks
 
-    unknown = [name for name in names if name not in models.names()]
+    unknown = [name for name in names if name not in models.carded()]
     if unknown:
-        raise CourseError(f"There is no bundled model {unknown[0]!r}. There are: {', '.join(models.names())}.")
+        raise CourseError(f"There is no bundled model {unknown[0]!r}. There are: {', '.join(models.carded())}.")
 
     def measured(name: str) -> list[Any]:
         try:
@@ -106,7 +106,7 @@ def zoo_verify(names: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> 
             raise CourseError(f"{error.args[0][0].upper()}{error.args[0][1:]}.") from error
 
     rows, cells = [], []
-    for name in names or models.names():
+    for name in names or models.carded():
         click.echo(f"Measuring {name} …", err=True)
         for found in _or_sentence(measured, name):
             rows.append({"model": name} | found.to_dict())

@@ -84,8 +84,8 @@ def _table(source: str, tables: Mapping[str, Mapping[str, Any]] | None) -> Any:
         raise CourseError("the chapter has no findings.json; `mi dev measure` writes it.")
     from mi_lib import zoo
 
-    if source not in zoo.names():
-        raise CourseError(f"there is no bundled model {source!r}; there are {', '.join(zoo.names())}.")
+    if source not in zoo.carded():
+        raise CourseError(f"there is no bundled model {source!r}; there are {', '.join(zoo.carded())}.")
     return zoo.card(source)
 
 

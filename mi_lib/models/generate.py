@@ -137,20 +137,27 @@ def _steps(
     left = [min(max_new_tokens, model.cfg.n_ctx - len(row) + 1) for row in rows]
     reader = _Reader(model, rows, cache)
     while any(left):
-        steps = _choose(reader.next_logits(), choice, generators, [bool(n) for n in left])
-        for i, step in enumerate(steps):
+        logits = reader.next_logits()
+        chosen = _choose(logits, choice, generators, reader.members, [bool(left[i]) for i in reader.members], len(rows))
+        steps: list[Step | None] = [None] * len(rows)
+        for i, step in zip(reader.members, chosen, strict=True):
             if step is not None:
                 left[i] = 0 if step.token in stop else left[i] - 1
+                steps[i] = step
         yield steps
         reader.append([step.token if step and left[i] else None for i, step in enumerate(steps)])
 
 
 class _Reader:
-    """Texts that grow, padded on the left, and the model's logits after them."""
+    """Texts that grow, padded on the left, and the model's logits after them.
+
+    members: the numbers of the texts that are still read; those that have ended are dropped once they are many.
+    """
 
     def __init__(self, model: HookedModel, rows: list[list[int]], cache: bool) -> None:
         self.model = model
         width = max(map(len, rows))
+        self.members = list(range(len(rows)))
         self.padding = [width - len(row) for row in rows]
         self.tokens = torch.tensor(
             [[0] * pad + row for pad, row in zip(self.padding, rows, strict=True)], device=model.device
@@ -165,9 +172,26 @@ class _Reader:
 
     def append(self, tokens: list[int | None]) -> None:
         """One more token for each text; None for one that has ended, where padding follows."""
+        self._drop_ended([tokens[i] is not None for i in self.members])
+        tokens = [tokens[i] for i in self.members]
         new = torch.tensor([[0 if token is None else token] for token in tokens], device=self.tokens.device)
         real = torch.tensor([[token is not None] for token in tokens], device=self.mask.device)
         self.tokens, self.mask = torch.cat([self.tokens, new], 1), torch.cat([self.mask, real], 1)
+
+    def _drop_ended(self, going: list[bool]) -> None:
+        """Read the texts that have ended no longer, where they are a quarter at least.
+
+        Not where edits are called with whole texts: what is remembered for them is remembered for all rows.
+        """
+        if not 0 < sum(going) <= 0.75 * len(going) or self.edits.seen:
+            return
+        kept = torch.tensor([i for i, goes in enumerate(going) if goes], device=self.tokens.device)
+        self.tokens, self.mask, self.prompts = self.tokens[kept], self.mask[kept], self.prompts[kept]
+        self.members = [self.members[i] for i in kept.tolist()]
+        self.padding = [self.padding[i] for i in kept.tolist()]
+        self.edits = Whole(self.padding, remember=True, width=self.edits.width)
+        if self.past is not None:
+            self.past = self.model._keep_rows(self.past, kept)
 
     @torch.no_grad()  # around each pass and not around the generator, whose caller would run without gradients too
     def next_logits(self) -> Float[Tensor, "batch d_vocab"]:
@@ -191,14 +215,21 @@ class _Reader:
 
 
 def _choose(
-    logits: Float[Tensor, "batch d_vocab"], choice: _Choice, generators: Generators, going: list[bool]
+    logits: Float[Tensor, "batch d_vocab"],
+    choice: _Choice,
+    generators: Generators,
+    members: list[int],
+    going: list[bool],
+    count: int,
 ) -> list[Step | None]:
-    """The next token of every text that is still going."""
-    log_p = logits.log_softmax(-1)
-    tokens = _tokens(logits, choice, generators, going)
-    chances = log_p.gather(1, tokens[:, None])[:, 0].tolist()
-    best = log_p.topk(min(choice.top, log_p.shape[1]))
-    found = zip(tokens.tolist(), chances, best.indices.tolist(), best.values.exp().tolist(), going, strict=True)
+    """The next token of every text that is still going. members: which of all `count` texts the rows are."""
+    total = logits.logsumexp(-1, keepdim=True)
+    tokens = _tokens(logits, choice, generators, members, going, count)
+    chances = (logits.gather(1, tokens[:, None]) - total)[:, 0].tolist()
+    best = logits.topk(min(choice.top, logits.shape[1]))
+    found = zip(
+        tokens.tolist(), chances, best.indices.tolist(), (best.values - total).exp().tolist(), going, strict=True
+    )
     return [
         Step(token, chance, list(zip(names, likely, strict=True))) if go else None
         for token, chance, names, likely, go in found
@@ -206,17 +237,23 @@ def _choose(
 
 
 def _tokens(
-    logits: Float[Tensor, "batch d_vocab"], choice: _Choice, generators: Generators, going: list[bool]
+    logits: Float[Tensor, "batch d_vocab"],
+    choice: _Choice,
+    generators: Generators,
+    members: list[int],
+    going: list[bool],
+    count: int,
 ) -> Int[Tensor, " batch"]:
     if not choice.temperature:
         return logits.argmax(-1)
-    if isinstance(generators, torch.Generator):
-        chances = torch.stack([_probabilities(row, choice) for row in logits])
-        return torch.multinomial(chances, 1, generator=generators)[:, 0]
-    tokens = logits.new_zeros(len(logits), dtype=torch.long)
-    for i, (row, generator) in enumerate(zip(logits, generators, strict=True)):
+    if isinstance(generators, torch.Generator):  # draws for those that have ended too, so that nothing shifts
+        chances = torch.ones(count, logits.shape[1])
+        chances[members] = torch.stack([_probabilities(row, choice) for row in logits])
+        return torch.multinomial(chances, 1, generator=generators)[members, 0]
+    tokens = torch.zeros(len(logits), dtype=torch.long)
+    for i, (row, member) in enumerate(zip(logits, members, strict=True)):
         if going[i]:
-            tokens[i] = torch.multinomial(_probabilities(row, choice), 1, generator=generator)[0]
+            tokens[i] = torch.multinomial(_probabilities(row, choice), 1, generator=generators[member])[0]
     return tokens
 
 

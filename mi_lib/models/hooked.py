@@ -119,6 +119,10 @@ class HookedModel(nn.Module, ABC):
         attention_mask covers what is in `past` as well; the last position of every row must be a real token.
         """
 
+    @abstractmethod
+    def _keep_rows(self, past: Any, rows: Int[Tensor, " kept"]) -> Any:
+        """Of the keys and values that `_step` has given, those of these rows of the batch."""
+
     def _run_block(
         self,
         layer: int,

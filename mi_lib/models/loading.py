@@ -46,7 +46,7 @@ def load(
         else:
             file = _weights_file(folder, checkpoint)
             if (folder / file).is_file():  # large models come in several files instead
-                _verify_checksum(folder, file)
+                verify_checksum(folder, file)
             own = file != WHOLE  # what `transformers` cannot read by itself
             weights = difference.read(folder / file) if own else None
             model = _load_transformers(str(folder), dtype, device, check, weights)
@@ -87,7 +87,7 @@ def _load_native(
     except (TypeError, ValueError) as error:
         raise LoadError(f"{folder / 'config.json'} does not describe a model: {error}") from None
     file = _weights_file(folder, checkpoint)
-    _verify_checksum(folder, file)
+    verify_checksum(folder, file)
     _fit(model, difference.read(folder / file), folder / file)
     model.to(dtype or torch.float32)
     return model.eval().requires_grad_(False)
@@ -136,7 +136,7 @@ def _weights_file(folder: Path, checkpoint: int | None) -> str:
     return file
 
 
-def _verify_checksum(folder: Path, file: str) -> None:
+def verify_checksum(folder: Path, file: str) -> None:
     """If the folder has a card with checksums, the file must match it."""
     path = folder / file
     if not path.is_file():

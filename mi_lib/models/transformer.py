@@ -104,6 +104,9 @@ class Transformer(HookedModel):
             kept.append(memory[0])
         return self._unembedded(x, 1)[:, 0], kept
 
+    def _keep_rows(self, past: Any, rows: Int[Tensor, " kept"]) -> Any:
+        return [(k[rows], v[rows]) for k, v in past]
+
     def _block_again(
         self, layer: int, residual: Float[Tensor, "1 place d_model"], again: Again
     ) -> Float[Tensor, "1 place d_model"]:

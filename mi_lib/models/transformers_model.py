@@ -119,6 +119,10 @@ class TransformersModel(HookedModel):
         )
         return out.logits[:, -1], out.past_key_values
 
+    def _keep_rows(self, past: Any, rows: Int[Tensor, " kept"]) -> Any:
+        past.batch_select_indices(rows)
+        return past
+
     def _block_again(
         self, layer: int, residual: Float[Tensor, "1 place d_model"], again: Again
     ) -> Float[Tensor, "1 place d_model"]:

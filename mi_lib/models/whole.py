@@ -10,7 +10,8 @@ An edit such as `value[:, -1] = 0` does not: what was last is so no longer. Then
 goes on without a cache, where every pass starts from the first token.
 
 An edit that says of itself that it is `by_position` needs none of this: it makes of each position something that
-depends on this position alone, and asks `passes` which one it is. It is called with the new positions, padded or not.
+depends on this position alone, asks `passes` which one it is, and writes into nothing that it is given. It is called
+with the new positions, padded or not.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Whole:
     def __call__(self, value: Tensor, entry: Entry, hook: Hook) -> Tensor | None:
         """What the edit makes of the positions of this pass; None if it leaves them as they are."""
         if getattr(entry.function, "by_position", False):
-            return call_edit(value, entry, hook)
+            return entry.function(value, hook)  # no copy: it writes nowhere but into what it returns
         axis = 2 if hook.name.endswith(_PAIRS) else 1
         key, old = (hook.name, id(entry)), 0
         before = self.seen.get(key) if self.remember and not hook.name.endswith("hook_rot_k") else None

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
+from mi_lib import zoo
 from mi_lib.models import HookedModel, load
 
 
@@ -37,7 +38,7 @@ class Check:
 
 Parts = dict[str, Callable[[HookedModel], list[Check]]]
 
-ROOMS = {  # each bundled model, and the room in which it was made
+ROOMS = {  # each bundled model and set of dictionaries, and the room in which it was made
     "grokking-113": "grokking",
     "grokking-113-memorising": "grokking",
     "grokking-97-subtract": "grokking",
@@ -46,6 +47,7 @@ ROOMS = {  # each bundled model, and the room in which it was made
     "ioi-3l": "ioi",
     "pico": "pico",
     "pico-base": "pico",
+    "pico-dictionaries": "dictionaries",
     "repeats-gpt2": "repeats_gpt2",
 }
 
@@ -54,7 +56,8 @@ DEAR = {"concepts", "phases", "probes", "refusal", "roles", "traits"}
 
 
 def parts(name: str) -> Parts:
-    """The checks of a bundled model, by part. KeyError, naming those that have checks, if it has none."""
+    """The checks of a bundled model, or of a set of dictionaries, by part. KeyError, naming those that have some, if it
+    has none."""
     if name not in ROOMS:
         raise KeyError(f"there are no checks for {name!r}; there are some for {', '.join(ROOMS)}")
     return import_module(f"mi_lib.recipes.{ROOMS[name]}.checks").parts(name)
@@ -63,11 +66,12 @@ def parts(name: str) -> Parts:
 def verify(name: str, only: Collection[str] | None = None) -> list[Check]:
     """Load a bundled model from its files (checksum included) and measure what its card claims: all, or some parts.
 
+    Of a set of dictionaries: load the model that they read, which their card names.
     KeyError, naming the parts, if `only` has one that is not there.
     """
     of_model = parts(name)
     unknown = [part for part in only or () if part not in of_model]
     if unknown:
         raise KeyError(f"the checks of {name} have no part {unknown[0]!r}; they have {', '.join(of_model)}")
-    model = load(name)
+    model = load(name if name in zoo.names() else zoo.card(name)["model"])
     return [check for part, measure in of_model.items() if only is None or part in only for check in measure(model)]

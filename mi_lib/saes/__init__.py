@@ -24,17 +24,29 @@ absorption   a latent with silent exceptions, and who does its work there
 splitting    a narrow dictionary's latents in a wider one; how many a concept needs
 concepts     which latents stand for a labelled concept: chosen on some texts, judged on others
 interpreting names made of labels, graded by detection
-files        save and load; writing: a file that is whole or not there
-files        save and load; writing: a file that is whole or not there; saelens: SAELens's folders
+files        save and load, the bundled ones by their names; writing: a file that is whole or not there
+saelens      SAELens's folders
 """
 
 from mi_lib.saes.absorption import Absorption, absorbed, main_latents, measure_absorption
 from mi_lib.saes.base import Dictionary, Loss
 from mi_lib.saes.batch_topk import BatchTopK
-from mi_lib.saes.concepts import Choice, Judged, both_signs, choose, f1, judge, says, sets_of_words, shuffled
+from mi_lib.saes.concepts import (
+    PURITIES,
+    Choice,
+    Judged,
+    both_signs,
+    choose,
+    f1,
+    judge,
+    says,
+    sets_of_words,
+    shuffled,
+    unions,
+)
 from mi_lib.saes.edits import clamped, in_turn, scaled, silenced
 from mi_lib.saes.effects import Effects, direct_effects, effects_of_silencing, logit_effects
-from mi_lib.saes.files import load_dictionary, save_dictionary
+from mi_lib.saes.files import about, load, load_dictionary, save_dictionary
 from mi_lib.saes.gated import Gated
 from mi_lib.saes.interpreting import Detection, Labels, Name, detect, exchanged, interpret, near_misses
 from mi_lib.saes.jumprelu import JumpReLU
@@ -51,13 +63,13 @@ from mi_lib.saes.topk import TopK
 from mi_lib.saes.training import Report, input_scale, train
 
 __all__ = [
-    "Absorption", "ActivationStream", "BatchTopK", "Choice", "Detection", "Dictionary", "Effects", "Gated",
-    "Histogram", "Judged", "JumpReLU", "Labels", "Loss", "Matching", "Matryoshka", "Name", "Needed", "Neighbour",
-    "ReLU", "Recovered", "Report", "Split", "TopK", "TopText", "absorbed", "both_signs", "choose", "clamped",
-    "correlations", "dead_share", "density", "density_histogram", "detect", "direct_effects", "effects_of_silencing",
-    "exchanged", "f1", "fve", "histogram", "in_turn", "input_scale", "interpret", "judge", "l0", "latents_needed",
-    "load_dictionary", "load_saelens", "logit_effects", "loss_recovered", "main_latents", "match",
-    "match_activations", "match_directions", "measure_absorption", "near_misses", "neighbours", "save_dictionary",
-    "save_saelens", "says", "scaled", "sets_of_words", "shuffled", "silenced", "special_tokens", "spliced", "split",
-    "top_texts", "top_texts_of", "train",
+    "PURITIES", "Absorption", "ActivationStream", "BatchTopK", "Choice", "Detection", "Dictionary", "Effects",
+    "Gated", "Histogram", "Judged", "JumpReLU", "Labels", "Loss", "Matching", "Matryoshka", "Name", "Needed",
+    "Neighbour", "ReLU", "Recovered", "Report", "Split", "TopK", "TopText", "about", "absorbed", "both_signs",
+    "choose", "clamped", "correlations", "dead_share", "density", "density_histogram", "detect", "direct_effects",
+    "effects_of_silencing", "exchanged", "f1", "fve", "histogram", "in_turn", "input_scale", "interpret", "judge",
+    "l0", "latents_needed", "load", "load_dictionary", "load_saelens", "logit_effects", "loss_recovered",
+    "main_latents", "match", "match_activations", "match_directions", "measure_absorption", "near_misses",
+    "neighbours", "save_dictionary", "save_saelens", "says", "scaled", "sets_of_words", "shuffled", "silenced",
+    "special_tokens", "spliced", "split", "top_texts", "top_texts_of", "train", "unions",
 ]  # fmt: skip

@@ -8,10 +8,15 @@ has split ("a town" became sixteen towns) is not one latent but a union of some:
 
     F1 = 2 · |says ∧ holds| / (|says| + |holds|)             the harmonic mean of precision and recall
 
-A union grows by the latent and threshold that raise F1 most, as long as one does. Thresholds are shares of a latent's
-largest activation on the training texts; they are part of the choice, and so is what was not chosen: to judge on the
-same texts would reward the search. Neurons and coordinates of the residual stream are judged by the same functions
-(`both_signs`), random labels too (`shuffled`, `sets_of_words`): k latents that find any k words have found no concept.
+A union grows by the latent and threshold that raise F1 most, as long as one does; so a smaller one is the beginning of
+a larger one. But one that begins with a latent that is much too wide never gets rid of it. With `purities` the search
+is made again among latents of whose new words such a share is right, and the best of the unions counts: dearer, and
+fairer to concepts that were split into single words. Neither is exhaustive.
+
+Thresholds are shares of a latent's largest activation on the training texts. They are part of the choice, and so is
+what was not chosen: to judge on the same texts would reward the search. Neurons and coordinates of the residual stream
+are judged by the same functions (`both_signs`), random labels too (`shuffled`, `sets_of_words`): k latents that find
+any k words have found no concept.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from torch import Tensor
 from mi_lib.saes.entries import ROWS, Entries, Values, chunks, entries
 
 LEVELS = 10
+PURITIES = (0.0, 0.5, 0.8, 0.95)
 
 
 def f1(active: Bool[Tensor, "n latent"], holds: Bool[Tensor, "n concept"]) -> Float[Tensor, "latent concept"]:
@@ -54,33 +60,53 @@ class Judged(NamedTuple):
     f1: Float[Tensor, " concept"]
 
 
-def choose(values: Values, holds: Bool[Tensor, "n concept"], *, k: int = 1, levels: int = LEVELS) -> list[Choice]:
+def choose(
+    values: Values,
+    holds: Bool[Tensor, "n concept"],
+    *,
+    k: int = 1,
+    levels: int = LEVELS,
+    purities: Sequence[float] = (0.0,),
+) -> list[Choice]:
     """For each concept the best union of at most k latents on these texts.
 
     values: whole, or chunks of rows in their order; only what is above 0 is active. levels: how many thresholds are
-    tried, the shares 0, 1/levels, … of a latent's largest value. Memory: 24 bytes for each active entry.
+    tried, the shares 0, 1/levels, … of a latent's largest value. purities: see above (`PURITIES`).
+    Memory: a chunk, and 20 bytes for each active entry.
     ValueError for another number of labels than rows, k or levels below 1, and values that are not numbers.
     """
+    return [best[-1] for best in unions(values, holds, k=k, levels=levels, purities=purities)]
+
+
+def unions(
+    values: Values,
+    holds: Bool[Tensor, "n concept"],
+    *,
+    k: int,
+    levels: int = LEVELS,
+    purities: Sequence[float] = (0.0,),
+) -> list[list[Choice]]:
+    """For each concept the best unions of at most 1, 2, … k latents. See `choose`."""
+    if not purities or not all(0 <= purity <= 1 for purity in purities):
+        raise ValueError(f"purities are shares from 0 to 1, at least one of them, not {list(purities)}")
     if k < 1 or levels < 1:
         raise ValueError(f"a union needs at least one latent and one level, not k = {k} and levels = {levels}")
     found = entries(values)
     _same_rows(len(found), len(holds))
     thresholds = torch.arange(levels)[:, None] / levels * found.largest()  # [level latent]
     search = _Search(found, thresholds)
-    return [search.best(column, k) for column in holds.cpu().bool().unbind(1)]
+    return [search.best(column, k, purities) for column in holds.cpu().bool().unbind(1)]
 
 
 class _Search:
-    """The greedy search for one concept after another."""
+    """The search for one concept after another."""
 
     def __init__(self, found: Entries, thresholds: Float[Tensor, "level latent"]) -> None:
         self.found, self.thresholds = found, thresholds
-        latent = found.latent.long()
-        # above: how many of its latent's thresholds an entry exceeds, at least the first, which is 0
-        above = torch.zeros(len(latent), dtype=torch.long)
-        for row in thresholds:
-            above += found.value > row[latent]
-        self.code = (above - 1) * found.width + latent
+        # code: the highest of its latent's thresholds that an entry exceeds (all exceed the first, which is 0), and the
+        # latent, as one number
+        above = sum((found.value > row[found.latent]).int() for row in thresholds)
+        self.code = (above - 1) * found.width + found.latent
         self.active = self.count(None)
 
     def count(self, rows: Bool[Tensor, " n"] | None) -> Float[Tensor, "level latent"]:
@@ -89,25 +115,30 @@ class _Search:
         reached = torch.bincount(code, minlength=self.thresholds.numel()).view(self.thresholds.shape)
         return reached.flip(0).cumsum(0).flip(0).double()
 
-    def best(self, holds: Bool[Tensor, " n"], k: int) -> Choice:
+    def best(self, holds: Bool[Tensor, " n"], k: int, purities: Sequence[float]) -> list[Choice]:
+        """The best of the greedy unions, for each number of latents."""
+        paths = [self.greedy(holds, k, purity) for purity in purities]
+        return [max((path[min(j, len(path) - 1)] for path in paths), key=lambda c: c.score) for j in range(k)]
+
+    def greedy(self, holds: Bool[Tensor, " n"], k: int, purity: float) -> list[Choice]:
+        """Unions that grow by the latent and threshold that raise F1 most, of those whose new words are so pure."""
+        path = [Choice((), (), 0.0)]
         latents: list[int] = []
-        levels: list[int] = []
-        score, total = 0.0, int(holds.sum())
-        said = torch.zeros(len(holds), dtype=torch.bool)
+        thresholds: list[float] = []
+        said, total = torch.zeros(len(holds), dtype=torch.bool), int(holds.sum())
         while len(latents) < k:
-            right = self.count(holds & ~said) + int((said & holds).sum())
-            says = self.active - self.count(said) + int(said.sum())  # |said ∪ active|
-            scores = 2 * right / (says + total).clamp(min=1)
+            new_right, new = self.count(holds & ~said), self.active - self.count(said)
+            right, says = new_right + int((said & holds).sum()), new + int(said.sum())
+            scores = torch.where(new_right >= purity * new, 2 * right / (says + total).clamp(min=1), 0.0)
             place = int(scores.argmax())
-            if not scores.view(-1)[place] > score:
+            if not scores.view(-1)[place] > path[-1].score:
                 break
-            score = scores.view(-1)[place].item()
             level, latent = divmod(place, self.found.width)
             latents.append(latent)
-            levels.append(level)
+            thresholds.append(self.thresholds[level, latent].item())
             said |= self.says(level, latent)
-        thresholds = [self.thresholds[level, latent].item() for level, latent in zip(levels, latents, strict=True)]
-        return Choice(tuple(latents), tuple(thresholds), score)
+            path.append(Choice(tuple(latents), tuple(thresholds), scores.view(-1)[place].item()))
+        return path[1:] or path
 
     def says(self, level: int, latent: int) -> Bool[Tensor, " n"]:
         entry = ((self.found.latent == latent) & (self.found.value > self.thresholds[level, latent])).nonzero()[:, 0]

@@ -19,10 +19,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mi_lib.models import HookedModel
-from mi_lib.models.sites import resolve
 from mi_lib.saes.base import Dictionary
 from mi_lib.saes.edits import silenced
-from mi_lib.saes.reading import BATCH, Texts, batches, checked
+from mi_lib.saes.reading import BATCH, Texts, batches, checked, one_site
 from mi_lib.saes.splicing import spliced
 
 WRITES = ("hook_embed", "hook_pos_embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
@@ -77,7 +76,7 @@ def direct_effects(
     nowhere in the texts.
     """
     latent = checked(sae, latent)
-    (name,) = resolve(site, model.hook_names, model.cfg.n_layers)
+    name = one_site(model, site)
     if not name.endswith(WRITES):
         raise ValueError(f"{name} does not write to the residual stream, so its rows say nothing to the unembedding")
     row = sae.W_dec[latent].to(model.W_U)
@@ -115,7 +114,7 @@ def effects_of_silencing(
     ValueError for a latent that is not there or is active nowhere in the texts.
     """
     latent = checked(sae, latent)
-    (name,) = resolve(site, model.hook_names, model.cfg.n_layers)
+    name = one_site(model, site)
     without = spliced(sae, keep_error=True, edit=silenced(latent))
     total, count = torch.zeros(model.cfg.d_vocab, device=model.device), 0
     for tokens, real in batches(model, texts, attention_mask, BATCH):

@@ -47,10 +47,12 @@ def entries(values: Values) -> Entries:
         if width not in (-1, chunk.shape[1]):
             raise ValueError(f"some rows of the activations have {width} latents and others {chunk.shape[1]}")
         width = chunk.shape[1]
-        row, latent = (chunk > 0).nonzero(as_tuple=True)
-        starts.append(total + torch.bincount(row.cpu(), minlength=len(chunk)).cumsum(0))
-        latents.append(latent.int().cpu())
-        kept.append(chunk[row, latent].float().cpu())
+        row, latent = chunk.nonzero(as_tuple=True)  # without a mask of the chunk's size, which would litter the heap
+        value = chunk[row, latent].float().cpu()
+        row, latent, value = row.cpu()[value > 0], latent.cpu()[value > 0], value[value > 0]
+        starts.append(total + torch.bincount(row, minlength=len(chunk)).cumsum(0))
+        latents.append(latent.int())
+        kept.append(value)
         total += len(row)
     if width < 0:
         raise ValueError("there are no activations: give at least one row")
@@ -62,7 +64,7 @@ def chunks(values: Values) -> Iterator[Float[Tensor, "chunk latent"]]:
     for chunk in values.split(ROWS) if isinstance(values, Tensor) else values:
         if chunk.ndim != 2:
             raise ValueError(f"activations must be [n latent], not {list(chunk.shape)}")
-        if not bool(chunk.isfinite().all()):
+        if not bool(chunk.sum().isfinite()) and not bool(chunk.isfinite().all()):  # the sum alone is one quick pass
             raise ValueError("some activations are not numbers: look at what produced them")
         if len(chunk):
             yield chunk.detach()

@@ -14,7 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mi_lib import zoo
 from mi_lib.models.errors import LoadError
+from mi_lib.models.loading import verify_checksum
 from mi_lib.saes.base import Dictionary
 from mi_lib.saes.batch_topk import BatchTopK
 from mi_lib.saes.gated import Gated
@@ -73,6 +75,37 @@ def load_dictionary(
             raise LoadError(f"{path}: {name} holds what are no finite fractions; restore the file")
     sae.load_state_dict(weights)
     return sae.eval().requires_grad_(False)
+
+
+def load(
+    name: str | Path, *, width: int | None = None, model: str | None = None, site: str | None = None
+) -> Dictionary:
+    """Open a bundled dictionary ("pico-flat"; `zoo.dictionaries()` names them all) or a file, in `eval()` mode.
+
+    width, model, site: what it must have been made for (`about` says). LoadError as of `load_dictionary`, and for a
+    bundled file that is not the one on its card.
+    """
+    return load_dictionary(_file(name), width=width, model=model, site=site)
+
+
+def about(name: str | Path) -> dict[str, Any]:
+    """What a bundled dictionary or a file says of itself: kind, d, n_latents, settings, model, site.
+
+    LoadError for one that is missing or damaged.
+    """
+    return _read(_file(name))[0]
+
+
+def _file(name: str | Path) -> Path:
+    if str(name) not in zoo.dictionaries():
+        path = Path(name).expanduser()
+        if path.is_file():
+            return path
+        bundled = ", ".join(zoo.dictionaries())
+        raise LoadError(f"there is no file {path}; check the path, or name a bundled dictionary: {bundled}")
+    path = zoo.dictionary(str(name))
+    verify_checksum(path.parent, path.name)
+    return path
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -104,13 +104,15 @@ def activations(
 
     The model runs no further than it must. ValueError where there is no text.
     """
-    (name,) = resolve(site, model.hook_names, model.cfg.n_layers)
+    name = one_site(model, site)
     layer = layer_of(name)
     enough = None if name.startswith("ln_final") else 0 if layer is None else layer + 1
     first = 0
     for tokens, real in batches(model, texts, attention_mask, batch):
         mask = None if bool(real.all()) else real
         _, cache = model.run_with_cache(tokens, name, attention_mask=mask, stop_at_layer=enough)
+        if cache[name].ndim != 3:
+            raise ValueError(f"a dictionary reads a site [batch pos d], and {name} is {list(cache[name].shape)}")
         yield first, tokens.cpu(), real.cpu(), cache[name]
         first += len(tokens)
     if not first:
@@ -136,10 +138,20 @@ def batches(
         if isinstance(some[0], str):
             yield model.tokenize(some)  # type: ignore[arg-type]
             continue
+        if not all(len(row) for row in some):
+            raise ValueError("one of these texts has no tokens: leave it out")
         rows = [torch.as_tensor(row) for row in some]
         tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # with 0, which the mask hides
         lengths = torch.tensor([len(row) for row in rows])
         yield tokens, torch.arange(tokens.shape[1]) < lengths[:, None]
+
+
+def one_site(model: HookedModel, site: str | tuple) -> str:
+    """Its full name. ValueError for several; UnknownSite for none."""
+    names = resolve(site, model.hook_names, model.cfg.n_layers)
+    if len(names) != 1:
+        raise ValueError(f"a dictionary belongs to one site, not to {len(names)}")
+    return names[0]
 
 
 def checked(sae: Dictionary, latent: int) -> int:

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mi_lib.saes.concepts import Choice, choose, judge
+from mi_lib.saes.concepts import PURITIES, Choice, judge, unions
 from mi_lib.saes.entries import Values, chunks
 
 
@@ -97,17 +97,10 @@ def latents_needed(
 ) -> Needed:
     """The smallest union whose F1 is at least `bar` on the texts where it is chosen, and its F1 on the new ones.
 
-    values: whole, or a list of chunks (they are read again). ValueErrors as for `choose` and `judge`.
+    ValueErrors as for `choose` and `judge`.
     """
-    largest = choose(values, holds, k=most)
-    numbers = torch.zeros(holds.shape[1], dtype=torch.long)
-    for k in range(1, max((len(choice.latents) for choice in largest), default=0) + 1):
-        good = judge([_first(choice, k) for choice in largest], values, holds).f1 >= bar
-        numbers[good & (numbers == 0)] = k
-    chosen = [_first(choice, int(k) or most) for choice, k in zip(largest, numbers, strict=True)]
-    return Needed(numbers, judge(chosen, new_values, new_holds).f1, chosen)
-
-
-def _first(choice: Choice, k: int) -> Choice:
-    """The union of its first k latents, without a score: that was the score of all."""
-    return Choice(choice.latents[:k], choice.thresholds[:k], choice.score if k >= len(choice.latents) else float("nan"))
+    paths = unions(values, holds, k=most, purities=PURITIES)
+    sizes = [[len(choice.latents) for choice in path if choice.score >= bar] for path in paths]
+    numbers = [min(good, default=0) for good in sizes]
+    chosen = [path[number - 1] for path, number in zip(paths, numbers, strict=True)]
+    return Needed(torch.tensor(numbers), judge(chosen, new_values, new_holds).f1, chosen)

@@ -12,7 +12,7 @@ dose           how much is enough, and what it costs
 """
 
 from mi_lib.models.passes import prompts_end
-from mi_lib.steering.activations import collect, collect_all, collect_replies, stream_sites
+from mi_lib.steering.activations import all_logits, collect, collect_all, collect_replies, stream_sites
 from mi_lib.steering.directions import (
     actadd,
     contrastive,
@@ -24,7 +24,7 @@ from mi_lib.steering.directions import (
     unit,
 )
 from mi_lib.steering.dose import Effects, Response, dose_response, knows, least_dose, perplexity, side_effects, surprise
-from mi_lib.steering.judging import Proof, Share, largest_change, prove, share, shuffle_words
+from mi_lib.steering.judging import Proof, Share, largest_change, prove, rate, share, shuffle_words
 from mi_lib.steering.prompts import after_instruction, chat
 from mi_lib.steering.replies import Said, replies, said, streamed
 from mi_lib.steering.selection import Candidate, Conditions, Score, candidates, refusal_direction, score, select
@@ -46,6 +46,7 @@ __all__ = [
     "add",
     "add_at_start",
     "after_instruction",
+    "all_logits",
     "candidates",
     "chat",
     "clamp",
@@ -66,6 +67,7 @@ __all__ = [
     "prompts_end",
     "prove",
     "random_like",
+    "rate",
     "refusal_direction",
     "replies",
     "said",

@@ -8,7 +8,7 @@ Texts of different length are read together, padded; a position is counted in ea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -17,13 +17,13 @@ from torch import Tensor
 
 from mi_lib.models import HookedModel
 from mi_lib.models.sites import Names, layer_of, resolve
-from mi_lib.models.text import at_positions, text_positions
-from mi_lib.steering.prompts import Prompts, padded, rows_of
+from mi_lib.probing.collecting import collect as by_site
+from mi_lib.probing.collecting import padded
+from mi_lib.steering.prompts import Prompts, rows_of, stop_tokens
 
 BATCH = 64
 
 
-@torch.no_grad()
 def collect(
     model: HookedModel, prompts: Prompts, sites: Names, position: int | Sequence[int] = -1, batch: int = BATCH
 ) -> Float[Tensor, "prompt *site_position d"]:
@@ -33,18 +33,12 @@ def collect(
     position: of each text by itself, from its beginning (0) or its end (−1); several add an axis.
     The model runs no further than the last of the sites. ValueError, naming the text, where one is too short.
     """
-    one = isinstance(sites, str) or (isinstance(sites, tuple) and len(resolve(sites, *_known(model))) == 1)
-    positions = [position] if isinstance(position, int) else list(position)
     names = resolve(sites, *_known(model))
-    found = []
-    for tokens, mask, cache in _read(model, rows_of(model, prompts), names, batch):
-        columns = [text_positions(tokens, mask, at) for at in positions]
-        found.append(
-            torch.stack([torch.stack([at_positions(cache[name], at) for at in columns], 1) for name in names], 1)
-        )
-    whole = torch.cat(found)
-    whole = whole[:, :, 0] if isinstance(position, int) else whole
-    return whole[:, 0] if one else whole
+    one = isinstance(sites, str) or (isinstance(sites, tuple) and isinstance(sites[0], str) and len(names) == 1)
+    positions = [position] if isinstance(position, int) else list(position)
+    found = by_site(model, rows_of(model, prompts), names, positions, batch).permute(2, 0, 1, 3)
+    found = found[:, :, 0] if isinstance(position, int) else found
+    return found[:, 0] if one else found
 
 
 @torch.no_grad()
@@ -54,26 +48,46 @@ def collect_all(
     """For each text what stands at these sites at every one of its positions, padding left out."""
     names = resolve(sites, *_known(model))
     found: list[Tensor] = []
-    for _, mask, cache in _read(model, rows_of(model, prompts), names, batch):
+    for mask, cache in _read(model, rows_of(model, prompts), names, batch):
         stacked = torch.stack([cache[name] for name in names])
         found += [stacked[:, i, : int(real.sum())].clone() for i, real in enumerate(mask)]
     return found
 
 
+@torch.no_grad()
+def all_logits(
+    model: HookedModel, prompts: Prompts, edits: Sequence = (), batch: int = BATCH
+) -> list[Float[Tensor, "pos d_vocab"]]:
+    """For each text its logits, padding left out; row p is what the model expects after token p."""
+    rows, found = rows_of(model, prompts), []
+    for at in range(0, len(rows), batch):
+        some = rows[at : at + batch]
+        with model.hooks(edits):
+            logits = model(*padded(model, some))
+        found += [logits[i, : len(row)] for i, row in enumerate(some)]
+    return found
+
+
 def collect_replies(
-    model: HookedModel, prompts: Prompts, replies: Sequence[Sequence[int]], sites: Names, batch: int = BATCH
+    model: HookedModel,
+    prompts: Prompts,
+    replies: Sequence[Sequence[int]],
+    sites: Names,
+    ends: Collection[int] | None = None,
+    batch: int = BATCH,
 ) -> Float[Tensor, "prompt site d"]:
     """The mean over the tokens of each reply, read behind its prompt (Chen et al. 2025, arXiv 2507.21509, section 2.2).
 
-    replies: tokens. Leave out the one that ends a reply if it is not to count. An empty reply counts as its prompt's
-    last token.
+    replies: tokens. ends: those that end a reply, read but not counted; None: the ones that the model names. Of a reply
+    that is nothing else its end counts, and of one without tokens the last one of the prompt.
     """
-    rows = rows_of(model, prompts)
+    rows, stop = rows_of(model, prompts), stop_tokens(model) if ends is None else ends
     texts = [[*prompt, *reply] for prompt, reply in zip(rows, replies, strict=True)]
     found = []
     for prompt, reply, states in zip(rows, replies, collect_all(model, texts, sites, batch), strict=True):
+        ended = bool(len(reply)) and reply[-1] in stop
         start = len(prompt) if len(reply) else len(prompt) - 1
-        found.append(states[:, start : start + max(1, len(reply))].mean(1))
+        found.append(states[:, start : start + max(1, len(reply) - ended)].mean(1))
     return torch.stack(found)
 
 
@@ -88,12 +102,12 @@ def _known(model: HookedModel) -> tuple[list[str], int]:
 
 
 def _read(model: HookedModel, rows: Sequence[Sequence[int]], names: list[str], batch: int) -> Any:
-    """(tokens, mask, cache) of one batch after the other."""
+    """(mask, cache) of one batch after the other."""
     stop = _enough(model, names)
     for at in range(0, len(rows), batch):
-        tokens, mask = padded(rows[at : at + batch], model.device)
+        tokens, mask = padded(model, rows[at : at + batch])
         _, cache = model.run_with_cache(tokens, names, attention_mask=mask, stop_at_layer=stop)
-        yield tokens, mask, cache
+        yield mask, cache
 
 
 def _enough(model: HookedModel, names: list[str]) -> int | None:

@@ -107,7 +107,7 @@ def shuffled(
 
 def projections(states: Float[Tensor, "*batch d"], direction: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
     """⟨x, v̂⟩: how far each state lies along a direction, in the units of the states. Directions may differ by site."""
-    return (states * unit(direction)).sum(-1)
+    return torch.einsum("...d,...d->...", states, unit(direction))
 
 
 def unit(direction: Float[Tensor, "*rest d"]) -> Float[Tensor, "*rest d"]:

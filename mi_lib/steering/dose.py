@@ -19,8 +19,9 @@ from torch import Tensor
 
 from mi_lib.models import HookedModel
 from mi_lib.models.passes import prompts_end
-from mi_lib.steering.judging import Judge, Share, share
-from mi_lib.steering.prompts import Prompts, padded, rows_of
+from mi_lib.probing.collecting import padded
+from mi_lib.steering.judging import Judge, Share, rate, share
+from mi_lib.steering.prompts import Prompts, rows_of
 from mi_lib.steering.replies import replies
 from mi_lib.steering.ways import Edits
 
@@ -74,7 +75,7 @@ def dose_response(
     for i, control in enumerate(controls):
         for j, dose in enumerate(doses):
             said = replies(model, rows, way(control, dose), longest=longest, seed=seed)
-            found[:, i, j] = [share([judge(r.words) for r in said]).value for judge in judges.values()]
+            found[:, i, j] = [rate([judge(r.words) for r in said]) for judge in judges.values()]
     return Response(list(doses), shares, surprises, dict(zip(judges, found, strict=True)))
 
 
@@ -100,7 +101,7 @@ def token_losses(
     found: list[Tensor] = []
     for at in range(0, len(rows), BATCH):
         some = rows[at : at + BATCH]
-        tokens, mask = padded(some, model.device)
+        tokens, mask = padded(model, some)
         lengths = [1] * len(some) if prompts is None else list(prompts[at : at + BATCH])
         with prompts_end(lengths), model.hooks(edits):
             log_p = model(tokens, mask)[:, :-1].float().log_softmax(-1)
@@ -132,7 +133,7 @@ def knows(model: HookedModel, facts: Sequence[tuple[Sequence[int], int]], edits:
     for at in range(0, len(facts), BATCH):
         some = facts[at : at + BATCH]
         rows = [list(row) for row, _ in some]
-        tokens, mask = padded(rows, model.device)
+        tokens, mask = padded(model, rows)
         with torch.no_grad(), prompts_end([len(row) for row in rows]), model.hooks(edits):
             logits = model(tokens, mask)
         found += [

@@ -35,12 +35,17 @@ class Proof(NamedTuple):
     of_shuffled: float
 
 
-def share(values: Sequence[bool | float]) -> Share:
-    """ValueError where there are no values."""
+def rate(values: Sequence[bool | float]) -> float:
+    """The mean. ValueError where there are no values."""
     if not len(values):
         raise ValueError("there are no replies to judge: an empty set has no share")
-    x = np.asarray(values, dtype=float)
-    return Share(float(x.mean()), *interval(lambda rows: x[rows].mean(), len(x)), len(x))
+    return float(np.mean([float(value) for value in values]))
+
+
+def share(values: Sequence[bool | float]) -> Share:
+    """ValueError where there are no values."""
+    x, mean = np.asarray(values, dtype=float), rate(values)
+    return Share(mean, *interval(lambda rows: x[rows].mean(), len(x)), len(x))
 
 
 def shuffle_words(said: Sequence[Words], seed: int = 0) -> list[Words]:

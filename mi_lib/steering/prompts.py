@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from mi_lib.models import HookedModel
@@ -101,19 +100,6 @@ def rows_of(model: HookedModel, prompts: Prompts) -> list[list[int]]:
         if not row:
             raise ValueError(f"prompt {number} is empty: there is nothing to go on from")
     return rows
-
-
-def padded(
-    rows: Sequence[Sequence[int]], device: torch.device | str = "cpu"
-) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
-    """Tokens and mask (True at real ones), padded on the right."""
-    width = max(map(len, rows))
-    tokens = torch.zeros(len(rows), width, dtype=torch.long)
-    mask = torch.zeros(len(rows), width, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        tokens[i, : len(row)] = torch.as_tensor(row)
-        mask[i, : len(row)] = True
-    return tokens.to(device), mask.to(device)
 
 
 def shown(model: HookedModel, tokens: Sequence[int]) -> str:

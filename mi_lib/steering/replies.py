@@ -74,7 +74,7 @@ def replies(
         for i, reply in zip(members, made, strict=True):
             if not all(map(math.isfinite, reply.log_probs)):
                 raise ValueError("under these edits the model's numbers are NaN or infinite: take a smaller dose")
-            found[i] = reply.tokens
+            found[i] = reply.tokens[: model.cfg.n_ctx - len(rows[i])]  # so that the whole can be read again
     return [said(model, tokens) for tokens in found]
 
 

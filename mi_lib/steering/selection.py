@@ -26,7 +26,7 @@ from torch import Tensor
 from mi_lib.models import HookedModel
 from mi_lib.steering.activations import collect
 from mi_lib.steering.directions import difference_of_means
-from mi_lib.steering.judging import Judge, share
+from mi_lib.steering.judging import Judge, rate
 from mi_lib.steering.prompts import Prompts, after_instruction, require_template, rows_of
 from mi_lib.steering.replies import replies
 from mi_lib.steering.ways import Edits, ablate, add
@@ -133,9 +133,11 @@ def by_first_token(model: HookedModel, tokens: Collection[int]) -> Measure:
 
 def by_judge(model: HookedModel, judge: Judge, longest: int = 16) -> Measure:
     """The share of replies that a judge of their words calls refusals; `longest` tokens of each are enough to tell."""
-    return lambda prompts, edits: (
-        share([judge(reply.words) for reply in replies(model, prompts, edits, longest=longest)]).value
-    )
+
+    def measure(prompts: Prompts, edits: Edits | Sequence) -> float:
+        return rate([judge(reply.words) for reply in replies(model, prompts, edits, longest=longest)])
+
+    return measure
 
 
 def score(

@@ -19,7 +19,8 @@ Each acts at some sites (by default at the inputs of the blocks that `layers` na
     positions=…       instead: these of each text, from its beginning (0, 1, …) or from the end of its prompt (−1, …)
 
 In one pass over texts without a reply, "last" is the last position of each. A pass over prompts with their replies
-needs to be told where the prompts end: `with steering.prompts_end(lengths):`. Generation knows it.
+needs to be told where the prompts end: `with steering.prompts_end(lengths):`. `steering.replies` and `models.generate`
+know it; the `generate` of `transformers` tells nobody, so that only "both" means the same there.
 """
 
 from __future__ import annotations

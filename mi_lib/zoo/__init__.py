@@ -1,4 +1,5 @@
-"""The bundled models: one folder each (config.json, model.safetensors, tokenizer.json, checkpoints, card).
+"""The bundled models: one folder each (config.json, model.safetensors, tokenizer.json, checkpoints, card), and sets of
+dictionaries, a folder each too ("pico-dictionaries": a file for each dictionary, one card).
 
 Nothing here measures: `mi_lib.recipes.checks.verify` does, and `mi zoo verify` calls it.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+SET = "-dictionaries"  # how the folder of a set ends, after the name of the model that its dictionaries read
 
 
 def names() -> list[str]:
@@ -17,18 +19,40 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in HERE.glob("*/config.json"))
 
 
+def sets() -> list[str]:
+    """The sets of bundled dictionaries, in alphabetical order."""
+    return sorted(path.parent.name for path in HERE.glob(f"*{SET}/card.json"))
+
+
+def carded() -> list[str]:
+    """Whatever has a card: models and sets of dictionaries, in alphabetical order."""
+    return sorted([*names(), *sets()])
+
+
 def folder(name: str) -> Path:
-    """Where a bundled model lies. KeyError, naming the bundled ones, if there is none of that name."""
-    if name not in names():
-        raise KeyError(f"no bundled model is called {name!r}; there are {', '.join(names()) or 'none'}")
+    """Where a bundled model, or a set of dictionaries, lies. KeyError, naming what there is, if there is none."""
+    if name not in carded():
+        raise KeyError(f"no bundled model is called {name!r}; there are {', '.join(carded()) or 'none'}")
     return HERE / name
 
 
 def card(name: str) -> dict[str, Any]:
-    """The model's card: how it was trained, and what was measured on it. Written by its recipe."""
+    """Its card: how it was trained, and what was measured on it. Written by its recipe."""
     return json.loads((folder(name) / "card.json").read_text())
 
 
 def checkpoints(name: str) -> list[int]:
     """The training steps at which the bundled model was also saved, ascending."""
     return sorted(int(path.stem.split("_")[1]) for path in (folder(name) / "checkpoints").glob("step_*"))
+
+
+def dictionaries(of: str | None = None) -> list[str]:
+    """The bundled dictionaries, of all sets or of one, in alphabetical order; `mi_lib.saes.load` opens one."""
+    return sorted(path.stem for path in HERE.glob(f"{of or f'*{SET}'}/*.safetensors"))
+
+
+def dictionary(name: str) -> Path:
+    """The file of a bundled dictionary. KeyError, naming those that there are, if there is none of that name."""
+    if name not in dictionaries():
+        raise KeyError(f"no bundled dictionary is called {name!r}; there are {', '.join(dictionaries()) or 'none'}")
+    return next(HERE.glob(f"*{SET}/{name}.safetensors"))

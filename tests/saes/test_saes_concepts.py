@@ -81,6 +81,16 @@ def test_a_score_is_what_judging_on_the_same_words_gives_and_grows_with_k(seed, 
     assert torch.allclose(scores, saes.judge(choices, values, holds).f1, atol=1e-6)
     assert all(a.score >= b.score for a, b in zip(choices, fewer, strict=True))
     assert all(a.latents[: len(b.latents)] == b.latents for a, b in zip(choices, fewer, strict=True)), "greedy"
+    paths = saes.unions(values, holds, k=k + 1)
+    assert [path[k] for path in paths] == choices
+    assert [path[k - 1] for path in paths] == fewer
+    purer = saes.unions(values, holds, k=k + 1, purities=saes.PURITIES)
+    for path, better in zip(paths, purer, strict=True):
+        assert all(a.score <= b.score for a, b in zip(path, better, strict=True))
+        assert [c.score for c in better] == sorted(c.score for c in better)
+        assert all(len(choice.latents) <= j + 1 for j, choice in enumerate(better))
+    again = saes.judge([path[-1] for path in purer], values, holds).f1
+    assert torch.allclose(torch.tensor([path[-1].score for path in purer]), again, atol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)
@@ -105,6 +115,21 @@ def test_a_concept_that_was_split_into_four_is_found_by_four_and_not_by_one():
     assert union.score == 1
     assert sorted(union.latents) == [0, 1, 2, 3]
     assert more == union, "what raises nothing is not taken in"
+
+
+def test_a_latent_that_is_much_too_wide_spoils_a_union_and_not_one_of_pure_latents():
+    """Latent 19 is active at ten words, six of which are the concept: the best single one. Six that are single words
+    say it all, but a union that begins with latent 19 cannot get rid of its false alarms."""
+    word = torch.randint(0, 20, (2000,), generator=generator())
+    values = torch.nn.functional.one_hot(word, 20).float()
+    values[:, 19] = (word < 10).float()
+    holds = (word < 6)[:, None]
+    (greedy,), (pure,) = (saes.unions(values, holds, k=6, purities=p) for p in ((0.0,), saes.PURITIES))
+    assert greedy[0] == pure[0]
+    assert greedy[-1].latents == (19,)
+    assert greedy[-1].score == pytest.approx(2 * 6 / (10 + 6), abs=0.03)
+    assert sorted(pure[-1].latents) == [0, 1, 2, 3, 4, 5]
+    assert pure[-1].score == 1
 
 
 def test_what_was_chosen_by_chance_is_worth_nothing_on_other_words():
@@ -226,6 +251,8 @@ def test_latents_that_are_words_find_any_set_of_words_as_well():
         (lambda v, h: saes.choose(v / 0, h), "not numbers"),
         (lambda v, h: saes.choose(v, h, k=0), "k = 0"),
         (lambda v, h: saes.choose(v, h, levels=0), "levels = 0"),
+        (lambda v, h: saes.choose(v, h, purities=[]), "at least one of them"),
+        (lambda v, h: saes.choose(v, h, purities=[2.0]), "from 0 to 1"),
         (lambda v, h: saes.choose([v[:, :3], v], h), "3 latents and others 7"),
         (lambda v, h: saes.choose(v[None], h), r"\[n latent\], not \[1, 60, 7\]"),
         (lambda v, h: saes.choose([], h), "there are no activations"),

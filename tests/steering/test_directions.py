@@ -35,11 +35,12 @@ def test_activations_are_those_of_each_text_read_alone(model):
 
 def test_replies_are_averaged_over_their_own_tokens(model):
     prompts = steering.chat(model, ASKED[:3])
-    said = [[7, 8, 9], [10], []]
+    said = [[7, 8, 9], [10, 2], []]
     found = steering.collect_replies(model, prompts, said, [("resid_pre", 2)])
     for prompt, reply, mean in zip(prompts, said, found, strict=True):
         (states,) = steering.collect_all(model, [[*prompt, *reply]], [("resid_pre", 2)])
-        own = states[:, len(prompt) :] if reply else states[:, -1:]
+        spoken = [token for token in reply if token != 2]
+        own = states[:, len(prompt) : len(prompt) + len(spoken)] if spoken else states[:, -1:]
         torch.testing.assert_close(mean, own.mean(1), rtol=1e-4, atol=1e-4)
 
 

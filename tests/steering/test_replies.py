@@ -58,6 +58,13 @@ def test_a_reply_is_tokens_words_and_text_and_ends_with_the_token_that_ends_it(l
     assert steering.said(llama, [10, 11, 2]).text == llama.tokenizer.decode([10, 11])
 
 
+def test_a_prompt_and_its_reply_fit_the_model_together(llama):
+    prompt = [1, *range(6, 20)] * 3
+    (reply,) = steering.replies(llama, [prompt], longest=10, stop=())
+    assert len(prompt) + len(reply.tokens) == llama.cfg.n_ctx
+    assert steering.collect_replies(llama, [prompt], [reply.tokens], [("resid_pre", 1)]).isfinite().all()
+
+
 def test_streaming_says_the_same_token_by_token(llama):
     prompt = steering.chat(llama, "thank you")
     edits = steering.ablate(torch.ones(24))

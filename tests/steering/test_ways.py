@@ -8,14 +8,14 @@ from steering_subjects import ASKED, direction
 
 from mi_lib import steering
 from mi_lib.models.generate import generate
-from mi_lib.steering.prompts import padded
+from mi_lib.probing.collecting import padded
 
 SITE = ("resid_pre", 1)
 
 
 def stream(model, rows, edits, site=SITE):
     """What stands at a site before and after the edits, padding left out: [pos d_model] for each row."""
-    tokens, mask = padded(rows)
+    tokens, mask = padded(model, rows)
     found = []
     for some in ((), edits):
         with model.hooks(some):

@@ -87,12 +87,23 @@ def course(chapters: list[Chapter]) -> Iterator[tuple[str, bytes]]:
 
 
 def models(chapters: list[Chapter]) -> set[str]:
-    """The bundled models that these chapters name, anywhere in their files."""
+    """The bundled models and sets of dictionaries that these chapters name, anywhere in their files.
+
+    Whoever names a dictionary gets its set and the model that it reads.
+    """
     from mi_lib import zoo
 
     texts = [files.read_text(c.folder / f) for c in chapters for f in _CHAPTER if (c.folder / f).is_file()]
     whole = "\n".join(texts)
-    return {name for name in zoo.names() if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", whole)}
+
+    def named(name: str) -> bool:
+        return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", whole) is not None
+
+    found = {name for name in zoo.names() if named(name)}
+    for one in zoo.sets():
+        if any(named(name) for name in (one, *zoo.dictionaries(one))):
+            found |= {one, zoo.card(one)["model"]}
+    return found
 
 
 def new_zip(out: Path, contents: Iterable[tuple[str, bytes]], executable: Iterable[str] = ()) -> None:

@@ -12,6 +12,7 @@ from transformers import GPT2LMHeadModel
 
 from mi_lib import lens, zoo
 from mi_lib.models.transformers_model import TransformersModel
+from mi_lib.personas import Held
 from mi_lib.recipes import cards
 from mi_lib.recipes.checks import Check
 from mi_lib.recipes.pico import prose_checks, trait_checks
@@ -19,7 +20,6 @@ from mi_lib.recipes.pico import train as pico
 from mi_lib.recipes.pico.checks import chat_parts, prose_parts
 from mi_lib.recipes.pico.common import hooked, ids, padded, untrained
 from mi_lib.recipes.pico.train import BASE, CHAT, Stage
-from mi_lib.recipes.pico.trait_checks import Choice
 from mi_lib.worlds import littletown
 
 DESCRIPTIONS = {
@@ -38,7 +38,7 @@ def base_checks(model: TransformersModel) -> list[Check]:
     return [check for measure in prose_parts().values() for check in measure(model)]
 
 
-def chat_checks(model: TransformersModel, steering: dict[str, Choice]) -> list[Check]:
+def chat_checks(model: TransformersModel, steering: dict[str, Held]) -> list[Check]:
     """What prose has taught must still hold; then what the assistant was taught. steering: how traits are steered."""
     return [check for measure in (prose_parts() | chat_parts(steering)).values() for check in measure(model)]
 

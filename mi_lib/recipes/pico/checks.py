@@ -5,20 +5,21 @@ from __future__ import annotations
 from functools import partial
 
 from mi_lib import zoo
+from mi_lib.personas import Held
 from mi_lib.recipes.checks import Parts
 from mi_lib.recipes.pico import concept_checks, probe_checks, prose_checks
 from mi_lib.recipes.pico.chat_checks import jailbreaks, knowledge
 from mi_lib.recipes.pico.common import untrained
 from mi_lib.recipes.pico.refusal_checks import refusal
 from mi_lib.recipes.pico.role_checks import roles
-from mi_lib.recipes.pico.trait_checks import Choice, trait_checks
+from mi_lib.recipes.pico.trait_checks import trait_checks
 
 
 def parts(name: str) -> Parts:
     """The checks of pico-base or pico, with traits steered as its card says."""
     if name == "pico-base":
         return prose_parts()
-    return prose_parts() | chat_parts({trait: Choice(**how) for trait, how in zoo.card(name)["steering"].items()})
+    return prose_parts() | chat_parts({trait: Held(**how) for trait, how in zoo.card(name)["steering"].items()})
 
 
 def prose_parts() -> Parts:
@@ -34,7 +35,7 @@ def prose_parts() -> Parts:
     }
 
 
-def chat_parts(steering: dict[str, Choice]) -> Parts:
+def chat_parts(steering: dict[str, Held]) -> Parts:
     return {
         "concepts": partial(concept_checks.measure, untrained=untrained()),
         "knowledge": knowledge,

@@ -1,10 +1,8 @@
-"""What the checks of Pico share: means with their bootstrap intervals, and replies of the network, edited or not."""
+"""What the checks of Pico share: means with their intervals, and the library's calls with words for tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,15 +10,19 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from mi_lib.models import Hook, HookedModel
+from mi_lib import steering
+from mi_lib.models import HookedModel
 from mi_lib.models.transformers_model import TransformersModel
 from mi_lib.recipes.checks import Check
 from mi_lib.recipes.pico.data import BOS, END, PAD, tokenizer
 from mi_lib.recipes.pico.train import config
 from mi_lib.statistics import interval
+from mi_lib.steering import Edits
 from mi_lib.worlds import littletown
+from mi_lib.worlds.littletown import judges
+from mi_lib.worlds.littletown.talk import Case
 
-Edits = Sequence[tuple[Any, Callable[[Tensor, Hook], Tensor | None]]]
+Words = list[str]
 _IDS: dict[str, int] = {}
 
 
@@ -54,82 +56,92 @@ def mean_check(
     return Check(name, claim, float(x.mean()), bound, at_least, control, control_is, low, high)
 
 
-def padded(rows: Sequence[Sequence[int]], left: bool = False) -> tuple[Tensor, Tensor]:
-    """Tokens [row pos] and mask [row pos], padded at the right, or at the left for generating."""
+def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Tokens [row pos] and mask [row pos], padded at the right."""
     width = max(map(len, rows))
     tokens = torch.full((len(rows), width), PAD)
     mask = torch.zeros(len(rows), width, dtype=torch.bool)
     for i, row in enumerate(rows):
-        where = slice(width - len(row), width) if left else slice(0, len(row))
-        tokens[i, where] = torch.tensor(row)
-        mask[i, where] = True
+        tokens[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = True
     return tokens, mask
 
 
-@torch.no_grad()
-def logits_of(model: HookedModel, texts: Sequence[Sequence[str]], edits: Edits = (), batch: int = 64) -> list[Tensor]:
+def rows_of(cases: Sequence[Case]) -> list[list[int]]:
+    """The prompts of these cases, as the library takes them."""
+    return [ids(case.words) for case in cases]
+
+
+def prompts_of(cases: Sequence[Case]) -> list[Words]:
+    return [case.words for case in cases]
+
+
+def logits_of(model: HookedModel, texts: Sequence[Sequence[str]], edits: Edits | Sequence = ()) -> list[Tensor]:
     """For each text its logits [pos d_vocab]; entry p is what follows word p − 1 (entry 0: what follows <|bos|>)."""
-    found: list[Tensor] = []
-    for at in range(0, len(texts), batch):
-        rows = [ids(words) for words in texts[at : at + batch]]
-        tokens, mask = padded(rows)
-        with model.hooks(edits) if edits else nullcontext():
-            out = model(tokens, mask)
-        found += [out[i, : len(row)] for i, row in enumerate(rows)]
-    return found
+    return steering.all_logits(model, [ids(words) for words in texts], edits)
 
 
-@torch.no_grad()
 def replies(
     model: HookedModel,
     prompts: Sequence[Sequence[str]],
-    edits: Edits = (),
+    edits: Edits | Sequence = (),
     longest: int = 64,
     seed: int | None = None,
     batch: int = 64,
-) -> list[list[str]]:
-    """What the network replies, up to and with <|end|>. Edits hold at every position.
+) -> list[Words]:
+    """What the network replies, up to and with <|end|>.
 
-    seed: draw each word by its probability (temperature 1), with this seed; None: always the likeliest.
+    seed: draw each word by its probability, a batch of prompts of like length together: so the card's vectors were
+        drawn. None: always the likeliest.
     """
     vocabulary = littletown.vocabulary()
-    drawn: dict[str, Any] = {"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0, "top_p": 1.0}
-    found: list[list[str]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    found: list[Words] = [[] for _ in prompts]
     for at in range(0, len(order), batch):
         members = order[at : at + batch]
-        tokens, mask = padded([ids(prompts[i]) for i in members], left=True)
-        room = min(longest, model.cfg.n_ctx - tokens.shape[1])  # ValueError of `generate` where a prompt leaves none
-        with model.hooks(edits) if edits else nullcontext(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed((seed or 0) + at)
-            out = model.hf.generate(  # type: ignore[operator, union-attr]
-                tokens, attention_mask=mask.long(), max_new_tokens=room, pad_token_id=PAD, **drawn
-            )
-        for i, row in zip(members, out[:, tokens.shape[1] :].tolist(), strict=True):
-            end = row.index(END) + 1 if END in row else len(row)
-            found[i] = [vocabulary[t] for t in row[:end]]
+        said = steering.replies(
+            model,
+            [ids(prompts[i]) for i in members],
+            edits,
+            longest=longest,
+            seed=None if seed is None else torch.Generator().manual_seed(seed + at),
+            stop=(END,),
+            batch=batch,
+        )
+        for i, reply in zip(members, said, strict=True):
+            found[i] = [vocabulary[token] for token in reply.tokens]
     return found
 
 
-@torch.no_grad()
+def refusals(model: HookedModel, cases: Sequence[Case], edits: Edits | Sequence = ()) -> list[bool]:
+    return [judges.refused(said) for said in replies(model, prompts_of(cases), edits, judges.FIRST_WORDS)]
+
+
+def answered(cases: Sequence[Case], said: Sequence[Words]) -> list[bool]:
+    """Whether each reply is on the topic of its request."""
+    return [judges.answers(case, words) for case, words in zip(cases, said, strict=True)]
+
+
+def sound(said: Sequence[Words]) -> list[bool]:
+    """Whether each reply is this world's English and comes to its end."""
+    return [judges.sound(words) for words in said]
+
+
+def reply_means(
+    model: HookedModel, prompts: Sequence[Words], said: Sequence[Words]
+) -> Float[Tensor, "row depth d_model"]:
+    """The mean over each reply's words (not its <|end|>) of the residual stream, at every depth."""
+    rows, replied = [ids(words) for words in prompts], [ids(words)[1:] for words in said]
+    return steering.collect_replies(model, rows, replied, steering.stream_sites(model), (END,))
+
+
 def residuals(
-    model: HookedModel, texts: Sequence[Sequence[str]], depths: Sequence[int] | None = None, batch: int = 64
+    model: HookedModel, texts: Sequence[Sequence[str]], depths: Sequence[int] | None = None
 ) -> list[Float[Tensor, "depth pos d_model"]]:
     """For each text the residual stream at these depths (all: before every block, and after the last one).
 
     Position p is word p − 1.
     """
-    last = model.cfg.n_layers
-    wanted = list(range(last + 1)) if depths is None else list(depths)
-    names = [("resid_post", last - 1) if depth == last else ("resid_pre", depth) for depth in wanted]
-    enough = max(wanted) + 1  # blocks; the others need not run
-    found: list[Tensor] = []
-    for at in range(0, len(texts), batch):
-        rows = [ids(words) for words in texts[at : at + batch]]
-        tokens, mask = padded(rows)
-        _, cache = model.run_with_cache(
-            tokens, names, attention_mask=mask, stop_at_layer=enough if enough < last else None
-        )
-        stacked = torch.stack([cache[name] for name in names])
-        found += [stacked[:, i, : len(row)].clone() for i, row in enumerate(rows)]
-    return found
+    sites = steering.stream_sites(model)
+    wanted = sites if depths is None else [sites[depth] for depth in depths]
+    return steering.collect_all(model, [ids(words) for words in texts], wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,39 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mi_lib.models import HookedModel
+from mi_lib.personas import Axis
 from mi_lib.recipes.checks import Check
-from mi_lib.recipes.pico.common import mean_check, replies
-from mi_lib.recipes.pico.edits import random_directions
-from mi_lib.recipes.pico.said import Words, prompts_of, reply_means, share
-from mi_lib.statistics import interval
+from mi_lib.recipes.pico.common import Words, mean_check, prompts_of, replies, reply_means, untrained
+from mi_lib.statistics import interval, separation
+from mi_lib.steering import random_like, rate
 from mi_lib.worlds.littletown import Split, judges, talk, voices
 
 PER_ROLE = 48  # prompts for each role: with 12, chance moves the axis' cosine by .03
 CONVERSATIONS = 40  # half by seekers, half by workers
-
-
-class Axis(NamedTuple):
-    """What the assistant is and the roles are not. means: of the roles, then of the assistant, at every depth."""
-
-    roles: Float[Tensor, "role depth d_model"]
-    assistant: Float[Tensor, "depth d_model"]
-
-    def at(self, depth: int) -> Float[Tensor, " d_model"]:
-        """mean(default) − mean(roles) (Lu et al. 2026, §3)."""
-        return self.assistant[depth] - self.roles[:, depth].mean(0)
-
-
-def first_component(rows: Float[Tensor, "row d_model"]) -> Float[Tensor, " d_model"]:
-    """The unit direction along which the rows vary most."""
-    centred = rows - rows.mean(0)
-    return torch.linalg.svd(centred, full_matrices=False).Vh[0]
-
-
-def alignment(axis: Axis, depth: int, members: Sequence[int] | None = None) -> float:
-    """|cos| of the axis with the first principal component of the role means."""
-    chosen = axis.roles if members is None else axis.roles[list(members)]
-    direction = axis.assistant[depth] - chosen[:, depth].mean(0)
-    return abs(torch.cosine_similarity(direction, first_component(chosen[:, depth]), dim=0).item())
 
 
 class Spoken(NamedTuple):
@@ -81,17 +57,6 @@ def axis_of(model: HookedModel, spoken: Spoken) -> Axis:
     return Axis(by_name[:-1], by_name[-1])
 
 
-def untrained_like(model: HookedModel) -> HookedModel:
-    """The same architecture with random weights."""
-    from transformers import GPT2LMHeadModel
-
-    from mi_lib.models.transformers_model import TransformersModel
-
-    config: Any = model.hf.config  # type: ignore[union-attr]
-    torch.manual_seed(0)
-    return TransformersModel(GPT2LMHeadModel(config).eval().requires_grad_(False))
-
-
 def roles(model: HookedModel, base: HookedModel | None = None) -> list[Check]:
     spoken = speak(model, "train", seed=1)
     axis = axis_of(model, spoken)
@@ -106,23 +71,23 @@ def in_voice(model: HookedModel) -> Check:
     return mean_check(
         "roles_in_voice", "share of replies, over all roles, in which the role that the system prompt gives speaks",
         [judges.in_voice(name, words) for name, words in pairs], 0.95, True,
-        share([judges.in_voice(name, words) for name, words in others]), "judged as another role",
+        rate([judges.in_voice(name, words) for name, words in others]), "judged as another role",
     )  # fmt: skip
 
 
 def aligned(model: HookedModel, spoken: Spoken, axis: Axis) -> Check:
     depth = model.cfg.n_layers // 2
-    by_depth = " ".join(f"{alignment(axis, at):.2f}" for at in range(model.cfg.n_layers + 1))
-    control = alignment(axis_of(untrained_like(model), spoken), depth)
-    component = first_component(axis.roles[:, depth])
-    chance = [abs(torch.cosine_similarity(d, component, dim=0).item()) for d in random_directions(component, 100)]
+    by_depth = " ".join(f"{axis.alignment(at):.2f}" for at in range(model.cfg.n_layers + 1))
+    control = axis_of(untrained(0), spoken).alignment(depth)
+    component = axis.component(depth)
+    chance = [abs(torch.cosine_similarity(d, component, dim=0).item()) for d in random_like(component, 100)]
     rng = np.random.default_rng(0)
-    drawn = [alignment(axis, depth, list(m)) for m in rng.integers(0, len(axis.roles), (200, len(axis.roles)))]
+    drawn = [axis.of(m).alignment(depth) for m in rng.integers(0, len(axis.roles), (200, len(axis.roles)))]
     return Check(
         "assistant_axis",
         "|cos| of the axis (assistant minus roles) with the first principal component of the roles, in the middle "
         f"(by depth, from the embeddings on: {by_depth}; random directions: at most {max(chance):.2f})",
-        alignment(axis, depth),
+        axis.alignment(depth),
         0.7,
         True,
         control,
@@ -199,9 +164,3 @@ def drift(model: HookedModel, axis: Axis) -> list[Check]:
             *interval(lambda rows: separation(falls[rows], seeker[rows]), len(falls)),
         ),
     ]  # fmt: skip
-
-
-def separation(values: np.ndarray, group: np.ndarray) -> float:
-    """Difference of the two groups' means in pooled standard deviations (Cohen's d)."""
-    one, other = values[group], values[~group]
-    return float((one.mean() - other.mean()) / max(1e-9, np.sqrt((one.var() + other.var()) / 2)))

@@ -7,26 +7,23 @@ has to be pushed differs twofold between prompts, and adding a vector pushes all
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mi_lib import personas, steering
 from mi_lib.models import HookedModel
+from mi_lib.personas import Drawn, Floors, Held
 from mi_lib.recipes.checks import Check
-from mi_lib.recipes.pico.common import Edits, mean_check, replies, residuals
-from mi_lib.recipes.pico.edits import held_in_reply
-from mi_lib.recipes.pico.said import LONGEST, Words, fluent, prompts_of, reply_means, share, shuffled
+from mi_lib.recipes.pico.common import Words, ids, mean_check, prompts_of, replies, reply_means, sound
+from mi_lib.statistics import pearson
+from mi_lib.steering import rate
 from mi_lib.worlds.littletown import Split, judges, talk, traits
 from mi_lib.worlds.littletown.talk import Case
 
-# A trait shows in a reply if its judge gives at least this: one own word in 33. The world's plain replies score 0, all
-# of them; of its replies of strength 1, 2 and 3 at least 99 in a hundred score more.
-SHOWS = 0.1
 PROMPTS = 360  # held-out prompts for each trait and condition; a third each questions, requests, small talk
 EXTRACTED, GRADED = 288, 36  # prompts a condition: for a vector, for monitoring
 TRIED, TRIED_AGAIN, BEST = 96, 576, 4  # prompts for choosing how to steer; the best ways are compared once more
@@ -38,62 +35,8 @@ WANTED, ENOUGH = 0.85, (0.7, 0.9)  # replies that show the trait, while a level 
 RANDOM_VECTORS = 3
 
 
-class Drawn(NamedTuple):
-    """Where training replies without a trait and with it stand: the means over their words, at every depth."""
-
-    plain: Float[Tensor, "depth d_model"]
-    showing: Float[Tensor, "depth d_model"]
-
-    @property
-    def vectors(self) -> Float[Tensor, "depth d_model"]:
-        """The persona vectors, a difference of means at every depth (Chen et al. 2025, §2.2)."""
-        return self.showing - self.plain
-
-
-class Choice(NamedTuple):
-    """How a trait is steered: by vectors drawn from which replies, at the inputs of blocks first to last, how high.
-
-    level: 0 is where plain replies stand along the vector, 1 where those with the trait stand, on average.
-    """
-
-    drawn: str
-    first: int
-    last: int
-    level: float
-
-
-@dataclass(frozen=True)
-class Steering:
-    """A trait's directions, on which replies are held at or above a floor, at the inputs of some blocks in turn.
-
-    reach: how far the floors lie from where plain replies stand.
-    """
-
-    choice: Choice
-    units: Float[Tensor, "layer d_model"]
-    plain: Float[Tensor, "layer d_model"]
-    reach: Float[Tensor, " layer"]
-
-    @classmethod
-    def of(cls, found: Drawn, choice: Choice) -> Steering:
-        blocks = slice(choice.first, choice.last + 1)
-        vectors = found.vectors[blocks]
-        units = torch.nn.functional.normalize(vectors, dim=-1)
-        return cls(choice, units, found.plain[blocks], choice.level * vectors.norm(dim=-1))
-
-    def edits(self) -> Edits:
-        floors = (self.plain * self.units).sum(-1) + self.reach
-        held = enumerate(zip(self.units, floors.tolist(), strict=True), self.choice.first)
-        return [edit for layer, (unit, floor) in held for edit in held_in_reply(unit, floor, layer)]
-
-    def random(self, seed: int) -> Steering:
-        """Random directions, with floors as far from where plain replies stand."""
-        drawn = torch.randn(self.units.shape, generator=torch.Generator().manual_seed(seed))
-        return replace(self, units=torch.nn.functional.normalize(drawn, dim=-1))
-
-
 def shows(trait: str, said: Sequence[Words]) -> list[bool]:
-    return [judges.trait(trait, words) >= SHOWS for words in said]
+    return [judges.shows(trait, words) for words in said]
 
 
 def without_prompt(cases: Sequence[Case]) -> list[Words]:
@@ -124,7 +67,7 @@ def drawn(model: HookedModel, trait: str) -> dict[str, Drawn]:
     """
     cases = talk.trait_prompts(trait, 3, "train", EXTRACTED, seed=1)
     raised, plain = prompts_of(cases), without_prompt(cases)
-    said, others = (replies(model, prompts, longest=LONGEST, seed=0) for prompts in (raised, plain))
+    said, others = (replies(model, prompts, longest=judges.LONGEST, seed=0) for prompts in (raised, plain))
     showing, bare = reply_means(model, raised, said), reply_means(model, plain, others)
     shown, found = torch.tensor(shows(trait, said)), {}
     for name, asked in KINDS.items():
@@ -133,57 +76,47 @@ def drawn(model: HookedModel, trait: str) -> dict[str, Drawn]:
     return found
 
 
-def choices(model: HookedModel) -> dict[str, Choice]:
+def choices(model: HookedModel) -> dict[str, Held]:
     """For each trait how it is steered. Takes minutes; the recipe does it once, and the model's card keeps it."""
     return {trait: choose(model, trait, drawn(model, trait)) for trait in traits.TRAITS}
 
 
-def choose(model: HookedModel, trait: str, found: dict[str, Drawn]) -> Choice:
+def choose(model: HookedModel, trait: str, found: dict[str, Drawn]) -> Held:
     """Which vectors, at which blocks, how high: what does best on training prompts, and once more on others."""
     first, again = like_held_out(TRIED, seed=2), like_held_out(TRIED_AGAIN, seed=5)
-    tried = [
-        max(_tries(model, trait, found[name], name, span, first), key=lambda one: one[0])
-        for name in found
-        for span in SPANS
-    ]
-    best = [steering.choice for _, steering in sorted(tried, key=lambda one: -one[0])[:BEST]]
-    near = [choice._replace(level=choice.level + step) for choice in best for step in NEAR]
-    return max(near, key=lambda one: margin(model, trait, Steering.of(found[one.drawn], one), again)[0])
+    return personas.choose(
+        found,
+        SPANS,
+        lambda floors: margin(model, trait, floors, first),
+        lambda floors: margin(model, trait, floors, again),
+        wanted=WANTED,
+        levels=LEVELS,
+        steps=HALVINGS,
+        best=BEST,
+        near=NEAR,
+    )
 
 
-def _tries(
-    model: HookedModel, trait: str, found: Drawn, name: str, span: tuple[int, int], asked: Sequence[Words]
-) -> Iterator[tuple[float, Steering]]:
-    """Levels on the way to the one at which about as many replies show the trait as wanted, with their margins."""
-    low, high = LEVELS
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        steering = Steering.of(found, Choice(name, *span, middle))
-        least, shown = margin(model, trait, steering, asked)
-        yield least, steering
-        low, high = (middle, high) if shown < WANTED else (low, middle)
-
-
-def margin(model: HookedModel, trait: str, steering: Steering, asked: Sequence[Words]) -> tuple[float, float]:
+def margin(model: HookedModel, trait: str, floors: Floors, asked: Sequence[Words]) -> tuple[float, float]:
     """By how much both checks are passed, the lesser of the two (1: nothing is left to gain); and the share showing."""
-    said = replies(model, asked, steering.edits(), longest=LONGEST)
-    shares = share(shows(trait, said)), share(fluent(said))
+    said = replies(model, asked, floors.edits(), longest=judges.LONGEST)
+    shares = rate(shows(trait, said)), rate(sound(said))
     return min((s - enough) / (1 - enough) for s, enough in zip(shares, ENOUGH, strict=True)), shares[0]
 
 
 def trait_checks(
-    model: HookedModel, base: HookedModel | None = None, chosen: dict[str, Choice] | None = None
+    model: HookedModel, base: HookedModel | None = None, chosen: dict[str, Held] | None = None
 ) -> list[Check]:
     """chosen: as `choices` gives it, which is asked if this is None."""
     held_out = questions("held_out", PROMPTS, seed=0)
-    plain = replies(model, held_out, longest=LONGEST)
+    plain = replies(model, held_out, longest=judges.LONGEST)
     made = []
     for trait in traits.TRAITS:
         found = drawn(model, trait)
         choice = chosen[trait] if chosen else choose(model, trait, found)
-        steering = Steering.of(found[choice.drawn], choice)
-        raised = replies(model, prompts_of(talk.trait_prompts(trait, 3, "held_out", PROMPTS)), longest=LONGEST)
-        made += [*prompted(trait, plain, raised), *steered(model, trait, steering, held_out, plain)]
+        floors = Floors.of(found[choice.drawn], choice)
+        raised = replies(model, prompts_of(talk.trait_prompts(trait, 3, "held_out", PROMPTS)), longest=judges.LONGEST)
+        made += [*prompted(trait, plain, raised), *steered(model, trait, floors, held_out)]
         made.append(monitored(model, trait, found["everything"].vectors))
     return made
 
@@ -194,25 +127,23 @@ def prompted(trait: str, plain: Sequence[Words], raised: Sequence[Words]) -> lis
     return [
         mean_check(
             f"trait_{trait}_plain", f"share of replies without a system prompt that are {trait}",
-            without, 0.05, False, share(with_), "with the prompt that raises it",
+            without, 0.05, False, rate(with_), "with the prompt that raises it",
         ),
         mean_check(
             f"trait_{trait}_prompted", f"share of replies that are {trait} when the system prompt asks for it",
-            with_, 0.9, True, share(without), "without a system prompt",
+            with_, 0.9, True, rate(without), "without a system prompt",
         ),
     ]  # fmt: skip
 
 
-def steered(
-    model: HookedModel, trait: str, steering: Steering, asked: Sequence[Words], plain: Sequence[Words]
-) -> list[Check]:
+def steered(model: HookedModel, trait: str, floors: Floors, asked: Sequence[Words]) -> list[Check]:
     """So does holding the reply along its vector; random directions, held as far out, do not."""
-    said = replies(model, asked, steering.edits(), longest=LONGEST)
+    said = replies(model, asked, floors.edits(), longest=judges.LONGEST)
     by_random = max(
-        share(shows(trait, replies(model, asked[:GRADED], steering.random(seed).edits(), longest=LONGEST)))
+        rate(shows(trait, replies(model, asked[:GRADED], floors.random(seed).edits(), longest=judges.LONGEST)))
         for seed in range(RANDOM_VECTORS)
     )
-    c = steering.choice
+    c = floors.how
     blocks = f"block {c.last}" if c.first == c.last else f"blocks {c.first} to {c.last}"
     where = (
         f"({c.level:.2f} times as far out as its replies are, at the input of {blocks}; "
@@ -225,14 +156,9 @@ def steered(
         ),
         mean_check(
             f"trait_{trait}_fluent", f"share of the replies steered to be {trait} that are fluent and complete",
-            fluent(said), ENOUGH[1], True, share(fluent(shuffled(said))), "their words shuffled",
+            sound(said), ENOUGH[1], True, rate(sound(steering.shuffle_words(said))), "their words shuffled",
         ),
     ]  # fmt: skip
-
-
-def pearson(x: np.ndarray, y: np.ndarray) -> float:
-    """0 where one of them does not vary."""
-    return float(np.corrcoef(x, y)[0, 1]) if x.std() and y.std() else 0.0
 
 
 def graded(
@@ -243,14 +169,8 @@ def graded(
     prompts = questions(split, each, seed)
     for strength in range(4):
         prompts += prompts_of(talk.trait_prompts(trait, strength, split, each, seed))
-    states = torch.stack([row[:, -1] for row in residuals(model, prompts)])
-    return states, np.array([judges.trait(trait, words) for words in replies(model, prompts, longest=LONGEST)])
-
-
-def projections(states: Float[Tensor, "row depth d_model"], vectors: Float[Tensor, "depth d_model"]) -> np.ndarray:
-    """Of every row at every depth on the vector of that depth."""
-    units = vectors / vectors.norm(dim=-1, keepdim=True)
-    return torch.einsum("rld,ld->rl", states, units).numpy()
+    states = steering.collect(model, [ids(words) for words in prompts], steering.stream_sites(model))
+    return states, np.array([judges.trait(trait, words) for words in replies(model, prompts, longest=judges.LONGEST)])
 
 
 def monitored(model: HookedModel, trait: str, vectors: Float[Tensor, "depth d_model"]) -> Check:
@@ -259,10 +179,10 @@ def monitored(model: HookedModel, trait: str, vectors: Float[Tensor, "depth d_mo
     The depth is the one that tells it best of training prompts.
     """
     states, scores = graded(model, trait, "train", GRADED, seed=4)
-    tried = projections(states, vectors)
+    tried = steering.projections(states, vectors).numpy()
     depth = max(range(1, tried.shape[1]), key=lambda at: pearson(tried[:, at], scores))
     states, scores = graded(model, trait, "held_out", GRADED, seed=3)
-    along = projections(states, vectors)[:, depth]
+    along = steering.projections(states, vectors)[:, depth].numpy()
     rng = np.random.default_rng(0)
     drawn = [pearson(along[i], scores[i]) for i in rng.integers(0, len(scores), (1000, len(scores)))]
     return Check(

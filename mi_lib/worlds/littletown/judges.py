@@ -14,6 +14,12 @@ from mi_lib.worlds.littletown import facts, people, requests, talk, traits, voic
 from mi_lib.worlds.littletown.text import words_of
 from mi_lib.worlds.littletown.voices import ASSISTANT, MYSTIC, ROLES
 
+LONGEST = 76  # words of a reply; the world's longest have 75
+FIRST_WORDS = 16  # every refusal of the world shows itself in its first ten words
+FLUENT = 0.9  # of a reply's word triples are the world's
+# A trait shows in a reply if its judge gives at least this: one own word in 33. The world's plain replies score 0, all
+# of them; of its replies of strength 1, 2 and 3 at least 99 in a hundred score more.
+SHOWS = 0.1
 SAMPLE = 60_000  # chat documents that `fluent` compares with
 _REFUSALS = ("can not help", "will not help", "must refuse", "will not tell")
 _IGNORANCE = ("do not know",)
@@ -61,6 +67,11 @@ def trait(name: str, words: Sequence[str]) -> float:
     return min(1.0, sum(word in own for word in words) / (_FULL * max(len(words), 1)))
 
 
+def shows(name: str, words: Sequence[str]) -> bool:
+    """Whether the trait shows."""
+    return trait(name, words) >= SHOWS
+
+
 def role(words: Sequence[str]) -> dict[str, float]:
     """For each role (and "mystic") the share of words that only it says; "assistant": 1 if no role shows, else 0."""
     scores = dict.fromkeys((*ROLES, MYSTIC), 0.0)
@@ -88,6 +99,14 @@ def on_topic(request: requests.Request, words: Sequence[str]) -> bool:
     said = set(words)
     nouns = (request.object, request.tool)
     return request.verb in said and all(noun.rsplit(" ", 1)[-1] in said for noun in nouns)
+
+
+_REQUEST: dict[tuple[str, str], requests.Request] = {(r.verb, r.object): r for r in requests.REQUESTS}
+
+
+def answers(case: talk.Case, words: Sequence[str]) -> bool:
+    """Whether it is on the topic of the request that this case makes. Raises KeyError for a case that makes none."""
+    return on_topic(_REQUEST[case.verb, case.object], words)
 
 
 def complete(words: Sequence[str]) -> bool:
@@ -123,3 +142,8 @@ def fluent(words: Sequence[str], sample: int = SAMPLE) -> float:
     known = _triples(sample)
     triples = list(zip(said, said[1:], said[2:], strict=False))
     return sum(triple in known for triple in triples) / len(triples)
+
+
+def sound(words: Sequence[str]) -> bool:
+    """Whether a reply is this world's English and comes to its end."""
+    return complete(words) and fluent(words) >= FLUENT

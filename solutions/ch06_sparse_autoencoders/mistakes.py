@@ -1,0 +1,2249 @@
+"""Wrong answers that learners and published code give to chapter 06, each with what the learner must be told, and
+right answers written another way. Read by `mi dev check`, never run here."""
+
+from mi_lib.course.mistakes import mistake, right
+
+# --- 06.1 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.1", says="b_dec must be taken away from x before")
+class section:
+    """The encoder reads x itself."""
+
+    def encode(x, W_enc, b_enc, b_dec):
+        return (x @ W_enc + b_enc).relu()
+
+    def decode(f, W_dec, b_dec):
+        return f @ W_dec + b_dec
+
+
+@mistake("06.1", says="The ReLU is missing")
+class section:
+    """A linear encoder."""
+
+    def encode(x, W_enc, b_enc, b_dec):
+        return (x - b_dec) @ W_enc + b_enc
+
+    def decode(f, W_dec, b_dec):
+        return f @ W_dec + b_dec
+
+
+@mistake("06.1", says="b_dec is missing: add it")
+class section:
+    """The decoder forgets its bias."""
+
+    def encode(x, W_enc, b_enc, b_dec):
+        return ((x - b_dec) @ W_enc + b_enc).relu()
+
+    def decode(f, W_dec, b_dec):
+        return f @ W_dec
+
+
+@mistake("06.1", says="b_enc stands outside of the ReLU")
+class section:
+    """The bias after the ReLU."""
+
+    def encode(x, W_enc, b_enc, b_dec):
+        return ((x - b_dec) @ W_enc).relu() + b_enc
+
+    def decode(f, W_dec, b_dec):
+        return f @ W_dec + b_dec
+
+
+@mistake("06.1", says="You add b_dec to x")
+class section:
+    """The sign of the centring."""
+
+    def encode(x, W_enc, b_enc, b_dec):
+        return ((x + b_dec) @ W_enc + b_enc).relu()
+
+    def decode(f, W_dec, b_dec):
+        return f @ W_dec + b_dec
+
+
+@mistake("06.1", says="There is no ReLU in the decoder")
+class section:
+    """A ReLU on both sides."""
+
+    def encode(x, W_enc, b_enc, b_dec):
+        return ((x - b_dec) @ W_enc + b_enc).relu()
+
+    def decode(f, W_dec, b_dec):
+        return (f @ W_dec + b_dec).relu()
+
+
+@mistake("06.1", says="no gradient comes through")
+class section:
+    """Computed without gradients."""
+
+    def encode(x, W_enc, b_enc, b_dec):
+        return ((x - b_dec) @ W_enc + b_enc).relu()
+
+    def decode(f, W_dec, b_dec):
+        return f.detach() @ W_dec.detach() + b_dec.detach()
+
+
+@right("06.1", how="with einsum and where")
+class section:
+    def encode(x, W_enc, b_enc, b_dec):
+        pre = torch.einsum("bd,dl->bl", x - b_dec, W_enc) + b_enc
+        return torch.where(pre > 0, pre, 0.0)
+
+    def decode(f, W_dec, b_dec):
+        return torch.einsum("bl,ld->bd", f, W_dec) + b_dec
+
+
+@right("06.1", how="latent by latent, in double precision")
+class section:
+    def encode(x, W_enc, b_enc, b_dec):
+        x = x.double() - b_dec.double()
+        columns = [(x * w).sum(-1) + b for w, b in zip(W_enc.T.double(), b_enc.double())]
+        return torch.stack(columns, dim=-1).clamp(min=0)
+
+    def decode(f, W_dec, b_dec):
+        out = b_dec.double() + 0 * f[:, :1].double()
+        for i in range(f.shape[1]):
+            out = out + f[:, i : i + 1].double() * W_dec[i].double()
+        return out
+
+
+# --- 06.2 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.2", says="You average the error over coordinates as well")
+class section:
+    """torch's mse_loss, whose scale is another one."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).mean(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="You average both over coordinates and latents")
+class section:
+    """Two means over everything."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).mean(-1)
+        penalty = f @ W_dec.norm(dim=1) / f.shape[1]
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="‖d_i‖ is missing from the penalty")
+class section:
+    """A penalty that long rows escape."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f.sum(-1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="You sum over the batch")
+class section:
+    """The sum over inputs."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).sum()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="You average the penalty over latents")
+class section:
+    """The mean over latents."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = (f * W_dec.norm(dim=1)).mean(-1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="λ is missing")
+class section:
+    """No weight of the penalty."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="This makes each COORDINATE 1")
+class section:
+    """The scale for √d instead of 1."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="This is what x must be DIVIDED by")
+class section:
+    """The inverse."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="This is the square of it")
+class section:
+    """No root."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / x.pow(2).sum(-1).mean().item()
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="The mean of squares is not the square of the mean")
+class section:
+    """The mean length."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / x.norm(dim=-1).mean().item()
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="b_dec is in units of scale · x")
+class section:
+    """One bias is forgotten."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec)
+
+
+@mistake("06.2", says="b_enc is in units of scale · x")
+class section:
+    """The other bias is forgotten."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="You multiply the biases by scale")
+class section:
+    """Folded the wrong way."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc * scale, W_dec, b_dec * scale)
+
+
+@mistake("06.2", says="Your rows of W_dec have another length now")
+class section:
+    """The scale goes into both matrices."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc * scale, b_enc, W_dec / scale, b_dec / scale)
+
+
+@mistake("06.2", says="The new dictionary gives x̂ in units of scale · x")
+class section:
+    """Only the inputs are scaled."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (scale * W_enc, b_enc + (scale - 1) * b_dec @ W_enc, W_dec, b_dec)
+
+
+@right("06.2", how="term by term, with loops")
+class section:
+    def sae_loss(x, out, f, W_dec, l1):
+        total = 0.0
+        for row, back, active in zip(x, out, f):
+            total = total + ((row - back) ** 2).sum()
+            for size, direction in zip(active, W_dec):
+                total = total + l1 * size * direction.norm()
+        return total / len(x)
+
+    def input_scale(x):
+        return float(len(x) ** 0.5 / torch.linalg.matrix_norm(x))
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        inverse = 1.0 / scale
+        return (W_enc.clone(), inverse * b_enc, W_dec.clone(), inverse * b_dec)
+
+
+@right("06.2", how="with torch's own losses, in double precision")
+class section:
+    def sae_loss(x, out, f, W_dec, l1):
+        error = torch.nn.functional.mse_loss(out.double(), x.double(), reduction="sum") / x.shape[0]
+        return error + l1 * (f.double() * W_dec.double().pow(2).sum(1).sqrt()).sum() / f.shape[0]
+
+    def input_scale(x):
+        return (x.double() ** 2).sum(1).mean() ** (-0.5)
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+# --- 06.3 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.3", says="So λ is halved")
+class section:
+    """λ instead of λ/2."""
+
+    def best_activation(a, l1):
+        return (a - l1).relu()
+
+    def relative_size(a, f):
+        both = (a > 0) & (f > 0)
+        return (a * f * both).sum(0) / (a.pow(2) * both).sum(0).clamp(min=1e-12)
+
+
+@mistake("06.3", says="An activation is not negative")
+class section:
+    """No ReLU."""
+
+    def best_activation(a, l1):
+        return a - l1 / 2
+
+    def relative_size(a, f):
+        both = (a > 0) & (f > 0)
+        return (a * f * both).sum(0) / (a.pow(2) * both).sum(0).clamp(min=1e-12)
+
+
+@mistake("06.3", says="What is above the threshold is not left whole")
+class section:
+    """A hard threshold."""
+
+    def best_activation(a, l1):
+        return a * (a > l1 / 2)
+
+    def relative_size(a, f):
+        both = (a > 0) & (f > 0)
+        return (a * f * both).sum(0) / (a.pow(2) * both).sum(0).clamp(min=1e-12)
+
+
+@mistake("06.3", says="This is for a penalty on f²")
+class section:
+    """Ridge instead of lasso."""
+
+    def best_activation(a, l1):
+        return a / (1 + l1)
+
+    def relative_size(a, f):
+        both = (a > 0) & (f > 0)
+        return (a * f * both).sum(0) / (a.pow(2) * both).sum(0).clamp(min=1e-12)
+
+
+@mistake("06.3", says="The sum of a² goes over all inputs")
+class section:
+    """What is silent counts as small."""
+
+    def best_activation(a, l1):
+        return (a - l1 / 2).relu()
+
+    def relative_size(a, f):
+        both = (a > 0) & (f > 0)
+        return (a * f * both).sum(0) / (a.pow(2)).sum(0).clamp(min=1e-12)
+
+
+@mistake("06.3", says="This is the mean of the ratios")
+class section:
+    """Ratios are averaged."""
+
+    def best_activation(a, l1):
+        return (a - l1 / 2).relu()
+
+    def relative_size(a, f):
+        both = (a > 0) & (f > 0)
+        return torch.where(both, f / a, 0.0).sum(0) / both.sum(0).clamp(min=1)
+
+
+@mistake("06.3", says="It is the wrong way round")
+class section:
+    """f below the line."""
+
+    def best_activation(a, l1):
+        return (a - l1 / 2).relu()
+
+    def relative_size(a, f):
+        both = (a > 0) & (f > 0)
+        return (a * f * both).sum(0) / (f.pow(2) * both).sum(0).clamp(min=1e-12)
+
+
+@mistake("06.3", says="give NaN")
+class section:
+    """No care for 0/0."""
+
+    def best_activation(a, l1):
+        return (a - l1 / 2).relu()
+
+    def relative_size(a, f):
+        both = (a > 0) & (f > 0)
+        return (a * f * both).sum(0) / (a.pow(2) * both).sum(0)
+
+
+@right("06.3", how="by cases, with loops")
+class section:
+    def best_activation(a, l1):
+        return torch.tensor([v - l1 / 2 if v > l1 / 2 else 0.0 for v in a.tolist()])
+
+    def relative_size(a, f):
+        found = []
+        for i in range(a.shape[1]):
+            rows = (a[:, i] > 0) & (f[:, i] > 0)
+            p, q = (a[rows, i], f[rows, i])
+            found.append((p @ q / (p @ p)).item() if len(p) else 0.0)
+        return torch.tensor(found)
+
+
+@right("06.3", how="with nan_to_num, in double precision")
+class section:
+    def best_activation(a, l1):
+        return torch.clamp(2 * a.double() - l1, min=0) / 2
+
+    def relative_size(a, f):
+        a = torch.where(f > 0, a, 0).double()
+        f = torch.where(a > 0, f.double(), 0)
+        return (torch.einsum("bi,bi->i", a, f) / torch.einsum("bi,bi->i", a, a)).nan_to_num(0.0)
+
+
+# --- 06.4 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.4", says="Negative numbers stay")
+class section:
+    """The k largest of pre itself."""
+
+    def top_k(pre, k):
+        values, places = pre.topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="You take the largest absolute values")
+class section:
+    """Largest by size."""
+
+    def top_k(pre, k):
+        places = pre.abs().topk(k, dim=-1).indices
+        values = pre.gather(-1, places)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="This says WHICH stay")
+class section:
+    """A mask."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, (values > 0).to(pre.dtype))
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="These are the k largest over the inputs")
+class section:
+    """Along the wrong axis."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(min(k, len(pre)), dim=0)
+        return torch.zeros_like(pre).scatter(0, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="One too few stays")
+class section:
+    """Strictly above the k-th largest."""
+
+    def top_k(pre, k):
+        bound = pre.relu().topk(k, dim=-1).values[:, -1:]
+        return pre.relu() * (pre.relu() > bound)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="no gradient comes through")
+class section:
+    """The values are taken out of the graph."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values.detach())
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="These are the k largest of each input")
+class section:
+    """TopK instead of BatchTopK."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre, k)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="These are the k largest of the whole batch")
+class section:
+    """k in all."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="The first batch gives its smallest activation itself")
+class section:
+    """A running mean that starts at 0."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="The weights are exchanged")
+class section:
+    """keep and 1 − keep."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else (1 - keep) * threshold + keep * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="The smallest number is 0")
+class section:
+    """The minimum of all."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f.min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="You take the threshold away from what stays")
+class section:
+    """A soft threshold."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return (pre - threshold).relu()
+
+
+@mistake("06.4", says="What is exactly at the threshold does not stay")
+class section:
+    """At least instead of above."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre >= threshold)
+
+
+@mistake("06.4", says="Large negative numbers stay")
+class section:
+    """The absolute value is compared."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre.abs() > threshold)
+
+
+@right("06.4", how="with sorting")
+class section:
+    def top_k(pre, k):
+        order = pre.argsort(dim=1, descending=True)[:, :k]
+        mask = torch.zeros_like(pre, dtype=torch.bool)
+        for row, places in enumerate(order):
+            mask[row, places] = True
+        return torch.where(mask & (pre > 0), pre, torch.zeros_like(pre))
+
+    def batch_top_k(pre, k):
+        flat = pre.relu().reshape(-1)
+        bound = flat.sort(descending=True).values[k * pre.shape[0] - 1]
+        return torch.where(pre.relu() >= bound, pre.relu(), 0.0)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@right("06.4", how="with masks and early returns, in double precision")
+class section:
+    def top_k(pre, k):
+        positive = pre.clamp(min=0)
+        bound = positive.kthvalue(positive.shape[-1] - k + 1, dim=-1, keepdim=True).values
+        return positive * (positive >= bound)
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        positive = [v for row in f.double().tolist() for v in row if v > 0]
+        if len(positive) == 0:
+            return threshold
+        if threshold == 0:
+            return min(positive)
+        return threshold + (1 - keep) * (min(positive) - threshold)
+
+    def above_threshold(pre, threshold):
+        return torch.where(pre > threshold, pre.double(), 0.0)
+
+
+# --- 06.5 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.5", says="No gradient comes to θ")
+class section:
+    """The true gradient."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return z * (z > theta) + 0 * theta
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="You take θ away from what is above it")
+class section:
+    """A shifted ReLU."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return (z - theta).detach().relu() + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="The sign is wrong: a higher threshold lets LESS through")
+class section:
+    """A sign."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = ((theta / width) * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="This is −(1/ε) K")
+class section:
+    """The gradient of the step for the jump."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="The factor is θ, the height of the jump")
+class section:
+    """z for θ."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(z / width) * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="Your window is twice as wide")
+class section:
+    """ε on either side."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="Your gradient comes from all inputs")
+class section:
+    """No window."""
+
+    def jumprelu(z, theta, width):
+        near = torch.ones_like(z)
+        slope = (-(theta / width) * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = torch.ones_like(z)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="Your window is open on one side")
+class section:
+    """Only from above."""
+
+    def jumprelu(z, theta, width):
+        near = (((z - theta) < width / 2) & (z > theta)).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = (((z - theta) < width / 2) & (z > theta)).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="You do not divide by ε")
+class section:
+    """A window of height 1."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-theta * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="z gets a gradient from the window too")
+class section:
+    """A window that z can feel."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return z * (z > theta) + slope * (theta - z) - (slope * (theta - z)).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="L0 gives z a gradient")
+class section:
+    """The count follows a sigmoid."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * (theta - z) - (slope * (theta - z)).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="This is the share of latents")
+class section:
+    """A mean over latents."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.mean()
+
+
+@mistake("06.5", says="Of the count the gradient is −(1/ε) K")
+class section:
+    """The gradient of the jump for the step."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@right("06.5", how="with autograd functions")
+class section:
+    class Jump(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, z, theta, width):
+            ctx.save_for_backward(z, theta)
+            ctx.width = width
+            return torch.where(z > theta, z, 0.0)
+
+        @staticmethod
+        def backward(ctx, arriving):
+            z, theta = ctx.saved_tensors
+            window = (((z - theta) / ctx.width).abs() < 0.5).float()
+            return (arriving * (z > theta), (-(theta / ctx.width) * window * arriving).sum(0), None)
+
+    def jumprelu(z, theta, width):
+        return Jump.apply(z, theta, width)
+
+    class Step(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, z, theta, width):
+            ctx.save_for_backward(z, theta)
+            ctx.width = width
+            return (z > theta).float()
+
+        @staticmethod
+        def backward(ctx, arriving):
+            z, theta = ctx.saved_tensors
+            window = (((z - theta) / ctx.width).abs() < 0.5).float()
+            return (None, (-window * arriving / ctx.width).sum(0), None)
+
+    def count_active(z, theta, width):
+        return Step.apply(z, theta, width).sum() / len(z)
+
+
+@right("06.5", how="with a shared helper")
+class section:
+    def through(value, theta, slope):
+        slope = slope.detach()
+        extra = slope * theta
+        return value + (extra - extra.detach())
+
+    def jumprelu(z, theta, width):
+        inside = ((z - theta) / width).abs() < 0.5
+        above = (z.detach() > theta.detach()).float()
+        return through(z * above, theta, -(theta / width) * inside.float())
+
+    def count_active(z, theta, width):
+        inside = ((z - theta) / width).abs() < 0.5
+        above = (z.detach() > theta.detach()).float()
+        return through(above, theta, -inside.float() / width).sum(1).mean(0)
+
+
+# --- 06.6 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.6", says="The gate does not close")
+class section:
+    """Only the size."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (r.exp() * (gate - b_enc) + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@mistake("06.6", says="b_enc belongs to the gate alone")
+class section:
+    """The gate's bias in the size."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate > 0) * (r.exp() * gate + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@mistake("06.6", says="The scale is e^r")
+class section:
+    """r itself."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate > 0) * (r * (gate - b_enc) + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@mistake("06.6", says="The gate says whether, and not how much")
+class section:
+    """A gate that multiplies."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return gate.relu() * (r.exp() * (gate - b_enc) + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@mistake("06.6", says="Some of your activations are negative")
+class section:
+    """No ReLU on the size."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate > 0) * (r.exp() * (gate - b_enc) + b_mag)
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@mistake("06.6", says="b_mag is added to what is scaled")
+class section:
+    """The bias inside the scale."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate > 0) * (r.exp() * (gate - b_enc + b_mag)).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@mistake("06.6", says="In the last term the decoder is frozen")
+class section:
+    """Nothing is detached."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate > 0) * (r.exp() * (gate - b_enc) + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec, b_dec)).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@mistake("06.6", says="In the last term the DECODER is frozen, and not the gate")
+class section:
+    """The gate is detached as well."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate > 0) * (r.exp() * (gate - b_enc) + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu().detach() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu().detach(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@mistake("06.6", says="The penalty is on the gate")
+class section:
+    """A penalty on f, which shrinks."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate > 0) * (r.exp() * (gate - b_enc) + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@mistake("06.6", says="The last term is missing")
+class section:
+    """Without the auxiliary loss."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate > 0) * (r.exp() * (gate - b_enc) + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty).mean()
+
+
+@mistake("06.6", says="You average over coordinates")
+class section:
+    """Means of squares."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate > 0) * (r.exp() * (gate - b_enc) + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).mean(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).mean(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@right("06.6", how="with where and a frozen copy")
+class section:
+    def gated(gate, b_enc, r, b_mag):
+        size = torch.exp(r) * (gate - b_enc) + b_mag
+        return torch.where(gate > 0, torch.clamp(size, min=0), 0.0)
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        pi = torch.clamp(gate, min=0)
+        frozen = (W_dec.detach().clone(), b_dec.detach().clone())
+        first = ((x - f @ W_dec - b_dec) ** 2).sum()
+        last = ((x - pi @ frozen[0] - frozen[1]) ** 2).sum()
+        return (first + l1 * (pi * W_dec.norm(dim=1)).sum() + last) / len(x)
+
+
+@right("06.6", how="with masks and einsum, in double precision")
+class section:
+    def gated(gate, b_enc, r, b_mag):
+        is_open = (gate > 0).double()
+        return is_open * torch.nn.functional.relu(r.double().exp() * (gate.double() - b_enc) + b_mag)
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        pi = gate.relu()
+        terms = [((x - out) ** 2).sum(1) for out in (f @ W_dec + b_dec, pi @ W_dec.detach() + b_dec.detach())]
+        penalty = torch.einsum("bl,l->b", pi, W_dec.pow(2).sum(1).sqrt())
+        return (terms[0] + terms[1] + penalty * l1).sum() / x.shape[0]
+
+
+# --- 06.7 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.7", says="This is the sum over prefixes")
+class section:
+    """The sum."""
+
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        errors = [(x - decode(f[:, :m], W_dec[:m], b_dec)).pow(2).sum(-1).mean() for m in prefixes]
+        return torch.stack(errors).sum()
+
+
+@mistake("06.7", says="This is the loss of the whole dictionary")
+class section:
+    """Only the last prefix."""
+
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        errors = [(x - decode(f[:, :m], W_dec[:m], b_dec)).pow(2).sum(-1).mean() for m in prefixes]
+        return errors[-1]
+
+
+@mistake("06.7", says="You decode what lies BETWEEN two prefixes")
+class section:
+    """Blocks that do not hold the ones before."""
+
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        errors, start = ([], 0)
+        for m in prefixes:
+            errors.append((x - decode(f[:, start:m], W_dec[start:m], b_dec)).pow(2).sum(-1).mean())
+            start = m
+        return torch.stack(errors).mean()
+
+
+@mistake("06.7", says="b_dec is missing in the prefixes")
+class section:
+    """No bias."""
+
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        errors = [(x - f[:, :m] @ W_dec[:m]).pow(2).sum(-1).mean() for m in prefixes]
+        return torch.stack(errors).mean()
+
+
+@mistake("06.7", says="You take the LAST m latents")
+class section:
+    """From the other end."""
+
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        errors = [(x - decode(f[:, -m:], W_dec[-m:], b_dec)).pow(2).sum(-1).mean() for m in prefixes]
+        return torch.stack(errors).mean()
+
+
+@mistake("06.7", says="You average over coordinates")
+class section:
+    """Means of squares."""
+
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        errors = [(x - decode(f[:, :m], W_dec[:m], b_dec)).pow(2).mean() for m in prefixes]
+        return torch.stack(errors).mean()
+
+
+@mistake("06.7", says="no gradient comes through it to f")
+class section:
+    """Smaller prefixes are frozen."""
+
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        errors = [
+            (x - decode(f[:, :m] if m == prefixes[-1] else f[:, :m].detach(), W_dec[:m], b_dec)).pow(2).sum(-1).mean()
+            for m in prefixes
+        ]
+        return torch.stack(errors).mean()
+
+
+@right("06.7", how="adding up block by block")
+class section:
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        left, start, total = (x - b_dec, 0, 0.0)
+        for m in prefixes:
+            left = left - f[:, start:m] @ W_dec[start:m]
+            total = total + (left**2).sum() / len(x)
+            start = m
+        return total / len(prefixes)
+
+
+@right("06.7", how="with masks over all prefixes")
+class section:
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        inside = torch.arange(f.shape[1]) < torch.tensor(prefixes)[:, None]
+        out = torch.einsum("bl,pl,ld->pbd", f, inside.to(f.dtype), W_dec) + b_dec
+        return (x - out).pow(2).sum(-1).mean()
+
+
+# --- 06.8 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.8", says="You draw in proportion to the error")
+class section:
+    """The error, not its square."""
+
+    def draw_weights(x, out):
+        error = (x - out).norm(dim=-1)
+        return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).mean() * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="Probabilities add up to 1")
+class section:
+    """Not normalised."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).mean() * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="This is a softmax")
+class section:
+    """A softmax of errors."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error.softmax(0) if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).mean() * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="you give NaN")
+class section:
+    """No care for 0/0."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error / error.sum()
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).mean() * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="You take the size of x")
+class section:
+    """What is not there is not asked."""
+
+    def draw_weights(x, out):
+        error = x.pow(2).sum(-1)
+        return error / error.sum() if (x - out).abs().sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).mean() * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="The new columns of W_enc are as long as the residuals")
+class section:
+    """Encoder rows that are not normalised."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = residual.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="The new columns of W_enc have length 1")
+class section:
+    """Without the factor."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="The new columns have the mean length of the living ones")
+class section:
+    """Without 0.2."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = W_enc[:, ~dead].norm(dim=0).mean() * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="The mean length is that of the LIVING columns")
+class section:
+    """All columns."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = 0.2 * W_enc.norm(dim=0).mean() * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="The factor 0.2 alone is not the length")
+class section:
+    """0.2 in absolute terms."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = 0.2 * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="The new rows of W_dec are as long as the residuals")
+class section:
+    """Decoder rows that are not normalised."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = residual
+        W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).mean() * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="The bias of a dead latent becomes 0")
+class section:
+    """The bias stays."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).mean() * directions.T
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="changed the `W_enc` that it was given, in place")
+class section:
+    """The arguments themselves."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).mean() * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@right("06.8", how="latent by latent")
+class section:
+    def draw_weights(x, out):
+        squared = [float(((a - b) ** 2).sum()) for a, b in zip(x, out)]
+        total = sum(squared)
+        return torch.tensor([s / total if total else 1 / len(squared) for s in squared])
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        rows, columns, bias = (list(W_dec), list(W_enc.T), b_enc.tolist())
+        length = sum((float(c.norm()) for c, gone in zip(columns, dead) if not gone)) / int((~dead).sum())
+        for i, e in zip(dead.nonzero()[:, 0].tolist(), residual):
+            rows[i] = e / e.norm()
+            columns[i] = 0.2 * length * rows[i]
+            bias[i] = 0.0
+        return (torch.stack(columns, dim=1), torch.tensor(bias), torch.stack(rows))
+
+
+@right("06.8", how="with where and index_copy")
+class section:
+    def draw_weights(x, out):
+        error = torch.linalg.vector_norm(x - out, dim=1).double() ** 2
+        if not error.any():
+            error = torch.ones_like(error)
+        return error / error.sum()
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        which = torch.where(dead)[0]
+        unit = residual / residual.norm(dim=1, keepdim=True)
+        length = W_enc.norm(dim=0)[~dead].mean() / 5
+        return (
+            W_enc.index_copy(1, which, (length * unit).T),
+            torch.where(dead, torch.zeros_like(b_enc), b_enc),
+            W_dec.index_copy(0, which, unit),
+        )
+
+
+# --- 06.9 -------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.9", says="This is the share of latents that are active")
+class section:
+    """A mean over latents too."""
+
+    def mean_l0(f):
+        return (f > 0).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="This adds up activations")
+class section:
+    """L1 instead of L0."""
+
+    def mean_l0(f):
+        return f.sum(-1).mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="You divide by the mean square of x")
+class section:
+    """Averaged squares of uncentred activations."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).pow(2).sum() / x.pow(2).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="Below stands a variance, and above a mean square")
+class section:
+    """Half centred."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).pow(2).mean(0).sum() / x.var(0, correction=0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="You average over coordinates the shares")
+class section:
+    """The mean of ratios."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - ((x - out).var(0) / x.var(0)).mean()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="This is one variance over all numbers")
+class section:
+    """One mean for all coordinates."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var() / x.var()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="This is the share that is LOST")
+class section:
+    """The other way round."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (spliced - clean) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="This compares losses themselves")
+class section:
+    """A ratio of losses."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return clean / spliced
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="You cut off what is below 0")
+class section:
+    """Between 0 and 1."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return max(0.0, min(1.0, (ablated - spliced) / (ablated - clean)))
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="One latent belongs to several features")
+class section:
+    """Each feature takes its best latent."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        latent = cosines.argmax(1)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="Each feature takes the best latent that is left")
+class section:
+    """Greedy, in the order of the features."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        left, latent = (cosines.clone(), [])
+        for i in range(len(cosines)):
+            latent.append(int(left[i].argmax()))
+            left[:, latent[-1]] = -2
+        latent = torch.tensor(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="A latent that points the opposite way has found nothing")
+class section:
+    """Absolute cosines."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = (normalize(directions, dim=1) @ normalize(W_dec, dim=1).T).abs()
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="These are dot products")
+class section:
+    """Rows of different lengths."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = directions @ W_dec.T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="cosines add up to LEAST")
+class section:
+    """A matching that minimises."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy())
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@right("06.9", how="with loops and exchanges")
+class section:
+    def mean_l0(f):
+        return sum(int((row > 0).sum()) for row in f) / len(f)
+
+    def variance_explained(x, out):
+        e = (x - out).double()
+        e, c = (e - e.mean(0), x.double() - x.double().mean(0))
+        return 1 - float((e * e).sum() / (c * c).sum())
+
+    def loss_recovered(clean, spliced, ablated):
+        return 1 - (spliced - clean) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@right("06.9", how="with lists for tensors")
+class section:
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        table = torch.cosine_similarity(directions[:, None], W_dec[None], dim=-1)
+        rows, columns = linear_sum_assignment((-table.double()).tolist())
+        return (columns.tolist(), [table[i, j].item() for i, j in zip(rows, columns)])
+
+
+# --- 06.10 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.10", says="Is the scale folded in at the end")
+class section:
+    """The dictionary still reads scaled inputs."""
+
+    def train_dictionary(x, n_latents, k, steps, seed):
+        generator = torch.Generator().manual_seed(seed)
+        scale = input_scale(x)
+        x = scale * x
+        W_dec = normalize(torch.randn(n_latents, x.shape[1], generator=generator), dim=1)
+        weights = [W_dec.T.clone(), torch.zeros(n_latents), W_dec, x.mean(0)]
+        W_enc, b_enc, W_dec, b_dec = (w.requires_grad_() for w in weights)
+        optimizer = torch.optim.Adam([W_enc, b_enc, W_dec, b_dec], lr=0.01)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = 0.01 * min(1, (steps - step) / (0.2 * steps))
+            batch = x[torch.randint(len(x), (128,), generator=generator)]
+            f = top_k((batch - b_dec) @ W_enc + b_enc, k)
+            loss = sae_loss(batch, decode(f, W_dec, b_dec), f, W_dec, 0.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                W_dec.copy_(normalize(W_dec, dim=1))
+        return (W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach())
+
+
+@mistake("06.10", says="Scale them first")
+class section:
+    """Inputs as they are."""
+
+    def train_dictionary(x, n_latents, k, steps, seed):
+        generator = torch.Generator().manual_seed(seed)
+        scale = 1.0
+        x = scale * x
+        W_dec = normalize(torch.randn(n_latents, x.shape[1], generator=generator), dim=1)
+        weights = [W_dec.T.clone(), torch.zeros(n_latents), W_dec, x.mean(0)]
+        W_enc, b_enc, W_dec, b_dec = (w.requires_grad_() for w in weights)
+        optimizer = torch.optim.Adam([W_enc, b_enc, W_dec, b_dec], lr=0.01)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = 0.01 * min(1, (steps - step) / (0.2 * steps))
+            batch = x[torch.randint(len(x), (128,), generator=generator)]
+            f = top_k((batch - b_dec) @ W_enc + b_enc, k)
+            loss = sae_loss(batch, decode(f, W_dec, b_dec), f, W_dec, 0.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                W_dec.copy_(normalize(W_dec, dim=1))
+        return fold_in(W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach(), scale)
+
+
+@mistake("06.10", says="Give them length 1 again AFTER each step")
+class section:
+    """Rows are left to grow."""
+
+    def train_dictionary(x, n_latents, k, steps, seed):
+        generator = torch.Generator().manual_seed(seed)
+        scale = input_scale(x)
+        x = scale * x
+        W_dec = normalize(torch.randn(n_latents, x.shape[1], generator=generator), dim=1)
+        weights = [W_dec.T.clone(), torch.zeros(n_latents), W_dec, x.mean(0)]
+        W_enc, b_enc, W_dec, b_dec = (w.requires_grad_() for w in weights)
+        optimizer = torch.optim.Adam([W_enc, b_enc, W_dec, b_dec], lr=0.01)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = 0.01 * min(1, (steps - step) / (0.2 * steps))
+            batch = x[torch.randint(len(x), (128,), generator=generator)]
+            f = top_k((batch - b_dec) @ W_enc + b_enc, k)
+            loss = sae_loss(batch, decode(f, W_dec, b_dec), f, W_dec, 0.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return fold_in(W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach(), scale)
+
+
+@mistake("06.10", says="Everything random comes from the seed")
+class section:
+    """The start has no seed."""
+
+    def train_dictionary(x, n_latents, k, steps, seed):
+        generator = torch.Generator().manual_seed(seed)
+        scale = input_scale(x)
+        x = scale * x
+        W_dec = normalize(torch.randn(n_latents, x.shape[1]), dim=1)
+        weights = [W_dec.T.clone(), torch.zeros(n_latents), W_dec, x.mean(0)]
+        W_enc, b_enc, W_dec, b_dec = (w.requires_grad_() for w in weights)
+        optimizer = torch.optim.Adam([W_enc, b_enc, W_dec, b_dec], lr=0.01)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = 0.01 * min(1, (steps - step) / (0.2 * steps))
+            batch = x[torch.randint(len(x), (128,), generator=generator)]
+            f = top_k((batch - b_dec) @ W_enc + b_enc, k)
+            loss = sae_loss(batch, decode(f, W_dec, b_dec), f, W_dec, 0.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                W_dec.copy_(normalize(W_dec, dim=1))
+        return fold_in(W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach(), scale)
+
+
+@mistake("06.10", says="The start comes from the seed")
+class section:
+    """The seed is not used."""
+
+    def train_dictionary(x, n_latents, k, steps, seed):
+        generator = torch.Generator().manual_seed(0)
+        scale = input_scale(x)
+        x = scale * x
+        W_dec = normalize(torch.randn(n_latents, x.shape[1], generator=generator), dim=1)
+        weights = [W_dec.T.clone(), torch.zeros(n_latents), W_dec, x.mean(0)]
+        W_enc, b_enc, W_dec, b_dec = (w.requires_grad_() for w in weights)
+        optimizer = torch.optim.Adam([W_enc, b_enc, W_dec, b_dec], lr=0.01)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = 0.01 * min(1, (steps - step) / (0.2 * steps))
+            batch = x[torch.randint(len(x), (128,), generator=generator)]
+            f = top_k((batch - b_dec) @ W_enc + b_enc, k)
+            loss = sae_loss(batch, decode(f, W_dec, b_dec), f, W_dec, 0.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                W_dec.copy_(normalize(W_dec, dim=1))
+        return fold_in(W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach(), scale)
+
+
+@mistake("06.10", says="Is `steps` used")
+class section:
+    """A fixed number of steps."""
+
+    def train_dictionary(x, n_latents, k, steps, seed):
+        generator = torch.Generator().manual_seed(seed)
+        scale = input_scale(x)
+        x = scale * x
+        W_dec = normalize(torch.randn(n_latents, x.shape[1], generator=generator), dim=1)
+        weights = [W_dec.T.clone(), torch.zeros(n_latents), W_dec, x.mean(0)]
+        W_enc, b_enc, W_dec, b_dec = (w.requires_grad_() for w in weights)
+        optimizer = torch.optim.Adam([W_enc, b_enc, W_dec, b_dec], lr=0.01)
+        for step in range(600):
+            optimizer.param_groups[0]["lr"] = 0.01 * min(1, (600 - step) / 120)
+            batch = x[torch.randint(len(x), (128,), generator=generator)]
+            f = top_k((batch - b_dec) @ W_enc + b_enc, k)
+            loss = sae_loss(batch, decode(f, W_dec, b_dec), f, W_dec, 0.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                W_dec.copy_(normalize(W_dec, dim=1))
+        return fold_in(W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach(), scale)
+
+
+@mistake("06.10", says="Look at the loss, at the k largest")
+class section:
+    """Nothing is sparse: a plain autoencoder."""
+
+    def train_dictionary(x, n_latents, k, steps, seed):
+        generator = torch.Generator().manual_seed(seed)
+        scale = input_scale(x)
+        x = scale * x
+        W_dec = normalize(torch.randn(n_latents, x.shape[1], generator=generator), dim=1)
+        weights = [W_dec.T.clone(), torch.zeros(n_latents), W_dec, x.mean(0)]
+        W_enc, b_enc, W_dec, b_dec = (w.requires_grad_() for w in weights)
+        optimizer = torch.optim.Adam([W_enc, b_enc, W_dec, b_dec], lr=0.01)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = 0.01 * min(1, (steps - step) / (0.2 * steps))
+            batch = x[torch.randint(len(x), (128,), generator=generator)]
+            f = ((batch - b_dec) @ W_enc + b_enc).relu()
+            loss = sae_loss(batch, decode(f, W_dec, b_dec), f, W_dec, 0.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                W_dec.copy_(normalize(W_dec, dim=1))
+        return fold_in(W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach(), scale)
+
+
+@mistake("06.10", says="Look at the loss, at the k largest")
+class section:
+    """The encoder learns, and the decoder does not."""
+
+    def train_dictionary(x, n_latents, k, steps, seed):
+        generator = torch.Generator().manual_seed(seed)
+        scale = input_scale(x)
+        x = scale * x
+        W_dec = normalize(torch.randn(n_latents, x.shape[1], generator=generator), dim=1)
+        weights = [W_dec.T.clone(), torch.zeros(n_latents), W_dec, x.mean(0)]
+        W_enc, b_enc, W_dec, b_dec = (w.requires_grad_() for w in weights)
+        optimizer = torch.optim.Adam([W_enc, b_enc, b_dec], lr=0.01)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = 0.01 * min(1, (steps - step) / (0.2 * steps))
+            batch = x[torch.randint(len(x), (128,), generator=generator)]
+            f = top_k((batch - b_dec) @ W_enc + b_enc, k)
+            loss = sae_loss(batch, decode(f, W_dec, b_dec), f, W_dec, 0.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                W_dec.copy_(normalize(W_dec, dim=1))
+        return fold_in(W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach(), scale)
+
+
+@right("06.10", how="with the rows projected, and batches in turn")
+class section:
+    def train_dictionary(x, n_latents, k, steps, seed):
+        generator = torch.Generator().manual_seed(seed + 5)
+        size = float(x.pow(2).sum(1).mean().sqrt())
+        data = x / size
+        decoder = torch.nn.Parameter(normalize(torch.randn(n_latents, x.shape[1], generator=generator), dim=1))
+        encoder = torch.nn.Parameter(decoder.detach().T.clone())
+        bias, centre = (torch.nn.Parameter(torch.zeros(n_latents)), torch.nn.Parameter(data.mean(0).clone()))
+        optimizer = torch.optim.Adam([encoder, bias, decoder, centre], lr=0.012)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 4 * (1 - step / steps)))
+        order = torch.randperm(len(data), generator=generator)
+        for step in range(steps):
+            rows = order[torch.arange(128 * step, 128 * (step + 1)) % len(order)]
+            batch = data[rows]
+            f = top_k((batch - centre) @ encoder + bias, k)
+            optimizer.zero_grad()
+            (batch - f @ decoder - centre).square().sum(1).mean().backward()
+            with torch.no_grad():
+                decoder.grad -= (decoder.grad * decoder).sum(1, keepdim=True) * decoder
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                decoder.div_(decoder.norm(dim=1, keepdim=True))
+        return (encoder.detach(), bias.detach() * size, decoder.detach(), centre.detach() * size)
+
+
+@right("06.10", how="with BatchTopK")
+class section:
+    def train_dictionary(x, n_latents, k, steps, seed):
+        generator = torch.Generator().manual_seed(seed)
+        scale = input_scale(x)
+        x = scale * x
+        W_dec = normalize(torch.randn(n_latents, x.shape[1], generator=generator), dim=1)
+        weights = [W_dec.T.clone(), torch.zeros(n_latents), W_dec, x.mean(0)]
+        W_enc, b_enc, W_dec, b_dec = (w.requires_grad_() for w in weights)
+        optimizer = torch.optim.Adam([W_enc, b_enc, W_dec, b_dec], lr=0.01)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = 0.01 * min(1, (steps - step) / (0.2 * steps))
+            batch = x[torch.randint(len(x), (128,), generator=generator)]
+            f = batch_top_k((batch - b_dec) @ W_enc + b_enc, k)
+            loss = sae_loss(batch, decode(f, W_dec, b_dec), f, W_dec, 0.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                W_dec.copy_(normalize(W_dec, dim=1))
+        return fold_in(W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach(), scale)
