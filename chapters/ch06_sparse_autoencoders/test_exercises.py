@@ -1315,6 +1315,10 @@ def test_the_choice(answer):
             got, above = answer.choose_latent(f, column)
             expect(0 <= int(got) < latents, f"Your latent, {got}, is none of the {latents} that there are.")
             rows.append((f, column, int(got), above))
+    ramp = torch.linspace(0.02, 1, 50)  # only the highest of ten thresholds tells the concept
+    f = torch.stack([uniform(50, seed=330), ramp[torch.randperm(50, generator=generator(331))]], 1)
+    got, above = answer.choose_latent(f, f[:, 1] > 0.93)
+    rows.append((f, f[:, 1] > 0.93, int(got) % 2, above))
     assert sum(best_pair(f, column)[1] > 0 for f, column, _, _ in rows) > 3
     worst = 0.0
     for f, column, got, above in rows:
