@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -50,12 +51,17 @@ WIDTHS = (24, 96, 384, 1536)
 K = {24: 4, 96: 8, 384: 16, 1536: 31}  # active latents by width: a wide dictionary describes a word by more of them
 STEPS = {24: 800, 96: 800, 384: 1200, 1536: 1600}
 BATCH, LEARNING_RATE = 256, 3e-3
-Kind = Literal["flat", "matryoshka"]
+SPARSE = 4  # active latents of those that are to be sparser than their width asks for
+Kind = Literal["flat", "matryoshka", "sparse", "even"]
 Network = Literal["pico", "untrained"]
 
 
 class Made(NamedTuple):
-    """One dictionary: where it reads, what it is, how long it learns, and of which network."""
+    """One dictionary: where it reads, what it is, how long it learns, and of which network.
+
+    kind: flat, or nested (matryoshka); flat and sparse, with 4 active latents whatever its width; or that and even,
+    learning from all different words equally often, the rare ones as well.
+    """
 
     name: str
     site: str
@@ -66,11 +72,14 @@ class Made(NamedTuple):
     network: Network = "pico"
     lr: float = LEARNING_RATE
 
+    @property
+    def k(self) -> int:
+        return K[self.n_latents] if self.kind in ("flat", "matryoshka") else SPARSE
+
     def new(self, d: int) -> saes.Dictionary:
-        k = K[self.n_latents]
         if self.kind == "matryoshka":
-            return saes.Matryoshka(d, self.n_latents, k=k, prefixes=WIDTHS, seed=self.seed)
-        return saes.BatchTopK(d, self.n_latents, k=k, seed=self.seed)
+            return saes.Matryoshka(d, self.n_latents, k=self.k, prefixes=WIDTHS, seed=self.seed)
+        return saes.BatchTopK(d, self.n_latents, k=self.k, seed=self.seed)
 
 
 FLAT = Made("pico-flat", MIDDLE, "flat", 1536, 2400)
@@ -84,6 +93,8 @@ SHIPPED = (*GOOD, *NARROW, *SECONDS)
 
 def made(kind: Kind, site: str, width: int, network: Network = "pico") -> Made:
     """The dictionary of this kind, site and width: a shipped one where there is one, else one of the comparison."""
+    if kind == "sparse" and K[width] == SPARSE:  # then the flat one is
+        kind = "flat"
     for one in SHIPPED:
         if (one.kind, one.site, one.n_latents, one.network, one.seed) == (kind, site, width, network, 0):
             return one
@@ -122,6 +133,18 @@ def train(one: Made, x: Float[Tensor, "n d"], progress: Progress | bool = False)
     return sae
 
 
+def evenly(x: Float[Tensor, "n d"], one: Made) -> Float[Tensor, "m d"]:
+    """As many rows as it learns from, drawn so that all different words of the training texts come equally often.
+
+    Else full stops would crowd out the rivers (word2vec does alike, by half: Mikolov et al. 2013, section 2.3).
+    """
+    words = [word for text in data.training_texts() for word in ("<|bos|>", *text.words)]
+    often = Counter(words)
+    rarity = torch.tensor([1 / often[word] for word in words])
+    generator = torch.Generator().manual_seed(one.seed)
+    return x[torch.multinomial(rarity, one.steps * BATCH, replacement=True, generator=generator)]
+
+
 def train_all(wanted: Sequence[Made], progress: Progress | bool = False) -> None:
     """All of these that are not there yet, with the activations of one network at a time."""
     for network in ("pico", "untrained"):
@@ -131,7 +154,7 @@ def train_all(wanted: Sequence[Made], progress: Progress | bool = False) -> None
         sites = sorted({one.site for one in missing})
         x = data.activations(subject(network), data.training_texts(), sites, with_bos=True)
         for one in missing:
-            train(one, x[one.site], progress)
+            train(one, evenly(x[one.site], one) if one.kind == "even" else x[one.site], progress)
 
 
 def ship(folder: Path, of: Sequence[Made] = SHIPPED) -> None:
