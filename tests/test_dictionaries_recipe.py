@@ -128,7 +128,19 @@ def test_the_comparison_takes_the_shipped_ones_where_there_are_some():
     assert len(set(wanted)) == len(wanted)
     assert {*recipe.SHIPPED} - {*wanted} == {*recipe.SECONDS}
     of_middle = [one.name for one in wanted if one.site == recipe.MIDDLE and one.network == "pico"]
-    assert sorted(of_middle) == ["pico-flat", "pico-flat-24", "pico-flat-384", "pico-flat-96", "pico-matryoshka"]
+    bundled = {name for name in of_middle if recipe.MIDDLE not in name}
+    assert bundled == {"pico-flat", "pico-flat-24", "pico-flat-384", "pico-flat-96", "pico-matryoshka"}
+    assert recipe.made("sparse", recipe.MIDDLE, 24) == recipe.made("flat", recipe.MIDDLE, 24)
+    assert {one.k for one in wanted if one.kind in ("sparse", "even")} == {recipe.SPARSE}
+
+
+def test_taught_evenly_all_different_words_come_equally_often(runs):
+    words = [word for text in data.training_texts() for word in ("<|bos|>", *text.words)]
+    number = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    drawn = recipe.evenly(torch.tensor([[number[word]] for word in words]), TINY._replace(kind="even", steps=40))
+    often = torch.bincount(drawn[:, 0], minlength=len(number))
+    assert len(drawn) == 40 * recipe.BATCH
+    assert often.float().std() < 2 * often.float().mean().sqrt()
 
 
 # --- measures on known answers --------------------------------------------------------------------------------------
