@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,11 @@ def test_what_is_trained_is_kept_shipped_in_half_precision_and_says_what_it_read
     monkeypatch.setattr(recipe.saes, "train", lambda *_, **__: pytest.fail("trained again"))
     recipe.train_all([TINY, other])
     recipe.ship(runs / "shipped", [TINY, other])
+    stray = shutil.copy(runs / "shipped" / "tiny.safetensors", runs / "shipped" / "stray.safetensors")
+    when = (runs / "shipped" / "tiny.safetensors").stat().st_mtime_ns
+    recipe.ship(runs / "shipped", [TINY, other])
+    assert not Path(stray).exists()
+    assert (runs / "shipped" / "tiny.safetensors").stat().st_mtime_ns == when, "the same weights are not written again"
     assert (recipe.OUT / "tiny.safetensors").read_bytes() == before
     record = recipe.runs([TINY])["tiny"]
     assert record["seconds"] > 0

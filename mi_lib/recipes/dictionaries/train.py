@@ -36,7 +36,6 @@ from torch import Tensor
 
 from mi_lib import load, saes
 from mi_lib.models import HookedModel
-from mi_lib.recipes import cards
 from mi_lib.recipes.dictionaries import data
 from mi_lib.recipes.pico.common import untrained
 
@@ -110,7 +109,7 @@ def train(one: Made, x: Float[Tensor, "n d"], progress: Progress | bool = False)
     """One dictionary of these activations, from `out/recipes` if it is there. Its seed decides where it starts, and in
     which order it sees them."""
     OUT.mkdir(parents=True, exist_ok=True)
-    done = OUT / f"{one.name}.safetensors"
+    done = _file(OUT, one)
     if done.exists():
         return saes.load_dictionary(done, width=x.shape[1], site=one.site)
     part, began = OUT / f"{one.name}.part", time.process_time()
@@ -148,7 +147,7 @@ def evenly(x: Float[Tensor, "n d"], one: Made) -> Float[Tensor, "m d"]:
 def train_all(wanted: Sequence[Made], progress: Progress | bool = False) -> None:
     """All of these that are not there yet, with the activations of one network at a time."""
     for network in ("pico", "untrained"):
-        missing = [one for one in wanted if one.network == network and not (OUT / f"{one.name}.safetensors").exists()]
+        missing = [one for one in wanted if one.network == network and not (_file(OUT, one)).exists()]
         if not missing:
             continue
         sites = sorted({one.site for one in missing})
@@ -158,11 +157,27 @@ def train_all(wanted: Sequence[Made], progress: Progress | bool = False) -> None
 
 
 def ship(folder: Path, of: Sequence[Made] = SHIPPED) -> None:
-    """Write the files of the zoo folder, in half precision, without a card."""
-    cards.empty(folder)
+    """Write the files of the zoo folder, in half precision, without a card.
+
+    A file that holds the same weights already is left alone: written anew it could have other bytes, for the order of
+    its header is not fixed, and the history keeps every version.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in set(folder.glob("*.safetensors")) - {_file(folder, one) for one in of}:
+        old.unlink()
     for one in of:
-        sae = saes.load_dictionary(OUT / f"{one.name}.safetensors").to(torch.float16)
-        saes.save_dictionary(sae, folder / f"{one.name}.safetensors", model=one.network, site=one.site)
+        sae, file = saes.load_dictionary(_file(OUT, one)).to(torch.float16), _file(folder, one)
+        if not (file.exists() and _same(sae, file)):
+            saes.save_dictionary(sae, file, model=one.network, site=one.site)
+
+
+def _file(folder: Path, one: Made) -> Path:
+    return folder / f"{one.name}.safetensors"
+
+
+def _same(sae: saes.Dictionary, file: Path) -> bool:
+    shipped = saes.load_dictionary(file).to(torch.float16).state_dict()
+    return all(name in shipped and torch.equal(shipped[name], tensor) for name, tensor in sae.state_dict().items())
 
 
 def runs(of: Sequence[Made] = SHIPPED) -> Mapping[str, dict[str, Any]]:
