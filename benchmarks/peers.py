@@ -173,13 +173,17 @@ def _status(field: str) -> float | None:
 # --- in the process that compares -------------------------------------------------------------------------------------
 
 
-def options(*subjects: str) -> argparse.Namespace:
-    """What the command line asks for."""
+def options(*subjects: str, quick: bool = False) -> argparse.Namespace:
+    """What the command line asks for. quick: there is a smaller form of this benchmark."""
     parser = argparse.ArgumentParser()
     parser.add_argument("subjects", nargs="*", default=list(subjects), help=f"of {', '.join(subjects)}; all if none")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cpu", action="store_true", help="one thread and processor seconds")
+    if quick:
+        parser.add_argument("--quick", action="store_true", help="a smaller form, one round")
     found = parser.parse_args()
+    if quick and found.quick:
+        found.rounds = 1
     if unknown := set(found.subjects) - set(subjects):
         parser.error(f"no subject {unknown.pop()!r}; there are {', '.join(subjects)}")
     return found

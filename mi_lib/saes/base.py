@@ -40,8 +40,8 @@ class Seen(NamedTuple):
     """What a step of the training must know of the activations."""
 
     latents: Bool[Tensor, " latent"]  # which were active in any input of the batch
-    l0: Tensor  # a number
-    out: Callable[[], Float[Tensor, "batch d"]]  # x̂, for whoever asks
+    l0: Callable[[], Tensor]  # a number, and x̂, for whoever asks
+    out: Callable[[], Float[Tensor, "batch d"]]
 
 
 class Dictionary(nn.Module, ABC):
@@ -104,19 +104,19 @@ class Dictionary(nn.Module, ABC):
         loss, f = self.losses(x, dead, pressure)
         f = f.detach()
         active = f > 0
-        return loss, Seen(active.any(0), active.sum(-1).float().mean(), lambda: self.decode(f).detach())
+        return loss, Seen(active.any(0), lambda: active.sum(-1).float().mean(), lambda: self.decode(f).detach())
 
     @torch.no_grad()
     def project_gradient(self) -> None:
         """Take out of the decoder's gradient what would only change the lengths of its rows."""
         if self.W_dec.grad is not None:
-            along = (self.W_dec.grad * self.W_dec).sum(1, keepdim=True)
-            self.W_dec.grad -= along * self.W_dec
+            along = torch.einsum("ld,ld->l", self.W_dec.grad, self.W_dec)
+            self.W_dec.grad.addcmul_(along[:, None], self.W_dec, value=-1)
 
     @torch.no_grad()
     def project_weight(self) -> None:
         """Give every row of the decoder length 1 again."""
-        self.W_dec.copy_(F.normalize(self.W_dec, dim=1))
+        self.W_dec.div_(torch.linalg.vector_norm(self.W_dec, dim=1, keepdim=True).clamp(min=1e-12))
 
     @torch.no_grad()
     def restart(self, dead: Dead) -> None:

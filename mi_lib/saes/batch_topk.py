@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mi_lib.saes.base import Dead, Dictionary, Loss, squared_error, zero
-from mi_lib.saes.topk import auxk, check_k, largest
+from mi_lib.saes import sparse
+from mi_lib.saes.base import Dead, Dictionary, Loss, Seen, squared_error, zero
+from mi_lib.saes.topk import auxk, auxk_of_dead, check_k, largest
 
 KEEP = 0.99  # of the running mean, at each step
 
@@ -42,7 +43,7 @@ class BatchTopK(Dictionary):
         return largest(pre.flatten(), self.settings["k"] * inputs).view(pre.shape)
 
     @torch.no_grad()
-    def note_threshold(self, f: Float[Tensor, "batch latent"]) -> None:
+    def note_threshold(self, f: Float[Tensor, "..."]) -> None:
         """The smallest activation that stayed enters the running mean, which starts at the first one."""
         if bool((f > 0).any()):
             least = f[f > 0].min()
@@ -60,3 +61,19 @@ class BatchTopK(Dictionary):
         """E‖x − x̂‖², and x − x̂ [batch d]."""
         out = self.decode(f)
         return squared_error(x, out), x - out
+
+    def step_losses(self, x: Float[Tensor, "batch d"], dead: Dead, pressure: float = 1.0) -> tuple[Loss, Seen]:
+        """The same from the k · B active latents alone (see `sparse`)."""
+        if not sparse.worthwhile(x, self.settings["k"], self.n_latents):
+            return super().step_losses(x, dead, pressure)
+        values, entries = sparse.encode(self, x, sparse.top_of_batch(self.settings["k"]))
+        self.note_threshold(values.detach())
+        error, out = self.error_of_entries(x, values, entries)
+        return Loss(error, zero(x), auxk_of_dead(self, x, x - out, dead)), sparse.seen(values, entries, out)
+
+    def error_of_entries(
+        self, x: Float[Tensor, "batch d"], values: Float[Tensor, " entry"], entries: sparse.Entries
+    ) -> tuple[Tensor, Float[Tensor, "batch d"]]:
+        """E‖x − x̂‖², and x̂."""
+        out = sparse.decode(values, self.W_dec, entries) + self.b_dec
+        return squared_error(x, out), out

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mi_lib.saes import sparse
 from mi_lib.saes.base import squared_error
 from mi_lib.saes.batch_topk import BatchTopK
 
@@ -41,3 +42,15 @@ class Matryoshka(BatchTopK):
             errors.append(squared_error(x, out))
             start = end
         return torch.stack(errors).mean(), x - out
+
+    def error_of_entries(
+        self, x: Float[Tensor, "batch d"], values: Float[Tensor, " entry"], entries: sparse.Entries
+    ) -> tuple[Tensor, Float[Tensor, "batch d"]]:
+        out: Tensor = self.b_dec
+        start, errors = 0, []
+        for end in self.settings["prefixes"]:
+            part, chosen = entries.part(start, end)
+            out = out + sparse.decode(values[chosen], self.W_dec[start:end], part)
+            errors.append(squared_error(x, out))
+            start = end
+        return torch.stack(errors).mean(), out

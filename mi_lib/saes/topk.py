@@ -11,11 +11,11 @@ Source: Gao et al. 2024, arXiv 2406.04093, sections 2.3 and A.2.
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mi_lib.saes.base import Dead, Dictionary, Loss, squared_error, zero
+from mi_lib.saes import sparse
+from mi_lib.saes.base import Dead, Dictionary, Loss, Seen, squared_error, zero
 
 AUX_WEIGHT = 1 / 32
 
@@ -39,6 +39,16 @@ class TopK(Dictionary):
         out = self.decode(f)
         return Loss(squared_error(x, out), zero(x), auxk(self, x - out, pre, dead)), f
 
+    def step_losses(self, x: Float[Tensor, "batch d"], dead: Dead, pressure: float = 1.0) -> tuple[Loss, Seen]:
+        """The same from the k active latents of each input alone (see `sparse`)."""
+        if not sparse.worthwhile(x, self.settings["k"], self.n_latents):
+            return super().step_losses(x, dead, pressure)
+        values, entries = sparse.encode(self, x, sparse.top_of_rows(self.settings["k"]))
+        out = sparse.decode(values, self.W_dec, entries) + self.b_dec
+        return Loss(squared_error(x, out), zero(x), auxk_of_dead(self, x, x - out, dead)), sparse.seen(
+            values, entries, out
+        )
+
 
 def check_k(k: int, n_latents: int) -> None:
     if not 1 <= k <= n_latents:
@@ -55,9 +65,20 @@ def auxk(
     sae: Dictionary, error: Float[Tensor, "batch d"], pre: Float[Tensor, "batch latent"], dead: Dead
 ) -> Float[Tensor, ""]:
     """1/32 · E‖e − ê‖². pre: before the ReLU, of all latents."""
-    k = min(sae.d // 2, int(dead.sum()))
-    if k == 0:
+    if not bool(dead.any()):
         return zero(error)
-    values, places = pre.masked_fill(~dead, -torch.inf).topk(k, dim=-1)
-    f = pre.new_zeros(pre.shape).scatter(-1, places, values)
-    return AUX_WEIGHT * squared_error(error.detach(), f @ sae.W_dec)
+    return _auxk(error, pre[:, dead], sae.W_dec[dead])
+
+
+def auxk_of_dead(
+    sae: Dictionary, x: Float[Tensor, "batch d"], error: Float[Tensor, "batch d"], dead: Dead
+) -> Float[Tensor, ""]:
+    """The same, where `pre` is computed for the dead latents alone."""
+    if not bool(dead.any()):
+        return zero(error)
+    return _auxk(error, (x - sae.b_dec) @ sae.W_enc[:, dead] + sae.b_enc[dead], sae.W_dec[dead])
+
+
+def _auxk(error: Float[Tensor, "batch d"], pre: Float[Tensor, "batch dead"], rows: Float[Tensor, "dead d"]) -> Tensor:
+    k = min(rows.shape[1] // 2, len(rows))
+    return AUX_WEIGHT * squared_error(error.detach(), largest(pre, k) @ rows)

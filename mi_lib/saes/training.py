@@ -184,7 +184,7 @@ class Run:
         dead = self.silent >= s.dead_after
         found = None
         if report or step % RECORD_EVERY == 0 or last:
-            numbers = [loss.error, loss.penalty, loss.auxiliary, seen.l0, dead.sum(), _fve(x, seen.out())]
+            numbers = [loss.error, loss.penalty, loss.auxiliary, seen.l0(), dead.sum(), _fve(x, seen.out())]
             error, penalty, auxiliary, l0, n, fve = torch.stack([one.double() for one in numbers]).tolist()
             found = Report(step, error, penalty, auxiliary, l0, int(n), fve)
             if step % RECORD_EVERY == 0 or last:

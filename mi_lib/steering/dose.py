@@ -105,7 +105,7 @@ def token_losses(
         lengths = [1] * len(some) if prompts is None else list(prompts[at : at + BATCH])
         with prompts_end(lengths), model.hooks(edits):
             log_p = model(tokens, mask)[:, :-1].float().log_softmax(-1)
-        losses = -log_p.gather(-1, tokens[:, 1:, None])[..., 0]
+        losses = -log_p.gather(-1, tokens[:, 1:, None].to(log_p.device))[..., 0]
         found += [losses[i, : len(row) - 1] for i, row in enumerate(some)]
     return found
 

@@ -144,9 +144,8 @@ def test_the_caller_keeps_its_gradients(opened):
 
 
 @pytest.mark.parametrize("how", ["plain", "edited by position", "edited whole"])
-@pytest.mark.parametrize("temperature", [0.0, 1.5])
 @pytest.mark.parametrize("name", ["gpt2", "gemma3_text", "native with mlp"])
-def test_texts_that_have_ended_are_dropped_and_the_others_go_on_as_if_alone(opened, name, temperature, how):
+def test_texts_that_have_ended_are_dropped_and_the_others_go_on_as_if_alone(opened, name, how):
     model = opened(name)
     push = 2 * torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(0))
 
@@ -158,13 +157,12 @@ def test_texts_that_have_ended_are_dropped_and_the_others_go_on_as_if_alone(open
     prompts = [PROMPT, PROMPT[:2], [7], [9, 8, 7, 6], [5, 5], [11, 2, 3]]
     stop = set(range(0, 50, 3))  # most end soon, each at its own time
     with model.hooks(edits):
-        together = generate(model, prompts, temperature=temperature, seed=4, stop=stop, max_new_tokens=15)
+        together = generate(model, prompts, temperature=1.5, seed=4, stop=stop, max_new_tokens=15)
         alone = [
-            generate(model, [row], temperature=temperature, seed=4 + i, stop=stop, max_new_tokens=15)[0]
+            generate(model, [row], temperature=1.5, seed=4 + i, stop=stop, max_new_tokens=15)[0]
             for i, row in enumerate(prompts)
         ]
     assert [reply.tokens for reply in together] == [reply.tokens for reply in alone]
     for one, other in zip(together, alone, strict=True):
         assert one.log_probs == pytest.approx(other.log_probs, abs=1e-4)
-    if temperature:  # the likeliest words of a random network go round in a circle
-        assert len({len(reply.tokens) for reply in together}) > 2
+    assert len({len(reply.tokens) for reply in together}) > 2

@@ -94,6 +94,7 @@ def test_the_least_refusal_wins_among_those_that_meet_the_conditions(llama):
         steering.select(llama, scored[:3])
 
 
+@pytest.mark.slow
 def test_in_pico_the_selection_finds_a_direction_that_governs_held_out_requests():
     pico = mi_lib.load("pico")
 
