@@ -132,7 +132,8 @@ class Accuracy(NamedTuple):
 @common.one_thread()
 def accuracies(network: str, name: str, site: str, kind: str) -> list[Accuracy]:
     """At every depth: the probe, and the same probe fitted on labels that mean nothing (one for each combination)."""
-    d, found = data(network, name, site), []
+    d = data(network, name, site)
+    found: list[Accuracy] = []
     k = len(d.names)
     drawn, asked = (probing.control_labels(group.types, k) for group in (d.fitted, d.read))
     for x, held in zip(d.x, d.held, strict=True):
@@ -217,7 +218,8 @@ def effects(network: str, name: str, site: str, kind: str, pair: Pair) -> dict[s
     def choice(logits: Float[Tensor, "text d_vocab"]) -> Tensor:
         return logits.argmax(-1) if forms is None else logits.gather(1, forms).argmax(-1)
 
-    before, found = choice(probing.end_logits(model, asked)), {}
+    before = choice(probing.end_logits(model, asked))
+    found: dict[str, list[Share]] = {}
     for depth, place in enumerate(sites(model, site)):
         for each, change in changes(d, kind, depth, pair).items():
             after = choice(probing.end_logits(model, asked, place, change))

@@ -35,7 +35,8 @@ def lines(
         figure.add_scatter(x=list(x), y=list(array(y)), name=name, mode=mode, line=line, error_y=whiskers)
     if vline is not None:
         figure.add_vline(x=vline, line={"color": "#888888", "dash": "dot", "width": 1.5})
-    figure.update_xaxes(title=x_title, gridcolor=GRID, type="log" if log_x else "linear")
+    named = any(isinstance(value, str) for value in x)  # names of depths, say
+    figure.update_xaxes(title=x_title, gridcolor=GRID, type="category" if named else "log" if log_x else "linear")
     figure.update_yaxes(title=y_title, gridcolor=GRID, rangemode="tozero", type="log" if log_y else "linear")
     if log_y:
         figure.update_yaxes(

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import explore_probes
 from app import probe_measures as pm
-from mi_lib import load, probing
+from mi_lib import load, plots, probing
 from mi_lib.course import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -101,3 +101,10 @@ def test_a_word_is_shaded_by_its_side_and_numbered():
     assert "a&lt;b<small>−3.0</small>" in html
     assert f"--side: {explore_probes.OTHER}; --far: 60" in html
     assert f"--side: {explore_probes.ONE}; --far: 30" in html
+
+
+def test_curves_over_named_depths_stand_on_an_axis_of_names():
+    ends = {"read": [(0.4, 0.6), (0.8, 1.0)]}
+    figure = plots.lines(["embedding", "after block 0"], {"read": [0.5, 0.9]}, "", "", "", intervals=ends)
+    assert figure.layout.xaxis.type == "category"  # on one of numbers they would not be seen
+    assert list(figure.data[0].error_y.array) == pytest.approx([0.1, 0.1])
