@@ -102,7 +102,8 @@ def _page(model: HookedModel) -> None:
         pair = _pair(d, name)
     _read(d, offered, name, site, kind, depth)
     _used(d, offered, name, site, kind, pair)
-    _verdict(site, kind, depth)
+    if name in pm.NUMBERS:
+        _verdict(site, kind, depth)
     _text(model, d, name, site, kind, depth, at, pair)
 
 
