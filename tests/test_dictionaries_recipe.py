@@ -126,7 +126,7 @@ def test_an_interrupted_training_goes_on_to_the_same_dictionary(runs, model, mon
 def test_the_comparison_takes_the_shipped_ones_where_there_are_some():
     wanted = granularity.compared()
     assert len(set(wanted)) == len(wanted)
-    assert {*recipe.SHIPPED} - {*wanted} == {recipe.SECOND}
+    assert {*recipe.SHIPPED} - {*wanted} == {*recipe.SECONDS}
     of_middle = [one.name for one in wanted if one.site == recipe.MIDDLE and one.network == "pico"]
     assert sorted(of_middle) == ["pico-flat", "pico-flat-24", "pico-flat-384", "pico-flat-96", "pico-matryoshka"]
 
@@ -143,7 +143,6 @@ def exact(d: int) -> saes.Dictionary:
 
 
 def test_an_exact_dictionary_passes_the_checks_and_a_random_one_does_not(runs, model, monkeypatch):
-    monkeypatch.setattr(checks, "untrained_network", lambda: model)
     monkeypatch.setattr(checks, "MOST_L0", WIDTH)
     good, bad = exact(WIDTH), saes.TopK(WIDTH, 2 * WIDTH, k=2, seed=5).eval().requires_grad_(False)
     passed = [
@@ -176,13 +175,18 @@ def test_components_lose_nothing_when_there_are_as_many_as_dimensions_and_the_la
 
 
 def test_latents_in_another_order_are_shared_and_each_is_given_away_once():
-    one, other = (saes.TopK(64, 10, k=1, seed=seed) for seed in (0, 1))
+    one, other = (saes.TopK(64, 10, k=10, seed=seed) for seed in (0, 1))
     with torch.no_grad():
         other.W_dec.copy_(torch.cat([one.W_dec[:4].flip(0), other.W_dec[4:]]))
+        other.W_enc.copy_(other.W_dec.T)
     assert checks.shared(one, other).tolist() == [1] * 4 + [0] * 6
-    some, not_all = checks.seeds_of(one, other)
-    assert (some.value, some.passed) == (pytest.approx(0.4), True)
-    assert (not_all.control, not_all.passed) == (1, True)
+    check = checks.seeds_differ(one, other)
+    assert (check.value, check.control, check.passed) == (pytest.approx(0.4), 1, True)
+    x = torch.randn(50, 64, generator=torch.Generator().manual_seed(0))
+    of_width = checks.by_width({10: (one, other)}, x)["10"]
+    assert (of_width["share"], of_width["control"]) == (0.4, 0)
+    assert of_width["share_interval"][0] < 0.4 < of_width["share_interval"][1]
+    assert 0.4 <= of_width["by_activation"] <= 1
     with torch.no_grad():
         other.W_dec.copy_(one.W_dec[:1].expand(10, -1))
     assert checks.shared(one, other).sum() == 1

@@ -15,7 +15,13 @@ from mi_lib.recipes.grokking import checks as grokking_checks
 from mi_lib.recipes.induction import checks as induction_checks
 
 # Their cards may state fewer seeds: controls, second tasks, and Pico, of which one takes an hour.
-CONTROLS_AND_SECOND_TASKS = {"grokking-113-memorising", "grokking-97-subtract", "pico", "pico-base"}
+CONTROLS_AND_SECOND_TASKS = {
+    "grokking-113-memorising",
+    "grokking-97-subtract",
+    "pico",
+    "pico-base",
+    "pico-dictionaries",
+}
 
 
 SEED, DRAWN = 13, 1  # parts of a card's checks that are measured anew; `mi zoo verify` measures all of them
@@ -28,7 +34,7 @@ def drawn(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.carded())
 def test_a_sample_of_a_cards_checks_measured_anew_holds_and_lies_where_the_card_says(name):
     card = zoo.card(name)["checks"]
     measured = verify(name, drawn(name))
@@ -42,13 +48,13 @@ def test_a_sample_of_a_cards_checks_measured_anew_holds_and_lies_where_the_card_
             assert kept["low"] - 1e-6 <= check.value <= kept["high"] + 1e-6, check.claim
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.carded())
 def test_the_dear_parts_of_a_cards_checks_are_a_few_of_them(name):
     assert set(drawn(name)) <= set(parts(name)) - DEAR
     assert drawn(name)
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.carded())
 def test_every_bundled_model_has_checks_and_a_card_that_recorded_the_same(name):
     card = zoo.card(name)
     assert name in ROOMS
@@ -62,7 +68,7 @@ def test_every_bundled_model_has_checks_and_a_card_that_recorded_the_same(name):
     assert (zoo.folder(name) / "README.md").read_text().startswith(f"# {name}")
 
 
-@pytest.mark.parametrize("name", ["pico-base", "pico"])
+@pytest.mark.parametrize("name", ["pico-base", "pico", "pico-dictionaries"])
 def test_every_check_of_pico_has_its_interval_and_its_control(name):
     for claim, check in zoo.card(name)["checks"].items():
         assert check["low"] is not None, claim
@@ -167,6 +173,23 @@ def test_the_bundled_models_stay_small():
     size = sum(path.stat().st_size for name in zoo.names() for path in zoo.folder(name).rglob("*") if path.is_file())
     assert size < 49e6
     assert json.loads((zoo.folder("induction-2l") / "config.json").read_text())["model_type"] == "mi-transformer"
+
+
+def test_a_set_of_dictionaries_is_no_model_but_has_a_card_and_files():
+    assert zoo.sets() == ["pico-dictionaries"]
+    assert not set(zoo.sets()) & set(zoo.names())
+    assert zoo.carded() == sorted(zoo.sets() + zoo.names())
+    assert zoo.dictionaries() == zoo.dictionaries("pico-dictionaries")
+    assert zoo.dictionaries("pico") == []
+    assert zoo.dictionary("pico-flat").parent == zoo.folder("pico-dictionaries")
+    with pytest.raises(KeyError, match="no bundled dictionary is called 'pico'; there are pico-flat"):
+        zoo.dictionary("pico")
+    with pytest.raises(LoadError):
+        load("pico-dictionaries")
+
+
+def test_the_bundled_dictionaries_stay_small():
+    assert sum(zoo.dictionary(name).stat().st_size for name in zoo.dictionaries()) <= 8e6
 
 
 def test_what_is_measured_anew_changes_its_places_on_the_card_and_nothing_else(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from mi_lib.statistics import interval
 
 
 def control_labels(
-    types: Sequence[Hashable], classes: int, like: Int[Tensor, " m"] | None = None, salt: str = "control"
+    types: Sequence[Hashable], classes: int, like: Int[Tensor, " m"] | None = None, seed: int | None = None
 ) -> Int[Tensor, " n"]:
     """A label for each example that depends on its TYPE alone (a word, a combination of words), and on nothing else.
 
@@ -24,11 +25,15 @@ def control_labels(
     would be noise that nobody can learn: its accuracy is chance for every probe, and every selectivity looks good.
 
     types: the type of each example. like: labels whose frequencies the control shall have; otherwise all classes are
-    equally likely. salt: another one gives other labels. They are the same on every machine (a checksum draws them).
+    equally likely. seed: each gives labels that know nothing of the others'; None for those of the models' cards, which
+    a checksum draws. They are the same on every machine.
     """
     if classes < 2:
         raise Unusable("a control needs two classes or more")
-    drawn = {kind: zlib.crc32(f"{salt} {kind}".encode()) for kind in set(types)}
+    if seed is None:
+        drawn = {kind: zlib.crc32(f"control {kind}".encode()) for kind in set(types)}
+    else:
+        drawn = {kind: random.Random(f"{seed} {kind}").getrandbits(32) for kind in set(types)}
     if like is None:
         return torch.tensor([drawn[kind] % classes for kind in types], dtype=torch.long)
     shares = torch.bincount(like, minlength=classes).double() / len(like)

@@ -1,7 +1,7 @@
 """Is it used? Change what a probe reads, at the place where it reads it, and see whether the network says otherwise.
 
 That a property can be read shows that it is there. Only an edit shows whether what follows makes use of it: that it is
-enough to change this direction (mirror, move), or that the answer needs it (erase). The same edit along random
+enough to change this direction (mirror, flip, move), or that the answer needs it (erase). The same edit along random
 directions of the same length says how much any push would do.
 """
 
@@ -29,6 +29,20 @@ def mirror(direction: Float[Tensor, " d"], middle: Float[Tensor, " d"]) -> Chang
         raise Unusable("a direction of length 0 mirrors nothing")
     unit = direction / direction.norm()
     return lambda x: x - 2 * ((x - middle) @ unit)[:, None] * unit
+
+
+def flip(reading: Float[Tensor, " d"], bias: float, direction: Float[Tensor, " d"]) -> Change:
+    """Along `direction` until what a probe says, x · reading + bias, has the opposite sign and the same size.
+
+    x − 2 (x · reading + bias) / (reading · direction) · direction. A probe can be told to say the opposite along any
+    direction that it reads at all; along its own normal the way is shortest (this is `mirror`), and that need not be
+    the way in which the network writes the property. `Unusable` where the probe does not read the direction.
+    """
+    reading, direction = reading.double(), direction.double()
+    slope = reading @ direction
+    if not float(slope.abs()) > 1e-9 * float(reading.norm() * direction.norm()):
+        raise Unusable("the probe does not read this direction: nothing along it changes what it says")
+    return lambda x: (x.double() - 2 * ((x.double() @ reading + bias) / slope)[:, None] * direction).to(x.dtype)
 
 
 def mirror_classes(x: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> Change:

@@ -48,7 +48,7 @@ def checkpoints(name: str) -> list[int]:
 
 def dictionaries(of: str | None = None) -> list[str]:
     """The bundled dictionaries, of all sets or of one, in alphabetical order; `mi_lib.saes.load` opens one."""
-    return sorted(path.stem for path in HERE.glob(f"{of or f'*{SET}'}/*.safetensors"))
+    return sorted(path.stem for path in HERE.glob(f"*{SET}/*.safetensors") if of in (None, path.parent.name))
 
 
 def dictionary(name: str) -> Path:

@@ -184,7 +184,15 @@ def test_a_control_label_belongs_to_a_type_and_not_to_a_token():
     )
     many = probing.control_labels([f"word{i}" for i in range(3000)], 5)
     assert torch.bincount(many, minlength=5).float().div(3000).sub(0.2).abs().max() < 0.03
-    assert not torch.equal(many, probing.control_labels([f"word{i}" for i in range(3000)], 5, salt="another"))
+    assert not torch.equal(many, probing.control_labels([f"word{i}" for i in range(3000)], 5, seed=1))
+
+
+def test_labels_of_two_seeds_know_nothing_of_each_other():
+    """A checksum with another word in front would not do: of texts of one length its bits differ by the same."""
+    words = [f"word{i}" for i in range(2000)]
+    for one, other in ((None, 0), (0, 1), (1, 2)):
+        same = (probing.control_labels(words, 2, seed=one) == probing.control_labels(words, 2, seed=other)).double()
+        assert abs(same.mean() - 0.5) < 0.05
 
 
 def test_a_control_can_have_the_frequencies_of_the_labels():

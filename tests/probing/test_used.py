@@ -97,6 +97,19 @@ def test_mirroring_classes_exchanges_their_means_along_the_difference():
     torch.testing.assert_close(mirrored, means.flip(0), atol=1e-4, rtol=1e-4)
 
 
+def test_a_flip_makes_a_probe_say_the_opposite_by_moving_along_any_direction():
+    x, reading, direction = numbers(9, 6, seed=3), numbers(6, seed=4), numbers(6, seed=5)
+    before, moved = x @ reading + 0.7, probing.flip(reading, 0.7, direction)(x)
+    torch.testing.assert_close(moved @ reading + 0.7, -before, atol=1e-4, rtol=1e-4)
+    away = moved - x
+    want = (away @ direction)[:, None] * direction / direction.norm() ** 2
+    torch.testing.assert_close(away, want, atol=1e-4, rtol=1e-4)
+    plane = -0.7 * reading / reading.norm() ** 2
+    torch.testing.assert_close(probing.flip(reading, 0.7, reading)(x), probing.mirror(reading, plane)(x))
+    with pytest.raises(probing.Unusable, match="does not read this direction"):
+        probing.flip(torch.tensor([1.0, 0.0]), 0.0, torch.tensor([0.0, 1.0]))
+
+
 def test_moving_to_the_other_class_moves_each_text_from_its_own():
     x, y = numbers(100, 6), torch.arange(100) % 2
     means = probing.class_means(x, y, 2)

@@ -16,6 +16,7 @@ from mi_lib.recipes.dictionaries.train import SHIPPED, train_all
 def main() -> None:
     parser = argparse.ArgumentParser(description=recipe.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only-train", action="store_true", help="do not rewrite the zoo")
+    parser.add_argument("--without-widths", action="store_true", help="ship and measure, and do not compare widths")
     parser.add_argument("--measure", action="store_true", help="train nothing: measure what is shipped, for its card")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -24,9 +25,9 @@ def main() -> None:
         card.measure_again()
         return
     with Progress() as progress:
-        train_all(list(dict.fromkeys([*SHIPPED, *compared()])), progress)
+        train_all(SHIPPED if options.without_widths else list(dict.fromkeys([*SHIPPED, *compared()])), progress)
     if not options.only_train:
-        card.write()
+        card.write(widths=not options.without_widths)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python -m mi_lib.recipes.dictionaries                 # all of them, the zoo folder and its card
     python -m mi_lib.recipes.dictionaries --only-train
+    python -m mi_lib.recipes.dictionaries --without-widths    # the shipped ones alone
     python -m mi_lib.recipes.dictionaries --measure       # train nothing: measure the shipped files, and write the card
 
 Three that are to be good, each at L0 ≤ 32:
@@ -10,7 +11,7 @@ Three that are to be good, each at L0 ≤ 32:
     pico-matryoshka   the same, nested: its first 24, 96 and 384 latents are dictionaries too
     pico-mlp          BatchTopK, 1,536 latents, at what the first MLP writes
 
-and to compare: the flat one again with another seed (`pico-flat-seed1`), and narrower (`pico-flat-24`, `-96`, `-384`).
+and to compare: the flat one narrower (`pico-flat-24`, `-96`, `-384`), and each width with another seed (`-seed1`).
 They see 320,000 words of Littletown's training texts, half prose and half chat, and <|bos|>. It is the first MLP
 because Pico loses next to nothing with any other at its mean: a share of next to nothing says little.
 
@@ -63,6 +64,7 @@ class Made(NamedTuple):
     steps: int
     seed: int = 0
     network: Network = "pico"
+    lr: float = LEARNING_RATE
 
     def new(self, d: int) -> saes.Dictionary:
         k = K[self.n_latents]
@@ -72,18 +74,18 @@ class Made(NamedTuple):
 
 
 FLAT = Made("pico-flat", MIDDLE, "flat", 1536, 2400)
-MATRYOSHKA = Made("pico-matryoshka", MIDDLE, "matryoshka", 1536, 4000)
+MATRYOSHKA = Made("pico-matryoshka", MIDDLE, "matryoshka", 1536, 5000, lr=1.5e-3)  # faster, and its last latents die
 OF_MLP = Made("pico-mlp", MLP, "flat", 1536, 2400)
 GOOD = (FLAT, MATRYOSHKA, OF_MLP)  # of which the card makes claims
-SECOND = FLAT._replace(name="pico-flat-seed1", seed=1)
 NARROW = tuple(FLAT._replace(name=f"pico-flat-{w}", n_latents=w, steps=STEPS[w]) for w in WIDTHS[:-1])
-SHIPPED = (*GOOD, SECOND, *NARROW)
+SECONDS = tuple(one._replace(name=f"{one.name}-seed1", seed=1) for one in (*NARROW, FLAT))  # by width
+SHIPPED = (*GOOD, *NARROW, *SECONDS)
 
 
 def made(kind: Kind, site: str, width: int, network: Network = "pico") -> Made:
     """The dictionary of this kind, site and width: a shipped one where there is one, else one of the comparison."""
     for one in SHIPPED:
-        if (one.kind, one.site, one.n_latents, one.network) == (kind, site, width, network):
+        if (one.kind, one.site, one.n_latents, one.network, one.seed) == (kind, site, width, network, 0):
             return one
     return Made(f"{network}-{kind}-{site}-{width}", site, kind, width, STEPS[width], network=network)
 
@@ -106,7 +108,7 @@ def train(one: Made, x: Float[Tensor, "n d"], progress: Progress | bool = False)
         x,
         one.steps,
         batch=BATCH,
-        lr=LEARNING_RATE,
+        lr=one.lr,
         seed=one.seed,
         progress=progress,
         checkpoint=part,
