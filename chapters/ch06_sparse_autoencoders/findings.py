@@ -22,6 +22,7 @@ from mi_lib.course import findings, index
 from mi_lib.course.findings import claim, mean
 from mi_lib.models import HookedModel
 from mi_lib.recipes.pico.common import ids, padded, token
+from mi_lib.recipes.pico.common import untrained as random_network
 from mi_lib.saes.absorption import fit_probe
 from mi_lib.worlds import littletown
 from mi_lib.worlds.features import Draw, PlantedFeatures, planted
@@ -306,6 +307,7 @@ def sizes() -> dict[str, Any]:
     return {
         "towns": len(set(concepts.WORDS[TOWN])),
         "things": len(set(concepts.WORDS["a thing"])),
+        "lists": len(concepts.WORDS),
         "town_share": labels("judge")[:, number_of(TOWN)].float().mean().item(),
     }
 
@@ -833,4 +835,34 @@ def others() -> dict[str, Any]:
         found[name.removeprefix("pico-").replace("-", "_")] = asked(*values)
     found["neurons"] = asked(neurons("choose").float(), neurons("judge").float())
     found["coordinates"] = asked(*signed(seen("choose"), seen("judge")))
+    return found
+
+
+CONTROL_WIDTH, CONTROL_K, CONTROL_STEPS = 384, 16, 800
+
+
+@claim(slow=True)
+def untrained() -> dict[str, Any]:
+    """The control of all of this: the same small dictionary, trained on Pico and on a network with random weights, on
+    the same texts: "that has never learnt anything". How many concepts have a latent, the F1 for towns, how well the
+    best names of concepts and single words say where latents are active (`saes.interpret`). Control of the names:
+    exchanged among latents."""
+    words = {split: [word for text in read(split) for word in text.words] for split in SPLITS}
+    known = saes.Labels.of(concepts.CONCEPTS, words["choose"])
+    held = {split: known.hold(words[split], labels(split)) for split in SPLITS}
+    random = {split: stream(read(split), [site()], random_network())[site()] for split in SPLITS}
+    found: dict[str, Any] = {"latents": CONTROL_WIDTH}
+    for name, x in (("pico", {split: seen(split) for split in SPLITS}), ("random", random)):
+        sae = saes.BatchTopK(x["choose"].shape[1], CONTROL_WIDTH, k=CONTROL_K, seed=0)
+        saes.train(sae, x["choose"], CONTROL_STEPS, batch=256)
+        f, g = (sae.encode(x[split]) for split in ("choose", "judge"))
+        scores = saes.judge(saes.choose(f, labels("choose")), g, labels("judge")).f1
+        names = saes.interpret(f, held["choose"], terms=1)
+        found[name] = {
+            "found": int((scores >= BAR).sum()),
+            "town": scores[number_of(TOWN)].item(),
+            "names": saes.detect(names, g, held["judge"]).mean,
+            "exchanged": saes.detect(saes.exchanged(names), g, held["judge"]).mean,
+            "fve": saes.fve(x["judge"], sae.decode(g)),
+        }
     return found

@@ -164,3 +164,11 @@ def test_another_seed_has_other_latents_and_the_same_for_towns_where_it_is_wide_
     assert max(found[name]["town"] for name in ("flat_24", "flat_96", "neurons", "coordinates")) < 0.7
     one, other = saes.load("pico-flat"), saes.load("pico-flat-seed1")
     assert saes.match_directions(one.W_dec, other.W_dec).found(0.7) < 0.2
+
+
+def test_a_network_with_random_weights_has_latents_with_names_too_and_none_for_towns():
+    found = FOUND["untrained"]
+    assert found["random"]["town"] < 0.4 < 0.8 < found["pico"]["town"]
+    assert found["random"]["found"] > 0
+    assert found["pico"]["names"] > found["random"]["names"] > 0.1
+    assert all(abs(found[name]["exchanged"]) < 0.02 for name in ("pico", "random"))
