@@ -102,8 +102,8 @@ def _page(model: HookedModel) -> None:
         st.warning(_sentence(error))
         return
     st.caption(
-        f"The direction is {sm.length(drawn):.1f} long. Along it the first set lies at {_number(drawn.high)} on average, "
-        f"the second at {_number(drawn.low)} (units of the residual stream)."
+        f"The direction is {sm.length(drawn):.1f} long. Along it the first set lies at {_number(drawn.high)}, "
+        f"the second at {_number(drawn.low)} on average (units of the residual stream)."
     )
     _replies(model, sets, layer, way, dose, at, ways)
     _doses(model, sets, layer, way, at)
