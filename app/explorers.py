@@ -63,6 +63,11 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "Which parts of a network make its answer?",
         "Exchange one part at a time between two runs. See which parts speak to which, and whether a few are enough.",
     ),
+    "explore-steering": Explorer(
+        "steering", "explore", "explore_steering", ("10",),
+        "Can one direction change what a network says?",
+        "Draw a direction from two sets of prompts. Push Pico along it, and measure how much is enough.",
+    ),
 }  # fmt: skip
 
 
