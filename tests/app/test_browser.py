@@ -329,6 +329,7 @@ PAGES = {
     "grokking": ("/explore-grokking", "Train one yourself"),
     "lenses": ("/explore-lens", "Go on without a prediction"),
     "superposition": ("/explore-superposition", "Go on without a prediction"),
+    "dictionaries": ("/explore-dictionaries", "Go on without a prediction"),
     "circuits": ("/explore-circuit", "Go on without a prediction"),
     "chat": ("/chat", "What do you dream of?"),
 }
@@ -337,6 +338,7 @@ PAGES = {
 SHOWN = {  # near the end, once the question is passed by
     "lenses": "counted from 0, as in code",
     "superposition": "smallest loss has found",
+    "dictionaries": "A random direction beside it",
     "circuits": "likeliest of all words",
 }
 
