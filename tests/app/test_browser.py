@@ -337,7 +337,7 @@ PAGES = {
 
 SHOWN = {  # near the end, once the question is passed by
     "lenses": "counted from 0, as in code",
-    "superposition": "smallest loss has found",
+    "superposition": "The second feature: what is best, worked out",
     "dictionaries": "A random direction beside it",
     "circuits": "likeliest of all words",
 }
