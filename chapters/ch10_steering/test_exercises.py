@@ -495,6 +495,9 @@ def test_adding_from_one_position_to_another(answer):
                 "You add everywhere: keep the other positions as they are.": added(0, 10**6),
                 "Positions outside of the span are 0. They stay as they were.": added(start, stop)
                 * (added(start, stop) != stream),
+                "You put the vector in the place of what stands there. Add it to that.": torch.where(
+                    added(start, stop) != stream, dose * v, stream
+                ),
                 "The dose is left out.": stream + (added(start, stop) - stream) / dose,
             },
         )
@@ -611,6 +614,11 @@ def test_adding_at_the_start(answer):
                 "The positions behind the difference are cut off. They stay as they were.": want[:, :n],
                 "The positions behind the difference are 0. They stay as they were.": torch.cat(
                     [want[:, :n], torch.zeros_like(want[:, n:])], 1
+                ),
+                **(
+                    {"A stream shorter than the difference gets nothing. Give it as much as it has room for.": stream}
+                    if stream.shape[1] < len(difference)
+                    else {}
                 ),
             },
         )
@@ -1447,7 +1455,8 @@ def test_the_model_learns_and_the_original_does_not(answer):
     )
     expect(
         float((got - flat).abs().max()) <= 1e-2 * float(flat.abs().max()),
-        "The loss is right, and its gradients are not: both parts must be computed with gradients through the model.",
+        "The gradients of your loss are wrong. If its value is right, a part of it is computed without gradients: both "
+        "must go through the model.",
     )
     expect(not original, "Gradients reach the original. It is not trained: run it under torch.no_grad().")
 
