@@ -541,27 +541,6 @@ class section:
         return pre * (pre > threshold)
 
 
-@mistake("06.4", says="Some numbers are equal here")
-class section:
-    """All that are at least as large as the k-th."""
-
-    def top_k(pre, k):
-        f = pre.relu()
-        return f * (f >= f.topk(k, dim=-1).values[:, -1:])
-
-    def batch_top_k(pre, k):
-        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
-
-    def next_threshold(threshold, f, keep):
-        if not (f > 0).any():
-            return threshold
-        smallest = f[f > 0].min().item()
-        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
-
-    def above_threshold(pre, threshold):
-        return pre * (pre > threshold)
-
-
 @mistake("06.4", says="You take the largest absolute values")
 class section:
     """Largest by size."""
