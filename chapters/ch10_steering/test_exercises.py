@@ -1454,8 +1454,8 @@ def test_the_model_learns_and_the_original_does_not(answer):
 
 # --- 10.14 ------------------------------------------------------------------------------------------------------------
 
-GIVEN, FEWER = 40, 28  # requests of each kind that are given
-TRIED, RANDOM = 20, 3  # held-out requests on which it is tried; random directions
+GIVEN, FEWER = 32, 24  # requests of each kind that are given
+TRIED, RANDOM = 16, 2  # held-out requests on which it is tried; random directions
 
 
 @functools.cache
