@@ -383,7 +383,7 @@ def _answer(model: HookedModel, turns: list[Turn], asked: str, system: str | Non
     with st.chat_message("assistant"):
         shown = st.empty()
         for step in stream(model, prompt, temperature, seed, stop=(end,), max_new_tokens=REPLY_ROOM):
-            reply.steps.append(_in_words(model.tokenizer, step))
+            reply.steps.append(in_words(model.tokenizer, step))
             if step.token != end:
                 reply.text = f"{reply.text} {reply.steps[-1].word}".strip()
             shown.html(as_html(reply.steps))
@@ -396,7 +396,7 @@ def _forgotten(turn: Turn, n_ctx: int) -> str:
     return f"{what} dropped out of what Pico reads: it has room for {n_ctx} words and marks."
 
 
-def _in_words(tokenizer: Any, step: Step) -> Said:
+def in_words(tokenizer: Any, step: Step) -> Said:
     word, *others = strings(tokenizer, [step.token, *(token for token, _ in step.top)])
     return Said(word, step.log_prob, [(other, p) for other, (_, p) in zip(others, step.top, strict=True)])
 

@@ -48,6 +48,11 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "Where do five things go if there is room for two?",
         "Give a small network more to store than it has room for. Watch the shape that it finds while it is trained.",
     ),
+    "explore-dictionaries": Explorer(
+        "dictionaries", "manage_search", "explore_dictionaries", ("06",),
+        "Which directions inside a network mean something?",
+        "Look for a concept or type a text. See what a direction answers to, hold it at a value, and talk to Pico.",
+    ),
     "explore-circuit": Explorer(
         "circuits", "account_tree", "explore_circuit", ("08", "09"),
         "Which parts of a network make its answer?",

@@ -16,6 +16,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from mi_lib.models import HookedModel
+from mi_lib.worlds.littletown import people, requests
+
 # %% [06.1] Encode and decode
 
 
@@ -330,3 +333,190 @@ def train_dictionary(
     Everything random comes from the seed. About 400 steps should take about a second.
     """
     raise NotImplementedError("Exercise 06.10 is waiting for your answer.")
+
+
+# %% [06.11] The latent of a concept
+
+
+def f1_table(
+    active: Bool[Tensor, "word latent"],
+    holds: Bool[Tensor, "word concept"],
+) -> Float[Tensor, "latent concept"]:
+    """How well "the latent is active" says "the concept holds":
+
+        F1 = 2 · |active and holds| / (|active| + |holds|)
+
+    where |…| is a number of words. 0 where a latent is never active and the concept holds
+    nowhere (and not NaN).
+    """
+    raise NotImplementedError("Exercise 06.11 is waiting for your answer.")
+
+
+def choose_latent(f: Float[Tensor, "word latent"], holds: Bool[Tensor, "word"]) -> tuple[int, float]:
+    """The latent that stands for a concept best, and the threshold above which it counts as
+    active.
+
+    For each latent ten thresholds are tried: 0, 0.1, 0.2, …, 0.9 times its largest value.
+    The pair with the largest F1 wins. To be used on training texts.
+    """
+    raise NotImplementedError("Exercise 06.11 is waiting for your answer.")
+
+
+def judge_latent(
+    f: Float[Tensor, "word latent"],
+    holds: Bool[Tensor, "word"],
+    latent: int,
+    threshold: float,
+) -> float:
+    """The F1 of one latent above one threshold. To be used on texts that were kept out."""
+    raise NotImplementedError("Exercise 06.11 is waiting for your answer.")
+
+
+# %% [06.12] A hole in a concept
+
+
+def share_said(
+    f: Float[Tensor, "word latent"],
+    W_dec: Float[Tensor, "latent d"],
+    direction: Float[Tensor, "d"],
+) -> Float[Tensor, "word latent"]:
+    """What each latent says along a direction: f_i · cos(d_i, direction).
+
+    The direction, and the rows of W_dec, may have any length.
+    """
+    raise NotImplementedError("Exercise 06.12 is waiting for your answer.")
+
+
+def absorbed(
+    x: Float[Tensor, "word d"],
+    f: Float[Tensor, "word latent"],
+    W_dec: Float[Tensor, "latent d"],
+    direction: Float[Tensor, "d"],
+    main: int,
+) -> tuple[Bool[Tensor, "word"], Int[Tensor, "word"]]:
+    """At which words the concept is absorbed, and the latent that says most of it there.
+
+    The concept holds at all of these words. `direction` is the way in which it points, and
+    `main` is the latent that stands for it. A word is absorbed if
+
+    1. main is silent there, and
+    2. the latent that says most along the direction (`share_said`) says at least 0.4 of
+       what there is to say: the component of x along the direction (of length 1).
+
+    Where that component is not above 0 nothing is absorbed. The latent that says most is
+    given for every word.
+    """
+    raise NotImplementedError("Exercise 06.12 is waiting for your answer.")
+
+
+# %% [06.13] Give it a name
+
+LATENTS = (183, 1260, 410)
+
+
+def detection(said: Bool[Tensor, "word"], active: Bool[Tensor, "word"]) -> float:
+    """How well a name says where a latent is active.
+
+        P(said | active) − P(said | silent)
+
+    Of the words at which the latent is active, the share at which the name holds; less the
+    same share of the words at which it is silent. 1 is perfect. "Always" and "never" get 0.
+    There are words of both kinds.
+    """
+    raise NotImplementedError("Exercise 06.13 is waiting for your answer.")
+
+
+def named(latent: int, words: list[str]) -> list[bool]:
+    """Your name for a latent, as a rule: at which words of a text is it active?
+
+    `words` is a whole text, and there is one answer for each of them. The lesson shows where
+    three latents of Pico's dictionary, LATENTS, are active in training texts. Write a rule
+    for each. On texts that were kept out its `detection` must be at least 0.7, and of the
+    words that it names at least half must be active.
+
+    A rule may look at the word, and at what stands before it. The lists of `people` and
+    `requests` may be used: people.TOWNS, people.NAMES, people.TRADES, requests.HARSH, …
+    """
+    raise NotImplementedError("Exercise 06.13 is waiting for your answer.")
+
+
+# %% [06.14] Only for reading?
+
+
+def clamp(
+    x: Float[Tensor, "batch pos d"],
+    f: Float[Tensor, "batch pos latent"],
+    W_dec: Float[Tensor, "latent d"],
+    latent: int,
+    value: float,
+) -> Float[Tensor, "batch pos d"]:
+    """x, with one latent held at a value, and everything else as it is.
+
+    Also what the dictionary does not explain stays: x moves along d_latent, and by nothing
+    else. x itself must not be changed.
+    """
+    raise NotImplementedError("Exercise 06.14 is waiting for your answer.")
+
+
+def random_push(change: Float[Tensor, "batch pos d"], seed: int) -> Float[Tensor, "batch pos d"]:
+    """The control: at each place a random direction, with the length that `change` has there.
+
+    Every direction is as likely as any other. All random numbers come from the seed.
+    """
+    raise NotImplementedError("Exercise 06.14 is waiting for your answer.")
+
+
+def says_next(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    site: str,
+    x: Float[Tensor, "batch d"],
+    words: Int[Tensor, "word"],
+) -> Float[Tensor, "batch"]:
+    """With which probability the next word is one of `words`, if x stands at the LAST
+    position of the site.
+
+    Run the model with an edit there (`model.run_with_hooks(tokens, [(site, edit)])`; an
+    edit takes the value and the hook, and returns the new value). Softmax over the whole
+    vocabulary, at the last position, then the sum over the words.
+    """
+    raise NotImplementedError("Exercise 06.14 is waiting for your answer.")
+
+
+# %% [06.15] The finding: at which width?
+
+
+def group_words(vectors: Float[Tensor, "word d"], n_groups: int) -> Int[Tensor, "word"]:
+    """The number of each word's group: 0 … n_groups − 1, in any order of the groups.
+
+    A dictionary in which ONE latent is active at a time sorts what it reads into groups,
+    one for each latent. Sort without a dictionary: Ward's method begins with a group for
+    each word, and again and again joins the two groups whose joining adds least to the
+    squared distances of words from the middle of their group. `scipy.cluster.hierarchy` has
+    `linkage(vectors, "ward")` and `fcluster(tree, n_groups, "maxclust")`.
+    """
+    raise NotImplementedError("Exercise 06.15 is waiting for your answer.")
+
+
+def predict(
+    vectors: Float[Tensor, "word d"],
+    holds: Bool[Tensor, "word concept"],
+    widths: list[int],
+) -> Float[Tensor, "width concept"]:
+    """Your prediction, before any dictionary is trained: with so many latents, how well will
+    ONE of them stand for each concept?
+
+    For every width the best F1 (06.11) that a group of words has with the concept, if the
+    words are sorted into so many groups.
+    """
+    raise NotImplementedError("Exercise 06.15 is waiting for your answer.")
+
+
+def one_latent(
+    scores: Float[Tensor, "width concept"],
+    widths: list[int],
+) -> list[tuple[int, int]]:
+    """For each concept the smallest and the largest width at which its F1 is at least 0.8;
+    (0, 0) for one that is never a latent. Widths rise.
+    """
+    raise NotImplementedError("Exercise 06.15 is waiting for your answer.")

@@ -62,3 +62,58 @@ def six_kinds() -> go.Figure:
         "features found": [each[name]["found"] for name in KINDS],
     }
     return plots.grouped_bars(list(KINDS.values()), series, "Forty planted features, six kinds", "", "share")
+
+
+def who_knows_towns() -> go.Figure:
+    """F1 of the best latent, neuron and coordinate for towns, on held-out texts."""
+    found = _found()["town"]
+    values = {
+        f"latent {found['latent']['number']}": found["latent"]["f1"],
+        "the best neuron": found["neuron"]["f1"],
+        "the best coordinate": found["coordinate"]["f1"],
+        "labels dealt anew": found["dealt_anew"],
+    }
+    return plots.bars(values, "Who says where a town is?", "F1")
+
+
+def your_names(answer: Any) -> go.Figure:
+    """Detection of the answer's names on held-out texts: for their own latent, and for the next one's."""
+    texts = measured.texts_to_name()
+    latents = list(texts)
+    own, other = [], []
+    for at, latent in enumerate(latents):
+        words = [row for row, _ in texts[latent]]
+        active = torch.tensor([value for _, row in texts[latent] for value in row])
+        for name, scores in ((latent, own), (latents[at - 1], other)):
+            said = torch.tensor([bool(value) for row in words for value in answer.named(name, row)])
+            scores.append(float(said[active].float().mean() - said[~active].float().mean()))
+    names = [f"latent {latent}" for latent in latents]
+    series = {"its own name": own, "the name of another": other}
+    return plots.grouped_bars(names, series, "Does the name say where it is active?", "", "detection")
+
+
+def a_lever() -> go.Figure:
+    """What Pico says next, untouched and with edits."""
+    found = _found()["lever"]
+    names = {"untouched": "untouched", "clamped": f"latent {found['latent']} held", "random": "random pushes",
+             "other_latents": "other latents held", "near_silenced": "its neighbours silenced",
+             "silenced": "silenced"}  # fmt: skip
+    values = {name: found[key] for key, name in names.items()}
+    errors = {name: (found[f"{key}_interval"][1] - found[f"{key}_interval"][0]) / 2 for key, name in names.items()}
+    return plots.bars(values, f"How probable is {found['list']} as the next word?", "probability", errors=errors)
+
+
+def predicted_and_found(answer: Any) -> go.Figure:
+    """The best F1 by width for some concepts: by the answer's prediction, and by trained dictionaries."""
+    found = _found()["widths"]
+    _, vectors, holds, names = measured.vocabulary()
+    shown = ("a town", "a thing", "a number")
+    at = [names.index(name) for name in shown]
+    predicted = answer.predict(vectors, holds[:, at], found["widths"])
+    series: dict[str, Any] = {}
+    for i, name in enumerate(shown):
+        series[f"{name}, predicted"] = predicted[:, i].tolist()
+        series[f"{name}, found"] = [row[at[i]] for row in found["trained"]]
+    return plots.lines(
+        found["widths"], series, "At which width is a concept one latent?", "latents", "best F1", log_x=True
+    )

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from mi_lib.course import findings, index
 from mi_lib.course.grading import Wrong, expect, expect_close, expect_equal, expect_gradients, grades
 from mi_lib.course.grading.expectations import MISTAKE
 from mi_lib.course.grading.gradients import gradients
-from mi_lib.course.grading.material import generator, randn
+from mi_lib.course.grading.material import activation, generator, randn, random_tokens, random_transformer
 from mi_lib.worlds.features import PlantedFeatures, planted
 
 # inputs, d, latents, seed: all of them different
@@ -435,8 +436,8 @@ def test_the_threshold(answer):
             "The smallest number is 0, of all that did not stay. Take the smallest that is not 0.": 0.0,
         },
     )
-    for threshold, keep, seed in ((0.7, 0.9, 0), (0.11, 0.99, 1), (1.3, 0.25, 2)):
-        f = sparse(5, 7, presence=0.4, seed=seed + 132)
+    for threshold, keep, seed, size in ((0.7, 0.9, 0, 1.0), (0.11, 0.99, 1, 0.3), (1.3, 0.25, 2, 5.0)):
+        f = size * sparse(5, 7, presence=0.4, seed=seed + 132)
         positive = f[f > 0]
         want = threshold_after(threshold, f, keep)
         per_row = torch.stack([row[row > 0].min() for row in f if bool((row > 0).any())]).mean().item()
@@ -501,7 +502,9 @@ def jump_case(n: int, latents: int, width: float, seed: int) -> tuple[Tensor, Te
     theta = 0.6 + 0.5 * uniform(latents, seed=seed + 150)
     z = theta + width * 1.3 * (2 * uniform(n, latents, seed=seed + 151) - 1)
     far = uniform(n, latents, seed=seed + 152) < 0.25
-    return torch.where(far, randn(n, latents, seed=seed + 153), z), theta
+    z = torch.where(far, randn(n, latents, seed=seed + 153), z)
+    z[-1, -1] = theta[-1]  # exactly at the threshold, which is not above it
+    return z, theta
 
 
 @grades("06.5")
@@ -642,9 +645,11 @@ def test_the_gradient_of_the_count(answer):
 def gate_case(n: int, d: int, latents: int, seed: int) -> tuple[Tensor, ...]:
     """x, π, b_enc, r, b_mag, W_dec, b_dec, in which the gate and the size disagree now and then."""
     _, b_enc, W_dec, b_dec = weights(d, latents, seed)
+    gate = randn(n, latents, seed=seed + 171)
+    gate[0, b_enc.argmin()] = 0  # shut, whatever the size says
     return (
         1 + randn(n, d, seed=seed + 170),
-        randn(n, latents, seed=seed + 171),
+        gate,
         b_enc,
         0.5 * randn(latents, seed=seed + 172),
         0.6 * randn(latents, seed=seed + 173),
@@ -871,7 +876,8 @@ def test_who_is_drawn(answer):
     """Inputs whose errors differ by much."""
     for n, d, _, seed in SIZES:
         x = randn(n, d, seed=seed + 200)
-        out = x + torch.logspace(-1, 1, n)[:, None] * randn(n, d, seed=seed + 201)
+        spread = (1.0, 0.01, 30.0)[seed] * torch.logspace(-1, 1, n)[:, None]
+        out = x + spread * randn(n, d, seed=seed + 201)
         squared = torch.tensor([sum((a - b) ** 2 for a, b in zip(p, q, strict=True)) for p, q in
                                 zip(x.double().tolist(), out.double().tolist(), strict=True)])  # fmt: skip
         expect_close(
@@ -909,7 +915,7 @@ def test_the_new_rows(answer):
         residual = torch.logspace(-1, 1, len(numbers) + 1)[1:, None] * randn(len(numbers), d, seed=seed + 220)
         got = answer.restart(W_enc, b_enc, W_dec, dead, residual)
         for name, new, old in zip(("W_enc", "b_enc", "W_dec"), got, (W_enc.T, b_enc, W_dec), strict=True):
-            new = new.T if name == "W_enc" else new
+            new = new.mT if name == "W_enc" and new.ndim == 2 else new
             expect(torch.equal(new[~dead], old[~dead]), f"{name} of a LIVING latent has changed. Leave it as it is.")
         unit = torch.stack([row / math.sqrt(sum(v * v for v in row.tolist())) for row in residual])
         expect_close(
@@ -1227,3 +1233,634 @@ def test_one_latent_too_many_for_nobody(answer):
         f"With 20 latents for 20 features the better of your two dictionaries has found {best:.0%}. Most should be "
         "found even without a latent to spare.",
     )
+
+
+# --- 06.11 ------------------------------------------------------------------------------------------------------------
+
+
+def follows(n: int, latents: int, concepts: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Activations that follow concepts more or less, silent at most words; and where the concepts hold."""
+    holds = uniform(n, concepts, seed=seed) < torch.linspace(0.05, 0.4, concepts)
+    follow = 2 * uniform(concepts, latents, seed=seed + 1) * (uniform(concepts, latents, seed=seed + 2) < 0.4)
+    f = (holds.float() @ follow + 0.8 * randn(n, latents, seed=seed + 3) - 0.7).relu()
+    return f * torch.logspace(-0.5, 0.5, latents), holds
+
+
+def f1_of(said: list[bool], true: list[bool]) -> float:
+    right = sum(a and b for a, b in zip(said, true, strict=True))
+    return 2 * right / (sum(said) + sum(true)) if any(said) or any(true) else 0.0
+
+
+def table_of(active: Tensor, holds: Tensor, rule: Any = f1_of) -> Tensor:
+    """One pair after the other."""
+    return torch.tensor([[rule(a.tolist(), h.tolist()) for h in holds.T] for a in active.T], dtype=torch.float64)
+
+
+def precision(said: list[bool], true: list[bool]) -> float:
+    return sum(a and b for a, b in zip(said, true, strict=True)) / max(1, sum(said))
+
+
+def told_right(said: list[bool], true: list[bool]) -> float:
+    return sum(a == b for a, b in zip(said, true, strict=True)) / len(said)
+
+
+FOLLOWS = ((101, 7, 3, 300), (53, 5, 11, 310), (67, 13, 2, 320))
+
+
+@grades("06.11")
+def test_the_table_of_f1(answer):
+    """Latents that follow concepts more or less, counted word by word; and pairs in which neither is ever there."""
+    for n, latents, concepts, seed in FOLLOWS:
+        f, holds = follows(n, latents, concepts, seed)
+        active = f > 0
+        active[:, 0], holds[:, 0] = False, False
+        p, r = table_of(active, holds, precision), table_of(holds, active, precision).T
+        got = answer.f1_table(active, holds)
+        expect(not bool(got.isnan().any()), "Where neither is ever there you give NaN (0/0). It should be 0.")
+        expect_close(
+            got,
+            table_of(active, holds),
+            "F1",
+            axes="latent concept",
+            mistakes=lambda a=active, h=holds, p=p, r=r: {
+                "This is precision: which share of the latent's words belong to the concept. F1 asks for both.": p,
+                "This is recall: which share of the concept's words the latent has. F1 asks for both.": r,
+                "This is the share of words that are told right. Where both are rare, never being active gets nearly "
+                "all: count only where one of them is there.": table_of(a, h, told_right),
+                "The factor 2 is missing.": table_of(a, h) / 2,
+                "This is the mean of precision and recall. F1 is 2 · both / (active + holds).": (p + r) / 2,
+                "This is what both share, divided by what either has.": table_of(a, h) / (2 - table_of(a, h)),
+            },
+        )
+
+
+def best_pair(f: Tensor, holds: Tensor, levels: int = 10) -> tuple[int, float, float]:
+    """(latent, threshold, F1), all pairs tried."""
+    pairs = []
+    for latent in range(f.shape[1]):
+        for level in range(levels):
+            threshold = level / 10 * f[:, latent].max().item()
+            pairs.append((f1_of((f[:, latent] > threshold + 1e-7).tolist(), holds.tolist()), latent, threshold))
+    score, latent, threshold = max(pairs)
+    return latent, threshold, score
+
+
+@grades("06.11", weight=2)
+def test_the_choice(answer):
+    """All latents at all thresholds, for concepts of which some need a threshold."""
+    rows = []
+    for n, latents, concepts, seed in FOLLOWS:
+        f, holds = follows(n, latents, concepts, seed)
+        for column in holds.T:
+            got, above = answer.choose_latent(f, column)
+            expect(0 <= int(got) < latents, f"Your latent, {got}, is none of the {latents} that there are.")
+            rows.append((f, column, int(got), above))
+    assert sum(best_pair(f, column)[1] > 0 for f, column, _, _ in rows) > 3
+    worst = 0.0
+    for f, column, got, above in rows:
+        latent, threshold, score = best_pair(f, column)
+        worth = f1_of((f[:, got] > above).tolist(), column.tolist())
+        if worth < score - max(worst, 1e-6):
+            worst = score - worth
+            told = (
+                f"Latent {latent} above {threshold:.3g} has an F1 of {score:.3f}, and your choice, {got} above "
+                f"{above:.3g}, has {worth:.3f}. Look for the largest over latents AND thresholds."
+            )
+    if not worst:
+        return
+    if all(abs(above) < 1e-6 for _, _, _, above in rows):
+        raise Wrong("You try the threshold 0 alone. Try ten: shares of the latent's largest value.", MISTAKE)
+    steps = [above / f.max().item() * 10 for f, _, _, above in rows]
+    if all(abs(step - round(step)) < 1e-3 for step in steps):
+        raise Wrong("Thresholds are shares of EACH latent's own largest value, not of the largest of all.", MISTAKE)
+    raise Wrong(told)
+
+
+@grades("06.11")
+def test_the_verdict(answer):
+    """Any latent above any threshold; a latent that is never above it."""
+    for n, latents, concepts, seed in FOLLOWS:
+        f, holds = follows(n, latents, concepts, seed + 5)
+        for latent, share in ((0, 0.0), (latents - 1, 0.35), (1, 0.8)):
+            threshold = share * f[:, latent].max().item()
+            expect_close(
+                answer.judge_latent(f, holds[:, 1], latent, threshold),
+                f1_of((f[:, latent] > threshold).tolist(), holds[:, 1].tolist()),
+                "F1 of this latent above this threshold",
+                mistakes=lambda f=f, h=holds, i=latent: {
+                    "You count every word at which the latent is not 0. It is active above the threshold.": f1_of(
+                        (f[:, i] > 0).tolist(), h[:, 1].tolist()
+                    )
+                },
+            )
+        high = f.max().item() + 1
+        expect_close(answer.judge_latent(f, holds[:, 1], 0, high), 0.0, "F1 of a latent that is never above it")
+
+
+@functools.cache
+def measured() -> Any:
+    """What the chapter has measured, and how."""
+    return findings.module(index.chapter("06"))
+
+
+@grades("06.11", weight=2)
+def test_a_concept_of_pico(answer):
+    """Latents of Pico's dictionary and neurons beside them: chosen on training texts, judged on others."""
+    old, new, holds, holds_anew, neurons, neurons_anew = measured().sample_for("a town")
+    latent, threshold = answer.choose_latent(old, holds)
+    got = answer.judge_latent(new, holds_anew, int(latent), threshold)
+    best = best_pair(old, holds)
+    want = f1_of((new[:, best[0]] > best[1]).tolist(), holds_anew.tolist())
+    expect_close(got, want, "the F1 of the latent for “a town”, on held-out texts", atol=0.02)
+    unit, bar = answer.choose_latent(neurons, holds)
+    other = answer.judge_latent(neurons_anew, holds_anew, int(unit), bar)
+    expect(
+        other < got - 0.2, f"The best neuron should be far behind the latent, and you find {other:.2f} and {got:.2f}."
+    )
+
+
+# --- 06.12 ------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def hole_case(n: int, d: int, latents: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x, f, W_dec and a direction. The main latent (1) is silent at some words, and others say more or less."""
+    direction = 3 * randn(d, seed=seed + 400)
+    unit = direction / direction.norm()
+    W_dec = weights(d, latents, seed)[2].clone()
+    W_dec[:3] = 1.7 * (unit + 0.5 * randn(3, d, seed=seed + 401) / math.sqrt(d))
+    f = sparse(n, latents, presence=0.5, seed=seed + 402)
+    f[:, 1] *= uniform(n, seed=seed + 404) < 0.4
+    x = 0.9 * f @ normalize(W_dec, dim=1) + 0.6 * randn(n, d, seed=seed + 405)
+    return x, f, W_dec, direction
+
+
+HOLES = ((61, 5, 7, 0), (43, 11, 13, 1), (37, 3, 5, 2))
+
+
+def said_by_hand(f: Tensor, W_dec: Tensor, direction: Tensor, how: str = "right") -> Tensor:
+    table = []
+    size = math.sqrt(sum(v * v for v in direction.tolist()))
+    for row in W_dec.double().tolist():
+        dot = sum(a * b for a, b in zip(row, direction.tolist(), strict=True))
+        own = math.sqrt(sum(v * v for v in row))
+        table.append(dot / ((1 if how == "rows" else own) * (1 if how == "direction" else size)))
+    return f.double() * torch.tensor(table, dtype=torch.float64)
+
+
+@grades("06.12")
+def test_what_each_latent_says(answer):
+    """Rows and directions of any length."""
+    for case in HOLES:
+        _, f, W_dec, direction = hole_case(*case)
+        right = said_by_hand(f, W_dec, direction)
+        expect_close(
+            answer.share_said(f, W_dec, direction),
+            right,
+            "what each latent says",
+            axes="word latent",
+            mistakes=lambda f=f, W=W_dec, d=direction, r=right: {
+                "The rows of W_dec may have any length: divide by it.": said_by_hand(f, W, d, "rows"),
+                "The direction may have any length: divide by it.": said_by_hand(f, W, d, "direction"),
+                "This is the cosine alone. A latent says it as strongly as it is active: multiply by f.": torch.where(
+                    f > 0, r / f.clamp(min=1e-9), 0.0
+                ),
+                "No absolute values: a latent that points away from the direction takes from it.": r.abs(),
+                "Neither the rows nor the direction have length 1: divide by both lengths.": f.double()
+                * (W.double() @ d.double()),
+            },
+        )
+
+
+def holes(x: Tensor, f: Tensor, W_dec: Tensor, direction: Tensor, main: int, how: str = "right") -> list[bool]:
+    said = said_by_hand(f, W_dec, direction)
+    size = 1 if how == "long" else direction.double().norm()
+    there = (x.double() @ direction.double() / size).tolist()
+    found = []
+    for i, row in enumerate(said.tolist()):
+        silent = f[i, main].item() == 0 or how == "main"
+        most = sum(row) if how == "sum" else row[0] if how == "first" else max(row)
+        enough = most >= (1.0 if how == "all" else 0.0 if how == "any" else 0.4) * there[i]
+        found.append(bool(silent and enough and (there[i] > 0 or how == "negative")))
+    return found
+
+
+HOLE_ERRORS = {
+    "main": "You count words at which the main latent is active. A hole is where it is SILENT.",
+    "any": "A latent that says next to nothing has not taken over. It must say 0.4 of what there is to say.",
+    "all": "The latent need not say all of it: 0.4 of what there is to say is enough.",
+    "sum": "You add up all latents. ONE latent must say 0.4 of it.",
+    "negative": "Where the component of x along the direction is not above 0 there is nothing to absorb.",
+    "long": "What there is to say is the component along the direction: divide the direction by its length.",
+}
+
+
+@grades("06.12", weight=2)
+def test_where_the_holes_are(answer):
+    """Words at which the main latent is silent or not, and others say enough or not."""
+    tables: dict[str, list[bool]] = {how: [] for how in HOLE_ERRORS}
+    mine: list[bool] = []
+    want: list[bool] = []
+    for case in HOLES:
+        one = hole_case(*case)
+        got, latent = answer.absorbed(*one, 1)
+        expect(tuple(got.shape) == (case[0],), f"There should be one verdict for each of {case[0]} words.")
+        expect_equal(
+            latent.long(),
+            said_by_hand(*one[1:]).argmax(1),
+            "the latent that says most",
+            mistakes={
+                "This is the latent that is most ACTIVE. The one that says most along the direction counts.": one[
+                    1
+                ].argmax(1)
+            },
+        )
+        mine += got.bool().tolist()
+        want += holes(*one, 1)
+        for how, table in tables.items():
+            table += holes(*one, 1, how)
+    assert 10 < sum(want) < len(want) - 10
+    if mine == want:
+        return
+    for how, table in tables.items():
+        if mine == table:
+            raise Wrong(HOLE_ERRORS[how], MISTAKE)
+    off = sum(a != b for a, b in zip(mine, want, strict=True))
+    raise Wrong(
+        f"{off} of {len(want)} words have the wrong verdict: silent, AND one latent says at least 0.4 of x · d̂."
+    )
+
+
+@grades("06.12")
+def test_a_parent_and_its_child(answer):
+    """A planted parent whose child has taken over: the hole is where the child is, and nowhere else."""
+    parent, child = torch.eye(5)[0], torch.eye(5)[1]
+    W_dec = torch.stack([parent, normalize(parent + child, dim=0), torch.eye(5)[3]])
+    a = 0.5 + uniform(40, seed=450)
+    is_child = torch.arange(40) % 4 == 0
+    x = a[:, None] * (parent + is_child[:, None] * child)
+    f = torch.zeros(40, 3)
+    f[:, 0] = a * ~is_child
+    f[:, 1] = math.sqrt(2) * a * is_child
+    got, latent = answer.absorbed(x, f, W_dec, 7 * parent, 0)
+    expect(
+        torch.equal(got.bool(), is_child),
+        "Where the child is, the parent's latent is silent, and the child's says all of the parent: absorbed. "
+        "Elsewhere the parent's latent says it itself.",
+    )
+    expect_equal(latent[is_child].tolist(), [1] * 10, "the latent that has taken over")
+
+
+# --- 06.13 ------------------------------------------------------------------------------------------------------------
+
+
+def detected(said: list[bool], active: list[bool]) -> tuple[float, float]:
+    """P(said | active) and P(said | silent)."""
+    of = {kind: [s for s, a in zip(said, active, strict=True) if a is kind] for kind in (True, False)}
+    return tuple(sum(rows) / len(rows) for rows in (of[True], of[False]))  # type: ignore[return-value]
+
+
+@grades("06.13")
+def test_detection(answer):
+    """Names that are nearly right, that say always, and that say never, of rare latents and common ones."""
+    for n, share, seed in ((101, 0.29, 0), (53, 0.06, 1), (211, 0.7, 2)):
+        active = uniform(n, seed=seed + 500) < share
+        active[0], active[1] = True, False
+        said = (active & (uniform(n, seed=seed + 501) < 0.8)) | (uniform(n, seed=seed + 502) < 0.15)
+        hit, slip = detected(said.tolist(), active.tolist())
+        right, all_, true = (said == active).double().mean().item(), said.sum().item(), (said & active).sum().item()
+        expect_close(
+            answer.detection(said, active),
+            hit - slip,
+            "detection",
+            mistakes={
+                "This is the share of words that are told right. A name that says NEVER would get "
+                f"{1 - active.double().mean().item():.0%} of it.": right,
+                "This is recall alone. A name that says ALWAYS would get all of it.": hit,
+                "This is precision. Ask at the words where the latent is active, and at those where it is silent.": (
+                    true / max(1, all_)
+                ),
+                "This is F1. Here it is P(said | active) − P(said | silent).": (
+                    2 * true / (all_ + active.sum().item())
+                ),
+                "This is the mean of what is told right at active and at silent words: with it, always and never get "
+                "½. Take the difference of the two shares.": (hit + 1 - slip) / 2,
+                "Only the sign is wrong.": slip - hit,
+                "You ask at which of the words with the NAME the latent is active. Ask the other way round.": (
+                    detected(active.tolist(), said.tolist())[0] - detected(active.tolist(), said.tolist())[1]
+                ),
+            },
+        )
+        for name in (torch.ones(n), torch.zeros(n)):
+            expect_close(answer.detection(name.bool(), active), 0.0, "what a name gets that says always, or never")
+
+
+def as_said(answer: Any, latent: int, words: list[str]) -> list[bool]:
+    said = answer.named(latent, words)
+    expect(
+        len(said) == len(words) and all(v in (True, False) for v in said),
+        f"named should return one True or False for each of the {len(words)} words of the text.",
+    )
+    return [bool(v) for v in said]
+
+
+@grades("06.13", weight=4)
+def test_your_names(answer):
+    """Each of three latents, on texts that were kept out: by detection, and by what the name names."""
+    for latent, texts in measured().texts_to_name().items():
+        said = [v for words, _ in texts for v in as_said(answer, latent, words)]
+        active = [v for _, row in texts for v in row]
+        if not any(said):
+            told = f"Your name for latent {latent} says never. It is active at {sum(active)} of these words."
+            raise Wrong(told, MISTAKE)
+        if all(said):
+            raise Wrong(f"Your name for latent {latent} says always, and so nothing.", MISTAKE)
+        hit, slip = detected(said, active)
+        right = sum(a and b for a, b in zip(said, active, strict=True)) / sum(said)
+        if hit - slip >= measured().NAMED and right >= 0.5:
+            continue
+        told = (
+            f"Your name for latent {latent} holds at {hit:.0%} of the words where it is active, and at {slip:.0%} of "
+            f"the others: {hit - slip:.2f}, where {measured().NAMED} is asked for. "
+        )
+        if hit < measured().NAMED:
+            told += "It is too narrow: it misses too many of the words at which the latent is active."
+        else:
+            told += f"It is too wide: at only {right:.0%} of the words that it names the latent is active."
+        raise Wrong(told, MISTAKE)
+
+
+@grades("06.13")
+def test_a_name_for_any_text(answer):
+    """Texts of one word, of none, and of words that are nowhere in Littletown."""
+    for latent in measured().texts_to_name():
+        for words in ([], ["zzz"], ["a", "b", "c"]):
+            as_said(answer, latent, words)
+
+
+# --- 06.14 ------------------------------------------------------------------------------------------------------------
+
+CLAMPS = ((2, 3, 5, 7, 0), (3, 2, 11, 13, 1), (1, 5, 3, 2, 2))  # batch, pos, d, latents, seed
+
+
+@grades("06.14", weight=2)
+def test_one_latent_is_held(answer):
+    """Random activations: x moves along one row, also where the latent is silent, and is not decoded anew."""
+    for batch, pos, d, latents, seed in CLAMPS:
+        x = randn(batch, pos, d, seed=seed + 600)
+        f = sparse(batch, pos, latents, presence=0.5, seed=seed + 601)
+        W_dec, b_dec = weights(d, latents, seed)[2:]
+        for latent, value in ((0, 2.3), (latents - 1, 0.0)):
+            want = torch.stack(
+                [torch.stack([p + (value - q[latent].item()) * W_dec[latent] for p, q in zip(a, b, strict=True)])
+                 for a, b in zip(x, f, strict=True)]
+            )  # fmt: skip
+            held = f.clone()
+            held[..., latent] = value
+            expect_close(
+                answer.clamp(x, f, W_dec, latent, value),
+                want,
+                "x with the latent held",
+                axes="batch pos d",
+                mistakes={
+                    "You ADD the value. Hold the latent at it: what it already says is taken away first.": (
+                        x + value * W_dec[latent]
+                    ),
+                    "You give back what the dictionary decodes, so that all is lost that it does not explain. Move x "
+                    "instead.": held @ W_dec,
+                    "You give back what the dictionary decodes, b_dec included. Move x instead.": held @ W_dec + b_dec,
+                    "This is the change alone. Add it to x.": want - x,
+                    "The sign is wrong: (value − f) d.": 2 * x - want,
+                    "A direction of the decoder is a ROW of W_dec as it is. You give it length 1.": (
+                        x + (value - f[..., latent])[..., None] * normalize(W_dec, dim=1)[latent]
+                    ),
+                    "You move x only where the latent is active. It is held everywhere.": torch.where(
+                        f[..., latent, None] > 0, want, x
+                    ),
+                },
+            )
+
+
+@grades("06.14")
+def test_the_random_push(answer):
+    """Its lengths, its directions, and the seed."""
+    change = randn(40, 5, 7, seed=620) * torch.logspace(-1, 1, 40)[:, None, None]
+    change[3, 2] = 0
+    got = answer.random_push(change, 3)
+    lengths = change.norm(dim=-1)
+    if not torch.allclose(got.norm(dim=-1), lengths, rtol=1e-3, atol=1e-6):
+        if torch.allclose(got.norm(), change.norm(), rtol=1e-3):
+            raise Wrong(
+                "All pushes together are as long as the change. Each must be as long as the change AT ITS PLACE."
+            )
+        raise Wrong(
+            "Each push should be as long as the change at its place. A push that is shorter is no control: it would do "
+            "less for being short.",
+            MISTAKE,
+        )
+    unit = normalize(got[lengths > 0], dim=-1)
+    along = (unit * normalize(change[lengths > 0], dim=-1)).sum(-1)
+    if bool((along.abs() > 0.999).all()):
+        raise Wrong("Your push points along the change itself, or against it. Its direction should be random.", MISTAKE)
+    if bool((unit - unit[:1]).abs().max() < 1e-4):
+        raise Wrong("All places are pushed in the same direction. Draw one for each place.", MISTAKE)
+    expect(along.mean().abs() < 0.12, "Your directions are not random: they lean towards the change.")
+    if bool(unit.mean(0).norm() > 0.25):
+        raise Wrong(
+            "Your directions lean to one side: torch.rand has no negative numbers. torch.randn points everywhere.",
+            MISTAKE,
+        )
+    spread = unit.T @ unit / len(unit)
+    expect(
+        bool((spread - torch.eye(7) / 7).abs().max() < 0.06), "Some directions are likelier than others: torch.randn."
+    )
+    expect(torch.equal(answer.random_push(change, 3), got), "The same seed gave another push.")
+    expect(not torch.allclose(answer.random_push(change, 4), got), "Another seed gave the same push.")
+
+
+@functools.cache
+def speaking() -> tuple[Any, ...]:
+    """Small models, tokens, what is put in, and words."""
+    cases = []
+    for batch, pos, layers, seed in ((3, 5, 2, 0), (2, 7, 3, 1)):
+        model = random_transformer(
+            seed, scale=0.4, n_layers=layers, d_model=13, n_heads=2, d_head=5, d_vocab=17, n_ctx=16, d_mlp=11,
+            norm="layernorm", unembed_bias=True,
+        )  # fmt: skip
+        tokens = random_tokens(batch, pos, 17, seed)
+        site = f"blocks.{layers - 1}.hook_resid_pre"
+        cases.append((model, tokens, site, 2 * randn(batch, 13, seed=seed + 640), torch.tensor([2, 11, 5])))
+    return tuple(cases)
+
+
+def next_by_hand(model: Any, tokens: Tensor, site: str, x: Tensor, words: Tensor, how: str = "right") -> Tensor:
+    """The run goes on from the layer, with what the stream holds there."""
+    layer = int(site.split(".")[1])
+    stream = activation(model, tokens, site).clone()
+    if how == "added":
+        stream[:, -1] += x
+    elif how == "first":
+        stream[:, 0] = x
+    elif how == "everywhere":
+        stream[:] = x[:, None]
+    elif how != "nothing":
+        stream[:, -1] = x
+    logits = model(tokens, start_at_layer=layer, residual=stream)
+    at = logits[:, 0 if how == "first read" else -1].double()
+    if how == "among":
+        return at[:, words].softmax(-1).sum(-1)
+    if how == "logits":
+        return at[:, words].sum(-1)
+    return at.softmax(-1)[:, words].mean(-1) if how == "mean" else at.softmax(-1)[:, words].sum(-1)
+
+
+NEXT_ERRORS = {
+    "added": "You add x to what is there. It takes its place.",
+    "everywhere": "You put x at every position. It stands at the LAST one alone.",
+    "first": "You put x at the first position. It stands at the last one.",
+    "nothing": "Your edit changes nothing: an edit must return the new value (and not the old one).",
+    "mean": "This is the mean over the words. Add their probabilities up.",
+    "logits": "These are logits. Take the softmax over the whole vocabulary first.",
+    "first read": "You read at the first position. The next word is told at the last one.",
+    "among": "You take the softmax over these words alone, so that they add up to 1 whatever happens.",
+}
+
+
+@grades("06.14", weight=2)
+def test_what_comes_next(answer):
+    """Small random models: the run goes on with what was put in."""
+    for case in speaking():
+        expect_close(
+            answer.says_next(*case),
+            next_by_hand(*case),
+            "the probability of these words",
+            axes="batch",
+            atol=1e-4,
+            mistakes=lambda case=case: {words: next_by_hand(*case, how=how) for how, words in NEXT_ERRORS.items()},
+        )
+
+
+@grades("06.14", weight=2)
+def test_pico_says_something_else(answer):
+    """The latent of the lesson, clamped in Pico, beside random pushes of the same length."""
+    one = measured().lever_case()  # Pico runs here, on what your functions give: loading it over there takes long
+    held = answer.clamp(one.x, one.f, one.W_dec, one.latent, one.value).float()
+    push = answer.random_push((held - one.x)[:, -1:], 5)[:, 0].float()
+
+    def said(change: Tensor) -> float:
+        moved = measured().with_last(one.x, change)
+        return measured().next_words(one.tokens, moved)[:, one.words].sum(-1).mean().item()
+
+    base, clamped, pushed = (said(c) for c in (torch.zeros_like(push), (held - one.x)[:, -1], push))
+    expect(
+        clamped > base + 0.3 and pushed < base + 0.1,
+        f"Untouched, Pico goes on with one of these words with a probability of {base:.2f}. Clamped by you it is "
+        f"{clamped:.2f}, pushed at random {pushed:.2f}. Clamping should raise it by far, and the push should not.",
+    )
+
+
+# --- 06.15 ------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def crowd(groups: int, each: int, d: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Words in groups, and groups in pairs of groups: three levels that are far apart."""
+    pair = 8 * randn((groups + 1) // 2, d, seed=seed + 700).repeat_interleave(2, 0)[:groups]
+    middle = pair + 2 * randn(groups, d, seed=seed + 701)
+    words = middle.repeat_interleave(each, 0) + 0.15 * randn(groups * each, d, seed=seed + 702)
+    order = torch.randperm(groups * each, generator=generator(seed))
+    return words[order], torch.arange(groups).repeat_interleave(each)[order]
+
+
+CROWDS = ((6, 5, 11, 0), (8, 3, 7, 1), (4, 13, 5, 2))
+
+
+def same_groups(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a[:, None] == a, b[:, None] == b)
+
+
+@grades("06.15", weight=2)
+def test_groups(answer):
+    """Words in groups that are plain to see, and groups in pairs."""
+    for groups, each, d, seed in CROWDS:
+        words, of = crowd(groups, each, d, seed)
+        for n, want in ((groups, of), (groups // 2, of // 2), (1, torch.zeros_like(of))):
+            got = answer.group_words(words, n).long()
+            expect(tuple(got.shape) == tuple(of.shape), f"There should be a number for each of {len(of)} words.")
+            counted = sorted(set(got.tolist()))
+            if counted == list(range(1, n + 1)):
+                raise Wrong("Your groups are counted from 1. Count from 0: fcluster begins with 1.", MISTAKE)
+            expect(
+                counted == list(range(n)),
+                f"There should be {n} groups, 0 to {n - 1}, and yours are {', '.join(map(str, counted[:9]))}.",
+            )
+            expect(
+                same_groups(got, want), f"These words fall into {n} groups that are plain to see, and not into yours."
+            )
+
+
+@grades("06.15", weight=2)
+def test_the_prediction_for_planted_groups(answer):
+    """Concepts that are one group at one width, a half of one at another, and no group at all."""
+    for groups, each, d, seed in CROWDS:
+        words, of = crowd(groups, each, d, seed)
+        mixed = torch.arange(len(of)) % 3 == 0
+        holds = torch.stack([of == 1, of // 2 == 0, mixed], 1)
+        widths = [groups // 2, groups]
+        labels = [of // 2, of]
+        want = [[max(f1_of((g == i).tolist(), h.tolist()) for i in range(n)) for h in holds.T]
+                for g, n in zip(labels, widths, strict=True)]  # fmt: skip
+        mine = [answer.group_words(words, n) for n in widths]
+        first = [[f1_of((g == 0).tolist(), h.tolist()) for h in holds.T] for g in mine]
+        expect_close(
+            answer.predict(words, holds, widths),
+            torch.tensor(want),
+            "the prediction",
+            axes="width concept",
+            mistakes={
+                "This is the F1 of the FIRST group. Take the best one for each concept.": torch.tensor(first),
+                "You take the mean over groups. ONE latent has to stand for the concept: take the best.": torch.tensor(
+                    [
+                        [sum(f1_of((g == i).tolist(), h.tolist()) for i in range(n)) / n for h in holds.T]
+                        for g, n in zip(labels, widths, strict=True)
+                    ]
+                ),
+            },
+        )
+
+
+@grades("06.15", weight=3)
+def test_the_prediction_for_pico(answer):
+    """Pico's word embeddings and its concepts: your table against dictionaries that were trained."""
+    one = measured().width_case()
+    got = answer.predict(one.vectors, one.holds, one.widths)
+    expect(float(got.std()) > 1e-6, "Your prediction is the same for all concepts and widths.")
+    agree = torch.corrcoef(torch.stack([got.flatten().double(), one.trained.flatten().double()]))[0, 1].item()
+    expect(
+        agree >= measured().PREDICTED,
+        f"Over all widths and concepts your predictions agree with what dictionaries have found by {agree:.2f} (a "
+        f"correlation). {measured().PREDICTED} can be reached: sort the words' vectors as they are, by Ward's method.",
+    )
+
+
+@grades("06.15")
+def test_from_where_to_where(answer):
+    """Scores by the number: never, at one width, at several, at all, exactly at the bar."""
+    widths = [3, 8, 20, 47]
+    columns = [
+        ([0.1, 0.2, 0.79, 0.3], (0, 0)), ([0.1, 0.9, 0.7, 0.2], (8, 8)), ([0.2, 0.81, 0.95, 0.5], (8, 20)),
+        ([0.85, 0.9, 0.99, 0.83], (3, 47)), ([0.3, 0.8, 0.1, 0.1], (8, 8)), ([0.2, 0.9, 0.6, 0.88], (8, 47)),
+        ([0.1, 0.1, 0.2, 1.0], (47, 47)),
+    ]  # fmt: skip
+    scores = torch.tensor([row for row, _ in columns], dtype=torch.float64).T
+    got = [tuple(int(v) for v in pair) for pair in answer.one_latent(scores, widths)]
+    want = [pair for _, pair in columns]
+    places = [tuple(widths.index(w) if w else 0 for w in pair) for pair in want]
+    if got == places:
+        raise Wrong("These are places in the list. Give the widths themselves.", MISTAKE)
+    for i, (row, pair) in enumerate(columns):
+        expect(
+            i < len(got) and got[i] == pair,
+            f"With the scores {row} at the widths {widths} it should be {pair}, and you say "
+            f"{got[i] if i < len(got) else 'nothing'}.",
+        )

@@ -25,7 +25,6 @@ from mi_lib.course.grading.expectations import MISTAKE
 from mi_lib.course.grading.material import generator, randn, random_transformer
 from mi_lib.models import HookedModel
 from mi_lib.probing.mdl import chances_after
-from mi_lib.worlds.littletown import properties
 
 D_VOCAB = 19
 oracle_cache = functools.lru_cache(256)
@@ -160,13 +159,15 @@ def test_each_texts_own_end_at_every_depth(answer):
 
 
 @grades("07.1")
-def test_pico_reads_a_verb(answer):
-    """Pico, and sentences of Littletown that break off before their verb."""
-    found = findings.module(index.chapter("07"))
-    model = mi_lib.load("pico", check=False)
-    rows = [found.ids(verb.words) for verb in properties.verbs("train", 9, 99)]
-    tokens, mask = found.padded(rows)
-    want = probing.collect(model, rows, [*(("resid_pre", k) for k in range(6)), ("resid_post", 5)])[:, 0]
+def test_a_trained_model(answer):
+    """A bundled model, and texts of its words."""
+    model = mi_lib.load("induction-2l", check=False)
+    rows = [torch.randint(1, 60, (length,), generator=generator(length)).tolist() for length in (3, 8, 5)]
+    tokens, mask = torch.zeros(3, 8, dtype=torch.long), torch.zeros(3, 8, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        where = slice(0, len(row)) if i == 2 else slice(8 - len(row), 8)
+        tokens[i, where], mask[i, where] = torch.tensor(row), True
+    want = probing.collect(model, rows, [("resid_pre", 0), ("resid_pre", 1), ("resid_post", 1)])[:, 0]
     got = answer.collect(model, tokens, mask)
     expect_close(got, want, "the activations", axes="depth text d_model", atol=1e-3, rtol=1e-3)
 

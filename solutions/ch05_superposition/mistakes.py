@@ -1961,3 +1961,417 @@ class section:
         W, b = train(S, n_features, n_hidden, one, 1000, 128, 0.01, seed)
         x = sparse_features(S, n_features, 5000, seed + 999)
         return find_shapes(W[int(weighted_loss(x, reconstruct(W, b, x), one).argmin())])
+
+
+# --- slips that would otherwise be told by their numbers alone -------------------------------------------------------
+
+
+@mistake("05.4", says="You take p for it")
+class section:
+    """The mean is p."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = 1 - sparsity
+        variance = p / 3 - p**2
+        dropped = importance.sort(descending=True).values[n_hidden:]
+        return variance * dropped.sum()
+
+    def count_stored(W):
+        return (W.norm(dim=1) >= 0.5).sum(-1)
+
+
+@mistake("05.4", says="You have p/2 there")
+class section:
+    """The mean of a number for the mean of its square."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = 1 - sparsity
+        variance = p / 2 - (p / 2) ** 2
+        dropped = importance.sort(descending=True).values[n_hidden:]
+        return variance * dropped.sum()
+
+    def count_stored(W):
+        return (W.norm(dim=1) >= 0.5).sum(-1)
+
+
+@mistake("05.4", says="You add them")
+class section:
+    """Plus for minus."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = 1 - sparsity
+        variance = p / 3 + (p / 2) ** 2
+        dropped = importance.sort(descending=True).values[n_hidden:]
+        return variance * dropped.sum()
+
+    def count_stored(W):
+        return (W.norm(dim=1) >= 0.5).sum(-1)
+
+
+@mistake("05.4", says="You square the importance too")
+class section:
+    """Importance inside the square."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = 1 - sparsity
+        variance = p / 3 - (p / 2) ** 2
+        dropped = importance.sort(descending=True).values[n_hidden:]
+        return variance * (dropped**2).sum()
+
+    def count_stored(W):
+        return (W.norm(dim=1) >= 0.5).sum(-1)
+
+
+@mistake("05.4", says="You count all features")
+class section:
+    """Nothing is kept."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = 1 - sparsity
+        variance = p / 3 - (p / 2) ** 2
+        dropped = importance.sort(descending=True).values
+        return variance * dropped.sum()
+
+    def count_stored(W):
+        return (W.norm(dim=1) >= 0.5).sum(-1)
+
+
+@mistake("05.4", says="This is the mean over the features that are dropped")
+class section:
+    """Mean for sum."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = 1 - sparsity
+        variance = p / 3 - (p / 2) ** 2
+        dropped = importance.sort(descending=True).values[n_hidden:]
+        return variance * dropped.mean()
+
+    def count_stored(W):
+        return (W.norm(dim=1) >= 0.5).sum(-1)
+
+
+@mistake("05.4", says="You use the sparsity of the first instance")
+class section:
+    """One sparsity for all."""
+
+    def linear_floor(sparsity, importance, n_hidden):
+        p = (1 - sparsity)[:1].expand_as(sparsity)
+        variance = p / 3 - (p / 2) ** 2
+        dropped = importance.sort(descending=True).values[n_hidden:]
+        return variance * dropped.sum()
+
+    def count_stored(W):
+        return (W.norm(dim=1) >= 0.5).sum(-1)
+
+
+@mistake("05.5", says="This is the mean over j")
+class section:
+    """Mean for sum."""
+
+    def dimensionality(W):
+        squared = (W**2).sum(1)
+        overlaps = torch.einsum("khi,khj->kij", W, W) ** 2
+        return squared**2 / overlaps.mean(-1).clamp(min=1e-12)
+
+
+@mistake("05.5", says="Divide by what is heard")
+class section:
+    """Nothing below the line."""
+
+    def dimensionality(W):
+        squared = (W**2).sum(1)
+        overlaps = torch.einsum("khi,khj->kij", W, W) ** 2
+        return squared
+
+
+@mistake("05.6", says="0.15 of the LARGEST one")
+class section:
+    """A fixed bound."""
+
+    def find_shapes(W):
+        W = W[:, W.norm(dim=0) >= 0.5]
+        unit = W / W.norm(dim=0)
+        touch = (unit.T @ unit).abs() > 0.15
+        left, found = (set(range(W.shape[1])), [])
+        while left:
+            shape, new = (set(), {left.pop()})
+            while new:
+                shape |= new
+                new = {j for i in new for j in left if touch[i, j]}
+                left -= new
+            spectrum = torch.linalg.svdvals(W[:, sorted(shape)])
+            found.append((len(shape), int((spectrum > 0.15).sum())))
+        return sorted(found, reverse=True)
+
+
+@mistake("05.6", says="0 but for rounding")
+class section:
+    """No bound."""
+
+    def find_shapes(W):
+        W = W[:, W.norm(dim=0) >= 0.5]
+        unit = W / W.norm(dim=0)
+        touch = (unit.T @ unit).abs() > 0.15
+        left, found = (set(range(W.shape[1])), [])
+        while left:
+            shape, new = (set(), {left.pop()})
+            while new:
+                shape |= new
+                new = {j for i in new for j in left if touch[i, j]}
+                left -= new
+            spectrum = torch.linalg.svdvals(W[:, sorted(shape)])
+            found.append((len(shape), int((spectrum > 1e-09).sum())))
+        return sorted(found, reverse=True)
+
+
+@mistake("05.6", says="and not its square")
+class section:
+    """Squared cosines."""
+
+    def find_shapes(W):
+        W = W[:, W.norm(dim=0) >= 0.5]
+        unit = W / W.norm(dim=0)
+        touch = (unit.T @ unit) ** 2 > 0.15
+        left, found = (set(range(W.shape[1])), [])
+        while left:
+            shape, new = (set(), {left.pop()})
+            while new:
+                shape |= new
+                new = {j for i in new for j in left if touch[i, j]}
+                left -= new
+            spectrum = torch.linalg.svdvals(W[:, sorted(shape)])
+            found.append((len(shape), int((spectrum > 0.15 * spectrum[0]).sum())))
+        return sorted(found, reverse=True)
+
+
+@mistake("05.6", says="in another order")
+class section:
+    """Sorted by dimensions."""
+
+    def find_shapes(W):
+        W = W[:, W.norm(dim=0) >= 0.5]
+        unit = W / W.norm(dim=0)
+        touch = (unit.T @ unit).abs() > 0.15
+        left, found = (set(range(W.shape[1])), [])
+        while left:
+            shape, new = (set(), {left.pop()})
+            while new:
+                shape |= new
+                new = {j for i in new for j in left if touch[i, j]}
+                left -= new
+            spectrum = torch.linalg.svdvals(W[:, sorted(shape)])
+            found.append((len(shape), int((spectrum > 0.15 * spectrum[0]).sum())))
+        return sorted(found, key=lambda s: s[1])
+
+
+@mistake("05.7", says="it is 1/6")
+class section:
+    """No 1/6."""
+
+    def phase_losses(sparsity, importance):
+        p = 1 - sparsity
+        variance = p / 3 - p**2 / 4
+        return torch.stack([importance * variance, variance, p**2 * (1 + importance)])
+
+
+@mistake("05.7", says="not 1 − r")
+class section:
+    """Minus for plus."""
+
+    def phase_losses(sparsity, importance):
+        p = 1 - sparsity
+        variance = p / 3 - p**2 / 4
+        return torch.stack([importance * variance, variance, p**2 / 6 * (1 - importance)])
+
+
+@mistake("05.7", says="The order is dropped, own axis, superposed")
+class section:
+    """Another order."""
+
+    def phase_losses(sparsity, importance):
+        p = 1 - sparsity
+        variance = p / 3 - p**2 / 4
+        return torch.stack([importance * variance, p**2 / 6 * (1 + importance), variance])
+
+
+@mistake("05.7", says="You take p for the mean")
+class section:
+    """The mean is p."""
+
+    def phase_losses(sparsity, importance):
+        p = 1 - sparsity
+        variance = p / 3 - p**2
+        return torch.stack([importance * variance, variance, p**2 / 6 * (1 + importance)])
+
+
+@mistake("05.7", says="You pay 1 in the first two models")
+class section:
+    """No importance."""
+
+    def phase_losses(sparsity, importance):
+        p = 1 - sparsity
+        variance = p / 3 - p**2 / 4
+        return torch.stack([variance, variance, p**2 / 6 * (1 + importance)])
+
+
+@mistake("05.7", says="it is not squared itself")
+class section:
+    """Importance inside the square."""
+
+    def phase_losses(sparsity, importance):
+        p = 1 - sparsity
+        variance = p / 3 - p**2 / 4
+        return torch.stack([importance**2 * variance, variance, p**2 / 6 * (1 + importance**2)])
+
+
+@mistake("05.9", says="You use those of the first for all")
+class section:
+    """Instance 0 everywhere."""
+
+    def absolute_values(W_in, W_out, b, x):
+        W_in, W_out, b = (part[:1].expand_as(part) for part in (W_in, W_out, b))
+        neurons = torch.einsum("knf,kbf->kbn", W_in, x).relu()
+        return (torch.einsum("kfn,kbn->kbf", W_out, neurons) + b[:, None]).relu()
+
+    def monosemanticity(W_in):
+        size = W_in.abs()
+        return size.max(-1).values / size.sum(-1).clamp(min=1e-12)
+
+
+@mistake("05.9", says="You take it away")
+class section:
+    """Minus b."""
+
+    def absolute_values(W_in, W_out, b, x):
+        neurons = torch.einsum("knf,kbf->kbn", W_in, x).relu()
+        return (torch.einsum("kfn,kbn->kbf", W_out, neurons) - b[:, None]).relu()
+
+    def monosemanticity(W_in):
+        size = W_in.abs()
+        return size.max(-1).values / size.sum(-1).clamp(min=1e-12)
+
+
+@mistake("05.9", says="Divide by the sum of the neuron's weights")
+class section:
+    """No sum."""
+
+    def absolute_values(W_in, W_out, b, x):
+        neurons = torch.einsum("knf,kbf->kbn", W_in, x).relu()
+        return (torch.einsum("kfn,kbn->kbf", W_out, neurons) + b[:, None]).relu()
+
+    def monosemanticity(W_in):
+        size = W_in.abs()
+        return size.max(-1).values
+
+
+@mistake("05.9", says="take absolute values below the line too")
+class section:
+    """abs() above the line only."""
+
+    def absolute_values(W_in, W_out, b, x):
+        neurons = torch.einsum("knf,kbf->kbn", W_in, x).relu()
+        return (torch.einsum("kfn,kbn->kbf", W_out, neurons) + b[:, None]).relu()
+
+    def monosemanticity(W_in):
+        size = W_in.abs()
+        return size.max(-1).values / W_in.sum(-1)
+
+
+@mistake("05.10", says="It is the NUDGE that gets the length")
+class section:
+    """The length of W_i."""
+
+    def worst_nudge(W, i, size):
+        direction = W.T @ W[:, i]
+        return size * direction / W[:, i].norm()
+
+    def sensitivity(W):
+        return (W.T @ W).norm(dim=0)
+
+
+@mistake("05.10", says="This is the root of the MEAN")
+class section:
+    """Mean for sum."""
+
+    def worst_nudge(W, i, size):
+        direction = W.T @ W[:, i]
+        return size * direction / direction.norm()
+
+    def sensitivity(W):
+        return ((W.T @ W) ** 2).mean(0) ** 0.5
+
+
+@mistake("05.10", says="This is what raising all features by 1 does")
+class section:
+    """The sum of a column."""
+
+    def worst_nudge(W, i, size):
+        direction = W.T @ W[:, i]
+        return size * direction / direction.norm()
+
+    def sensitivity(W):
+        return (W.T @ W).sum(0)
+
+
+@mistake("05.11", says="In yours no neuron answers to any concept")
+class section:
+    """Nothing is ever among the top."""
+
+    def answers_to(values, holds, n_top):
+        top = torch.zeros_like(values).scatter(0, values.topk(n_top, dim=0).indices, 0.0)
+        hits = top.T @ holds.to(top.dtype)
+        total = holds.sum(0)
+        return (hits >= total / 2) & (total > 0)
+
+    def is_polysemantic(answers, holds):
+        shared = holds.double().T @ holds.double()
+        a = answers.double()
+        return (a @ (shared == 0).double().fill_diagonal_(0) * a).sum(-1) > 0
+
+
+@mistake("05.11", says="You ask for all words of the concept")
+class section:
+    """All for half."""
+
+    def answers_to(values, holds, n_top):
+        top = torch.zeros_like(values).scatter(0, values.topk(n_top, dim=0).indices, 1.0)
+        hits = top.T @ holds.to(top.dtype)
+        total = holds.sum(0)
+        return (hits >= total) & (total > 0)
+
+    def is_polysemantic(answers, holds):
+        shared = holds.double().T @ holds.double()
+        a = answers.double()
+        return (a @ (shared == 0).double().fill_diagonal_(0) * a).sum(-1) > 0
+
+
+@mistake("05.11", says="In yours no neuron answers to two unrelated")
+class section:
+    """All concepts share a word."""
+
+    def answers_to(values, holds, n_top):
+        top = torch.zeros_like(values).scatter(0, values.topk(n_top, dim=0).indices, 1.0)
+        hits = top.T @ holds.to(top.dtype)
+        total = holds.sum(0)
+        return (hits >= total / 2) & (total > 0)
+
+    def is_polysemantic(answers, holds):
+        shared = holds.double().T @ holds.double()
+        a = answers.double()
+        return (a @ (shared < 0).double().fill_diagonal_(0) * a).sum(-1) > 0
+
+
+@mistake("05.11", says="BOTH of the two must be its own")
+class section:
+    """Any concept unrelated to one of the neuron's."""
+
+    def answers_to(values, holds, n_top):
+        top = torch.zeros_like(values).scatter(0, values.topk(n_top, dim=0).indices, 1.0)
+        hits = top.T @ holds.to(top.dtype)
+        total = holds.sum(0)
+        return (hits >= total / 2) & (total > 0)
+
+    def is_polysemantic(answers, holds):
+        shared = holds.double().T @ holds.double()
+        a = answers.double()
+        return (a @ (shared == 0).double().fill_diagonal_(0)).sum(-1) > 0

@@ -16,6 +16,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from mi_lib.models import HookedModel
+from mi_lib.worlds.littletown import people, requests
+
 # %% [06.1] Encode and decode
 
 
@@ -419,4 +422,247 @@ def train_dictionary(
         with torch.no_grad():
             W_dec.copy_(normalize(W_dec, dim=1))
     return fold_in(W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach(), scale)
+    ### END SOLUTION
+
+
+# %% [06.11] The latent of a concept
+
+
+def f1_table(
+    active: Bool[Tensor, "word latent"],
+    holds: Bool[Tensor, "word concept"],
+) -> Float[Tensor, "latent concept"]:
+    """How well "the latent is active" says "the concept holds":
+
+        F1 = 2 · |active and holds| / (|active| + |holds|)
+
+    where |…| is a number of words. 0 where a latent is never active and the concept holds
+    nowhere (and not NaN).
+    """
+    ### BEGIN SOLUTION
+    active, holds = active.double(), holds.double()
+    return 2 * active.T @ holds / (active.sum(0)[:, None] + holds.sum(0)).clamp(min=1)
+    ### END SOLUTION
+
+
+def choose_latent(f: Float[Tensor, "word latent"], holds: Bool[Tensor, "word"]) -> tuple[int, float]:
+    """The latent that stands for a concept best, and the threshold above which it counts as
+    active.
+
+    For each latent ten thresholds are tried: 0, 0.1, 0.2, …, 0.9 times its largest value.
+    The pair with the largest F1 wins. To be used on training texts.
+    """
+    ### BEGIN SOLUTION
+    thresholds = torch.arange(10)[:, None] / 10 * f.amax(0)
+    scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+    level, latent = divmod(int(scores.argmax()), f.shape[1])
+    return latent, thresholds[level, latent].item()
+    ### END SOLUTION
+
+
+def judge_latent(
+    f: Float[Tensor, "word latent"],
+    holds: Bool[Tensor, "word"],
+    latent: int,
+    threshold: float,
+) -> float:
+    """The F1 of one latent above one threshold. To be used on texts that were kept out."""
+    ### BEGIN SOLUTION
+    return f1_table(f[:, [latent]] > threshold, holds[:, None]).item()
+    ### END SOLUTION
+
+
+# %% [06.12] A hole in a concept
+
+
+def share_said(
+    f: Float[Tensor, "word latent"],
+    W_dec: Float[Tensor, "latent d"],
+    direction: Float[Tensor, "d"],
+) -> Float[Tensor, "word latent"]:
+    """What each latent says along a direction: f_i · cos(d_i, direction).
+
+    The direction, and the rows of W_dec, may have any length.
+    """
+    ### BEGIN SOLUTION
+    return f * (normalize(W_dec, dim=1) @ normalize(direction, dim=0))
+    ### END SOLUTION
+
+
+def absorbed(
+    x: Float[Tensor, "word d"],
+    f: Float[Tensor, "word latent"],
+    W_dec: Float[Tensor, "latent d"],
+    direction: Float[Tensor, "d"],
+    main: int,
+) -> tuple[Bool[Tensor, "word"], Int[Tensor, "word"]]:
+    """At which words the concept is absorbed, and the latent that says most of it there.
+
+    The concept holds at all of these words. `direction` is the way in which it points, and
+    `main` is the latent that stands for it. A word is absorbed if
+
+    1. main is silent there, and
+    2. the latent that says most along the direction (`share_said`) says at least 0.4 of
+       what there is to say: the component of x along the direction (of length 1).
+
+    Where that component is not above 0 nothing is absorbed. The latent that says most is
+    given for every word.
+    """
+    ### BEGIN SOLUTION
+    said, latent = share_said(f, W_dec, direction).max(1)
+    there = x @ normalize(direction, dim=0)
+    return (f[:, main] == 0) & (said >= 0.4 * there) & (there > 0), latent
+    ### END SOLUTION
+
+
+# %% [06.13] Give it a name
+
+LATENTS = (183, 1260, 410)
+
+
+def detection(said: Bool[Tensor, "word"], active: Bool[Tensor, "word"]) -> float:
+    """How well a name says where a latent is active.
+
+        P(said | active) − P(said | silent)
+
+    Of the words at which the latent is active, the share at which the name holds; less the
+    same share of the words at which it is silent. 1 is perfect. "Always" and "never" get 0.
+    There are words of both kinds.
+    """
+    ### BEGIN SOLUTION
+    return (said[active].double().mean() - said[~active].double().mean()).item()
+    ### END SOLUTION
+
+
+def named(latent: int, words: list[str]) -> list[bool]:
+    """Your name for a latent, as a rule: at which words of a text is it active?
+
+    `words` is a whole text, and there is one answer for each of them. The lesson shows where
+    three latents of Pico's dictionary, LATENTS, are active in training texts. Write a rule
+    for each. On texts that were kept out its `detection` must be at least 0.7, and of the
+    words that it names at least half must be active.
+
+    A rule may look at the word, and at what stands before it. The lists of `people` and
+    `requests` may be used: people.TOWNS, people.NAMES, people.TRADES, requests.HARSH, …
+    """
+    ### BEGIN SOLUTION
+    before = [words[max(0, at - 4) : at] for at in range(len(words))]
+    if latent == LATENTS[0]:
+        return [word in people.TOWNS for word in words]
+    if latent == LATENTS[1]:
+        return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+    return ["Begin" in some or "begin" in some for some in before]
+    ### END SOLUTION
+
+
+# %% [06.14] Only for reading?
+
+
+def clamp(
+    x: Float[Tensor, "batch pos d"],
+    f: Float[Tensor, "batch pos latent"],
+    W_dec: Float[Tensor, "latent d"],
+    latent: int,
+    value: float,
+) -> Float[Tensor, "batch pos d"]:
+    """x, with one latent held at a value, and everything else as it is.
+
+    Also what the dictionary does not explain stays: x moves along d_latent, and by nothing
+    else. x itself must not be changed.
+    """
+    ### BEGIN SOLUTION
+    return x + (value - f[..., latent])[..., None] * W_dec[latent]
+    ### END SOLUTION
+
+
+def random_push(change: Float[Tensor, "batch pos d"], seed: int) -> Float[Tensor, "batch pos d"]:
+    """The control: at each place a random direction, with the length that `change` has there.
+
+    Every direction is as likely as any other. All random numbers come from the seed.
+    """
+    ### BEGIN SOLUTION
+    random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+    return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+    ### END SOLUTION
+
+
+def says_next(
+    model: HookedModel,
+    tokens: Int[Tensor, "batch pos"],
+    site: str,
+    x: Float[Tensor, "batch d"],
+    words: Int[Tensor, "word"],
+) -> Float[Tensor, "batch"]:
+    """With which probability the next word is one of `words`, if x stands at the LAST
+    position of the site.
+
+    Run the model with an edit there (`model.run_with_hooks(tokens, [(site, edit)])`; an
+    edit takes the value and the hook, and returns the new value). Softmax over the whole
+    vocabulary, at the last position, then the sum over the words.
+    """
+    ### BEGIN SOLUTION
+
+    def edit(value: Tensor, hook) -> Tensor:
+        value = value.clone()
+        value[:, -1] = x
+        return value
+
+    logits = model.run_with_hooks(tokens, [(site, edit)])
+    return logits[:, -1].softmax(-1)[:, words].sum(-1)
+    ### END SOLUTION
+
+
+# %% [06.15] The finding: at which width?
+
+
+def group_words(vectors: Float[Tensor, "word d"], n_groups: int) -> Int[Tensor, "word"]:
+    """The number of each word's group: 0 … n_groups − 1, in any order of the groups.
+
+    A dictionary in which ONE latent is active at a time sorts what it reads into groups,
+    one for each latent. Sort without a dictionary: Ward's method begins with a group for
+    each word, and again and again joins the two groups whose joining adds least to the
+    squared distances of words from the middle of their group. `scipy.cluster.hierarchy` has
+    `linkage(vectors, "ward")` and `fcluster(tree, n_groups, "maxclust")`.
+    """
+    ### BEGIN SOLUTION
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    tree = linkage(vectors.double().numpy(), "ward")
+    return torch.from_numpy(fcluster(tree, n_groups, "maxclust")).long() - 1
+    ### END SOLUTION
+
+
+def predict(
+    vectors: Float[Tensor, "word d"],
+    holds: Bool[Tensor, "word concept"],
+    widths: list[int],
+) -> Float[Tensor, "width concept"]:
+    """Your prediction, before any dictionary is trained: with so many latents, how well will
+    ONE of them stand for each concept?
+
+    For every width the best F1 (06.11) that a group of words has with the concept, if the
+    words are sorted into so many groups.
+    """
+    ### BEGIN SOLUTION
+    rows = []
+    for width in widths:
+        groups = torch.nn.functional.one_hot(group_words(vectors, width)).bool()
+        rows.append(f1_table(groups, holds).amax(0))
+    return torch.stack(rows)
+    ### END SOLUTION
+
+
+def one_latent(
+    scores: Float[Tensor, "width concept"],
+    widths: list[int],
+) -> list[tuple[int, int]]:
+    """For each concept the smallest and the largest width at which its F1 is at least 0.8;
+    (0, 0) for one that is never a latent. Widths rise.
+    """
+    ### BEGIN SOLUTION
+    found = []
+    for column in scores.T:
+        good = [width for width, score in zip(widths, column.tolist(), strict=True) if score >= 0.8]
+        found.append((good[0], good[-1]) if good else (0, 0))
+    return found
     ### END SOLUTION

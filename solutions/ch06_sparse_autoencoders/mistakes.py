@@ -2247,3 +2247,1173 @@ class section:
             with torch.no_grad():
                 W_dec.copy_(normalize(W_dec, dim=1))
         return fold_in(W_enc.detach(), b_enc.detach(), W_dec.detach(), b_dec.detach(), scale)
+
+
+# --- 06.11 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.11", says="This is precision")
+class section:
+    """The latent's words alone."""
+
+    def f1_table(active, holds):
+        active, holds = (active.double(), holds.double())
+        return active.T @ holds / active.sum(0)[:, None].clamp(min=1)
+
+    def choose_latent(f, holds):
+        thresholds = torch.arange(10)[:, None] / 10 * f.amax(0)
+        scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+        level, latent = divmod(int(scores.argmax()), f.shape[1])
+        return (latent, thresholds[level, latent].item())
+
+    def judge_latent(f, holds, latent, threshold):
+        return f1_table(f[:, [latent]] > threshold, holds[:, None]).item()
+
+
+@mistake("06.11", says="This is recall")
+class section:
+    """The concept's words alone."""
+
+    def f1_table(active, holds):
+        active, holds = (active.double(), holds.double())
+        return active.T @ holds / holds.sum(0).clamp(min=1)
+
+    def choose_latent(f, holds):
+        thresholds = torch.arange(10)[:, None] / 10 * f.amax(0)
+        scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+        level, latent = divmod(int(scores.argmax()), f.shape[1])
+        return (latent, thresholds[level, latent].item())
+
+    def judge_latent(f, holds, latent, threshold):
+        return f1_table(f[:, [latent]] > threshold, holds[:, None]).item()
+
+
+@mistake("06.11", says="This is the share of words that are told right")
+class section:
+    """Accuracy."""
+
+    def f1_table(active, holds):
+        active, holds = (active.double(), holds.double())
+        return (active.T @ holds + (1 - active).T @ (1 - holds)) / len(active)
+
+    def choose_latent(f, holds):
+        thresholds = torch.arange(10)[:, None] / 10 * f.amax(0)
+        scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+        level, latent = divmod(int(scores.argmax()), f.shape[1])
+        return (latent, thresholds[level, latent].item())
+
+    def judge_latent(f, holds, latent, threshold):
+        return f1_table(f[:, [latent]] > threshold, holds[:, None]).item()
+
+
+@mistake("06.11", says="The factor 2 is missing")
+class section:
+    """Half of it."""
+
+    def f1_table(active, holds):
+        active, holds = (active.double(), holds.double())
+        return active.T @ holds / (active.sum(0)[:, None] + holds.sum(0)).clamp(min=1)
+
+    def choose_latent(f, holds):
+        thresholds = torch.arange(10)[:, None] / 10 * f.amax(0)
+        scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+        level, latent = divmod(int(scores.argmax()), f.shape[1])
+        return (latent, thresholds[level, latent].item())
+
+    def judge_latent(f, holds, latent, threshold):
+        return f1_table(f[:, [latent]] > threshold, holds[:, None]).item()
+
+
+@mistake("06.11", says="you give NaN")
+class section:
+    """No care for 0/0."""
+
+    def f1_table(active, holds):
+        active, holds = (active.double(), holds.double())
+        return 2 * active.T @ holds / (active.sum(0)[:, None] + holds.sum(0))
+
+    def choose_latent(f, holds):
+        thresholds = torch.arange(10)[:, None] / 10 * f.amax(0)
+        scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+        level, latent = divmod(int(scores.argmax()), f.shape[1])
+        return (latent, thresholds[level, latent].item())
+
+    def judge_latent(f, holds, latent, threshold):
+        return f1_table(f[:, [latent]] > threshold, holds[:, None]).item()
+
+
+@mistake("06.11", says="You try the threshold 0 alone")
+class section:
+    """No thresholds."""
+
+    def f1_table(active, holds):
+        active, holds = (active.double(), holds.double())
+        return 2 * active.T @ holds / (active.sum(0)[:, None] + holds.sum(0)).clamp(min=1)
+
+    def choose_latent(f, holds):
+        thresholds = torch.zeros(1, f.shape[1])
+        scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+        level, latent = divmod(int(scores.argmax()), f.shape[1])
+        return (latent, thresholds[level, latent].item())
+
+    def judge_latent(f, holds, latent, threshold):
+        return f1_table(f[:, [latent]] > threshold, holds[:, None]).item()
+
+
+@mistake("06.11", says="Thresholds are shares of EACH latent's own largest value, not")
+class section:
+    """One scale for all latents."""
+
+    def f1_table(active, holds):
+        active, holds = (active.double(), holds.double())
+        return 2 * active.T @ holds / (active.sum(0)[:, None] + holds.sum(0)).clamp(min=1)
+
+    def choose_latent(f, holds):
+        thresholds = torch.arange(10)[:, None] / 10 * f.max().expand(f.shape[1])
+        scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+        level, latent = divmod(int(scores.argmax()), f.shape[1])
+        return (latent, thresholds[level, latent].item())
+
+    def judge_latent(f, holds, latent, threshold):
+        return f1_table(f[:, [latent]] > threshold, holds[:, None]).item()
+
+
+@mistake("06.11", says="You count every word at which the latent is not 0")
+class section:
+    """The threshold is forgotten when it counts."""
+
+    def f1_table(active, holds):
+        active, holds = (active.double(), holds.double())
+        return 2 * active.T @ holds / (active.sum(0)[:, None] + holds.sum(0)).clamp(min=1)
+
+    def choose_latent(f, holds):
+        thresholds = torch.arange(10)[:, None] / 10 * f.amax(0)
+        scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+        level, latent = divmod(int(scores.argmax()), f.shape[1])
+        return (latent, thresholds[level, latent].item())
+
+    def judge_latent(f, holds, latent, threshold):
+        return f1_table(f[:, [latent]] > 0, holds[:, None]).item()
+
+
+@right("06.11", how="word by word")
+class section:
+    def f1_table(active, holds):
+        table = torch.zeros(active.shape[1], holds.shape[1])
+        for i, a in enumerate(active.T):
+            for j, h in enumerate(holds.T):
+                there = int(a.sum()) + int(h.sum())
+                table[i, j] = 2 * int((a & h).sum()) / there if there else 0.0
+        return table
+
+    def choose_latent(f, holds):
+        best = (-1.0, 0, 0.0)
+        for latent in range(f.shape[1]):
+            for level in range(10):
+                threshold = level / 10 * f[:, latent].max().item()
+                score = judge_latent(f, holds, latent, threshold)
+                if score > best[0]:
+                    best = (score, latent, threshold)
+        return (best[1], best[2])
+
+    def judge_latent(f, holds, latent, threshold):
+        said = f[:, latent] > threshold
+        there = int(said.sum() + holds.sum())
+        return 2 * int((said & holds).sum()) / there if there else 0.0
+
+
+@right("06.11", how="from precision and recall")
+class section:
+    def f1_table(active, holds):
+        both = torch.einsum("wl,wc->lc", active.float(), holds.float())
+        p = both / active.float().sum(0)[:, None].clamp(min=1)
+        r = both / holds.float().sum(0).clamp(min=1)
+        return torch.where(both > 0, 2 * p * r / (p + r), 0.0)
+
+    def choose_latent(f, holds):
+        thresholds = torch.arange(10)[:, None] / 10 * f.amax(0)
+        scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+        level, latent = divmod(int(scores.argmax()), f.shape[1])
+        return (latent, thresholds[level, latent].item())
+
+    def judge_latent(f, holds, latent, threshold):
+        return f1_table(f[:, [latent]] > threshold, holds[:, None]).item()
+
+
+# --- 06.12 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.12", says="The rows of W_dec may have any length")
+class section:
+    """Rows as they are."""
+
+    def share_said(f, W_dec, direction):
+        return f * (W_dec @ normalize(direction, dim=0))
+
+    def absorbed(x, f, W_dec, direction, main):
+        said, latent = share_said(f, W_dec, direction).max(1)
+        there = x @ normalize(direction, dim=0)
+        return ((f[:, main] == 0) & (said >= 0.4 * there) & (there > 0), latent)
+
+
+@mistake("06.12", says="The direction may have any length: divide by it")
+class section:
+    """The direction as it is."""
+
+    def share_said(f, W_dec, direction):
+        return f * (normalize(W_dec, dim=1) @ direction)
+
+    def absorbed(x, f, W_dec, direction, main):
+        said, latent = share_said(f, W_dec, direction).max(1)
+        there = x @ normalize(direction, dim=0)
+        return ((f[:, main] == 0) & (said >= 0.4 * there) & (there > 0), latent)
+
+
+@mistake("06.12", says="No absolute values: a latent that points away")
+class section:
+    """Absolute cosines."""
+
+    def share_said(f, W_dec, direction):
+        return f * (normalize(W_dec, dim=1) @ normalize(direction, dim=0)).abs()
+
+    def absorbed(x, f, W_dec, direction, main):
+        said, latent = share_said(f, W_dec, direction).max(1)
+        there = x @ normalize(direction, dim=0)
+        return ((f[:, main] == 0) & (said >= 0.4 * there) & (there > 0), latent)
+
+
+@mistake("06.12", says="You count words at which the main latent is active")
+class section:
+    """Not only where it is silent."""
+
+    def share_said(f, W_dec, direction):
+        return f * (normalize(W_dec, dim=1) @ normalize(direction, dim=0))
+
+    def absorbed(x, f, W_dec, direction, main):
+        said, latent = share_said(f, W_dec, direction).max(1)
+        there = x @ normalize(direction, dim=0)
+        return ((said >= 0.4 * there) & (there > 0), latent)
+
+
+@mistake("06.12", says="A latent that says next to nothing has not taken over")
+class section:
+    """Any latent counts."""
+
+    def share_said(f, W_dec, direction):
+        return f * (normalize(W_dec, dim=1) @ normalize(direction, dim=0))
+
+    def absorbed(x, f, W_dec, direction, main):
+        said, latent = share_said(f, W_dec, direction).max(1)
+        there = x @ normalize(direction, dim=0)
+        return ((f[:, main] == 0) & (said >= 0.0 * there) & (there > 0), latent)
+
+
+@mistake("06.12", says="The latent need not say all of it")
+class section:
+    """All of it."""
+
+    def share_said(f, W_dec, direction):
+        return f * (normalize(W_dec, dim=1) @ normalize(direction, dim=0))
+
+    def absorbed(x, f, W_dec, direction, main):
+        said, latent = share_said(f, W_dec, direction).max(1)
+        there = x @ normalize(direction, dim=0)
+        return ((f[:, main] == 0) & (said >= there) & (there > 0), latent)
+
+
+@mistake("06.12", says="there is nothing to absorb")
+class section:
+    """Where nothing points that way."""
+
+    def share_said(f, W_dec, direction):
+        return f * (normalize(W_dec, dim=1) @ normalize(direction, dim=0))
+
+    def absorbed(x, f, W_dec, direction, main):
+        said, latent = share_said(f, W_dec, direction).max(1)
+        there = x @ normalize(direction, dim=0)
+        return ((f[:, main] == 0) & (said >= 0.4 * there), latent)
+
+
+@mistake("06.12", says="divide the direction by its length")
+class section:
+    """The component is not one."""
+
+    def share_said(f, W_dec, direction):
+        return f * (normalize(W_dec, dim=1) @ normalize(direction, dim=0))
+
+    def absorbed(x, f, W_dec, direction, main):
+        said, latent = share_said(f, W_dec, direction).max(1)
+        there = x @ direction
+        return ((f[:, main] == 0) & (said >= 0.4 * there) & (there > 0), latent)
+
+
+@mistake("06.12", says="This is the latent that is most ACTIVE")
+class section:
+    """The largest activation."""
+
+    def share_said(f, W_dec, direction):
+        return f * (normalize(W_dec, dim=1) @ normalize(direction, dim=0))
+
+    def absorbed(x, f, W_dec, direction, main):
+        said, latent = share_said(f, W_dec, direction).max(1)
+        there = x @ normalize(direction, dim=0)
+        return ((f[:, main] == 0) & (said >= 0.4 * there) & (there > 0), f.argmax(1))
+
+
+@mistake("06.12", says="ONE latent must say 0.4 of it")
+class section:
+    """All latents together."""
+
+    def share_said(f, W_dec, direction):
+        return f * (normalize(W_dec, dim=1) @ normalize(direction, dim=0))
+
+    def absorbed(x, f, W_dec, direction, main):
+        said, latent = share_said(f, W_dec, direction).max(1)
+        said = share_said(f, W_dec, direction).sum(1)
+        there = x @ normalize(direction, dim=0)
+        return ((f[:, main] == 0) & (said >= 0.4 * there) & (there > 0), latent)
+
+
+@right("06.12", how="word by word")
+class section:
+    def share_said(f, W_dec, direction):
+        cosines = torch.stack([torch.cosine_similarity(row, direction, dim=0) for row in W_dec])
+        return f * cosines
+
+    def absorbed(x, f, W_dec, direction, main):
+        unit = direction / direction.norm()
+        found, latents = ([], [])
+        for row, active in zip(x, share_said(f, W_dec, direction)):
+            there = float(row @ unit)
+            latents.append(int(active.argmax()))
+            found.append(there > 0 and float(active.max()) / there >= 0.4)
+        silent = (f[:, main] == 0).tolist()
+        return ([a and b for a, b in zip(found, silent)], latents)
+
+
+@right("06.12", how="with cosine_similarity, in double precision")
+class section:
+    def share_said(f, W_dec, direction):
+        return f.double() * torch.cosine_similarity(W_dec.double(), direction.double()[None], dim=1)
+
+    def absorbed(x, f, W_dec, direction, main):
+        said = share_said(f, W_dec, direction)
+        there = x.double() @ direction.double() / direction.double().norm()
+        most = said.amax(1)
+        silent = ~(f[:, main] > 0)
+        return (torch.logical_and(torch.logical_and(silent, most >= 0.4 * there), there > 0), said.argmax(1))
+
+
+# --- 06.13 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.13", says="This is the share of words that are told right. A name that says NEVER")
+class section:
+    """Accuracy: never active gets most of it."""
+
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        return (said == active).double().mean().item()
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [word in people.TOWNS for word in words]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+@mistake("06.13", says="This is recall alone")
+class section:
+    """Always gets all of it."""
+
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        return said[active].double().mean().item()
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [word in people.TOWNS for word in words]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+@mistake("06.13", says="This is precision")
+class section:
+    """The other condition."""
+
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        return ((said & active).sum() / said.sum().clamp(min=1)).item()
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [word in people.TOWNS for word in words]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+@mistake("06.13", says="with it, always and never get ½")
+class section:
+    """Balanced accuracy."""
+
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        return (said[active].double().mean() + (~said[~active]).double().mean()).item() / 2
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [word in people.TOWNS for word in words]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+@mistake("06.13", says="You ask at which of the words with the NAME")
+class section:
+    """Conditions exchanged."""
+
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        return (active[said].double().mean() - active[~said].double().mean()).nan_to_num().item()
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [word in people.TOWNS for word in words]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+@mistake("06.13", says="says never")
+class section:
+    """Never."""
+
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        return (said[active].double().mean() - said[~active].double().mean()).item()
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [False for word in words]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+@mistake("06.13", says="says always")
+class section:
+    """Always."""
+
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        return (said[active].double().mean() - said[~active].double().mean()).item()
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [True for word in words]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+@mistake("06.13", says="too narrow")
+class section:
+    """The words that were seen in two texts."""
+
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        return (said[active].double().mean() - said[~active].double().mean()).item()
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [word in ("Dunmere", "Milton") for word in words]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+@mistake("06.13", says="too wide")
+class section:
+    """Every word with a capital."""
+
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        return (said[active].double().mean() - said[~active].double().mean()).item()
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [word[:1].isupper() for word in words]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+@mistake("06.13", says="one True or False for each")
+class section:
+    """One answer for a text."""
+
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        return (said[active].double().mean() - said[~active].double().mean()).item()
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [any(word in people.TOWNS for word in words)]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+@right("06.13", how="with counts and other words for the same")
+class section:
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        hits = sum((1 for s, a in zip(said.tolist(), active.tolist()) if s and a))
+        slips = sum((1 for s, a in zip(said.tolist(), active.tolist()) if s and (not a)))
+        return hits / int(active.sum()) - slips / int((~active).sum())
+
+    def named(latent, words):
+        harsh = {*requests.HARSH, *requests.HARSH_WITH_PLACES}
+        if latent == 183:
+            return [w in set(people.TOWNS) for w in words]
+        if latent == 1260:
+            return [w in harsh for w in words]
+        found, since = ([], 99)
+        for w in words:
+            found.append(since < 4)
+            since = 0 if w in ("Begin", "begin") else since + 1
+        return found
+
+
+@right("06.13", how="with a matrix of counts")
+class section:
+    LATENTS = (183, 1260, 410)
+
+    def detection(said, active):
+        s, a = (said.float(), active.float())
+        return float(s @ a / a.sum() - s @ (1 - a) / (1 - a).sum())
+
+    def named(latent, words):
+        before = [words[max(0, at - 4) : at] for at in range(len(words))]
+        if latent == LATENTS[0]:
+            return [word in people.TOWNS for word in words]
+        if latent == LATENTS[1]:
+            return [word in requests.HARSH or word in requests.HARSH_WITH_PLACES for word in words]
+        return ["Begin" in some or "begin" in some for some in before]
+
+
+# --- 06.14 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.14", says="You ADD the value")
+class section:
+    """Added, not held."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + value * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="You give back what the dictionary decodes")
+class section:
+    """The error term is lost."""
+
+    def clamp(x, f, W_dec, latent, value):
+        f = f.clone()
+        f[..., latent] = value
+        return f @ W_dec
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="The sign is wrong")
+class section:
+    """f − value."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (f[..., latent] - value)[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="You move x only where the latent is active")
+class section:
+    """Silent places are left alone."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + ((value - f[..., latent]) * (f[..., latent] > 0))[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="A push that is shorter is no control")
+class section:
+    """A push of length 1."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (value - f[..., latent])[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="Each must be as long as the change AT ITS PLACE")
+class section:
+    """One length for all places."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (value - f[..., latent])[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return random / random.norm() * change.norm()
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="Your directions lean to one side")
+class section:
+    """torch.rand."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (value - f[..., latent])[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.rand(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="All places are pushed in the same direction")
+class section:
+    """One direction."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (value - f[..., latent])[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape[-1:], generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="You add x to what is there")
+class section:
+    """Added to the stream."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (value - f[..., latent])[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] += x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="You put x at every position")
+class section:
+    """Everywhere."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (value - f[..., latent])[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:] = x[:, None]
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="Your edit changes nothing")
+class section:
+    """The old value is returned."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (value - f[..., latent])[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            old, value = (value, value.clone())
+            value[:, -1] = x
+            return old
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+@mistake("06.14", says="You take the softmax over these words alone")
+class section:
+    """Among the words."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (value - f[..., latent])[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1][:, words].softmax(-1).sum(-1)
+
+
+@mistake("06.14", says="This is the mean over the words")
+class section:
+    """The mean."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (value - f[..., latent])[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.randn(change.shape, generator=torch.Generator().manual_seed(seed))
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].mean(-1)
+
+
+@right("06.14", how="with zeros and a loop")
+class section:
+    def clamp(x, f, W_dec, latent, value):
+        change = torch.zeros_like(f)
+        change[..., latent] = value - f[..., latent]
+        return x + change @ W_dec
+
+    def random_push(change, seed):
+        generator = torch.Generator()
+        generator.manual_seed(seed + 1)
+        random = torch.empty_like(change).normal_(generator=generator)
+        return random / random.norm(dim=-1, keepdim=True) * change.pow(2).sum(-1, keepdim=True).sqrt()
+
+    def says_next(model, tokens, site, x, words):
+
+        def put(value, hook):
+            return torch.cat([value[:, :-1], x[:, None]], dim=1)
+
+        with model.hooks([(site, put)]):
+            logits = model(tokens)
+        p = torch.softmax(logits[:, -1].double(), dim=-1)
+        return sum(p[:, word] for word in words.tolist())
+
+
+@right("06.14", how="in double precision, place by place")
+class section:
+    def clamp(x, f, W_dec, latent, value):
+        out = x.double()
+        return out - f[..., latent, None].double() * W_dec[latent] + value * W_dec[latent].double()
+
+    def random_push(change, seed):
+        generator = torch.Generator().manual_seed(seed)
+        rows = []
+        for row in change.reshape(-1, change.shape[-1]):
+            v = torch.randn(len(row), generator=generator)
+            rows.append(v * (row.norm() / v.norm()))
+        return torch.stack(rows).view(change.shape)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
+
+
+# --- 06.15 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.15", says="Your groups are counted from 1")
+class section:
+    """fcluster's own numbers."""
+
+    def group_words(vectors, n_groups):
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        tree = linkage(vectors.double().numpy(), "ward")
+        return torch.from_numpy(fcluster(tree, n_groups, "maxclust")).long()
+
+    def predict(vectors, holds, widths):
+        rows = []
+        for width in widths:
+            groups = torch.nn.functional.one_hot(group_words(vectors, width) - 1).bool()
+            rows.append(f1_table(groups, holds).amax(0))
+        return torch.stack(rows)
+
+    def one_latent(scores, widths):
+        found = []
+        for column in scores.T:
+            good = [width for width, score in zip(widths, column.tolist(), strict=True) if score >= 0.8]
+            found.append((good[0], good[-1]) if good else (0, 0))
+        return found
+
+
+@mistake("06.15", says="agree with what dictionaries have found")
+class section:
+    """Single linkage: chains."""
+
+    def group_words(vectors, n_groups):
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        tree = linkage(vectors.double().numpy(), "single")
+        return torch.from_numpy(fcluster(tree, n_groups, "maxclust")).long() - 1
+
+    def predict(vectors, holds, widths):
+        rows = []
+        for width in widths:
+            groups = torch.nn.functional.one_hot(group_words(vectors, width)).bool()
+            rows.append(f1_table(groups, holds).amax(0))
+        return torch.stack(rows)
+
+    def one_latent(scores, widths):
+        found = []
+        for column in scores.T:
+            good = [width for width, score in zip(widths, column.tolist(), strict=True) if score >= 0.8]
+            found.append((good[0], good[-1]) if good else (0, 0))
+        return found
+
+
+@mistake("06.15", says="There should be")
+class section:
+    """As many groups as there are words."""
+
+    def group_words(vectors, n_groups):
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        tree = linkage(vectors.double().numpy(), "ward")
+        return torch.from_numpy(fcluster(tree, n_groups, "distance")).long() - 1
+
+    def predict(vectors, holds, widths):
+        rows = []
+        for width in widths:
+            groups = torch.nn.functional.one_hot(group_words(vectors, width)).bool()
+            rows.append(f1_table(groups, holds).amax(0))
+        return torch.stack(rows)
+
+    def one_latent(scores, widths):
+        found = []
+        for column in scores.T:
+            good = [width for width, score in zip(widths, column.tolist(), strict=True) if score >= 0.8]
+            found.append((good[0], good[-1]) if good else (0, 0))
+        return found
+
+
+@mistake("06.15", says="You take the mean over groups")
+class section:
+    """The mean."""
+
+    def group_words(vectors, n_groups):
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        tree = linkage(vectors.double().numpy(), "ward")
+        return torch.from_numpy(fcluster(tree, n_groups, "maxclust")).long() - 1
+
+    def predict(vectors, holds, widths):
+        rows = []
+        for width in widths:
+            groups = torch.nn.functional.one_hot(group_words(vectors, width)).bool()
+            rows.append(f1_table(groups, holds).mean(0))
+        return torch.stack(rows)
+
+    def one_latent(scores, widths):
+        found = []
+        for column in scores.T:
+            good = [width for width, score in zip(widths, column.tolist(), strict=True) if score >= 0.8]
+            found.append((good[0], good[-1]) if good else (0, 0))
+        return found
+
+
+@mistake("06.15", says="This is the F1 of the FIRST group")
+class section:
+    """Group 0."""
+
+    def group_words(vectors, n_groups):
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        tree = linkage(vectors.double().numpy(), "ward")
+        return torch.from_numpy(fcluster(tree, n_groups, "maxclust")).long() - 1
+
+    def predict(vectors, holds, widths):
+        rows = []
+        for width in widths:
+            groups = torch.nn.functional.one_hot(group_words(vectors, width)).bool()
+            rows.append(f1_table(groups, holds)[0])
+        return torch.stack(rows)
+
+    def one_latent(scores, widths):
+        found = []
+        for column in scores.T:
+            good = [width for width, score in zip(widths, column.tolist(), strict=True) if score >= 0.8]
+            found.append((good[0], good[-1]) if good else (0, 0))
+        return found
+
+
+@mistake("06.15", says="These are places in the list")
+class section:
+    """Indices."""
+
+    def group_words(vectors, n_groups):
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        tree = linkage(vectors.double().numpy(), "ward")
+        return torch.from_numpy(fcluster(tree, n_groups, "maxclust")).long() - 1
+
+    def predict(vectors, holds, widths):
+        rows = []
+        for width in widths:
+            groups = torch.nn.functional.one_hot(group_words(vectors, width)).bool()
+            rows.append(f1_table(groups, holds).amax(0))
+        return torch.stack(rows)
+
+    def one_latent(scores, widths):
+        found = []
+        for column in scores.T:
+            good = [i for i, score in enumerate(column.tolist()) if score >= 0.8]
+            found.append((good[0], good[-1]) if good else (0, 0))
+        return found
+
+
+@mistake("06.15", says="it should be")
+class section:
+    """Above the bar, not at it."""
+
+    def group_words(vectors, n_groups):
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        tree = linkage(vectors.double().numpy(), "ward")
+        return torch.from_numpy(fcluster(tree, n_groups, "maxclust")).long() - 1
+
+    def predict(vectors, holds, widths):
+        rows = []
+        for width in widths:
+            groups = torch.nn.functional.one_hot(group_words(vectors, width)).bool()
+            rows.append(f1_table(groups, holds).amax(0))
+        return torch.stack(rows)
+
+    def one_latent(scores, widths):
+        found = []
+        for column in scores.T:
+            good = [width for width, score in zip(widths, column.tolist(), strict=True) if score > 0.8]
+            found.append((good[0], good[-1]) if good else (0, 0))
+        return found
+
+
+@mistake("06.15", says="it should be")
+class section:
+    """The last one twice."""
+
+    def group_words(vectors, n_groups):
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        tree = linkage(vectors.double().numpy(), "ward")
+        return torch.from_numpy(fcluster(tree, n_groups, "maxclust")).long() - 1
+
+    def predict(vectors, holds, widths):
+        rows = []
+        for width in widths:
+            groups = torch.nn.functional.one_hot(group_words(vectors, width)).bool()
+            rows.append(f1_table(groups, holds).amax(0))
+        return torch.stack(rows)
+
+    def one_latent(scores, widths):
+        found = []
+        for column in scores.T:
+            good = [width for width, score in zip(widths, column.tolist(), strict=True) if score >= 0.8]
+            found.append((good[-1], good[-1]) if good else (0, 0))
+        return found
+
+
+@right("06.15", how="with Ward's method by hand for groups, and loops")
+class section:
+    def group_words(vectors, n_groups):
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        tree = linkage(vectors.double().numpy(), "ward")
+        return torch.from_numpy(fcluster(tree, n_groups, "maxclust")).long() - 1
+
+    def predict(vectors, holds, widths):
+        found = torch.zeros(len(widths), holds.shape[1])
+        for row, width in enumerate(widths):
+            of = group_words(vectors, width)
+            for concept in range(holds.shape[1]):
+                for group in range(width):
+                    here = of == group
+                    there = int(here.sum() + holds[:, concept].sum())
+                    score = 2 * int((here & holds[:, concept]).sum()) / max(1, there)
+                    found[row, concept] = max(found[row, concept], score)
+        return found
+
+    def one_latent(scores, widths):
+        found = []
+        for concept in range(scores.shape[1]):
+            good = [w for w, ok in zip(widths, (scores[:, concept] >= 0.8).tolist()) if ok]
+            found.append([min(good), max(good)] if good else [0, 0])
+        return found
+
+
+@right("06.15", how="with scikit-learn")
+class section:
+    def group_words(vectors, n_groups):
+        from sklearn.cluster import AgglomerativeClustering
+
+        return torch.from_numpy(AgglomerativeClustering(n_groups, linkage="ward").fit_predict(vectors.numpy()))
+
+    def predict(vectors, holds, widths):
+        rows = []
+        for width in widths:
+            groups = torch.nn.functional.one_hot(group_words(vectors, width)).bool()
+            rows.append(f1_table(groups, holds).amax(0))
+        return torch.stack(rows)
+
+    def one_latent(scores, widths):
+        found = []
+        for column in scores.T:
+            good = [width for width, score in zip(widths, column.tolist(), strict=True) if score >= 0.8]
+            found.append((good[0], good[-1]) if good else (0, 0))
+        return found

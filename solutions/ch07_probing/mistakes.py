@@ -1830,7 +1830,7 @@ class section:
         return (u @ u.T, mean)
 
 
-@mistake("07.11", says="W and W⁺ are exchanged")
+@mistake("07.11", says="and not W P W⁺")
 class section:
     """The other way round."""
 

@@ -1,12 +1,16 @@
 """What the lesson of chapter 05 claims. All of its claims train or read much, so that parts are measured again."""
 
 import random
+import re
 
 import pytest
 import torch
+import transformers
 
+import mi_lib
 from mi_lib import superposition as sp
-from mi_lib.course import findings, index, modules
+from mi_lib.course import files, findings, index, modules
+from mi_lib.recipes.pico.data import tokenizer
 
 CHAPTER = index.chapter("05")
 FOUND, finding = findings.read(CHAPTER), findings.module(CHAPTER)
@@ -137,3 +141,40 @@ def test_percentages_are_names_of_bars_and_cells_and_no_numbers():
     drawn = modules.load(CHAPTER.folder / "figures.py")
     for figure in (drawn.how_many_are_stored(), drawn.nudges(), drawn.neurons_of_the_toy(), drawn.phases_trained()):
         assert figure.layout.xaxis.type == "category"
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory):
+    """A random GPT-2 with six blocks, saved and loaded as a person's own folder."""
+    folder, words = tmp_path_factory.mktemp("gpt2"), tokenizer()
+    torch.manual_seed(5)
+    sizes = {"n_embd": 16, "n_layer": 6, "n_head": 2, "n_positions": 256, "initializer_range": 0.3}
+    config = transformers.GPT2Config(vocab_size=len(words), bos_token_id=2, eos_token_id=6, **sizes)
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return mi_lib.load(str(folder))
+
+
+def test_the_block_on_a_real_model_runs_as_it_stands_and_agrees_with_the_library(gpt2):
+    lesson = files.read_text(CHAPTER.folder / "lesson.md")
+    block = lesson[lesson.index("On a real model") :]
+    code = re.search(r"```python\n(.*?)```", block, re.DOTALL)[1]
+    assert 'mi_lib.load("gpt2")' in code
+    namespace = {"text": " ".join(text_words(120)), "load_it": lambda: gpt2}
+    exec(files.read_text(CHAPTER.solutions_folder / "exercises.py"), namespace)
+    namespace["mi_lib"] = mi_lib
+    exec(code.replace('mi_lib.load("gpt2")', "load_it()") + "\nn_top = len(words) // 10\n", namespace)
+    values, holds, n_top = (namespace[name] for name in ("values", "holds", "n_top"))
+    got = namespace["answers_to"](values, holds, n_top)
+    assert got.shape == (4 * 16, 2)
+    assert holds.any(0).tolist()[1]  # some words begin with a capital
+    assert torch.equal(got, sp.answers_to(values, holds, top=n_top / len(values)))
+    anew = sp.random_directions(values, 50)
+    assert namespace["answers_to"](anew, holds, n_top).shape == (50, 2)
+    assert namespace["is_polysemantic"](got, holds).shape == (64,)
+
+
+def text_words(n: int) -> list[str]:
+    """The first words of held-out texts, without the marks of a chat."""
+    words = [word for text in finding.read() for word in text.words if not word.startswith("<|")]
+    return words[:n]

@@ -4,9 +4,11 @@ import random
 
 import pytest
 import torch
+import transformers
 
+import mi_lib
 from mi_lib import saes
-from mi_lib.course import findings, index
+from mi_lib.course import files, findings, index
 
 CHAPTER = index.chapter("06")
 FOUND, finding = findings.read(CHAPTER), findings.module(CHAPTER)
@@ -58,3 +60,115 @@ def test_a_bad_start_is_made_again_and_stays_without_help():
     train, held = finding.inputs()
     saes.train(sae, train, 100, dead_after=10**9)
     assert saes.dead_share(saes.density(sae.encode(held.x))) == FOUND["dead"]["start"]
+
+
+def test_a_latent_knows_towns_and_neurons_do_not():
+    found = FOUND["town"]
+    assert found["latent"]["f1"] >= 0.8 > found["neuron"]["f1"] > found["dealt_anew"]
+    assert found["coordinate"]["f1"] < 0.5
+    assert found["of_them_polysemantic"] > 0.2
+
+
+def test_the_latent_of_towns_is_found_again_in_other_texts():
+    first, second, holds, holds_anew, neurons, neurons_anew = finding.sample_for("a town")
+    chosen = saes.choose(first, holds[:, None])
+    assert saes.judge(chosen, second, holds_anew[:, None]).f1.item() >= 0.8
+    other = saes.choose(neurons, holds[:, None])
+    assert saes.judge(other, neurons_anew, holds_anew[:, None]).f1.item() < 0.7
+
+
+def test_a_child_absorbs_its_parent_less_so_in_nested_dictionaries_though_not_in_each_world():
+    found = FOUND["holes"]
+    assert found["flat"]["alone"] < 0.01 < found["flat"]["with_child"]
+    assert found["nested"]["with_child"] < 0.6 * found["flat"]["with_child"]
+    assert found["nested"]["fve"] < found["flat"]["fve"]
+
+
+def test_a_hole_in_pico_is_one_word_and_the_control_has_none():
+    found = FOUND["hole"]
+    assert found["absorbed_interval"][0] > 0.05 > found["control"]
+    assert found["by_says_word"] >= 0.9
+    assert found["main_at_word"] < 0.5
+    assert found["without"] > found["concepts"] / 2
+
+
+def test_the_lever_moves_what_is_said_and_the_controls_do_not():
+    found = FOUND["lever"]
+    assert found["clamped_interval"][0] > 0.8
+    for control in ("random", "other_latents", "near_silenced", "silenced"):
+        assert abs(found[control] - found["untouched"]) < 0.05
+
+
+@torch.no_grad()
+def test_the_lever_is_pulled_again_on_other_texts():
+    one = finding.lever_case()
+    change = (one.value - one.f[:, -1]) * one.W_dec
+    said = [
+        finding.next_words(one.tokens, finding.with_last(one.x, move))[:, one.words].sum(-1).mean().item()
+        for move in (torch.zeros_like(change), change)
+    ]
+    assert said[1] > 0.8 > 0.3 > said[0]
+
+
+def test_the_sober_box_is_sober():
+    assert FOUND["probes"]["probe_beats_latent"] > FOUND["probes"]["concepts"] / 2
+    assert FOUND["probes"]["dealt_anew_f1"] < 0.2
+    assert FOUND["dark"]["spliced"] > 1.5 * FOUND["dark"]["random"] > 0
+
+
+def test_where_words_lie_predicts_what_a_dictionary_finds():
+    found = FOUND["widths"]
+    assert found["agreement"] > finding.PREDICTED > found["dealt_anew_most"]
+    assert found["random_embeddings"] < found["agreement"] - 0.2
+    assert found["another_seed"] > 0.7
+
+
+def test_one_width_is_predicted_again():
+    _, vectors, holds, names = finding.vocabulary()
+    assert names == FOUND["widths"]["concepts"]
+    again = finding.best_f1(finding.grouped(vectors, 24), holds)
+    published = FOUND["widths"]["predicted"][FOUND["widths"]["widths"].index(24)]
+    assert again.tolist() == pytest.approx(published, abs=1e-3)
+
+
+def test_the_functions_run_on_a_folder_in_the_format_of_gpt2_and_a_dictionary_in_that_of_saelens(tmp_path):
+    """What the lesson says of a real model, with random weights."""
+    torch.manual_seed(5)
+    config = transformers.GPT2Config(
+        vocab_size=31, n_embd=24, n_layer=3, n_head=4, n_positions=16, initializer_range=0.4, eos_token_id=0
+    )
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
+    where = "blocks.1.hook_resid_pre"
+    saes.save_saelens(saes.TopK(24, 40, k=4, seed=1), tmp_path / "sae", model="gpt2", site=where)
+    model, sae = mi_lib.load(str(tmp_path / "gpt2")), saes.load_saelens(tmp_path / "sae", site=where).sae
+    answers: dict = {}
+    exec(files.read_text(CHAPTER.solutions_folder / "exercises.py"), answers)
+
+    tokens = torch.randint(1, 31, (5, 7), generator=torch.Generator().manual_seed(2))
+    x = model.run_with_cache(tokens, where)[1][where]
+    f = answers["top_k"]((x.flatten(0, 1) - sae.b_dec) @ sae.W_enc + sae.b_enc, 4)
+    assert torch.allclose(f, sae.encode(x).flatten(0, 1), atol=1e-5)
+    latent, threshold = answers["choose_latent"](f, tokens.flatten() == tokens[0, 0])
+    assert 0 < answers["judge_latent"](f, tokens.flatten() == tokens[0, 0], latent, threshold) <= 1
+    held = answers["clamp"](x, f.view(5, 7, -1), sae.W_dec, latent, 30.0)
+    edit = saes.spliced(sae, keep_error=True, edit=saes.clamped(latent, 30.0, [-1]))
+    want = model.run_with_hooks(tokens, [(where, edit)])[:, -1].softmax(-1)[:, [3, 4]].sum(-1)
+    assert torch.allclose(
+        answers["says_next"](model, tokens, where, held[:, -1], torch.tensor([3, 4])), want, atol=1e-4
+    )
+
+
+def test_another_seed_has_other_latents_and_the_same_for_towns_where_it_is_wide_enough():
+    found = FOUND["others"]
+    assert min(found[name]["town"] for name in ("flat", "flat_seed1", "flat_384")) > 0.8
+    assert max(found[name]["town"] for name in ("flat_24", "flat_96", "neurons", "coordinates")) < 0.7
+    one, other = saes.load("pico-flat"), saes.load("pico-flat-seed1")
+    assert saes.match_directions(one.W_dec, other.W_dec).found(0.7) < 0.2
+
+
+def test_a_network_with_random_weights_has_latents_with_names_too_and_none_for_towns():
+    found = FOUND["untrained"]
+    assert found["random"]["town"] < 0.4 < 0.8 < found["pico"]["town"]
+    assert found["random"]["found"] > 0
+    assert found["pico"]["names"] > found["random"]["names"] > 0.1
+    assert all(abs(found[name]["exchanged"]) < 0.02 for name in ("pico", "random"))
