@@ -646,7 +646,6 @@ def gate_case(n: int, d: int, latents: int, seed: int) -> tuple[Tensor, ...]:
     """x, π, b_enc, r, b_mag, W_dec, b_dec, in which the gate and the size disagree now and then."""
     _, b_enc, W_dec, b_dec = weights(d, latents, seed)
     gate = randn(n, latents, seed=seed + 171)
-    gate[0, b_enc.argmin()] = 0  # shut, whatever the size says
     return (
         1 + randn(n, d, seed=seed + 170),
         gate,
@@ -671,6 +670,8 @@ def test_the_gate(answer):
     """Random gates and sizes, one latent after the other."""
     for n, d, latents, seed in SIZES:
         _, gate, b_enc, r, b_mag, _, _ = gate_case(n, d, latents, seed)
+        gate = gate.clone()
+        gate[0, b_enc.argmin()] = 0  # shut, whatever the size says
         size = r.exp() * (gate - b_enc) + b_mag
         open_ = (gate > 0).float()
         expect_close(
@@ -768,6 +769,7 @@ def test_what_is_frozen(answer):
     """The gradients to gate, activations and decoder: none from the last term to the decoder."""
     n, d, latents, seed = SIZES[0]
     x, gate, b_enc, r, b_mag, W_dec, b_dec = gate_case(n, d, latents, seed)
+    gate = torch.where(gate == 0, -0.3, gate)  # at 0 a ReLU has no one gradient: relu and clamp differ there
     f = gated_by_hand(gate, b_enc, r, b_mag).float()
     args = {"x": x, "gate": gate, "f": f, "W_dec": W_dec, "b_dec": b_dec, "l1": 0.7}
     wrt = ("gate", "f", "W_dec", "b_dec")
@@ -1315,6 +1317,10 @@ def test_the_choice(answer):
             got, above = answer.choose_latent(f, column)
             expect(0 <= int(got) < latents, f"Your latent, {got}, is none of the {latents} that there are.")
             rows.append((f, column, int(got), above))
+    ramp = torch.linspace(0.02, 1, 50)  # only the highest of ten thresholds tells the concept
+    f = torch.stack([uniform(50, seed=330), ramp[torch.randperm(50, generator=generator(331))]], 1)
+    got, above = answer.choose_latent(f, f[:, 1] > 0.93)
+    rows.append((f, f[:, 1] > 0.93, int(got) % 2, above))
     assert sum(best_pair(f, column)[1] > 0 for f, column, _, _ in rows) > 3
     worst = 0.0
     for f, column, got, above in rows:
