@@ -227,14 +227,17 @@ class Process:
 def compare(
     script: str, ours: str, peers: str, options: argparse.Namespace, peer: str = "transformer-lens"
 ) -> tuple[Side, Side]:
-    """Both sides of one subject, taking turns; the first round of ours is a warm-up that is not counted."""
+    """Both sides of one subject, taking turns; the first round of ours is a warm-up that is not counted.
+
+    peer: whose environment the other side needs; "" if ours has all of it.
+    """
     import torch
 
     clock = ["1", "cpu"] if options.cpu else ["2", "wall"]
     with tempfile.TemporaryDirectory() as folder:
         sides = [
             Process(python, script, name, folder, clock)
-            for python, name in ((sys.executable, ours), (peer_python(peer), peers))
+            for python, name in ((sys.executable, ours), (peer_python(peer) if peer else sys.executable, peers))
         ]
         try:
             for side in sides:

@@ -58,10 +58,11 @@ def jobs(data: str, quick: bool) -> list[Job]:
 # --- on their side ----------------------------------------------------------------------------------------------------
 
 
-def theirs(folder: Path) -> None:
+def theirs(folder: Path, threads: int) -> None:
     import torch
     from safetensors.torch import load_file
 
+    torch.set_num_threads(threads)
     for line in json.loads((folder / "jobs.json").read_text()):
         job, target = Job(*line[0]), line[1]
         x = load_file(folder / f"{job.data}.safetensors")
@@ -199,8 +200,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("subjects", nargs="*", default=["planted", "pico"], choices=["planted", "pico"])
     parser.add_argument("--quick", action="store_true", help="few steps and one learning rate")
+    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     for data in options.subjects:
         x, directions = {"planted": planted, "pico": pico}[data]()
         print(f"{data}: {len(x['train']):,} activations to train on, {len(x['held_out']):,} to measure", flush=True)
@@ -210,7 +212,7 @@ def main() -> None:
             folder = Path(name)
             save_file(x, folder / f"{data}.safetensors")
             (folder / "jobs.json").write_text(json.dumps([(job, mine[job].l0) for job in wanted]))
-            command = [peers.peer_python("sae-lens"), __file__, "--theirs", str(folder)]
+            command = [peers.peer_python("sae-lens"), __file__, "--theirs", str(folder), str(options.threads)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SystemExit(f"SAELens could not train:\n{done.stderr[-3000:]}")
@@ -227,6 +229,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if "--theirs" in sys.argv:
-        theirs(Path(sys.argv[sys.argv.index("--theirs") + 1]))
+        theirs(Path(sys.argv[2]), int(sys.argv[3]))
     else:
         main()
