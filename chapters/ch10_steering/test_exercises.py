@@ -1270,7 +1270,7 @@ def test_directions_of_one_kind_on_every_kind(answer):
             REFUSED,
         )
         whole = set(got) == set(GROUPS) and all(set(row) == set(GROUPS) for row in got.values())
-        expect(whole, "Return a table with a row for each kind of `drawn`, and in it a number for each kind of `tested`.")
+        expect(whole, "Return a table with a row for each kind of `drawn`, in it a number for each kind of `tested`.")
         found.append([[float(got[a][b]) for b in GROUPS] for a in GROUPS])
 
     def both(**how: Any) -> Tensor:
@@ -1303,7 +1303,7 @@ def test_other_kinds_another_layer_and_another_judge(answer):
     tested = {"goods": of_kind("goods", 4, 5, "held_out"), "talk": near_the_end()}
     got = answer.across_kinds(pico(), given, asked(False, 10, 41), tested, 1, COMPLETE)
     whole = set(got) == set(given) and all(set(row) == set(tested) for row in got.values())
-    expect(whole, "Return a table with a row for each kind of `drawn`, and in it a number for each kind of `tested`.")
+    expect(whole, "Return a table with a row for each kind of `drawn`, in it a number for each kind of `tested`.")
     negative = steering.collect(pico(), asked(False, 10, 41), ("resid_pre", 1)).mean(0)
     for kind, prompts in given.items():
         r = steering.collect(pico(), prompts, ("resid_pre", 1)).mean(0) - negative
