@@ -53,10 +53,20 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "Which directions inside a network mean something?",
         "Look for a concept or type a text. See what a direction answers to, hold it at a value, and talk to Pico.",
     ),
+    "explore-probes": Explorer(
+        "probes", "search_insights", "explore_probes", ("07",),
+        "What can be read in a network, and does the network read it too?",
+        "See at which depth a property can be read in Pico. Then change what is read, and see whether Pico cares.",
+    ),
     "explore-circuit": Explorer(
         "circuits", "account_tree", "explore_circuit", ("08", "09"),
         "Which parts of a network make its answer?",
         "Exchange one part at a time between two runs. See which parts speak to which, and whether a few are enough.",
+    ),
+    "explore-steering": Explorer(
+        "steering", "explore", "explore_steering", ("10",),
+        "Can one direction change what a network says?",
+        "Draw a direction from two sets of prompts. Push Pico along it, and measure how much is enough.",
     ),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ import torch
 
 from mi_lib import load, saes, zoo
 from mi_lib.models import LoadError
-from mi_lib.recipes.dictionaries import checks
+from mi_lib.recipes.dictionaries import checks, data, granularity
 from mi_lib.recipes.dictionaries import train as recipe
 
 
@@ -70,3 +70,19 @@ def test_with_its_error_kept_a_dictionary_changes_nothing_until_a_latent_is_held
     assert torch.equal(kept, clean)
     held = saes.spliced(sae, keep_error=True, edit=lambda f: f.index_fill(-1, torch.tensor([7]), 40.0))
     assert not torch.allclose(pico.run_with_hooks(tokens, [(site, held)]), clean, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_cell_of_the_comparison_of_widths_measured_anew_is_what_the_card_says():
+    to_choose, held_out = data.training_texts(data.CHOOSE), data.held_out_texts()
+    pico, sae = load("pico"), saes.load("pico-flat-96")
+    first, second = (
+        checks.encoded(sae, data.activations(pico, documents, [recipe.MIDDLE])[recipe.MIDDLE])
+        for documents in (to_choose, held_out)
+    )
+    got = granularity.measured(first, second, granularity.judging(to_choose, held_out), unions=(1,))
+    card = zoo.card(recipe.NAME)["granularity"]["middle"]["flat"]["96"]
+    for what in ("concepts_1", "false_sets_1", "words"):
+        low, high = card[what]["found_interval"]
+        assert low <= got[what]["found"] <= high
+        assert got[what]["mean_f1"] == pytest.approx(card[what]["mean_f1"], abs=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,11 @@ def test_what_is_trained_is_kept_shipped_in_half_precision_and_says_what_it_read
     monkeypatch.setattr(recipe.saes, "train", lambda *_, **__: pytest.fail("trained again"))
     recipe.train_all([TINY, other])
     recipe.ship(runs / "shipped", [TINY, other])
+    stray = shutil.copy(runs / "shipped" / "tiny.safetensors", runs / "shipped" / "stray.safetensors")
+    when = (runs / "shipped" / "tiny.safetensors").stat().st_mtime_ns
+    recipe.ship(runs / "shipped", [TINY, other])
+    assert not Path(stray).exists()
+    assert (runs / "shipped" / "tiny.safetensors").stat().st_mtime_ns == when, "the same weights are not written again"
     assert (recipe.OUT / "tiny.safetensors").read_bytes() == before
     record = recipe.runs([TINY])["tiny"]
     assert record["seconds"] > 0
@@ -128,7 +134,19 @@ def test_the_comparison_takes_the_shipped_ones_where_there_are_some():
     assert len(set(wanted)) == len(wanted)
     assert {*recipe.SHIPPED} - {*wanted} == {*recipe.SECONDS}
     of_middle = [one.name for one in wanted if one.site == recipe.MIDDLE and one.network == "pico"]
-    assert sorted(of_middle) == ["pico-flat", "pico-flat-24", "pico-flat-384", "pico-flat-96", "pico-matryoshka"]
+    bundled = {name for name in of_middle if recipe.MIDDLE not in name}
+    assert bundled == {"pico-flat", "pico-flat-24", "pico-flat-384", "pico-flat-96", "pico-matryoshka"}
+    assert recipe.made("sparse", recipe.MIDDLE, 24) == recipe.made("flat", recipe.MIDDLE, 24)
+    assert {one.k for one in wanted if one.kind in ("sparse", "even")} == {recipe.SPARSE}
+
+
+def test_taught_evenly_all_different_words_come_equally_often(runs):
+    words = [word for text in data.training_texts() for word in ("<|bos|>", *text.words)]
+    number = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    drawn = recipe.evenly(torch.tensor([[number[word]] for word in words]), TINY._replace(kind="even", steps=40))
+    often = torch.bincount(drawn[:, 0], minlength=len(number))
+    assert len(drawn) == 40 * recipe.BATCH
+    assert often.float().std() < 2 * often.float().mean().sqrt()
 
 
 # --- measures on known answers --------------------------------------------------------------------------------------

@@ -311,7 +311,7 @@ def selective() -> dict[str, Any]:
 def bits() -> dict[str, Any]:
     """Compression of an online code at every depth: "one costs so many bits, the other more". Controls: labels that
     mean nothing for each noun, and an untrained network."""
-    found: dict[str, Any] = {"uniform": FITTED}
+    found: dict[str, Any] = {"uniform": FITTED, "first": round(BLOCKS[0] * FITTED)}
     for name in ("own", "nearer"):
         for key, trained, drawn in (("", True, False), ("_control", True, True), ("_untrained", False, False)):
             own = control_y(name) if drawn else y(name)
@@ -323,8 +323,9 @@ def bits() -> dict[str, Any]:
 
 @claim
 def transfers() -> dict[str, Any]:
-    """Fitted on sentences of one shape, read on those of another, at depth 2: "it had found the last word". Control:
-    the noun's own number, which every probe reads everywhere."""
+    """Fitted on sentences of one shape, read on those of another, at depth 2: "it had found the last word". Of the
+    owner's shape, whose last word is a name, how often such a probe says "many", and how often it is. Control: the
+    noun's own number, which every probe reads everywhere."""
     found: dict[str, Any] = {"templates": list(TEMPLATES)}
     ways = {split: [verb.template for verb in verbs(split)] for split in ("train", "held_out")}
     x, held = (activations(split)[DEPTH] for split in ("train", "held_out"))
@@ -338,6 +339,12 @@ def transfers() -> dict[str, Any]:
     last = TEMPLATES.index("owner")
     found["to_owner"] = max(found["nearer"][i][last] for i in range(last))
     found["among_others"] = min(found["nearer"][i][j] for i in range(last) for j in range(last))
+    owner = torch.tensor([way == "owner" for way in ways["held_out"]])
+    said = []
+    for name in TEMPLATES[:last]:
+        rows = torch.tensor([way == name for way in ways["train"]])
+        said.append(share(ridge(x[rows], y("nearer")[rows], 2)(held[owner]) == 1))
+    found["owner_said_many"], found["owner_many"] = max(said), share(y("nearer", "held_out")[owner] == 1)
     return found
 
 
@@ -383,6 +390,11 @@ def flips() -> dict[str, Any]:
     x, held = (activations(split)[DEPTH] for split in ("train", "held_out"))
     for name in ("own", "nearer"):
         found[name] = [share(turned(d, flip_of(name, d))) for d in found["depths"]]
+        early, early_held = (activations(split)[1] for split in ("train", "held_out"))
+        found[f"{name}_read_otherwise_at_1"] = min(
+            share(fit(early, y(name), 2)(flip_of(name, 1)(early_held)) != y(name, "held_out"))
+            for fit in (gaussian, ridge, probing.logistic)
+        )
         found.update(mean(f"{name}_here", turned(DEPTH, flip_of(name, DEPTH)).double().numpy()))
         flipped, asked_ = flip_of(name, DEPTH)(held), y(name, "held_out")
         found[f"{name}_read_otherwise"] = min(
@@ -399,13 +411,16 @@ def flips() -> dict[str, Any]:
             pico(), rows, ("resid_pre", DEPTH), lambda r, moved=moved, own=own: moved(own[r]), by_rows=True
         )
         found[f"{name}_moved"] = share((probing.preference(logits, many, one) > 0) != (before > 0))
+    far = torch.nn.functional.normalize(means_of("nearer", DEPTH).diff(dim=0)[0], dim=0) * found["own_length"]
+    found["nearer_as_far"] = max(share(turned(DEPTH, probing.along(sign * far))) for sign in (1, -1))
     return found
 
 
 @claim
 def normals() -> dict[str, Any]:
-    """The same flip along the probe's own normal: "every probe says the opposite, and hardly a verb turns". At depth 2,
-    the noun's own number. Control: the flip along the way from mean to mean."""
+    """The same flip along the probe's own normal: "the probe says the opposite, and hardly a verb turns". At depth 2,
+    the noun's own number. What two other probes say of it. Controls: the flip along the way from mean to mean; and each
+    of both made as far as the other goes in the mean."""
     x, held = (activations(split)[DEPTH] for split in ("train", "held_out"))
     normal = gaussian(x, y("own"), 2).direction()
     away = means_of("own", DEPTH).diff(dim=0)[0].double()
@@ -413,11 +428,14 @@ def normals() -> dict[str, Any]:
     for key in ("means", "normal"):
         change = flip_of("own", DEPTH, key)
         found.update(mean(f"{key}_turned", turned(DEPTH, change).double().numpy()))
-        found[f"{key}_read_otherwise"] = min(
-            share(fit(x, y("own"), 2)(change(held)) != y("own", "held_out"))
-            for fit in (gaussian, ridge, probing.logistic)
-        )
+        for kind, fit in (("fitted", gaussian), ("ridge", ridge), ("logistic", probing.logistic)):
+            found[f"{key}_{kind}"] = share(fit(x, y("own"), 2)(change(held)) != y("own", "held_out"))
         found[f"{key}_moved"] = float((change(held) - held).norm(dim=1).mean())
+    ratio = found["means_moved"] / found["normal_moved"]
+    for key, factor in (("normal", ratio), ("means", 1 / ratio)):
+        change = flip_of("own", DEPTH, key)
+        other = turned(DEPTH, lambda v, change=change, factor=factor: v + factor * (change(v) - v))
+        found[f"{key}_as_far"] = share(other)
     return found
 
 
@@ -506,6 +524,8 @@ def concepts() -> dict[str, Any]:
     found: dict[str, Any] = {"chance": float(chance.mean()), "chance_sd": float(chance.std()), "sets": SETS,
                              "size": SIZE, "class": len(slopes()), "asked": len(CONCEPTS), "level": LEVEL}  # fmt: skip
     found["chance_scores"] = chance.tolist()
+    unit = torch.nn.functional.normalize(slopes(), dim=1)
+    found["alike"] = float((unit @ unit.T)[~torch.eye(len(unit), dtype=torch.bool)].mean())  # cosine of two gradients
     found["each"] = []
     for name, one in tested.items():
         first = sensitivities(examples(name), sets[:1])[0]

@@ -20,21 +20,34 @@ def lines(
     vline: float | None = None,
     log_x: bool = False,
     log_y: bool = False,
+    intervals: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> go.Figure:
-    """Curves over a common x axis. vline marks one x, such as the checkpoint that is being looked at."""
+    """Curves over a common x axis. vline marks one x, such as the checkpoint that is being looked at.
+
+    intervals: for curves by name the (low, high) of each point, drawn as whiskers; such curves have dots.
+    """
     figure = go.Figure()
     for i, (name, y) in enumerate(series.items()):
         line = {"color": PALETTE[i % len(PALETTE)], "dash": DASHES[i // len(PALETTE) % len(DASHES)], "width": 2}
-        figure.add_scatter(x=list(x), y=list(array(y)), name=name, mode="lines", line=line)
+        whiskers, mode = (None, "lines")
+        if intervals and name in intervals:
+            whiskers, mode = _whiskers(y, intervals[name]), "lines+markers"
+        figure.add_scatter(x=list(x), y=list(array(y)), name=name, mode=mode, line=line, error_y=whiskers)
     if vline is not None:
         figure.add_vline(x=vline, line={"color": "#888888", "dash": "dot", "width": 1.5})
-    figure.update_xaxes(title=x_title, gridcolor=GRID, type="log" if log_x else "linear")
+    named = any(isinstance(value, str) for value in x)  # names of depths, say
+    figure.update_xaxes(title=x_title, gridcolor=GRID, type="category" if named else "log" if log_x else "linear")
     figure.update_yaxes(title=y_title, gridcolor=GRID, rangemode="tozero", type="log" if log_y else "linear")
     if log_y:
         figure.update_yaxes(
             exponentformat="power", dtick="D1" if _decades(series) < 2 else max(1, _decades(series) // 6)
         )
     return styled(figure, title, height=380, legend_below=True)
+
+
+def _whiskers(y: Sequence[float], interval: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    values, ends = array(y), array(interval)
+    return {"type": "data", "symmetric": False, "array": ends[:, 1] - values, "arrayminus": values - ends[:, 0]}
 
 
 def share_y(*figures: go.Figure) -> None:
@@ -115,7 +128,7 @@ def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_
     return styled(figure, title, height=360, legend_below=len(series) > 1)
 
 
-def histogram(counts: Any, edges: Any, title: str, x_title: str, y_title: str, log_y: bool = False) -> go.Figure:
+def histogram(counts: Any, edges: Any, title: str, x_title: str, y_title: str) -> go.Figure:
     """How many values lie between each two edges: counts [bin], edges [bin + 1]."""
     numbers, ends = array(counts), array(edges)
     told = [f"{low:.2f} to {high:.2f}: {n:,.0f}" for low, high, n in zip(ends[:-1], ends[1:], numbers, strict=True)]
@@ -125,9 +138,7 @@ def histogram(counts: Any, edges: Any, title: str, x_title: str, y_title: str, l
     )  # fmt: skip
     figure = go.Figure(bar)
     figure.update_xaxes(title=x_title, showgrid=False, rangemode="tozero")
-    figure.update_yaxes(title=y_title, gridcolor=GRID, type="log" if log_y else "linear")
-    if log_y:
-        figure.update_yaxes(dtick=1, exponentformat="none")
+    figure.update_yaxes(title=y_title, gridcolor=GRID)
     return styled(figure, title, height=360)
 
 

@@ -170,7 +170,8 @@ def split(combinations: list[tuple[str, str]], share: float, seed: int) -> Bool[
 
     1. All examples of a combination are on one side.
     2. Hold out round(share · number of DIFFERENT combinations), chosen by the seed: the
-       same seed gives the same cut, another one another cut.
+       same seed gives the same cut, another one another cut. (A set of strings has another
+       order in every run of Python: sort it before you draw.)
     3. Every word of a combination that is held out is fitted in some other combination,
        at the same place of the pair. (There are enough combinations for all three.)
     """
@@ -199,7 +200,7 @@ def control_labels(types: list[str], n_classes: int, seed: int) -> Int[Tensor, "
 
     Every class is equally likely, and one type tells nothing about another. With the same
     seed a type has the same label in every call, whatever other types stand in the list;
-    another seed gives other labels.
+    another seed gives other labels. (`hash` of a string differs from run to run of Python.)
     """
     ### BEGIN SOLUTION
     return torch.tensor([random.Random(f"{seed} {kind}").randrange(n_classes) for kind in types])

@@ -78,6 +78,20 @@ class section:
         return torch.stack([(cache[site] * mask[..., None]).sum(1) / mask.sum(1, keepdim=True) for site in sites])
 
 
+@mistake("07.1", says="once more")
+class section:
+    """What enters the last block, twice."""
+
+    def collect(model, tokens, mask):
+        n = model.cfg.n_layers
+        out = None
+        for i in range(len(tokens)):
+            _, c = model.run_with_cache(tokens[i][mask[i]][None])
+            v = torch.stack([c["resid_pre", d][0, -1] for d in range(n)] + [c["resid_pre", n - 1][0, -1]]).double()
+            out = v[None] if out is None else torch.cat([out, v[None]])
+        return out.transpose(0, 1)
+
+
 @right("07.1", how="text by text, without any padding")
 class section:
     def collect(model, tokens, mask):
@@ -163,6 +177,16 @@ class section:
         means = [x[y == k].mean(0) for k in (0, 1)]
         direction = means[1] - means[0]
         return (direction, -float((means[0] + means[1]) @ direction))
+
+
+@mistake("07.2", says="Use the direction that you return")
+class section:
+    """The border of a unit vector."""
+
+    def mass_mean(x, y):
+        a = x[y == 0].double().mean(0)
+        b = x[y == 1].double().mean(0)
+        return b - a, -((a + b) / 2) @ ((b - a) / (b - a).norm())
 
 
 @right("07.2", how="with squares of the means")
@@ -517,6 +541,28 @@ class section:
         return torch.stack(found)
 
 
+@mistake("07.4", says="A probe keeps the mean of what it was fitted on")
+class section:
+    """Centres each side at its own mean."""
+
+    def ridge(x, y, n_classes, penalty):
+        x = x.double()
+        T = (y[:, None] == torch.arange(n_classes)).double()
+        c = x - x.mean(0)
+        u, s, v = torch.linalg.svd(c, full_matrices=False)
+        lam = penalty * s.square().sum() / x.shape[1]
+        W = (v.T @ torch.diag(s / (s**2 + lam)) @ u.T @ (T - T.mean(0))).T
+        return W, T.mean(0) - W @ x.mean(0)
+
+    def accuracies(x, y, held_x, held_y, n_classes, penalty):
+        r = []
+        held_x = held_x - held_x.mean(1, keepdim=True) + x.mean(1, keepdim=True)
+        for d in range(len(x)):
+            W, b = ridge(x[d], y, n_classes, penalty)
+            r.append(sum(int((W @ h.double() + b).argmax()) == int(k) for h, k in zip(held_x[d], held_y)) / len(held_y))
+        return torch.tensor(r)
+
+
 @right("07.4", how="with a column of ones that is not penalised")
 class section:
     def ridge(x, y, n_classes, penalty):
@@ -790,6 +836,62 @@ class section:
         return torch.tensor([c in held for c in combinations])
 
 
+@mistake("07.5", says="compare pairs in their order")
+class section:
+    """Sets of two words."""
+
+    def leaks(combinations, held):
+        import collections
+
+        f = collections.Counter(frozenset(c) for c, h in zip(combinations, held.tolist()) if not h)
+        r = [c for c, h in zip(combinations, held.tolist()) if h]
+        return len([c for c in r if f[frozenset(c)] > 0]) / len(r)
+
+    def split(combinations, share, seed):
+        import numpy as np
+
+        d = sorted(set(combinations))
+        want = round(share * len(d))
+        rng = np.random.default_rng(seed)
+        gone = set()
+        for k in rng.permutation(len(d)):
+            if len(gone) == want:
+                break
+            c = d[k]
+            rest = [q for q in d if q not in gone and q != c]
+            if any(q[0] == c[0] for q in rest) and any(q[1] == c[1] for q in rest):
+                gone.add(c)
+        return torch.tensor([c in gone for c in combinations])
+
+
+@mistake("07.5", says="one of its words is fitted nowhere")
+class section:
+    """Known from the other place."""
+
+    def leaks(combinations, held):
+        import collections
+
+        f = collections.Counter(c for c, h in zip(combinations, held.tolist()) if not h)
+        r = [c for c, h in zip(combinations, held.tolist()) if h]
+        return len([c for c in r if f[c] > 0]) / len(r)
+
+    def split(combinations, share, seed):
+        import numpy as np
+
+        d = sorted(set(combinations))
+        want = round(share * len(d))
+        rng = np.random.default_rng(seed)
+        gone = set()
+        for k in rng.permutation(len(d)):
+            if len(gone) == want:
+                break
+            c = d[k]
+            rest = [q for q in d if q not in gone and q != c]
+            if any(c[0] in q for q in rest) and any(c[1] in q for q in rest):
+                gone.add(c)
+        return torch.tensor([c in gone for c in combinations])
+
+
 @right("07.5", how="with a counter, and numpy for chance")
 class section:
     from collections import Counter
@@ -959,6 +1061,30 @@ class section:
         return float(own - other)
 
 
+@mistake("07.6", says="lamp and lamps are two types")
+class section:
+    """A label for each lemma."""
+
+    def control_labels(types, n_classes, seed):
+        import hashlib
+
+        return torch.tensor(
+            [int(hashlib.sha256(f"{seed}/{t.removesuffix('s')}".encode()).hexdigest(), 16) % n_classes for t in types],
+            dtype=torch.int32,
+        )
+
+    def selectivity(x, y, control, held_x, held_y, held_control, n_classes):
+        r = []
+        for a, b in ((y, held_y), (control, held_control)):
+            xx = x.double()
+            c = xx - xx.mean(0)
+            T = torch.nn.functional.one_hot(a, n_classes).double()
+            G = c.T @ c
+            W = torch.linalg.inv(G + 0.01 * G.diagonal().mean() * torch.eye(len(G)).double()) @ c.T @ (T - T.mean(0))
+            r.append((((held_x.double() - xx.mean(0)) @ W + T.mean(0)).argmax(1) == b).double().mean())
+        return r[0] - r[1]
+
+
 @right("07.6", how="with a checksum, one probe after the other")
 class section:
     import hashlib
@@ -1092,6 +1218,34 @@ class section:
             p = chances(x[:start], y[:start], n_classes, x[start:end])
             bits -= float(p[torch.arange(end - start), y[start:end]].log2().sum())
         return bits
+
+
+@mistake("07.7", says="You fit once, on the first block")
+class section:
+    """Never fits again."""
+
+    def online_bits(x, y, n_classes, ends):
+        total = ends[0] * math.log(n_classes, 2)
+        start = ends[0]
+        for end in ends[1:]:
+            for i in range(start, end):
+                total += -math.log2(chances(x[: ends[0]], y[: ends[0]], n_classes, x[i : i + 1])[0, y[i]])
+            start = end
+        return total
+
+
+@mistake("07.7", says="Take that of the TRUE one")
+class section:
+    """How sure, not how right."""
+
+    def online_bits(x, y, n_classes, ends):
+        total = ends[0] * math.log(n_classes, 2)
+        start = ends[0]
+        for end in ends[1:]:
+            for i in range(start, end):
+                total += -math.log2(chances(x[:start], y[:start], n_classes, x[i : i + 1])[0].max())
+            start = end
+        return total
 
 
 @right("07.7", how="label by label")
@@ -1450,6 +1604,32 @@ class section:
         return says_one(model(tokens, mask)) != says_one(changed)
 
 
+@mistake("07.9", says="likeliest of ALL tokens")
+class section:
+    """The whole vocabulary."""
+
+    def flip(x, reading, bias, direction):
+        x = x.double()
+        s = x @ reading.double() + bias
+        return x - torch.outer(2 * s / (reading.double() @ direction.double()), direction.double())
+
+    def turned(model, tokens, mask, depth, reading, bias, direction, one, other):
+        out = []
+        for i in range(len(tokens)):
+            row = tokens[i][mask[i]][None]
+
+            def edit(v, hook):
+                v = v.clone()
+                s = v[0, -1] @ reading + bias
+                v[0, -1] -= 2 * s / (reading @ direction) * direction
+                return v
+
+            a = model(row)[0, -1]
+            b = model.run_with_hooks(row, [(("resid_pre", depth), edit)])[0, -1]
+            out.append(bool(a.argmax() != b.argmax()))
+        return torch.tensor(out)
+
+
 @right("07.9", how="with a reflection matrix, text by text")
 class section:
     def flip(x, reading, bias, direction):
@@ -1741,6 +1921,41 @@ class section:
             after = says_one(model.run_with_hooks(tokens, [(("resid_pre", depth), edit)], attention_mask=mask))
             found.append((before == after).float().mean())
         return torch.stack(found)
+
+
+@mistake("07.10", says="Count those that turn the other way too")
+class section:
+    """One way alone."""
+
+    def random_directions(like, n, seed):
+        import numpy as np
+
+        r = np.random.default_rng(seed).standard_normal((n, len(like)))
+        r = r / np.linalg.norm(r, axis=1, keepdims=True)
+        return torch.tensor(r).float() * like.norm()
+
+    def pushed(model, tokens, mask, depth, vectors, one, other):
+        col = (mask * torch.arange(mask.shape[1])).argmax(1)
+        rows = torch.arange(len(tokens))
+
+        def ans(l):
+            l = l[rows, col]
+            return l.gather(1, one[:, None]) > l.gather(1, other[:, None])
+
+        base = ans(model(tokens, attention_mask=mask))
+        out = []
+        for k in range(len(vectors)):
+
+            def edit(v, hook, k=k):
+                m = torch.nn.functional.one_hot(col, v.shape[1]).to(v.dtype)
+                return v + m[:, :, None] * vectors[k]
+
+            out.append(
+                (ans(model.run_with_hooks(tokens, [(("resid_pre", depth), edit)], attention_mask=mask)) < base)
+                .float()
+                .mean()
+            )
+        return torch.stack(out)
 
 
 @right("07.10", how="with numpy, one text after another")
@@ -2139,6 +2354,27 @@ class section:
         return float((slopes @ vector < 0).float().mean())
 
 
+@mistake("07.12", says="Count those that GROW")
+class section:
+    """Counts what falls too."""
+
+    def cav(concept, others):
+        v = concept.double().mean(0) - others.double().mean(0)
+        return torch.nn.functional.normalize(v, dim=0)
+
+    def gradients(model, tokens, mask, depth, one, other):
+        out = []
+        for i in range(len(tokens)):
+            row = tokens[i][mask[i]][None]
+            l, c = model.run_with_cache(row, ("resid_pre", depth), grad=True)
+            lp = l[0, -1].log_softmax(-1)
+            out.append(torch.autograd.grad(lp[one[i]] - lp[other[i]], c["resid_pre", depth])[0][0, -1])
+        return torch.stack(out)
+
+    def score(slopes, vector):
+        return sum(1 for s in slopes if abs(float(s.double() @ vector.double())) > 1e-9) / len(slopes)
+
+
 @right("07.12", how="text by text, with the stream as a leaf")
 class section:
     def cav(concept, others):
@@ -2406,6 +2642,32 @@ class section:
     def tcav(slopes, concepts, random_sets):
         chance = torch.full((len(random_sets),), 0.5)
         return holm(torch.tensor([two_sided(scores(slopes, concept, random_sets), chance) for concept in concepts]))
+
+
+@mistake("07.13", says="that is Hochberg")
+class section:
+    """The minimum from above."""
+
+    def scores(slopes, concept, random_sets):
+        d = concept.double().mean(0) - random_sets.double().mean(1)
+        return (torch.einsum("td,sd->st", slopes.double(), d) > 0).double().mean(1)
+
+    def null_scores(slopes, random_sets):
+        m = random_sets.double().mean(1)
+        return ((m - m.roll(-1, 0)) @ slopes.double().T > 0).double().mean(1)
+
+    def holm(p):
+        n = len(p)
+        out = p.clone().double()
+        best = 1.0
+        for k, i in reversed(list(enumerate(sorted(range(n), key=lambda i: float(p[i]))))):
+            best = min(best, min(1.0, float(p[i]) * (n - k)))
+            out[i] = best
+        return out
+
+    def tcav(slopes, concepts, random_sets):
+        null = null_scores(slopes, random_sets)
+        return holm(torch.tensor([two_sided(scores(slopes, c, random_sets), null) for c in concepts]))
 
 
 @right("07.13", how="with loops, and sorted for Holm")

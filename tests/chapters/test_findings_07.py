@@ -31,7 +31,22 @@ def test_both_can_be_read_and_one_is_used():
     assert FOUND["flips"]["own_here"] >= 0.95
     assert FOUND["flips"]["nearer_here"] <= 0.05
     assert FOUND["flips"]["own_random_most"] <= 0.05
-    assert FOUND["normals"]["normal_turned"] < 0.25 < 0.95 < FOUND["normals"]["means_turned"]
+    assert FOUND["flips"]["nearer_as_far"] <= 0.05
+    assert FOUND["flips"]["own"][0] <= 0.05 < 0.8 <= FOUND["flips"]["own_read_otherwise_at_1"]
+
+
+def test_along_the_normal_one_probe_is_deceived_and_another_is_not():
+    normals = FOUND["normals"]
+    assert normals["normal_turned"] < 0.25 < 0.95 < normals["means_turned"]
+    assert normals["normal_fitted"] == 1.0
+    assert normals["normal_logistic"] < 0.5 < 0.95 < normals["normal_ridge"]
+    assert normals["normal_turned"] < normals["means_as_far"] < normals["means_turned"]  # as far as the other goes
+    assert normals["normal_turned"] < normals["normal_as_far"] < normals["means_turned"]
+
+
+def test_a_probe_of_the_nearer_noun_reads_the_last_word():
+    transfers = FOUND["transfers"]
+    assert transfers["owner_said_many"] < 0.5 * transfers["owner_many"]
 
 
 def test_a_label_that_means_nothing_is_read_by_row_and_not_by_combination():

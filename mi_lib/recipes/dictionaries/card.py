@@ -22,6 +22,7 @@ from mi_lib.recipes.dictionaries.train import (
     OUT,
     SECONDS,
     SHIPPED,
+    SPARSE,
     WIDTHS,
     K,
     Made,
@@ -119,7 +120,7 @@ def _about(one: Made, seconds: float) -> dict[str, Any]:
         "site": one.site,
         "kind": one.new(2).kind,
         "latents": one.n_latents,
-        "active": K[one.n_latents],
+        "active": one.k,
         "seed": one.seed,
         "steps": one.steps,
         "learning_rate": one.lr,
@@ -148,13 +149,14 @@ def _widths(table: dict[str, Any]) -> str:
         f"Of {table['concepts']} labelled concepts, how many are found (F1 ≥ {granularity.GOOD} on held-out texts) by "
         f"one latent, and by unions of up to 4 and 16; of {table['false_sets']} sets of words that have nothing in "
         f"common, by unions of up to 16; of {table['words']} single words, the share that one latent finds. In "
-        "brackets the 95 % interval over texts.",
+        f"brackets the 95 % interval over texts. Sparse: {SPARSE} active latents whatever the width; even: that, and "
+        "all different words seen equally often.",
         "",
         "| site | what | latents | FVE | L0 | 1 latent | ≤ 4 | ≤ 16 | false sets, ≤ 16 | words |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for site, name in granularity.SITES.items():
-        for kind in ("flat", "matryoshka", "untrained"):
+        for kind in ("flat", "matryoshka", "sparse", "even", "untrained"):
             for width in WIDTHS:
                 if cell := table[site].get(kind, {}).get(str(width)):
                     unions = " | ".join(_count(cell[what]) for what in

@@ -7,6 +7,10 @@ For every width, site and kind of dictionary, on held-out texts, with latents an
                  a union of latents that are words finds these too, and has then found words
     words        of single words (frequent enough to be judged), the share that has a latent with F1 ≥ .8
 
+Width is not all that somebody chooses: how many latents are active is the other half, and how often rare words are
+seen. So there are flat ones with few active latents at every width ("sparse"), and such ones that saw all different
+words equally often ("even").
+
 Controls beside each: the dictionary that the same training gives on an untrained network, the best neuron and the best
 coordinate of the site, each with either sign. Intervals: over held-out texts, drawn anew.
 """
@@ -46,7 +50,7 @@ from mi_lib.worlds.littletown.concepts import CONCEPTS, WORDS, concepts
 # Short names for the card, and whose neurons are the site's rivals: those that wrote last, or read first.
 SITES = {"embeddings": EMBEDDINGS, "early": EARLY, "middle": MIDDLE, "mlp": MLP}
 NEURONS = {"embeddings": 0, "early": 1, "middle": 2, "mlp": 0}  # the block whose MLP they belong to
-MATRYOSHKAS, UNTRAINED = ("embeddings", "early", "middle"), ("embeddings", "middle")  # where these are compared
+MATRYOSHKAS, UNTRAINED, CHOSEN = ("embeddings", "early", "middle"), ("embeddings", "middle"), ("embeddings", "middle")
 GOOD = 0.8  # the F1 that the card of Pico asks for
 UNIONS = (1, 2, 4, 8, 16)
 OFTEN = (20, 10)  # so often a word must stand in the texts to choose on, and in those that are judged
@@ -150,6 +154,8 @@ def compared() -> list[Made]:
         *(made("flat", site, width) for site in SITES.values() for width in WIDTHS),
         *(made("matryoshka", SITES[name], WIDTHS[-1]) for name in MATRYOSHKAS),
         *(made("flat", SITES[name], width, "untrained") for name in UNTRAINED for width in WIDTHS),
+        *(made("sparse", SITES[name], width) for name in CHOSEN for width in WIDTHS[1:]),
+        *(made("even", SITES[name], width) for name in CHOSEN for width in WIDTHS),
     ]
 
 
@@ -202,6 +208,9 @@ def compare() -> dict[str, Any]:
         if name in MATRYOSHKAS:
             one = made("matryoshka", site, WIDTHS[-1])
             cells["matryoshka"] = _kept(one.name, lambda one=one: of_dictionary(one, pico, on, WIDTHS))  # type: ignore[misc]
+        if name in CHOSEN:
+            cells["sparse"] = _by_width("sparse", site, pico, on)
+            cells["even"] = _by_width("even", site, pico, on)
         if name in UNTRAINED:
             cells["untrained"] = _by_width("flat", site, blind, on, "untrained")
         for what, where in (("coordinates", site), ("neurons", neurons[name])):

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +36,6 @@ from torch import Tensor
 
 from mi_lib import load, saes
 from mi_lib.models import HookedModel
-from mi_lib.recipes import cards
 from mi_lib.recipes.dictionaries import data
 from mi_lib.recipes.pico.common import untrained
 
@@ -50,12 +50,17 @@ WIDTHS = (24, 96, 384, 1536)
 K = {24: 4, 96: 8, 384: 16, 1536: 31}  # active latents by width: a wide dictionary describes a word by more of them
 STEPS = {24: 800, 96: 800, 384: 1200, 1536: 1600}
 BATCH, LEARNING_RATE = 256, 3e-3
-Kind = Literal["flat", "matryoshka"]
+SPARSE = 4  # active latents of those that are to be sparser than their width asks for
+Kind = Literal["flat", "matryoshka", "sparse", "even"]
 Network = Literal["pico", "untrained"]
 
 
 class Made(NamedTuple):
-    """One dictionary: where it reads, what it is, how long it learns, and of which network."""
+    """One dictionary: where it reads, what it is, how long it learns, and of which network.
+
+    kind: flat, or nested (matryoshka); flat and sparse, with 4 active latents whatever its width; or that and even,
+    learning from all different words equally often, the rare ones as well.
+    """
 
     name: str
     site: str
@@ -66,11 +71,14 @@ class Made(NamedTuple):
     network: Network = "pico"
     lr: float = LEARNING_RATE
 
+    @property
+    def k(self) -> int:
+        return K[self.n_latents] if self.kind in ("flat", "matryoshka") else SPARSE
+
     def new(self, d: int) -> saes.Dictionary:
-        k = K[self.n_latents]
         if self.kind == "matryoshka":
-            return saes.Matryoshka(d, self.n_latents, k=k, prefixes=WIDTHS, seed=self.seed)
-        return saes.BatchTopK(d, self.n_latents, k=k, seed=self.seed)
+            return saes.Matryoshka(d, self.n_latents, k=self.k, prefixes=WIDTHS, seed=self.seed)
+        return saes.BatchTopK(d, self.n_latents, k=self.k, seed=self.seed)
 
 
 FLAT = Made("pico-flat", MIDDLE, "flat", 1536, 2400)
@@ -84,6 +92,8 @@ SHIPPED = (*GOOD, *NARROW, *SECONDS)
 
 def made(kind: Kind, site: str, width: int, network: Network = "pico") -> Made:
     """The dictionary of this kind, site and width: a shipped one where there is one, else one of the comparison."""
+    if kind == "sparse" and K[width] == SPARSE:  # then the flat one is
+        kind = "flat"
     for one in SHIPPED:
         if (one.kind, one.site, one.n_latents, one.network, one.seed) == (kind, site, width, network, 0):
             return one
@@ -99,7 +109,7 @@ def train(one: Made, x: Float[Tensor, "n d"], progress: Progress | bool = False)
     """One dictionary of these activations, from `out/recipes` if it is there. Its seed decides where it starts, and in
     which order it sees them."""
     OUT.mkdir(parents=True, exist_ok=True)
-    done = OUT / f"{one.name}.safetensors"
+    done = _file(OUT, one)
     if done.exists():
         return saes.load_dictionary(done, width=x.shape[1], site=one.site)
     part, began = OUT / f"{one.name}.part", time.process_time()
@@ -122,24 +132,52 @@ def train(one: Made, x: Float[Tensor, "n d"], progress: Progress | bool = False)
     return sae
 
 
+def evenly(x: Float[Tensor, "n d"], one: Made) -> Float[Tensor, "m d"]:
+    """As many rows as it learns from, drawn so that all different words of the training texts come equally often.
+
+    Else full stops would crowd out the rivers (word2vec does alike, by half: Mikolov et al. 2013, section 2.3).
+    """
+    words = [word for text in data.training_texts() for word in ("<|bos|>", *text.words)]
+    often = Counter(words)
+    rarity = torch.tensor([1 / often[word] for word in words])
+    generator = torch.Generator().manual_seed(one.seed)
+    return x[torch.multinomial(rarity, one.steps * BATCH, replacement=True, generator=generator)]
+
+
 def train_all(wanted: Sequence[Made], progress: Progress | bool = False) -> None:
     """All of these that are not there yet, with the activations of one network at a time."""
     for network in ("pico", "untrained"):
-        missing = [one for one in wanted if one.network == network and not (OUT / f"{one.name}.safetensors").exists()]
+        missing = [one for one in wanted if one.network == network and not (_file(OUT, one)).exists()]
         if not missing:
             continue
         sites = sorted({one.site for one in missing})
         x = data.activations(subject(network), data.training_texts(), sites, with_bos=True)
         for one in missing:
-            train(one, x[one.site], progress)
+            train(one, evenly(x[one.site], one) if one.kind == "even" else x[one.site], progress)
 
 
 def ship(folder: Path, of: Sequence[Made] = SHIPPED) -> None:
-    """Write the files of the zoo folder, in half precision, without a card."""
-    cards.empty(folder)
+    """Write the files of the zoo folder, in half precision, without a card.
+
+    A file that holds the same weights already is left alone: written anew it could have other bytes, for the order of
+    its header is not fixed, and the history keeps every version.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in set(folder.glob("*.safetensors")) - {_file(folder, one) for one in of}:
+        old.unlink()
     for one in of:
-        sae = saes.load_dictionary(OUT / f"{one.name}.safetensors").to(torch.float16)
-        saes.save_dictionary(sae, folder / f"{one.name}.safetensors", model=one.network, site=one.site)
+        sae, file = saes.load_dictionary(_file(OUT, one)).to(torch.float16), _file(folder, one)
+        if not (file.exists() and _same(sae, file)):
+            saes.save_dictionary(sae, file, model=one.network, site=one.site)
+
+
+def _file(folder: Path, one: Made) -> Path:
+    return folder / f"{one.name}.safetensors"
+
+
+def _same(sae: saes.Dictionary, file: Path) -> bool:
+    shipped = saes.load_dictionary(file).to(torch.float16).state_dict()
+    return all(name in shipped and torch.equal(shipped[name], tensor) for name, tensor in sae.state_dict().items())
 
 
 def runs(of: Sequence[Made] = SHIPPED) -> Mapping[str, dict[str, Any]]:
