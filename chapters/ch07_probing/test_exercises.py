@@ -521,7 +521,10 @@ def test_a_cut_by_combination(answer):
     for material, share, seed in (*common, *scarce):
         rows = list(material)
         held = answer.split(rows, share, seed)
-        expect(held.shape == (len(rows),), f"There must be one entry for each of {len(rows)} examples.")
+        expect(
+            held.shape == (len(rows),),
+            f"There must be one entry for each of {len(rows)} examples, but yours has {list(held.shape)}.",
+        )
         out = held.bool().tolist()
         expect(any(out), "Nothing is held out.")
         expect(not all(out), "Nothing is left to fit.")
@@ -576,10 +579,13 @@ def test_a_label_for_each_type(answer):
     rows = [WORDS[(i * i + i // 3) % len(WORDS)] for i in range(180)]
     for classes, seed in ((2, 3), (7, 4)):
         labels = answer.control_labels(rows, classes, seed)
-        expect(labels.shape == (len(rows),), f"There must be one label for each of {len(rows)} examples.")
+        expect(
+            labels.shape == (len(rows),),
+            f"There must be one label for each of {len(rows)} examples, but yours has {list(labels.shape)}.",
+        )
         got = labels.tolist()
         low, high = min(got), max(got)
-        expect(low >= 0 and high < classes, f"Labels must be 0 … {classes - 1}, and yours go from {low} to {high}.")
+        expect(low >= 0 and high < classes, f"Labels must be 0 … {classes - 1}, but yours go from {low} to {high}.")
         by_word: dict[str, set[int]] = {}
         for word, label in zip(rows, got, strict=True):
             by_word.setdefault(word, set()).add(label)
@@ -969,7 +975,10 @@ def test_answers_after_a_flip(answer):
 
 def told(got: Tensor, want: Tensor, mistakes: Any) -> None:
     """Of True and False for each text."""
-    expect(got.shape == want.shape, f"There must be True or False for each of {len(want)} texts.")
+    expect(
+        got.shape == want.shape,
+        f"There must be True or False for each of {len(want)} texts, but yours has {list(got.shape)}.",
+    )
     if torch.equal(got.bool(), want):
         return
     for sentence, value in mistakes().items():
@@ -1453,9 +1462,13 @@ def judge_finding(answer: Any, case: Any) -> None:
     for what, part in (("reading", readings), ("direction", directions)):
         expect(
             tuple(part.shape) == (n, model.cfg.d_model),
-            f"There must be one {what} for each property: a table {[n, model.cfg.d_model]}.",
+            f"There must be one {what} for each property, a table {[n, model.cfg.d_model]}, but yours has the shape "
+            f"{list(part.shape)}.",
         )
-    expect(tuple(biases.shape) == (n,), f"There must be one bias for each of {n} properties.")
+    expect(
+        tuple(biases.shape) == (n,),
+        f"There must be one bias for each of {n} properties, but yours has {list(biases.shape)}.",
+    )
     whole = torch.cat([readings.double(), directions.double(), biases.double()[:, None]], 1)
     expect(torch.isfinite(whole).all(), "Your flips hold NaN or infinite numbers.")
     slope = (readings.double() * directions.double()).sum(1)

@@ -11,7 +11,7 @@ import functools
 import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -1256,6 +1256,21 @@ def crossed(
     return torch.tensor(table)
 
 
+def expect_table(got: dict[str, dict[str, float]], drawn_from: Iterable[str], tested: Iterable[str]) -> None:
+    rows, columns = sorted(drawn_from), sorted(tested)
+    expect(
+        sorted(got) == rows,
+        f"The table should have a row for each kind that is drawn from, {', '.join(rows)}, but your code gave rows for "
+        f"{', '.join(sorted(map(str, got))) or 'none'}.",
+    )
+    for kind, row in got.items():
+        expect(
+            sorted(row) == columns,
+            f"The row of {kind!r} should have a number for each kind that is tested, {', '.join(columns)}, but your "
+            f"code gave {', '.join(sorted(map(str, row))) or 'none'}.",
+        )
+
+
 @grades("10.12", weight=2)
 def test_directions_of_one_kind_on_every_kind(answer):
     """Pico, directions of people, places and dangerous things, at the inputs of two blocks."""
@@ -1269,8 +1284,7 @@ def test_directions_of_one_kind_on_every_kind(answer):
             layer,
             REFUSED,
         )
-        whole = set(got) == set(GROUPS) and all(set(row) == set(GROUPS) for row in got.values())
-        expect(whole, "Return a table with a row for each kind of `drawn`, in it a number for each kind of `tested`.")
+        expect_table(got, GROUPS, GROUPS)
         found.append([[float(got[a][b]) for b in GROUPS] for a in GROUPS])
 
     def both(**how: Any) -> Tensor:
@@ -1302,8 +1316,7 @@ def test_other_kinds_another_layer_and_another_judge(answer):
     given = {kind: of_kind(kind, 9, 4, "train") for kind in ("animal", "goods")}
     tested = {"goods": of_kind("goods", 4, 5, "held_out"), "talk": near_the_end()}
     got = answer.across_kinds(pico(), given, asked(False, 10, 41), tested, 1, COMPLETE)
-    whole = set(got) == set(given) and all(set(row) == set(tested) for row in got.values())
-    expect(whole, "Return a table with a row for each kind of `drawn`, in it a number for each kind of `tested`.")
+    expect_table(got, given, tested)
     negative = steering.collect(pico(), asked(False, 10, 41), ("resid_pre", 1)).mean(0)
     for kind, prompts in given.items():
         r = steering.collect(pico(), prompts, ("resid_pre", 1)).mean(0) - negative
