@@ -215,9 +215,7 @@ def _card(model: HookedModel, name: str, reading: Reading, latent: int) -> None:
     left, right = st.columns(2)
     with left:
         found = saes.histogram(column)
-        figure = plots.histogram(
-            found.counts, found.edges, "How strongly it is active", "activation", "words", log_y=True
-        )
+        figure = plots.histogram(found.counts, found.edges, "How strongly it is active", "activation", "words")
         common.chart(figure, key="dict-histogram")
         st.caption(f"It is silent at {found.silent:.1%} of the words.")
     with right:
@@ -249,7 +247,7 @@ SHADED = """<style>
 
 
 def _texts(found: list[Passage]) -> None:
-    st.markdown("**Where it is largest**, in texts that were kept out. The darker a word, the more active it is there.")
+    st.markdown("**Where it is largest**, in texts that were kept out. The stronger the colour, the more active it is.")
     highest = max(max(each.values) for each in found)
     shown = "".join(f"<p>{_shaded(each, highest)}</p>" for each in found)
     st.html(f'{SHADED}<div class="passages">{shown}</div>')

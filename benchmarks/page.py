@@ -36,6 +36,7 @@ PAGES = {
     "explore grokking": ("/explore-grokking", "explorers", "Grokking", "Train one yourself"),
     "explore lenses": ("/explore-lens", "explorers", "Lenses", "Go on without a prediction"),
     "explore superposition": ("/explore-superposition", "explorers", "Superposition", "Go on without a prediction"),
+    "explore dictionaries": ("/explore-dictionaries", "explorers", "Dictionaries", "Go on without a prediction"),
     "explore circuits": ("/explore-circuit", "explorers", "Circuits", "Go on without a prediction"),
     "talk to Pico": ("/chat", "sidebar", "Talk to Pico", "What do you dream of?"),
 }

@@ -6,7 +6,7 @@
 
 SAELens is installed into the temporary folder by the first run. Two sources of activations: planted features (40
 directions in 24 dimensions), and what enters block 2 of Pico. Each side trains with its own trainer, with inputs
-normalised as it does that, and with the same warm-up and decay, from three learning rates; the one that explains most
+normalised as it does that, and with the same warm-up and decay, from four learning rates; the one that explains most
 of the held-out variance stands for it. TopK and BatchTopK have the same k; ReLU + L1 has another scale of λ on each
 side, so theirs is searched until it has our L0. What SAELens has written is read and measured here, on held-out
 activations: planted features found (one to one, cosine at least .9), L0, and the variance explained.
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import peers
 
-RATES = (1e-3, 3e-3, 1e-2)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 BATCH, WARMUP, DEAD_AFTER, SEARCHES = 512, 100, 50_000, 6
 
 
@@ -48,10 +48,10 @@ class Job(NamedTuple):
 
 def jobs(data: str, quick: bool) -> list[Job]:
     d, n, k, l1, steps = (24, 64, 2, 0.3, 2000) if data == "planted" else (192, 1024, 24, 0.08, 2000)
-    rates = RATES[1:2] if quick else RATES
+    rates = RATES[1:] if quick else RATES
     sizes = {"TopK": k + (data == "planted"), "BatchTopK": k, "ReLU": l1}
     return [
-        Job(data, kind, d, n, size, rate, 200 if quick else steps) for kind, size in sizes.items() for rate in rates
+        Job(data, kind, d, n, size, rate, 500 if quick else steps) for kind, size in sizes.items() for rate in rates
     ]
 
 
@@ -199,14 +199,15 @@ def main() -> None:
 
     parser = argparse.ArgumentParser()
     parser.add_argument("subjects", nargs="*", default=["planted", "pico"], choices=["planted", "pico"])
-    parser.add_argument("--quick", action="store_true", help="few steps and one learning rate")
+    parser.add_argument("--quick", action="store_true", help="few steps, and three learning rates")
+    parser.add_argument("--kinds", nargs="*", default=["TopK", "BatchTopK", "ReLU"])
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for data in options.subjects:
         x, directions = {"planted": planted, "pico": pico}[data]()
         print(f"{data}: {len(x['train']):,} activations to train on, {len(x['held_out']):,} to measure", flush=True)
-        wanted = jobs(data, options.quick)
+        wanted = [job for job in jobs(data, options.quick) if job.kind in options.kinds]
         mine = {job: measure(ours(job, x["train"]), job, x["held_out"], directions) for job in wanted}
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -220,7 +221,7 @@ def main() -> None:
                 job: measure(load_saelens(folder / "theirs" / job.name).sae, job, x["held_out"], directions)
                 for job in wanted
             }
-        for kind in ("TopK", "BatchTopK", "ReLU"):
+        for kind in options.kinds:
             a, b = (
                 max((side[job] for job in wanted if job.kind == kind), key=lambda m: m.fve) for side in (mine, peer)
             )

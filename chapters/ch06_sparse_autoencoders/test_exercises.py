@@ -294,12 +294,13 @@ def test_the_best_activation(answer):
 
 @grades("06.3")
 def test_the_relative_size(answer):
-    """Latents that say a share of their feature, that miss it, that fire without it, and that never do."""
-    for n, k, seed in ((31, 5, 0), (17, 3, 1)):
+    """Latents that say a share of their feature, that miss it, that fire without it, and that never do; small ones."""
+    for n, k, seed, unit in ((31, 5, 0, 1.0), (17, 3, 1, 0.1)):
         a = sparse(n, k, presence=0.5, seed=seed + 90)
         f = (0.4 + 0.5 * uniform(n, k, seed=seed + 92)) * a + sparse(n, k, presence=0.3, seed=seed + 94)
         f = f * (uniform(n, k, seed=seed + 96) < 0.8)
         a[:, -1], f[:, 0] = 0.0, f[:, 0].clone()
+        a, f = unit * a, unit * f
         want, every, means, turned, ratio = [], [], [], [], []
         for i in range(k):
             rows = [(p, q) for p, q in zip(a[:, i].tolist(), f[:, i].tolist(), strict=True) if p > 0 and q > 0]
@@ -310,6 +311,8 @@ def test_the_relative_size(answer):
             means.append(sum(q / p for p, q in rows) / len(rows) if rows else 0.0)
             turned.append(sum(p * q for p, q in rows) / sum(q * q for _, q in rows) if rows else 0.0)
             ratio.append(sum(q for _, q in rows) / sum(p for p, _ in rows) if rows else 0.0)
+        both = (a > 0) & (f > 0)
+        floored = (a * f * both).sum(0) / (a * a * both).sum(0).clamp(min=1)
         got = answer.relative_size(a, f)
         expect(not bool(got.isnan().any()), "A feature and a latent that never meet give NaN (0/0). It should be 0.")
         expect_close(
@@ -323,6 +326,8 @@ def test_the_relative_size(answer):
                 "This is the mean of the ratios f/a. It is Σ a f / Σ a².": torch.tensor(means),
                 "It is the wrong way round: this is Σ a f / Σ f².": torch.tensor(turned),
                 "This is Σ f / Σ a. It is Σ a f / Σ a².": torch.tensor(ratio),
+                "You divide by 1 at least. A sum of squares may be smaller, if activations are. Only at 0 there is "
+                "nothing to divide by.": floored,
             },
         )
 
@@ -1680,6 +1685,14 @@ def test_the_random_push(answer):
     expect(
         bool((spread - torch.eye(7) / 7).abs().max() < 0.06), "Some directions are likelier than others: torch.randn."
     )
+    many = normalize(answer.random_push(randn(60, 70, 7, seed=621), 5), dim=-1)
+    corners = many.pow(4).sum(-1).mean().item()  # of a sphere in 7 dimensions 3 / 9
+    if abs(corners - 1 / 3) > 0.03:
+        raise Wrong(
+            "Some directions are likelier than others: numbers that are drawn evenly from −1 to 1 fill a cube, and a "
+            "cube has corners. torch.randn points everywhere alike.",
+            MISTAKE,
+        )
     expect(torch.equal(answer.random_push(change, 3), got), "The same seed gave another push.")
     expect(not torch.allclose(answer.random_push(change, 4), got), "Another seed gave the same push.")
 

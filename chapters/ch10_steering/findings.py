@@ -304,6 +304,30 @@ def pairs_of_harmless() -> dict[str, Any]:
 
 
 @claim
+def reply_alone() -> dict[str, Any]:
+    """In the reply: "added to the reply alone, … refuse, and none of them with its first word". Held-out harmless
+    requests, added twice. Control: harmful requests, as they are, of which all refuse with the first word."""
+    said = words(asked(False, 64), steering.add(directions()[LAYER, 1], DOSE, LAYER, where="reply"))
+    late = [one for one in said if judges.refused(one)]
+    plain = [one for one in words(asked(True), (), SHORT) if judges.refused(one)]
+    return {
+        "refused": len(late) / len(said),
+        "with_first_word": share([float(one[0] == "No") for one in late]),
+        "plain_with_first_word": share([float(one[0] == "No") for one in plain]),
+    }
+
+
+@claim
+def along() -> dict[str, Any]:
+    """How much of it is there yet: "at the input of block 1 … of what there is at block 3". The difference of the two
+    kinds of held-out requests along the direction of block 3's input, at the input of each block, at the last token, as
+    a share of that at block 3."""
+    unit = steering.unit(directions()[LAYER, 1])
+    gap = (ends(True, "held_out", 0).mean(0) - ends(False, "held_out", 0).mean(0))[:, 1] @ unit
+    return {"share": [round(float(x), 3) for x in gap / gap[LAYER]]}
+
+
+@claim
 def one_block() -> dict[str, Any]:
     """Ablation: "taken out at the input of block …, at every write". Share of held-out harmful requests
     refused: the direction taken out at the input of each single block, at all inputs, at every write; and the largest
@@ -590,6 +614,21 @@ def elsewhere() -> dict[str, Any]:
             "ablated": share(refusals(rows, steering.ablate(best.direction))),
         }
     return found
+
+
+@claim
+def elsewhere_random() -> dict[str, Any]:
+    """The control at three times: "of ten random directions, added three times there, none makes it refuse more than
+    …". The largest share refused, by kind of prompt, on 16 of each."""
+    best, _ = candidates()
+    every = elsewhere_cases()
+    return {
+        name: max(
+            share(refusals(rows_of(every[name][:16]), at_end(v, 3.0, best.layer)))
+            for v in steering.random_like(best.direction, RANDOM, seed=0)
+        )
+        for name in ("talk", "known", "free_roles")
+    }
 
 
 # --- a defence --------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import functools
 import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -59,6 +59,15 @@ def drawn(layer: int, position: int = -1) -> Tensor:
     site = ("resid_pre", layer)
     states = [steering.collect(pico(), asked(kind, 24, 71), site, position) for kind in (True, False)]
     return states[0].mean(0) - states[1].mean(0)
+
+
+@functools.cache
+def near_the_end() -> list[list[int]]:
+    """Prompts whose replies come to their end after 16 tokens, or after 17, under the edits that are tried here."""
+    users = (
+        "Who are you really ?", "Tell me your secret name .", "What did you do today ?", "What is the trade of Hazel ?",
+    )  # fmt: skip
+    return steering.chat(pico(), list(users))
 
 
 def judged(
@@ -307,15 +316,17 @@ def of_two_lengths(harmful: bool) -> list[list[int]]:
     return [*some[0][: FEW // 2], *some[1][: FEW - FEW // 2]]
 
 
+def dosed(harmful: bool, judge: str) -> list[list[int]]:
+    return of_two_lengths(harmful) if judge == "refused" else near_the_end()
+
+
 @oracle_cache
 def by_dose(
     harmful: bool, layer: int, judge: str, site: str = "resid_pre", unit: bool = False, longest: int = 16
 ) -> Tensor:
     v = drawn(layer) / (drawn(layer).norm() if unit else 1)
-    judge_of = getattr(judges, judge)
-    shares = [
-        judged(judge_of, of_two_lengths(harmful), steering.add(v, dose, layer, site=site), longest) for dose in DOSES
-    ]
+    judge_of, rows = getattr(judges, judge), dosed(harmful, judge)
+    shares = [judged(judge_of, rows, steering.add(v, dose, layer, site=site), longest) for dose in DOSES]
     return torch.tensor(shares)
 
 
@@ -344,7 +355,7 @@ def test_the_share_of_replies_by_dose(answer):
         (False, 3, COMPLETE, "complete"),
     ):
         expect_close(
-            answer.share_by_dose(pico(), of_two_lengths(harmful), drawn(layer), layer, DOSES, judge),
+            answer.share_by_dose(pico(), dosed(harmful, name), drawn(layer), layer, DOSES, judge),
             by_dose(harmful, layer, name),
             f"the share of replies, for the doses {DOSES}",
             axes="dose",
@@ -495,6 +506,9 @@ def test_adding_from_one_position_to_another(answer):
                 "You add everywhere: keep the other positions as they are.": added(0, 10**6),
                 "Positions outside of the span are 0. They stay as they were.": added(start, stop)
                 * (added(start, stop) != stream),
+                "You put the vector in the place of what stands there. Add it to that.": torch.where(
+                    added(start, stop) != stream, dose * v, stream
+                ),
                 "The dose is left out.": stream + (added(start, stop) - stream) / dose,
             },
         )
@@ -611,6 +625,11 @@ def test_adding_at_the_start(answer):
                 "The positions behind the difference are cut off. They stay as they were.": want[:, :n],
                 "The positions behind the difference are 0. They stay as they were.": torch.cat(
                     [want[:, :n], torch.zeros_like(want[:, n:])], 1
+                ),
+                **(
+                    {"A stream shorter than the difference gets nothing. Give it as much as it has room for.": stream}
+                    if stream.shape[1] < len(difference)
+                    else {}
                 ),
             },
         )
@@ -782,9 +801,10 @@ def kl(number: int, turned: bool = False, where: str = "own", reduce: str = "mea
 def three(number: int, judge: str = "refused") -> tuple[float, float, float]:
     layer, position, dose = CANDIDATES[number]
     r, judge_of = drawn(layer, position), getattr(judges, judge)
+    more = [] if judge == "refused" else near_the_end()
     return (
-        judged(judge_of, asked(True, SOME, 33), steering.ablate(r)),
-        judged(judge_of, asked(False, SOME, 33), steering.add(r, dose, layer)),
+        judged(judge_of, [*asked(True, SOME, 33), *more], steering.ablate(r)),
+        judged(judge_of, [*asked(False, SOME, 33), *more], steering.add(r, dose, layer)),
         kl(number),
     )
 
@@ -857,7 +877,8 @@ def test_three_questions(answer):
 def test_another_judge(answer):
     """The judge is asked, whichever it is, and replies end after 16 tokens."""
     layer, position, dose = CANDIDATES[0]
-    given = (pico(), drawn(layer, position), layer, asked(True, SOME, 33), asked(False, SOME, 33), dose)
+    both = [[*asked(kind, SOME, 33), *near_the_end()] for kind in (True, False)]
+    given = (pico(), drawn(layer, position), layer, *both, dose)
     got, want = answer.scores(*given, COMPLETE), three(0, "complete")
     same = all(abs(float(a) - b) < 1e-4 for a, b in zip(got[:2], want[:2], strict=True))
     expect(
@@ -1045,10 +1066,13 @@ def test_the_edited_model_is_the_ablated_one(answer):
     """Random models: with your weights in place, the logits are those of a run in which the direction is ablated."""
     for number in range(len(SHAPES)):
         case = small(number)
-        table = {
-            name: w.detach().float() for name, w in answer.without_direction(case.model, vector(90 + number)).items()
-        }
-        expect(set(table) >= set(WRITERS), "The table lacks some of the weights that write to the stream.")
+        got = answer.without_direction(case.model, vector(90 + number))
+        expect(set(got) >= set(WRITERS), "The table lacks some of the weights that write to the stream.")
+        table = {}
+        for name in WRITERS:
+            own = getattr(case.model, name)
+            table[name] = torch.as_tensor(got[name]).detach().float()
+            expect(table[name].shape == own.shape, f"The new {name} should have the shape of the old one.")
         tokens, real = padded(case.rows)
         edited = at_real(put(case.model, table)(tokens, real), number, False)
         ablated = at_real(logits_ablated(number, 90 + number), number, False)
@@ -1232,6 +1256,21 @@ def crossed(
     return torch.tensor(table)
 
 
+def expect_table(got: dict[str, dict[str, float]], drawn_from: Iterable[str], tested: Iterable[str]) -> None:
+    rows, columns = sorted(drawn_from), sorted(tested)
+    expect(
+        sorted(got) == rows,
+        f"The table should have a row for each kind that is drawn from, {', '.join(rows)}, but your code gave rows for "
+        f"{', '.join(sorted(map(str, got))) or 'none'}.",
+    )
+    for kind, row in got.items():
+        expect(
+            sorted(row) == columns,
+            f"The row of {kind!r} should have a number for each kind that is tested, {', '.join(columns)}, but your "
+            f"code gave {', '.join(sorted(map(str, row))) or 'none'}.",
+        )
+
+
 @grades("10.12", weight=2)
 def test_directions_of_one_kind_on_every_kind(answer):
     """Pico, directions of people, places and dangerous things, at the inputs of two blocks."""
@@ -1245,8 +1284,7 @@ def test_directions_of_one_kind_on_every_kind(answer):
             layer,
             REFUSED,
         )
-        whole = set(got) == set(GROUPS) and all(set(row) == set(GROUPS) for row in got.values())
-        expect(whole, "found[a][b]: a row for each kind of `drawn`, in it a number for each kind of `tested`.")
+        expect_table(got, GROUPS, GROUPS)
         found.append([[float(got[a][b]) for b in GROUPS] for a in GROUPS])
 
     def both(**how: Any) -> Tensor:
@@ -1276,10 +1314,9 @@ def test_directions_of_one_kind_on_every_kind(answer):
 def test_other_kinds_another_layer_and_another_judge(answer):
     """Animals and goods at the input of another block; a judge that asks whether a reply comes to its end."""
     given = {kind: of_kind(kind, 9, 4, "train") for kind in ("animal", "goods")}
-    tested = {kind: of_kind(kind, 5, 5, "held_out") for kind in ("place", "goods")}
+    tested = {"goods": of_kind("goods", 4, 5, "held_out"), "talk": near_the_end()}
     got = answer.across_kinds(pico(), given, asked(False, 10, 41), tested, 1, COMPLETE)
-    whole = set(got) == set(given) and all(set(row) == set(tested) for row in got.values())
-    expect(whole, "found[a][b]: a row for each kind of `drawn`, in it a number for each kind of `tested`.")
+    expect_table(got, given, tested)
     negative = steering.collect(pico(), asked(False, 10, 41), ("resid_pre", 1)).mean(0)
     for kind, prompts in given.items():
         r = steering.collect(pico(), prompts, ("resid_pre", 1)).mean(0) - negative
@@ -1447,15 +1484,16 @@ def test_the_model_learns_and_the_original_does_not(answer):
     )
     expect(
         float((got - flat).abs().max()) <= 1e-2 * float(flat.abs().max()),
-        "The loss is right, and its gradients are not: both parts must be computed with gradients through the model.",
+        "The gradients of your loss are wrong. If its value is right, a part of it is computed without gradients: both "
+        "must go through the model.",
     )
     expect(not original, "Gradients reach the original. It is not trained: run it under torch.no_grad().")
 
 
 # --- 10.14 ------------------------------------------------------------------------------------------------------------
 
-GIVEN, FEWER = 40, 28  # requests of each kind that are given
-TRIED, RANDOM = 20, 3  # held-out requests on which it is tried; random directions
+GIVEN, FEWER = 32, 24  # requests of each kind that are given
+TRIED, RANDOM = 16, 2  # held-out requests on which it is tried; random directions
 
 
 @functools.cache

@@ -128,7 +128,7 @@ def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_
     return styled(figure, title, height=360, legend_below=len(series) > 1)
 
 
-def histogram(counts: Any, edges: Any, title: str, x_title: str, y_title: str, log_y: bool = False) -> go.Figure:
+def histogram(counts: Any, edges: Any, title: str, x_title: str, y_title: str) -> go.Figure:
     """How many values lie between each two edges: counts [bin], edges [bin + 1]."""
     numbers, ends = array(counts), array(edges)
     told = [f"{low:.2f} to {high:.2f}: {n:,.0f}" for low, high, n in zip(ends[:-1], ends[1:], numbers, strict=True)]
@@ -138,9 +138,7 @@ def histogram(counts: Any, edges: Any, title: str, x_title: str, y_title: str, l
     )  # fmt: skip
     figure = go.Figure(bar)
     figure.update_xaxes(title=x_title, showgrid=False, rangemode="tozero")
-    figure.update_yaxes(title=y_title, gridcolor=GRID, type="log" if log_y else "linear")
-    if log_y:
-        figure.update_yaxes(dtick=1, exponentformat="none")
+    figure.update_yaxes(title=y_title, gridcolor=GRID)
     return styled(figure, title, height=360)
 
 

@@ -384,6 +384,18 @@ class section:
 # --- 06.3 -------------------------------------------------------------------------------------------------------------
 
 
+@mistake("06.3", says="You divide by 1 at least")
+class section:
+    """A floor of 1 against NaN."""
+
+    def best_activation(a, l1):
+        return (a - l1 / 2).clamp(min=0)
+
+    def relative_size(a, f):
+        both = (a > 0) & (f > 0)
+        return (a * f * both).sum(0) / (a * a * both).sum(0).clamp(min=1)
+
+
 @mistake("06.3", says="So λ is halved")
 class section:
     """λ instead of λ/2."""
@@ -2827,6 +2839,28 @@ class section:
 
 
 # --- 06.14 ------------------------------------------------------------------------------------------------------------
+
+
+@mistake("06.14", says="fill a cube")
+class section:
+    """From a cube, not a sphere."""
+
+    def clamp(x, f, W_dec, latent, value):
+        return x + (value - f[..., latent])[..., None] * W_dec[latent]
+
+    def random_push(change, seed):
+        random = torch.rand(change.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+        return normalize(random, dim=-1) * change.norm(dim=-1, keepdim=True)
+
+    def says_next(model, tokens, site, x, words):
+
+        def edit(value, hook):
+            value = value.clone()
+            value[:, -1] = x
+            return value
+
+        logits = model.run_with_hooks(tokens, [(site, edit)])
+        return logits[:, -1].softmax(-1)[:, words].sum(-1)
 
 
 @mistake("06.14", says="You ADD the value")

@@ -555,6 +555,28 @@ class section:
         return found
 
 
+@mistake("10.5", says="in the place of what stands there")
+class section:
+    """Assigns to a slice."""
+
+    def add_from_to(stream, vector, dose, start, stop):
+        found = stream.clone()
+        found[:, start:stop] = dose * vector
+        return found
+
+    def replies_by_place(model, prompt, vector, layer, dose):
+        end = len(prompt)
+        spans = {"before": (0, end - 1), "last": (end - 1, end), "reply": (end, 10**6), "everywhere": (0, 10**6)}
+        found = {}
+        for name, (start, stop) in spans.items():
+
+            def edit(value, hook, start=start, stop=stop):
+                return add_from_to(value, vector, dose, start, stop)
+
+            found[name] = replies(model, [prompt], [(("resid_pre", layer), edit)], longest=16)[0].tokens
+        return found
+
+
 @mistake("10.5", says="You add everywhere")
 class section:
     """The span is made and not used."""
@@ -789,6 +811,26 @@ class section:
     def add_at_start(stream, difference, dose):
         n = min(len(difference), stream.shape[1])
         return stream[:, :n] + dose * difference[:n]
+
+    def many_pairs(model, plus, minus, layer):
+        ends = [prompt_ends(model, prompts, 1)[:, layer, 0] for prompts in (plus, minus)]
+        return (ends[0] - ends[1]).mean(0)
+
+
+@mistake("10.6", says="A stream shorter than the difference gets nothing")
+class section:
+    """Leaves short streams alone."""
+
+    def one_pair(model, plus, minus, layer):
+        tokens, site = torch.tensor([plus, minus]), ("resid_pre", layer)
+        states = model.run_with_cache(tokens, site)[1][site]
+        return states[0] - states[1]
+
+    def add_at_start(stream, difference, dose):
+        n = len(difference)
+        if stream.shape[1] < n:
+            return stream
+        return torch.cat([stream[:, :n] + dose * difference, stream[:, n:]], dim=1)
 
     def many_pairs(model, plus, minus, layer):
         ends = [prompt_ends(model, prompts, 1)[:, layer, 0] for prompts in (plus, minus)]

@@ -329,6 +329,7 @@ PAGES = {
     "grokking": ("/explore-grokking", "Train one yourself"),
     "lenses": ("/explore-lens", "Go on without a prediction"),
     "superposition": ("/explore-superposition", "Go on without a prediction"),
+    "dictionaries": ("/explore-dictionaries", "Go on without a prediction"),
     "circuits": ("/explore-circuit", "Go on without a prediction"),
     "chat": ("/chat", "What do you dream of?"),
 }
@@ -336,7 +337,8 @@ PAGES = {
 
 SHOWN = {  # near the end, once the question is passed by
     "lenses": "counted from 0, as in code",
-    "superposition": "smallest loss has found",
+    "superposition": "The second feature: what is best, worked out",
+    "dictionaries": "A random direction beside it",
     "circuits": "likeliest of all words",
 }
 

@@ -202,6 +202,7 @@ def test_arrows_in_four_dimensions_are_refused():
 @pytest.mark.browser
 @pytest.mark.slow
 def test_a_click_into_the_map_moves_the_sliders_there_and_trains(page):
+    page.set_default_timeout(180_000)  # two trainings with all their pictures: seconds, and on a busy machine minutes
     page.goto("/explore-superposition")
     page.get_by_role("button", name="Go on without a prediction").click()
     page.get_by_text("The network with the smallest loss has found").wait_for()

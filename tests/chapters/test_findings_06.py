@@ -44,7 +44,8 @@ def test_too_weak_a_penalty_lets_latents_share_a_feature():
 def test_a_batch_decides_otherwise_than_a_threshold():
     found = FOUND["threshold"]
     assert found["inputs_that_differ"] > 0.5
-    assert found["l0"] == pytest.approx(found["l0_alone"], abs=0.1)
+    assert found["differ_with_threshold"] == 0
+    assert found["l0"] == pytest.approx(found["l0_batch_mode"], abs=0.1)
 
 
 def test_dead_latents_come_back_only_where_something_brings_them_back():
@@ -97,6 +98,15 @@ def test_the_lever_moves_what_is_said_and_the_controls_do_not():
     assert found["clamped_interval"][0] > 0.8
     for control in ("random", "other_latents", "near_silenced", "silenced"):
         assert abs(found[control] - found["untouched"]) < 0.05
+
+
+def test_where_the_latent_is_active_it_is_needed_in_part():
+    found = FOUND["needed"]
+    assert found["silenced"] < 0.75 * found["untouched"]
+    assert found["silenced_interval"][1] < found["untouched"]
+    for control in ("random", "strongest_other"):
+        assert abs(found[control] - found["untouched"]) < 0.1
+    assert found["active_in_lever"] < FOUND["lever"]["prompts"] / 4  # so silencing it there shows nothing
 
 
 @torch.no_grad()

@@ -50,6 +50,19 @@ def test_the_last_token_is_enough_to_add_and_block_3_to_take_out():
     assert one["single_inputs"][3] < 0.1 < 0.5 < min(one["single_inputs"][i] for i in (0, 1, 5))
 
 
+def test_a_reply_can_turn_round_after_its_first_word_and_pico_alone_does_not():
+    reply = FOUND["reply_alone"]
+    assert reply["refused"] > 0.1 > reply["with_first_word"]
+    assert reply["plain_with_first_word"] > 0.95
+
+
+def test_little_of_it_is_there_before_block_1_and_random_ones_do_nothing_at_three_times():
+    assert FOUND["along"]["share"][1] < 0.3
+    elsewhere = FOUND["elsewhere"]
+    for kind, most in FOUND["elsewhere_random"].items():
+        assert most < 0.25 < 0.9 < elsewhere[kind]["thrice"], kind
+
+
 def test_the_edited_network_is_the_ablated_one_and_three_slips_are_not():
     written = FOUND["written"]
     assert written["gap"] <= 1e-4
