@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from mi_lib.course import findings, index
 from mi_lib.course.grading import Wrong, expect, expect_close, expect_equal, expect_gradients, grades
-from mi_lib.course.grading.expectations import MISTAKE
+from mi_lib.course.grading.expectations import MISTAKE, SHAPE
 from mi_lib.course.grading.gradients import gradients
 from mi_lib.course.grading.material import activation, generator, randn, random_tokens, random_transformer
 from mi_lib.worlds.features import PlantedFeatures, planted
@@ -923,6 +923,8 @@ def test_the_new_rows(answer):
         got = answer.restart(W_enc, b_enc, W_dec, dead, residual)
         for name, new, old in zip(("W_enc", "b_enc", "W_dec"), got, (W_enc.T, b_enc, W_dec), strict=True):
             new = new.mT if name == "W_enc" and new.ndim == 2 else new
+            if new.shape != old.shape:
+                raise Wrong(f"{name} should have the shape that it had.", SHAPE)
             expect(torch.equal(new[~dead], old[~dead]), f"{name} of a LIVING latent has changed. Leave it as it is.")
         unit = torch.stack([row / math.sqrt(sum(v * v for v in row.tolist())) for row in residual])
         expect_close(
@@ -1152,7 +1154,7 @@ def trained(answer: Any, x: Tensor, n: int, k: int, seed: int, steps: int = 400)
                               ("b_dec", b_dec, (d,))):  # fmt: skip
         expect(tuple(part.shape) == shape, f"{name} should have shape {shape}, but yours has {tuple(part.shape)}.")
         expect(bool(part.isfinite().all()), f"{name} holds numbers that are none (NaN or ∞).")
-    return found
+    return tuple(part.float() for part in found)
 
 
 def reads(dictionary: tuple[Tensor, ...], x: Tensor, k: int) -> Tensor:
@@ -1321,6 +1323,7 @@ def test_the_choice(answer):
         for column in holds.T:
             got, above = answer.choose_latent(f, column)
             expect(0 <= int(got) < latents, f"Your latent, {got}, is none of the {latents} that there are.")
+            expect(math.isfinite(above), "Your threshold is no number.")
             rows.append((f, column, int(got), above))
     ramp = torch.linspace(0.02, 1, 50)  # only the highest of ten thresholds tells the concept
     f = torch.stack([uniform(50, seed=330), ramp[torch.randperm(50, generator=generator(331))]], 1)
@@ -1657,7 +1660,7 @@ def test_the_random_push(answer):
     """Its lengths, its directions, and the seed."""
     change = randn(40, 5, 7, seed=620) * torch.logspace(-1, 1, 40)[:, None, None]
     change[3, 2] = 0
-    got = answer.random_push(change, 3)
+    got = answer.random_push(change, 3).float()
     lengths = change.norm(dim=-1)
     if not torch.allclose(got.norm(dim=-1), lengths, rtol=1e-3, atol=1e-6):
         if torch.allclose(got.norm(), change.norm(), rtol=1e-3):
@@ -1693,8 +1696,8 @@ def test_the_random_push(answer):
             "cube has corners. torch.randn points everywhere alike.",
             MISTAKE,
         )
-    expect(torch.equal(answer.random_push(change, 3), got), "The same seed gave another push.")
-    expect(not torch.allclose(answer.random_push(change, 4), got), "Another seed gave the same push.")
+    expect(torch.equal(answer.random_push(change, 3).float(), got), "The same seed gave another push.")
+    expect(not torch.allclose(answer.random_push(change, 4).float(), got), "Another seed gave the same push.")
 
 
 @functools.cache
@@ -1853,6 +1856,8 @@ def test_the_prediction_for_pico(answer):
     """Pico's word embeddings and its concepts: your table against dictionaries that were trained."""
     one = measured().width_case()
     got = answer.predict(one.vectors, one.holds, one.widths)
+    told = f"The prediction should have a row for each of {len(one.widths)} widths and a column for each concept."
+    expect(tuple(got.shape) == tuple(one.trained.shape), told)
     expect(float(got.std()) > 1e-6, "Your prediction is the same for all concepts and widths.")
     agree = torch.corrcoef(torch.stack([got.flatten().double(), one.trained.flatten().double()]))[0, 1].item()
     expect(
