@@ -404,7 +404,7 @@ def test_zoo_verify_says_in_a_sentence_why_a_model_cannot_be_opened(mi, monkeypa
     def broken(name, only):
         raise LoadError("model.safetensors has another checksum; fetch the model again")
 
-    monkeypatch.setattr(zoo, "names", lambda: ["toy"])
+    monkeypatch.setattr(zoo, "carded", lambda: ["toy"])
     monkeypatch.setattr(checks, "verify", broken)
     code, _, err = mi("zoo", "verify")
     assert (code, "toy: model.safetensors has another checksum" in err) == (2, True)
