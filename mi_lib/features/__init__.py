@@ -1,0 +1,1 @@
+"""Features of image networks: what units answer to."""
