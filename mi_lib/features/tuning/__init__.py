@@ -27,7 +27,8 @@ from mi_lib.features.tuning.curves import (
     waves,
 )
 from mi_lib.features.tuning.detectors import (
-    INVARIANT,
+    INVARIANT_COLOUR,
+    INVARIANT_POLARITY,
     RULE,
     Invariance,
     Profile,
@@ -41,9 +42,9 @@ from mi_lib.features.tuning.family import apart, covered, matched, mirrored, sil
 from mi_lib.features.tuning.stimuli import across, angles, grating, gratings, noise, paint, signs, standard, step
 
 __all__ = [
-    "INVARIANT", "RULE", "Eye", "Factors", "Invariance", "Network", "Profile", "Rule", "across", "agreement", "alone",
-    "angles", "apart", "blurred", "boundaries", "by_angle", "by_ratio", "circuit", "contract", "covered", "detectors",
-    "edge_detectors", "factors", "grating", "gratings", "invariance", "look", "matched", "mirrored", "noise",
-    "normalised", "paint", "pointing", "preference", "profile", "respond", "sharp", "sides", "signs", "silenced",
-    "standard", "step", "stimuli", "to_edges", "waves",
+    "INVARIANT_COLOUR", "INVARIANT_POLARITY", "RULE", "Eye", "Factors", "Invariance", "Network", "Profile", "Rule",
+    "across", "agreement", "alone", "angles", "apart", "blurred", "boundaries", "by_angle", "by_ratio", "circuit",
+    "contract", "covered", "detectors", "edge_detectors", "factors", "grating", "gratings", "invariance", "look",
+    "matched", "mirrored", "noise", "normalised", "paint", "pointing", "preference", "profile", "respond", "sharp",
+    "sides", "signs", "silenced", "standard", "step", "stimuli", "to_edges", "waves",
 ]  # fmt: skip

@@ -117,8 +117,8 @@ def sides(
 
 
 def preference(sharp: Float[Tensor, " channel"], blurred: Float[Tensor, " channel"]) -> Float[Tensor, " channel"]:
-    """(sharp − blurred) / (sharp + blurred) of mean responses: +1 for a channel that answers to high frequency alone, −1
-    to low alone, 0 for one that makes no difference, or is silent."""
+    """(sharp − blurred) / (sharp + blurred) of mean responses: +1 for a channel that answers to high frequency alone,
+    −1 to low alone, 0 for one that makes no difference, or is silent."""
     both = sharp + blurred
     return torch.where(both > 0, (sharp - blurred) / both.clamp(min=1e-30), torch.zeros_like(both))
 

@@ -65,7 +65,7 @@ def silenced(
 def matched(
     activity: Float[Tensor, " channel"], family: Bool[Tensor, " channel"], draws: int, seed: int
 ) -> list[Int[Tensor, " unit"]]:
-    """Random sets of units outside of a family, as many as it has, of as much activity: what an ablation is held beside.
+    """Random sets of units outside of a family, as many as it has, of as much activity: the control of an ablation.
 
     Each member is replaced by one of the units outside that come nearest to it in mean activity: a random one of the
     three nearest that are left. Where a family has more members than there are others, ValueError.

@@ -25,7 +25,7 @@ from torch import Tensor
 
 ANGLES = 16  # of a whole turn
 GREY = 0.5
-CONTRAST = 0.18  # root mean square of a pattern, in an image whose values run from 0 to 1: a normal one is hardly cut off
+CONTRAST = 0.18  # root mean square of a pattern in an image from 0 to 1: normal noise is hardly ever cut off
 SOFT = 1.0  # px over which one texture gives way to the other
 
 White = (1.0, 1.0, 1.0)
@@ -57,11 +57,13 @@ def along(size: int, angle: float, centre: tuple[float, float] | None = None) ->
 
 
 def noise(count: int, size: int, blur: float, seed: int) -> Float[Tensor, "image height width"]:
-    """White noise, blurred by a Gaussian of standard deviation `blur` in pixels. Small: high frequencies. Each image has
-    mean 0 and root mean square 1."""
+    """White noise, blurred by a Gaussian of standard deviation `blur` in pixels: the smaller, the finer.
+
+    Each image has mean 0 and root mean square 1.
+    """
     edge = math.ceil(3 * blur)
     drawn = torch.randn(count, 1, size + 2 * edge, size + 2 * edge, generator=torch.Generator().manual_seed(seed))
-    kernel = torch.exp(-torch.arange(-edge, edge + 1) ** 2 / (2 * blur**2))[None, None]
+    kernel = torch.exp(-(torch.arange(-edge, edge + 1) ** 2) / (2 * blur**2))[None, None]
     drawn = torch.nn.functional.conv2d(drawn, kernel[..., None])
     return standard(torch.nn.functional.conv2d(drawn, kernel[..., None, :])[:, 0])
 

@@ -12,7 +12,7 @@ Of the units of relu3 some are high-low frequency detectors. The others are what
     edge       an edge of brightness, brighter on the side of its angle
     sharp      high frequency anywhere
     blurred    low frequency anywhere
-    nothing    small random weights
+    nothing    any mixture of channels, the same on all sides
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ PHASES = 4
 ORIENTATIONS = 3  # of a half turn
 WIDTH = 9  # px, of a filter
 SIZE = 33  # px, of an image
+KINDS = ("detector", "leaning", "half", "edge", "sharp", "blurred", "nothing")
 REACH = 7  # places of relu2 that a unit of conv3 reads, in either direction
 
 
@@ -57,7 +58,9 @@ def bank(
     phases hardly depends on where the wave stands, nor on its sign."""
     return torch.stack(
         [
-            torch.stack([gabor(frequency, math.pi * o / orientations, 2 * math.pi * p / phases, size) for p in range(phases)])
+            torch.stack(
+                [gabor(frequency, math.pi * o / orientations, 2 * math.pi * p / phases, size) for p in range(phases)]
+            )
             for o in range(orientations)
         ]
     )
@@ -83,7 +86,7 @@ DEFAULT = (
 
 
 def network(units: tuple[tuple[str, float], ...] = DEFAULT, seed: int = 0) -> Planted:
-    """The network with these units, (kind, angle), in an order that the seed decides. ValueError for an unknown kind."""
+    """The network with these units, (kind, angle), in an order that the seed decides. ValueError: an unknown kind."""
     source = torch.Generator().manual_seed(seed)
     units = tuple(units[i] for i in torch.randperm(len(units), generator=source).tolist())
     banks = torch.stack([bank(HIGH), bank(LOW)])  # [frequency orientation phase row column]
@@ -107,12 +110,12 @@ def network(units: tuple[tuple[str, float], ...] = DEFAULT, seed: int = 0) -> Pl
     )  # fmt: skip
     net = ConvNet(config)
     readout = torch.tensor([[float(kind == k) for kind, _ in units] for k in ("detector", "edge")])
-    with torch.no_grad():
-        for layer, weight, b in ((net.conv1, first, 0.0), (net.conv2, second, 0.0), (net.conv3, third, bias)):
-            layer.weight.copy_(weight)
-            layer.bias.copy_(torch.as_tensor(b).expand_as(layer.bias))
-        net.readout.weight.copy_(readout)
-        net.readout.bias.zero_()
+    weights = {"conv1": first, "conv2": second, "conv3": third, "readout": readout}
+    biases = {"conv3": bias}
+    net.load_state_dict(
+        {f"{name}.weight": w for name, w in weights.items()}
+        | {f"{name}.bias": biases.get(name, torch.zeros(len(w))) for name, w in weights.items()}
+    )
     half = len(energy) // 2
     return Planted(
         net.eval().requires_grad_(False), tuple(kind for kind, _ in units), tuple(angle for _, angle in units),
@@ -127,7 +130,9 @@ def _on_colour(banks: Tensor, colour: int) -> Tensor:
     return on
 
 
-def _unit(kind: str, angle: float, n: int, edges: list[tuple[int, int]], source: torch.Generator) -> tuple[Tensor, float]:
+def _unit(
+    kind: str, angle: float, n: int, edges: list[tuple[int, int]], source: torch.Generator
+) -> tuple[Tensor, float]:
     """Weights [channel row column] on relu2 and the bias of one unit. n: the channels that tell frequencies."""
     at = torch.arange(REACH) - (REACH - 1) / 2
     window = torch.exp(-(at[None, :] ** 2 + at[:, None] ** 2) / (2 * 2.0**2))
@@ -153,7 +158,9 @@ def _unit(kind: str, angle: float, n: int, edges: list[tuple[int, int]], source:
     elif kind == "blurred":
         w[n // 2 : n], bias = window, 0.0
     elif kind == "nothing":
-        w, bias = 0.02 * torch.randn(w.shape, generator=source), 0.0
+        w, bias = 0.3 * window * torch.randn(len(w), 1, 1, generator=source), 0.0
     else:
-        raise ValueError(f"no unit is called {kind!r}; there are detector, leaning, half, edge, sharp, blurred, nothing")
+        raise ValueError(
+            f"no unit is called {kind!r}; there are detector, leaning, half, edge, sharp, blurred, nothing"
+        )
     return w, bias
