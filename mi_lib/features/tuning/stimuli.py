@@ -25,7 +25,7 @@ from torch import Tensor
 
 ANGLES = 16  # of a whole turn
 GREY = 0.5
-CONTRAST = 0.18  # root mean square of a pattern in an image from 0 to 1: normal noise is hardly ever cut off
+CONTRAST = 0.125  # root mean square of a pattern, in images from 0 to 1: the middle of what `worlds.scenes` draws
 SOFT = 1.0  # px over which one texture gives way to the other
 
 White = (1.0, 1.0, 1.0)
