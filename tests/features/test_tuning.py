@@ -43,6 +43,8 @@ def of(*kinds: str) -> Tensor:
 
 def test_the_middle_and_what_it_sees():
     net = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(2, 4, 5, padding=2))
+    for weights in net.parameters():
+        nn.init.constant_(weights, 0.1)
     seen = tuning.look(VisionModel(net), "2", 20)
     assert (seen.row, seen.column) == (5, 5)
     assert (seen.top, seen.bottom, seen.left, seen.right) == (5, 16, 5, 16)  # 3 + (5 − 1) · 2 = 11 px around 10
