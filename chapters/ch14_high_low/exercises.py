@@ -28,9 +28,7 @@ from mi_lib.models.vision import VisionModel
 WHITE = (1.0, 1.0, 1.0)
 
 
-def middle(
-    model: VisionModel, layer: str, images: Float[Tensor, "image 3 size size"]
-) -> Float[Tensor, "image unit"]:
+def middle(model: VisionModel, layer: str, images: Float[Tensor, "image 3 size size"]) -> Float[Tensor, "image unit"]:
     """What each unit of a layer says at the place in the middle."""
     maps = model.run(images, [layer])[layer]
     return maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
@@ -232,9 +230,7 @@ def as_table(weights: Float[Tensor, "unit channel row column"]) -> Float[Tensor,
     raise NotImplementedError("Exercise 14.8 is waiting for your answer.")
 
 
-def as_maps(
-    rows: Float[Tensor, "entry factor"], units: int, size: int
-) -> Float[Tensor, "factor unit size size"]:
+def as_maps(rows: Float[Tensor, "entry factor"], units: int, size: int) -> Float[Tensor, "factor unit size size"]:
     """Back again: for each factor and unit a map, excitation minus inhibition. `rows` are
     those of a table that `as_table` made of weights [units channel size size]."""
     raise NotImplementedError("Exercise 14.8 is waiting for your answer.")
@@ -243,9 +239,7 @@ def as_maps(
 # %% [14.9] An angle read off weights
 
 
-def pointing(
-    high: Float[Tensor, "unit size size"], low: Float[Tensor, "unit size size"]
-) -> Float[Tensor, "unit"]:
+def pointing(high: Float[Tensor, "unit size size"], low: Float[Tensor, "unit size size"]) -> Float[Tensor, "unit"]:
     """To which side each unit wants the high frequency, by its maps alone: 0 ≤ angle < 2π.
 
     Divide each map by the sum of its absolute values. The difference high − low is a weight

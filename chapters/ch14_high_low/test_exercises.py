@@ -23,6 +23,7 @@ from mi_lib.course.grading.material import generator, randn
 from mi_lib.features import tuning
 from mi_lib.models.vision import ConvNet, ConvNetConfig, VisionModel
 from mi_lib.models.vision.loading import wrapped
+from mi_lib.worlds import scenes
 from mi_lib.worlds.planted import focus
 
 WHITE = (1.0, 1.0, 1.0)
@@ -250,16 +251,12 @@ def test_curves_of_one_height(answer):
         axes="unit angle",
         mistakes={
             "You divide by the largest value of all units. Each unit has its own.": table / table.max(),
-            "You divide by each unit's sum. Divide by its largest value.": table / table.sum(1, keepdim=True).clamp(
-                min=1e-30
-            ),
+            "You divide by each unit's sum. Divide by its largest value.": table
+            / table.sum(1, keepdim=True).clamp(min=1e-30),
             "You divide every angle by the largest unit there. Divide each unit by its own largest value.": table
             / table.amax(0),
             "You subtract the least value first. Only divide.": torch.stack(
-                [
-                    (r - min(r)) / (max(r) - min(r)) if max(r) > min(r) else 0 * r
-                    for r in table.double()
-                ]
+                [(r - min(r)) / (max(r) - min(r)) if max(r) > min(r) else 0 * r for r in table.double()]
             ),
         },
     )
@@ -317,6 +314,19 @@ def test_the_rivals(answer):
         )
 
 
+@grades("14.3")
+def test_the_rivals_of_planted_units(answer):
+    """A network whose units are known: of the edge detectors the third number is the largest, of textures another."""
+    eye = tuning.Eye(33, 8, 8, 0, 33, 0, 33)
+    planted = focus.network(seed=4)
+    model = wrapped(planted.net)
+    sharp, blurred, contrast = textures(5, 6)
+    want = [tuning.respond(model, "relu3", tuning.paint(t, contrast), eye).mean(0) for t in (sharp, blurred)]
+    want.append(tuning.to_edges(model, "relu3", eye, count=8).amax(1))
+    got = answer.rivals(model, "relu3", sharp, blurred, contrast, 8)
+    expect_close(got, torch.stack(want, 1), "the responses to rivals", axes="unit rival", atol=1e-2, rtol=1e-3)
+
+
 # --- 14.4 -------------------------------------------------------------------------------------------------------------
 
 
@@ -337,7 +347,9 @@ def rule(chosen: Tensor, measured: Tensor, rival: Tensor, slip: str = "") -> Ten
         least = 0
     found = []
     for b, o, r in zip(best, opposite, rival.tolist(), strict=True):
-        against = {"mean rival": sum(r) / 3, "no edge": max(r[:2]), "sum": sum(r), "least rival": min(r)}.get(slip, max(r))
+        against = {"mean rival": sum(r) / 3, "no edge": max(r[:2]), "sum": sum(r), "least rival": min(r)}.get(
+            slip, max(r)
+        )
         first = b > (2 if slip == "bounds" else 1.5) * against
         second = slip == "no opposite" or b > (1.5 if slip == "bounds" else 2) * o
         found.append(first and second and b > least)
@@ -371,7 +383,7 @@ def units_of_all_kinds(seed: int, n: int, angles: int) -> tuple[Tensor, Tensor, 
 
     best = torch.exp(between(-3.0, 1.5, n))
     where = torch.randint(0, angles, (n,), generator=source)
-    chosen, measured = best[:, None] * between(0, 0.9, n, angles), best[:, None] * between(0, 1.2, n, angles)
+    chosen, measured = best[:, None] * between(0, 0.9, n, angles), best[:, None] * between(0.35, 1.2, n, angles)
     units = torch.arange(n)
     chosen[units, where] = best * between(1, 1.3, n)
     measured[units, where] = best
@@ -420,9 +432,7 @@ def signs_of(seed: int, size: int, n: int, slip: str = "") -> Tensor:
     sharp, blurred, _ = material(size, n)
     patterns = sides(sharp, blurred, 0.8)
     model = small(seed, size)
-    first, second = (
-        said(model, "relu2", painted(patterns, torch.full((n,), c))) for c in (0.2, -0.2)
-    )
+    first, second = (said(model, "relu2", painted(patterns, torch.full((n,), c))) for c in (0.2, -0.2))
     if slip == "of means":
         a, b = first.mean(0), second.mean(0)
         less, more = torch.minimum(a, b), torch.maximum(a, b)
@@ -600,7 +610,9 @@ def test_who_has_a_mirror_image(answer):
             if not torch.equal(wrong, want) and torch.equal(got.bool(), wrong):
                 raise Wrong(sentence, MISTAKE)
         off = (got.bool() != want).nonzero()[:, 0].tolist()
-        expect(not off, f"Of {len(angles)} units {len(off)} are judged wrongly, unit {off[0] if off else 0} for example.")
+        expect(
+            not off, f"Of {len(angles)} units {len(off)} are judged wrongly, unit {off[0] if off else 0} for example."
+        )
 
 
 # --- 14.7 -------------------------------------------------------------------------------------------------------------
@@ -658,7 +670,9 @@ def contracted(case: int, slip: str = "") -> Tensor:
 
 def layers(case: int) -> tuple[Tensor, Tensor, int, Tensor]:
     """upper, lower, stride, gate; doubles."""
-    units, mid, below, k, m, stride = [(3, 5, 2, 3, 4, 1), (2, 3, 4, 2, 3, 2), (4, 2, 3, 3, 1, 1), (2, 4, 3, 3, 2, 3)][case]
+    units, mid, below, k, m, stride = [(3, 5, 2, 3, 4, 1), (2, 3, 4, 2, 3, 2), (4, 2, 3, 3, 1, 1), (2, 4, 3, 3, 2, 3)][
+        case
+    ]
     return (
         randn(units, mid, k, k, seed=case).double(),
         randn(mid, below, m, m, seed=20 + case).double(),
@@ -762,9 +776,7 @@ def table_of(weights: Tensor, slip: str = "") -> Tensor:
             for r in range(height):
                 for c in range(width):
                     row = [sign * float(weights[u, k, r, c]) for k in range(channels)]
-                    parts.append(
-                        [abs(v) for v in row] if slip == "absolute" else [v if v > 0 else 0.0 for v in row]
-                    )
+                    parts.append([abs(v) for v in row] if slip == "absolute" else [v if v > 0 else 0.0 for v in row])
     table = torch.tensor(parts)
     half = len(table) // 2
     if slip == "exchanged":
@@ -793,7 +805,9 @@ def test_a_table_without_negative_numbers(answer):
                 "Excitation and inhibition are exchanged: first the weights above 0.": table_of(weights, "exchanged"),
                 "The second half holds negative numbers: take their sign away.": table_of(weights, "signed"),
                 "Inhibition is missing: the weights below 0 need rows of their own.": table_of(weights, "excitation"),
-                "You take absolute values: excitation and inhibition are in one row then.": table_of(weights, "absolute"),
+                "You take absolute values: excitation and inhibition are in one row then.": table_of(
+                    weights, "absolute"
+                ),
                 "You reshape without moving the channels' axis to the end, so channels and places are mixed.": mixed,
             },
         )
@@ -823,7 +837,8 @@ def test_maps_out_of_rows(answer):
                 "The signs are exchanged: excitation minus inhibition.": -want,
                 "Inhibition is left out.": plus[:, 0],
                 "You reshape before you transpose, so factors and places are mixed.": (
-                    rows.reshape(factors, 2, units, size, size)[:, 0] - rows.reshape(factors, 2, units, size, size)[:, 1]
+                    rows.reshape(factors, 2, units, size, size)[:, 0]
+                    - rows.reshape(factors, 2, units, size, size)[:, 1]
                 ),
             },
         )
@@ -1097,9 +1112,7 @@ def test_units_to_compare_with(answer):
     drawn = [answer.stand_ins(activity, family, seed) for seed in range(40)]
     for got in drawn:
         units = got.long().tolist()
-        expect(
-            len(units) == 3, f"The family has 3 members, and you drew {len(units)} stand-ins."
-        )
+        expect(len(units) == 3, f"The family has 3 members, and you drew {len(units)} stand-ins.")
         expect(all(0 <= u < 16 for u in units), f"There are units 0 … 15, and you drew {units}.")
         expect(len(set(units)) == 3, f"You drew a unit twice: {sorted(units)}. Take it away once it is drawn.")
         expect(not family[units].any(), "You drew a member of the family. Draw among the others.")
@@ -1124,3 +1137,101 @@ def test_units_to_compare_with(answer):
         len(set(few.long().tolist())) == 2 and set(few.long().tolist()) <= {2, 3, 4},
         "With few others left, draw among those that are left.",
     )
+
+
+# --- 14.12 ------------------------------------------------------------------------------------------------------------
+
+SLACK = math.pi / 8 + 1e-4  # one of sixteen steps: the best angle of a hill may be its neighbour
+NEW_SEED = 74_003  # of the scenes by which a claim is judged
+
+
+@grades("14.12", weight=2)
+def test_a_network_that_was_not_shown(answer):
+    """The third seed: its family, and what the scenes need it for."""
+    judge_finding(answer, "sight-seed2")
+
+
+@grades("14.12")
+def test_a_network_that_was_never_trained(answer):
+    """Before training there is next to nothing to find."""
+    judge_finding(answer, "sight-untrained")
+
+
+def judge_finding(answer: Any, name: str) -> None:
+    found = findings.module(index.chapter("14"))
+    model, layer = found.network(name), found.LAYER
+    shown = found.some_scenes(NEW_SEED + 1)
+    family, angle, suffers = answer.find_family(model, layer, shown.images, shown.labels(), shown.kind)
+    family = family.bool()
+    units = len(found.family(name))
+    expect(
+        tuple(family.shape) == (units,) and tuple(angle.shape) == (units,),
+        f"The layer has {units} units: a yes or no, and an angle, for each.",
+    )
+    kinds = [int(k) for k in suffers]
+    expect(
+        all(0 <= k < len(scenes.KINDS) for k in kinds) and len(set(kinds)) == len(kinds),
+        f"`suffers` names kinds of scenes, each once, by numbers from 0 to {len(scenes.KINDS) - 1}; yours is {kinds}.",
+    )
+    judge_members(family, angle, name, found)
+    if not family.any():
+        expect(not kinds, "There is no family, and you say that scenes suffer without it.")
+        return
+    judge_claim(family, kinds, name, found)
+
+
+def judge_members(family: Tensor, angle: Tensor, name: str, found: Any) -> None:
+    """What the units say to new stimuli. Near a bound either judgement passes."""
+    sure, never = members_for_sure(name)
+    missed, wrong = sure & ~family, never & family
+    count = int(sure.sum())
+    expect(
+        not wrong.any() or int(family.sum()) > 0 and not (wrong.sum() > 0.1 * family.sum()),
+        f"{int(wrong.sum())} of the {int(family.sum())} units that you name are none: unit "
+        f"{int(wrong.nonzero()[0]) if wrong.any() else 0} fails at a bound on new stimuli, and clearly.",
+    )
+    expect(
+        int(missed.sum()) <= 0.1 * count,
+        f"{int(missed.sum())} of {count} clear detectors are missing, unit "
+        f"{int(missed.nonzero()[0]) if missed.any() else 0} for example.",
+    )
+    clear = sure & family
+    if clear.any():
+        off = tuning.apart(angle.float(), found.profile(name).angle)[clear]
+        if bool((off > math.pi - SLACK).float().mean() > 0.8):
+            raise Wrong("Your angles point to the blurred side. Say where a unit wants the HIGH frequency.", MISTAKE)
+        expect(
+            float((off <= SLACK).float().mean()) >= 0.9,
+            f"{int((off > SLACK).sum())} of {len(off)} angles are not where the units say most, on new stimuli.",
+        )
+
+
+@functools.cache
+def members_for_sure(name: str) -> tuple[Tensor, Tensor]:
+    """(certainly detectors, certainly none): by bounds a sixth stricter and a sixth laxer, on four sets of stimuli."""
+    found = findings.module(index.chapter("14"))
+    profiles = [tuning.profile(found.network(name), found.LAYER, found.eye(found.LAYER), seed=s) for s in (21, 22)]
+    strict, lax = tuning.Rule(1.75, 2.35, 0.3), tuning.Rule(1.28, 1.7, 0.2)
+    sure = torch.stack([tuning.detectors(p, strict) for p in profiles]).all(0)
+    maybe = torch.stack([tuning.detectors(p, lax) for p in profiles]).any(0)
+    return sure, ~maybe
+
+
+def judge_claim(family: Tensor, kinds: list[int], name: str, found: Any) -> None:
+    """What is lost on new scenes without these units, beside stand-ins."""
+    drawn = found.some_scenes(NEW_SEED)
+    lost = found.needs(name, family.nonzero()[:, 0], family, drawn)
+    for k, value in enumerate(lost):
+        kind = scenes.KINDS[k]
+        if k in kinds:
+            expect(
+                value >= found.CLAIMED,
+                f"You say that scenes of the kind “{kind}” suffer. On new scenes their share of right answers is lower by "
+                f"{value:.2f} than without stand-ins: that is not enough.",
+            )
+        else:
+            expect(
+                value <= found.SURE,
+                f"Scenes of the kind “{kind}” suffer too: on new scenes their share of right answers is lower by "
+                f"{value:.2f} than without stand-ins.",
+            )

@@ -12,9 +12,9 @@ clockwise from "right": 0 is right, π/2 is up, π is left. Rows run down, so y 
 of its map, [image unit]. The images are 33 pixels wide, so that this place sees the middle
 of the image, and everything that it sees is in the image.
 
-To play: `from mi_lib.models.vision import load_vision`, `model = load_vision("sight")`,
-`from mi_lib.worlds import scenes`, `from mi_lib.features import tuning`;
-`tuning.sharp(32, 33, seed=0)` and `tuning.blurred(32, 33, seed=1)` are textures.
+To play: `from mi_lib.models.vision import load_vision`, `model = load_vision("sight")`;
+`tuning.sharp(32, 33, seed=0)` and `tuning.blurred(32, 33, seed=1)` are textures, and
+`from mi_lib.worlds import scenes`, `scenes.sample(200, seed=0)` are scenes.
 """
 
 import math
@@ -23,14 +23,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mi_lib.features import tuning
 from mi_lib.models.vision import VisionModel
 
 WHITE = (1.0, 1.0, 1.0)
 
 
-def middle(
-    model: VisionModel, layer: str, images: Float[Tensor, "image 3 size size"]
-) -> Float[Tensor, "image unit"]:
+def middle(model: VisionModel, layer: str, images: Float[Tensor, "image 3 size size"]) -> Float[Tensor, "image unit"]:
     """What each unit of a layer says at the place in the middle."""
     maps = model.run(images, [layer])[layer]
     return maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
@@ -304,9 +303,7 @@ def as_table(weights: Float[Tensor, "unit channel row column"]) -> Float[Tensor,
     ### END SOLUTION
 
 
-def as_maps(
-    rows: Float[Tensor, "entry factor"], units: int, size: int
-) -> Float[Tensor, "factor unit size size"]:
+def as_maps(rows: Float[Tensor, "entry factor"], units: int, size: int) -> Float[Tensor, "factor unit size size"]:
     """Back again: for each factor and unit a map, excitation minus inhibition. `rows` are
     those of a table that `as_table` made of weights [units channel size size]."""
     ### BEGIN SOLUTION
@@ -318,9 +315,7 @@ def as_maps(
 # %% [14.9] An angle read off weights
 
 
-def pointing(
-    high: Float[Tensor, "unit size size"], low: Float[Tensor, "unit size size"]
-) -> Float[Tensor, "unit"]:
+def pointing(high: Float[Tensor, "unit size size"], low: Float[Tensor, "unit size size"]) -> Float[Tensor, "unit"]:
     """To which side each unit wants the high frequency, by its maps alone: 0 ≤ angle < 2π.
 
     Divide each map by the sum of its absolute values. The difference high − low is a weight
@@ -430,4 +425,55 @@ def stand_ins(activity: Float[Tensor, "unit"], family: Bool[Tensor, "unit"], see
         left.sort(key=lambda unit: abs(float(activity[unit] - activity[members[i]])))
         found.append(left.pop(int(torch.randint(min(3, len(left)), (1,), generator=source))))
     return torch.tensor(found)
+    ### END SOLUTION
+
+
+# %% [14.12] The finding
+
+
+def find_family(
+    model: VisionModel,
+    layer: str,
+    images: Float[Tensor, "image 3 size size"],
+    classes: Int[Tensor, "image"],
+    kinds: Int[Tensor, "image"],
+) -> tuple[Bool[Tensor, "unit"], Float[Tensor, "unit"], list[int]]:
+    """(family, angle, suffers) for a layer of a network that you have not seen before.
+
+    family: which units are high-low frequency detectors, by the definition of 14.4. There
+    may be none. angle: of each unit, the side on which it wants the high frequency, in
+    radians; of units outside of the family it does not count.
+
+    suffers: the kinds of scenes (numbers of `kinds`) that need the family. `images` are
+    scenes and `classes` what is to be said of them. Silence the family by the means of its
+    units over these scenes; then stand-ins, several sets of them. A kind suffers if its
+    share of right answers is lower by more than 0.1 without the family than it is without
+    stand-ins in the mean. Empty if there is no family.
+
+    Textures: `tuning.sharp(n, 33, seed)` and `tuning.blurred(n, 33, seed)`, contrasts
+    0.125 and −0.125, 16 angles. You are judged by what the units that you name do on
+    scenes that you have not seen.
+    """
+    ### BEGIN SOLUTION
+    n, count = 32, 16
+    contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+    curves = []
+    for seed in (0, 10):
+        sharp, blurred = tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1)
+        curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+    rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count)
+    family = is_detector(*curves, rival)
+    angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
+    if not family.any():
+        return family, angle, []
+
+    activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+    def right(units: Tensor) -> Tensor:
+        said = answers_without(model, layer, units, activity, images) == classes
+        return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+    without = right(family.nonzero()[:, 0])
+    beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+    return family, angle, (beside - without > 0.1).nonzero()[:, 0].tolist()
     ### END SOLUTION
