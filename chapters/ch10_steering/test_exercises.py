@@ -514,23 +514,23 @@ def test_adding_from_one_position_to_another(answer):
         )
 
 
-PLACES = {"before": (0, -1), "last": (-1, None)}
+PLACES = ("before", "last", "reply", "everywhere")
 
 
 @oracle_cache
-def said_by_place(number: int, layer: int, dose: float) -> dict[str, list[int]]:
+def said_by_place(number: int, layer: int, dose: float, place: str) -> list[int]:
     row, v = asked(False, 4, 21)[number], drawn(layer)
-    ways = {
-        "before": steering.add(v, dose, layer, positions=range(len(row) - 1)),
-        "last": steering.add(v, dose, layer, positions=-1),
-        "reply": steering.add(v, dose, layer, where="reply"),
-        "everywhere": steering.add(v, dose, layer),
-        "prompt": steering.add(v, dose, layer, where="prompt"),
-        "from last": steering.add(v, dose, layer, where="last"),
-        "one early": steering.add(v, dose, layer, positions=-2),
-        "nowhere": [],
+    ways: dict[str, dict[str, Any]] = {
+        "before": {"positions": range(len(row) - 1)},
+        "last": {"positions": -1},
+        "reply": {"where": "reply"},
+        "everywhere": {},
+        "prompt": {"where": "prompt"},
+        "from last": {"where": "last"},
+        "one early": {"positions": -2},
     }
-    return {name: steering.replies(pico(), [row], edits, longest=16)[0].tokens for name, edits in ways.items()}
+    edits = steering.add(v, dose, layer, **ways[place]) if place != "nowhere" else []
+    return steering.replies(pico(), [row], edits, longest=16)[0].tokens
 
 
 PLACE_SLIPS = (
@@ -551,16 +551,16 @@ PLACE_SLIPS = (
 @grades("10.5", weight=2)
 def test_what_is_replied_by_place(answer):
     """Pico, harmless requests, two blocks and doses."""
-    for number, layer, dose in ((0, 3, 2.5), (1, 4, 2.0)):
-        want = said_by_place(number, layer, dose)
+    for case in ((0, 3, 2.5), (1, 4, 2.0)):
+        number, layer, dose = case
         got = answer.replies_by_place(pico(), asked(False, 4, 21)[number], drawn(layer), layer, dose)
-        names = ("before", "last", "reply", "everywhere")
-        expect(set(got) == set(names), "The keys are 'before', 'last', 'reply' and 'everywhere'.")
-        for name, other, sentence in PLACE_SLIPS:
-            if list(got[name]) == want[other] != want[name]:
+        expect(set(got) == set(PLACES), "The keys are 'before', 'last', 'reply' and 'everywhere'.")
+        want = {place: said_by_place(*case, place) for place in PLACES}
+        for place, other, sentence in PLACE_SLIPS:
+            if list(got[place]) != want[place] and list(got[place]) == said_by_place(*case, other):
                 raise Wrong(sentence, MISTAKE)
-        for name in names:
-            expect_equal(list(got[name]), want[name], f"the tokens of the reply for {name!r}")
+        for place in PLACES:
+            expect_equal(list(got[place]), want[place], f"the tokens of the reply for {place!r}")
 
 
 # --- 10.6 -------------------------------------------------------------------------------------------------------------
@@ -1249,11 +1249,13 @@ def crossed(
 
     negative = {"harmless": mean_of(asked(False, 12, 40)), "none": torch.zeros(pico().cfg.d_model)}[base]
     every = torch.stack([mean_of(of_kind(kind, 11, 1, "train")) for kind in GROUPS]).mean(0)
+    tested = [row for name in GROUPS for row in of_kind(name, 5, 2, "held_out")]
     table = []
     for kind in GROUPS:
         r = (every if pooled else mean_of(of_kind(kind, 11, 1, "train"))) - negative
-        table.append([judged(judges.refused, of_kind(name, 5, 2, "held_out"), steering.ablate(r)) for name in GROUPS])
-    return torch.tensor(table)
+        said = steering.replies(pico(), tested, steering.ablate(r), longest=16)
+        table.append([judges.refused(one.words) for one in said])
+    return torch.tensor(table).view(len(GROUPS), len(GROUPS), -1).float().mean(-1)
 
 
 def expect_table(got: dict[str, dict[str, float]], drawn_from: Iterable[str], tested: Iterable[str]) -> None:

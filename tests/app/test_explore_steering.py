@@ -68,13 +68,26 @@ def test_a_streamed_reply_is_the_library_s_under_the_same_edits(network):
     assert len(set(texts)) > 1  # else no edit did anything
 
 
-def test_the_ready_sets_and_the_prompts_that_are_judged_share_nothing(network):
+def ready_prompts(model):
+    """Of all ready sets, as rows of tokens."""
+    sets = [sm.ready(name) for name in sm.READY[:-1]]
+    return {tuple(row) for each in sets for text in each[:2] for row in sm.prompts(model, text, "", "first")}
+
+
+@pytest.mark.parametrize("asked", sm.ASKED)
+def test_no_prompt_that_is_judged_is_in_a_ready_set(network, monkeypatch, asked):
+    monkeypatch.setattr(sm, "ASKED_EACH", 20)
     model = load(network)
-    for name in sm.READY[:-1]:
-        sets = sm.ready(name)
-        rows = [row for s in (sets[0], sets[1]) for row in sm.prompts(model, s, "", "first")]
-        for asked in sm.ASKED[:2] if name == sm.REFUSAL else ():
-            assert not {tuple(row) for row in rows} & {tuple(row) for row in sm.asked_of(model, asked)}
+    rows = [tuple(row) for row in sm.asked_of(model, asked)]
+    assert len(set(rows)) == 20
+    assert not ready_prompts(model) & set(rows)
+
+
+def test_the_held_out_split_alone_would_share_prompts_with_a_ready_set(network, monkeypatch):
+    monkeypatch.setattr(sm, "ASKED_EACH", 20)
+    model = load(network)
+    drawn = {tuple(row) for row in steering.chat(model, sm.held_out(sm.EVERYDAY))}
+    assert ready_prompts(model) & drawn
 
 
 def test_doses_are_measured_one_after_another_and_can_be_stopped(network):

@@ -104,7 +104,7 @@ def test_the_defence_holds_against_what_it_was_trained_against_and_the_control_d
     assert min(after["fresh_least"], after["several"]) > 0.9
     assert after["loss"] < before["loss"] + 0.05
     assert after["topic"] > before["topic"] - 0.05
-    assert after["subtracted_most"] > 0.5
+    assert after["subtraction"]["answered"] > 0.5
 
 
 @pytest.mark.slow
