@@ -44,9 +44,10 @@ def material(kind: str, d: int, n: int, batch: int) -> tuple[dict[str, Any], Any
     x = x / x.pow(2).sum(1).mean().sqrt()
     rows = F.normalize(numbers(n, d), dim=1)
     weights = {"W_dec": rows, "W_enc": rows.T.contiguous(), "b_enc": 0.01 * numbers(n), "b_dec": x.mean(0)}
-    if kind == "ReLU, few active":  # one in a hundred
+    if kind == "ReLU, few active":  # one in a hundred; between two values, lest one lie at 0
         pre = (x[:batch] - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"]
-        weights["b_enc"] -= pre[:256].flatten().sort().values[-int(0.01 * pre[:256].numel())]
+        count = int(0.01 * pre[:256].numel())
+        weights["b_enc"] -= pre[:256].flatten().sort().values[-count - 1 : -count + 1].mean()
     return weights, x.split(batch)
 
 
