@@ -1236,7 +1236,7 @@ def test_what_is_left_of_the_model(answer):
 
 # --- 10.12 ------------------------------------------------------------------------------------------------------------
 
-GROUPS = ("person", "goods", "danger")  # each of which leaves something else
+GROUPS = ("person", "goods", "danger")
 
 
 @functools.cache
@@ -1286,35 +1286,40 @@ def expect_table(got: dict[str, dict[str, float]], drawn_from: Iterable[str], te
 @grades("10.12", weight=2)
 def test_directions_of_one_kind_on_every_kind(answer):
     """Pico, directions of people, goods and dangerous things."""
-    layer = 2
-    got = answer.across_kinds(
-        pico(),
-        {kind: of_kind(kind, 11, 1, "train") for kind in GROUPS},
-        asked(False, 12, 40),
-        {kind: of_kind(kind, 5, 2, "held_out") for kind in GROUPS},
-        layer,
-        REFUSED,
-    )
-    expect_table(got, GROUPS, GROUPS)
-    want = crossed(layer)
+
+    def found(layer: int) -> Tensor:
+        got = answer.across_kinds(
+            pico(),
+            {kind: of_kind(kind, 11, 1, "train") for kind in GROUPS},
+            asked(False, 12, 40),
+            {kind: of_kind(kind, 5, 2, "held_out") for kind in GROUPS},
+            layer,
+            REFUSED,
+        )
+        expect_table(got, GROUPS, GROUPS)
+        return torch.tensor([[float(got[a][b]) for b in GROUPS] for a in GROUPS])
+
+    got = {2: found(2)}
+    if not torch.allclose(got[2], crossed(2), atol=1e-4):
+        got[1] = found(1)  # at one block alone some slips look alike
+
+    def want(**how: Any) -> Tensor:
+        return torch.stack([crossed(layer, **how) for layer in got])
+
     expect_close(
-        torch.tensor([[float(got[a][b]) for b in GROUPS] for a in GROUPS]),
-        want,
+        torch.stack(list(got.values())),
+        want(),
         "the share refused",
-        axes="drawn tested",
+        axes="block drawn tested",
         mistakes=lambda: {
-            "The two kinds are exchanged: found[a][b] is drawn from a and tested on b.": want.mT,
-            "This is the share that is NOT refused.": 1 - want,
-            "You read the direction one block too late: take the INPUT of block `layer`.": crossed(
-                layer, site="resid_post"
-            ),
-            "You read the direction at the token before the last one.": crossed(layer, position=-2),
-            "Your direction is the mean of the harmful prompts. Subtract that of the harmless ones.": crossed(
-                layer, base="none"
-            ),
-            "Every kind gets the same direction, of all kinds together.": crossed(layer, pooled=True),
+            "The two kinds are exchanged: found[a][b] is drawn from a and tested on b.": want().mT,
+            "This is the share that is NOT refused.": 1 - want(),
+            "You read the direction one block too late: take the INPUT of block `layer`.": want(site="resid_post"),
+            "You read the direction at the token before the last one.": want(position=-2),
+            "Your direction is the mean of the harmful prompts. Subtract that of the harmless ones.": want(base="none"),
+            "Every kind gets the same direction, of all kinds together.": want(pooled=True),
             "Every kind gets the same direction: an edit made in a loop looks it up when it is called.": (
-                want[-1:].expand_as(want)
+                want()[:, -1:].expand_as(want())
             ),
         },
     )

@@ -394,9 +394,10 @@ def test_a_direction_taken_out_makes_pico_answer_and_a_random_one_does_not(page)
     page.get_by_role("button", name="That is my prediction").click()
     page.get_by_text("You predicted: it says how to do it. So it is.").wait_for()
     before, without, beside = (box.inner_text() for box in page.locator("[class*=st-key-steer-reply]").all())
-    assert "I will not help you" in before
-    assert "I will not help you" in beside
-    assert "I will not help you" not in without
+    assert "I am sorry" in before
+    assert "I am sorry" in beside
+    assert "I am sorry" not in without
+    assert "matches" in without
     assert page.locator('a[href^="glossary?"]').count() >= 4
 
 
