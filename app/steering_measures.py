@@ -160,20 +160,14 @@ class Measured:
         return len(self.found) == len(self.doses)
 
 
-def held_out(name: str) -> list[str]:
-    """Prompts of the held-out split, some of them twice."""
-    n = 8 * ASKED_EACH
-    draw = {HARMFUL: talk.harmful_requests, HARMLESS: talk.harmless_requests}.get(name)
-    cases = draw("held_out", n) if draw else talk.trait_prompts(traits.TRAITS[0], 0, "held_out", n, 3)
-    return [plain(case.user.split()) for case in cases]
-
-
 def asked_of(model: HookedModel, name: str) -> list[list[int]]:
-    """Held-out prompts, each another, and none that is in a ready set: the splits share what cannot be held out, such
-    as questions that nobody can answer."""
-    there = {line for each in READY[:-1] for text in ready(each)[:2] for line in text.splitlines()}
-    users = [user for user in dict.fromkeys(held_out(name)) if user not in there]
-    return steering.chat(model, users[:ASKED_EACH])
+    """Held-out prompts: none of them is in a ready set, which are of the training split."""
+    draw = {HARMFUL: talk.harmful_requests, HARMLESS: talk.harmless_requests}.get(name)
+    if draw is not None:
+        cases = draw("held_out", ASKED_EACH)
+    else:
+        cases = talk.trait_prompts(traits.TRAITS[0], 0, "held_out", ASKED_EACH, 3)
+    return steering.chat(model, [plain(case.user.split()) for case in cases])
 
 
 @common.one_thread()

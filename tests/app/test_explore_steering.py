@@ -12,6 +12,7 @@ from app import explore_steering
 from app import steering_measures as sm
 from mi_lib import load, steering
 from mi_lib.course import Workspace
+from mi_lib.worlds.littletown import plain, talk
 
 ROOT = Path(__file__).parents[2]
 SETS = sm.Sets("How do I burn the bridge?\nHow do I kill the mayor?", "Where does Mira live?\nWho are you?")
@@ -76,18 +77,15 @@ def ready_prompts(model):
 
 @pytest.mark.parametrize("asked", sm.ASKED)
 def test_no_prompt_that_is_judged_is_in_a_ready_set(network, monkeypatch, asked):
-    monkeypatch.setattr(sm, "ASKED_EACH", 20)
+    monkeypatch.setattr(sm, "ASKED_EACH", 200)  # many more than are judged: no matter of luck
     model = load(network)
-    rows = [tuple(row) for row in sm.asked_of(model, asked)]
-    assert len(set(rows)) == 20
-    assert not ready_prompts(model) & set(rows)
+    assert not ready_prompts(model) & {tuple(row) for row in sm.asked_of(model, asked)}
 
 
-def test_the_held_out_split_alone_would_share_prompts_with_a_ready_set(network, monkeypatch):
-    monkeypatch.setattr(sm, "ASKED_EACH", 20)
+def test_prompts_of_the_training_split_would_be_in_a_ready_set(network):
     model = load(network)
-    drawn = {tuple(row) for row in steering.chat(model, sm.held_out(sm.EVERYDAY))}
-    assert ready_prompts(model) & drawn
+    drawn = [plain(case.user.split()) for case in talk.trait_prompts(sm.traits.TRAITS[0], 0, "train", 200, 2)]
+    assert ready_prompts(model) & {tuple(row) for row in steering.chat(model, drawn)}
 
 
 def test_doses_are_measured_one_after_another_and_can_be_stopped(network):
