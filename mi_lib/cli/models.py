@@ -168,14 +168,14 @@ def _show_scenes(number: int, seed: int, out: Path, as_json: bool) -> None:
 
     drawn = {kind: scenes.sample(number, seed=seed, kinds=[kind]) for kind in scenes.KINDS}
     if as_json:
-        rows = [
+        labels = [
             {"kind": kind, "class": scenes.CLASSES[label], "focus": focus}
             for kind, some in drawn.items()
             for label, focus in zip(some.labels().tolist(), some.labels("focus").tolist(), strict=True)
         ]
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps(labels, indent=1))
         return
-    rows = []
+    rows: list[tuple[str, str, list[tuple[str, Any]]]] = []
     for kind, some in drawn.items():
         depth, blur = some.truth("depth") / 2, some.truth("blur") / 3.2
         shown: list[tuple[str, Any]] = []

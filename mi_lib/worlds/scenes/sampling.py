@@ -46,6 +46,7 @@ TASKS = ("figure", "kind", "shape", "focus")
 IN_FOCUS, OUT_OF_FOCUS = (0.5, 0.8), (2.2, 3.2)  # blur in pixels
 FREQUENCIES = (0.06, 0.2)  # of waves, in cycles per pixel
 RADII = (10.0, 16.0)
+TILT = math.pi / 9  # figures stand upright, but for up to 20° either way
 CONTRAST = (0.2, 0.3)
 LONGER = 1.8  # how many times longer the waves of a figure are than its ground's, or shorter
 COLOURS = (0.25, 0.75)  # of each channel
@@ -133,7 +134,7 @@ def _places(shape: Int[Tensor, " n"], r: _Random, scale: float) -> dict[str, Ten
     centre[:, BEHIND] = centre[:, FRONT] + torch.stack([torch.cos(away), torch.sin(away)], 1) * far[:, None]
     other = (shape + 1 + r.whole(len(SHAPES) - 1)) % len(SHAPES)
     shapes = torch.stack([torch.zeros_like(shape), other, shape.clamp(min=0)], 1)
-    return {"shape": shapes, "centre": centre, "radius": radius, "angle": r.between(0, 2 * math.pi, 3)}
+    return {"shape": shapes, "centre": centre, "radius": radius, "angle": r.between(-TILT, TILT, 3)}
 
 
 def _textures(is_: dict[str, Tensor], r: _Random, scale: float) -> dict[str, Tensor]:
