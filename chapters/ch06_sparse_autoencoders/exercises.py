@@ -118,7 +118,8 @@ def top_k(pre: Float[Tensor, "batch latent"], k: int) -> Float[Tensor, "batch la
     """TopK: of ReLU(pre), the k largest of each input stay, and all others become 0.
 
     pre is what the encoder has before its ReLU. An input with fewer than k positive
-    numbers has fewer than k active latents. Gradients must flow to what stays.
+    numbers has fewer than k active latents. Where several are equally large, any of them
+    may stay, but no more than k in all. Gradients must flow to what stays.
     """
     raise NotImplementedError("Exercise 06.4 is waiting for your answer.")
 
@@ -126,7 +127,8 @@ def top_k(pre: Float[Tensor, "batch latent"], k: int) -> Float[Tensor, "batch la
 def batch_top_k(pre: Float[Tensor, "batch latent"], k: int) -> Float[Tensor, "batch latent"]:
     """BatchTopK: of ReLU(pre), the k · batch largest of the WHOLE BATCH stay.
 
-    So an input may have more active latents than another one.
+    So an input may have more active latents than another one. Where several are equally
+    large, any of them, but no more than k · batch in all.
     """
     raise NotImplementedError("Exercise 06.4 is waiting for your answer.")
 
