@@ -192,7 +192,7 @@ def test_a_latent_is_found_by_a_concept_in_a_text_and_by_its_number(model, readi
     press(app, button)
     assert app.session_state["dict-latent"] == latent
     assert app.subheader[0].value == f"Latent {latent}"
-    assert f"**{CONCEPTS[reading.label(latent)]}**" in words(app)
+    assert f"it tells *{CONCEPTS[reading.label(latent)]}* best" in words(app)
     app.text_input(key="dict-text").set_value("Mira lives in Selby.").run()
     app.button_group[0].set_value(3).run()
     _, cache = model.run_with_cache("Mira lives in Selby.", SITE)
@@ -202,6 +202,14 @@ def test_a_latent_is_found_by_a_concept_in_a_text_and_by_its_number(model, readi
     assert app.subheader[0].value == f"Latent {most}"
     app.number_input(key="dict-latent").set_value(11).run()
     assert app.subheader[0].value == "Latent 11"
+    for latent, name in enumerate(named.names):
+        if name and named.detection[latent] is not None:
+            app.number_input(key="dict-latent").set_value(latent).run()
+            assert f"Its name is **{common.literal(name)}**" in words(app)
+            assert f"Its *detection* is {named.detection[latent]:.2f}" in words(app)
+            break
+    else:
+        pytest.fail("none of these latents has a name, so that no card showed one")
 
 
 def test_a_visit_to_another_page_keeps_the_page_whole():
