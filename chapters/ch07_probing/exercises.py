@@ -147,9 +147,10 @@ def split(combinations: list[tuple[str, str]], share: float, seed: int) -> Bool[
 def control_labels(types: list[str], n_classes: int, seed: int) -> Int[Tensor, "n"]:
     """A random label for each TYPE: all examples of a type get the same one.
 
-    Every class is equally likely, and one type tells nothing about another. With the same
-    seed a type has the same label in every call, whatever other types stand in the list;
-    another seed gives other labels. (`hash` of a string differs from run to run of Python.)
+    Every class is equally likely, and one type tells nothing about another. With the
+    same seed a type has the same label in every call, whatever other types stand in the
+    list; another seed gives other labels. (`hash` of a string differs from run to run
+    of Python.)
     """
     raise NotImplementedError("Exercise 07.6 is waiting for your answer.")
 
@@ -211,9 +212,9 @@ def flip(
 ) -> Float[Tensor, "n d"]:
     """Move each x along `direction`, until the probe says the opposite.
 
-    What the probe says of x is the number s = x · reading + bias (above 0: class 1). After
-    the move it must be −s. The direction may have any length, and need not be that of
-    `reading`. x itself must not be changed.
+    What the probe says of x is the number s = x · reading + bias (above 0: class 1).
+    After the move it must be −s. The direction may have any length, and need not be
+    that of `reading`. x itself must not be changed.
     """
     raise NotImplementedError("Exercise 07.9 is waiting for your answer.")
 
