@@ -1132,6 +1132,14 @@ def taken_by_size(score: Tensor) -> list[int]:
     return found
 
 
+def as_good(latent: Tensor, score: Tensor) -> bool:
+    """Whether no matching has more of this score. (In two dimensions correlations are 1 or −1: many are as good.)"""
+    if latent.shape != score.shape[:1] or not all(0 <= j < score.shape[1] for j in latent.tolist()):
+        return False
+    total = sum(score[i, j].item() for i, j in enumerate(latent.tolist()))
+    return len(set(latent.tolist())) == len(latent) and total > best_matching(score)[1] - 1e-6
+
+
 def matchings() -> list[tuple[Tensor, Tensor]]:
     """Directions and rows: among them a latent that is the best of two features, and one that points the other way."""
     cases = []
@@ -1168,13 +1176,13 @@ def test_one_to_one(answer):
                 "the matching whose cosines add up to most.": taken_in_turn(score),
                 "The largest cosine of all is given away first, then the next. The last ones may be left with nothing: "
                 "look for the matching whose cosines ADD UP to most.": taken_by_size(score),
-                "These are correlations: the mean of each vector is taken away first. The cosine of two directions is "
-                "their dot product by their lengths.": best_matching(correlation)[0],
                 "A latent that points the opposite way has found nothing: no absolute values.": opposite,
                 "These are dot products, in which long rows win. Compare directions: divide by both lengths.": size,
                 "You have the matching whose cosines add up to LEAST: linear_sum_assignment(…, maximize=True).": (
                     best_matching(-score)[0]
                 ),
+                "These are correlations: the mean of each vector is taken away first. The cosine of two directions is "
+                "their dot product by their lengths.": latent.tolist() if as_good(latent, correlation) else None,
             },
         )
         want = torch.tensor([score[i, j] for i, j in enumerate(order)])
