@@ -103,7 +103,7 @@ def _page(model: HookedModel) -> None:
     _read(d, offered, name, site, kind, depth)
     _used(d, offered, name, site, kind, pair)
     if name in pm.NUMBERS:
-        _verdict(site, kind, depth)
+        _verdict(site, depth)
     _text(model, d, name, site, kind, depth, at, pair)
 
 
@@ -186,12 +186,12 @@ def _used(d: pm.Data, depths: list[str], name: str, site: str, kind: str, pair: 
     )
 
 
-def _verdict(site: str, kind: str, depth: int) -> None:
+def _verdict(site: str, depth: int) -> None:
     """What was predicted, against what was measured. Both numbers, at the depth that is looked at."""
     guess = st.session_state.get("probes-guess")
     if not guess:
         return
-    shares = [pm.effects(MODEL, name, site, kind, pm.Pair(1, 0))[pm.MEANS][depth].value for name in pm.NUMBERS]
+    shares = [pm.effects_of_means(MODEL, name, site, pm.Pair(1, 0))[pm.MEANS][depth].value for name in pm.NUMBERS]
     right = tuple(share >= TURNS for share in shares) == GUESSES[guess]
     st.markdown(
         f"You predicted: {guess.lower()}. At this depth, mirroring the number of the noun itself turns "

@@ -331,6 +331,7 @@ PAGES = {
     "superposition": ("/explore-superposition", "Go on without a prediction"),
     "dictionaries": ("/explore-dictionaries", "Go on without a prediction"),
     "circuits": ("/explore-circuit", "Go on without a prediction"),
+    "probes": ("/explore-probes", "Go on without a prediction"),
     "chat": ("/chat", "What do you dream of?"),
 }
 
@@ -340,6 +341,7 @@ SHOWN = {  # near the end, once the question is passed by
     "superposition": "The second feature: what is best, worked out",
     "dictionaries": "A random direction beside it",
     "circuits": "likeliest of all words",
+    "probes": "What Pico says next, if its last word is changed",
 }
 
 
