@@ -103,15 +103,25 @@ def _token(model: HookedModel, word: str) -> int:
     return int(model.to_tokens(word)[0, -1])
 
 
-@st.cache_resource(max_entries=12, show_spinner="Pico reads 600 texts, to see what stands in it …")
-@common.one_thread()
+@st.cache_resource(max_entries=36, show_spinner=False)
 def data(network: str, name: str, site: str) -> Data:
     """The activations at the last word of each text, at every depth. Held-out texts have new combinations of words."""
     model = open_model(network)
     fitted, read = texts(model, name, "train", FITTED), texts(model, name, "held_out", READ)
-    where = sites(model, site)
-    x, held = (probing.collect(model, group.rows, where)[:, 0] for group in (fitted, read))
-    return Data(sorted(set(fitted.labels)), fitted, read, x, held)
+    both = _collected(network, OWN if name in NUMBERS else name)[site]  # both numbers are of the same sentences
+    return Data(sorted(set(fitted.labels)), fitted, read, *both)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Pico reads 600 texts, to see what stands in it …")
+@common.one_thread()
+def _collected(network: str, name: str) -> dict[str, list[Float[Tensor, "depth text d_model"]]]:
+    """By kind of site: what stands there in the texts that are fitted, and in those that are read. Each is run once."""
+    model = open_model(network)
+    where = [place for site in SITES for place in sites(model, site)]
+    counts = [len(sites(model, site)) for site in SITES]
+    rows = (texts(model, name, split, count).rows for split, count in (("train", FITTED), ("held_out", READ)))
+    found = [probing.collect(model, group, where)[:, 0].split(counts) for group in rows]
+    return dict(zip(SITES, map(list, zip(*found, strict=True)), strict=True))
 
 
 def fit(kind: str, x: Tensor, y: Tensor, classes: int) -> Probe:
