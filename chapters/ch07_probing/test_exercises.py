@@ -590,7 +590,9 @@ def test_the_order_of_the_examples_does_not_matter(answer):
     rows = [(f"a{i}", f"b{j}") for i in range(13) for j in range(17)]
     for seed in (1, 2):
         order = torch.randperm(len(rows), generator=generator(seed)).tolist()
-        held, moved = answer.split(rows, 0.3, seed), answer.split([rows[i] for i in order], 0.3, seed)
+        held, again = answer.split(rows, 0.3, seed), answer.split(rows, 0.3, seed)
+        expect(torch.equal(held.bool(), again.bool()), "The same seed gave another cut. All chance must come from it.")
+        moved = answer.split([rows[i] for i in order], 0.3, seed)
         if not torch.equal(held.bool()[order], moved.bool()):
             raise Wrong(
                 "The same examples in another order, and the same seed holds out other combinations. In another run of "
