@@ -543,13 +543,13 @@ def refusal_direction(
     """
     ### BEGIN SOLUTION
     half, less = len(harmful) // 2, len(harmless) // 2
-    drawn = difference_of_means(prompt_ends(model, harmful[:half], 2), prompt_ends(model, harmless[:less], 2))
-    layers, places = drawn.shape[:2]
-    refuses, induces, kl = torch.full((3, layers, places), torch.nan)
+    drawn = difference_of_means(prompt_ends(model, harmful[:half], 1), prompt_ends(model, harmless[:less], 1))
+    layers = len(drawn)
+    refuses, induces, kl = torch.full((3, layers, 1), torch.nan)
     for layer in range(1, layers):  # before block 0 nothing has been read yet
-        for place in range(places if layer < 0.8 * layers else 0):
-            tried = scores(model, drawn[layer, place], layer, harmful[half:], harmless[less:], 1.5, judge)
-            refuses[layer, place], induces[layer, place], kl[layer, place] = tried
+        if layer < 0.8 * layers:
+            tried = scores(model, drawn[layer, 0], layer, harmful[half:], harmless[less:], 1.5, judge)
+            refuses[layer, 0], induces[layer, 0], kl[layer, 0] = tried
     layer, place = select(refuses, induces, kl)
     direction = drawn[layer, place]
     for dose in (1.0, 1.5, 2.0, 3.0):
