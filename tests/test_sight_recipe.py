@@ -6,7 +6,8 @@ import pytest
 import torch
 from rich.progress import Progress
 
-from mi_lib.models.vision import VisionModel
+from mi_lib import zoo
+from mi_lib.models.vision import VisionModel, load_vision
 from mi_lib.models.vision.loading import wrapped
 from mi_lib.recipes.sight import checks, train
 from mi_lib.worlds import scenes
@@ -105,3 +106,25 @@ def test_a_learner_computes_what_its_network_does_and_what_is_folded_out_of_it()
         assert torch.allclose(train.logits(folded, drawn.images), learnt, atol=1e-4)
         assert not torch.allclose(learnt, train.logits(net, drawn.images), atol=0.1)
     assert not any("norm" in name for name, _ in folded.named_modules())
+
+
+def test_the_shipped_networks_are_those_of_the_recipe():
+    names = [*map(train.shipped_name, train.SEEDS), train.UNTRAINED]
+    assert zoo.vision("sight") == sorted(names)
+    assert zoo.card("sight")["networks"] == names
+    for name in names:
+        model = load_vision(name)
+        assert model.module.config == train.config()
+        assert sum(p.numel() for p in model.module.parameters()) == zoo.card("sight")["parameters"] < 400_000
+    blank = load_vision(train.UNTRAINED).module.state_dict()
+    for name, weight in train.new_net(train.SEEDS[0]).state_dict().items():
+        assert torch.equal(blank[name], weight.half().float()), name
+
+
+def test_every_seed_has_detectors_in_each_layer_but_the_first_and_the_untrained_network_none_where_it_is_claimed():
+    found = zoo.card("sight")["detectors"]
+    for name in map(train.shipped_name, train.SEEDS):
+        for layer in ("relu2", "relu3", "relu4"):
+            # By chance a unit or two of any network pass: in the untrained one, in its last layer.
+            assert len(found[name][layer]["units"]) > 2 * len(found[train.UNTRAINED][layer]["units"]), (name, layer)
+    assert found[train.UNTRAINED][checks.LAYER]["units"] == []

@@ -182,8 +182,8 @@ def attacked() -> go.Figure:
     }
     names = {"before": "before", "after": "after", "at_random": "trained against random directions"}
     series = {label: [one(told[key]) for one in asked.values()] for key, label in names.items()}
-    title = "How much of refusal is left under attack"
-    return plots.grouped_bars(list(asked), series, title, "", "share of harmful requests not answered")
+    title = "Harmful requests under attack"
+    return plots.grouped_bars(list(asked), series, title, "", "share not answered")
 
 
 def by_your_direction(answer: Any) -> go.Figure:

@@ -63,7 +63,7 @@ _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { margin: 0; width: 128px; }
-img { width: 128px; height: 128px; image-rendering: pixelated; border-radius: 4px; }
+figure { margin: 0; width: 104px; }
+img { width: 104px; height: 104px; image-rendering: pixelated; border-radius: 4px; }
 figcaption { font-size: 0.8rem; }
 """

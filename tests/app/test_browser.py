@@ -331,6 +331,8 @@ PAGES = {
     "superposition": ("/explore-superposition", "Go on without a prediction"),
     "dictionaries": ("/explore-dictionaries", "Go on without a prediction"),
     "circuits": ("/explore-circuit", "Go on without a prediction"),
+    "probes": ("/explore-probes", "Go on without a prediction"),
+    "images": ("/explore-images", "Go on without a prediction"),
     "steering": ("/explore-steering", "Go on without a prediction"),
     "chat": ("/chat", "What do you dream of?"),
 }
@@ -341,6 +343,8 @@ SHOWN = {  # near the end, once the question is passed by
     "superposition": "The second feature: what is best, worked out",
     "dictionaries": "A random direction beside it",
     "circuits": "likeliest of all words",
+    "probes": "What Pico says next, if its last word is changed",
+    "images": "What is silenced says 0 all the time",
     "steering": "How much is enough?",
 }
 

@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, action="append", help="train these seeds only")
     parser.add_argument("--only-train", action="store_true", help="do not rewrite the zoo")
     parser.add_argument("--measure", action="store_true", help="train nothing: measure what is shipped, for its card")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.measure:

@@ -93,4 +93,6 @@ def _words(found: dict[Any, dict[str, Any]]) -> str:
     for name, layers in found.items():
         cells = [f"{len(one['units'])} ({one['angles']})" for one in layers.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    chance = sum(len(one["units"]) for one in found[UNTRAINED].values())
+    lines += ["", f"Units of the untrained network that pass the rule, by chance: {chance}."]
     return "\n".join(lines)
