@@ -12,9 +12,9 @@ clockwise from "right": 0 is right, π/2 is up, π is left. Rows run down, so y 
 of its map, [image unit]. The images are 33 pixels wide, so that this place sees the middle
 of the image, and everything that it sees is in the image.
 
-To play: `from mi_lib.models.vision import load_vision`, `model = load_vision("sight")`,
-`from mi_lib.worlds import scenes`, `from mi_lib.features import tuning`;
-`tuning.sharp(32, 33, seed=0)` and `tuning.blurred(32, 33, seed=1)` are textures.
+To play: `from mi_lib.models.vision import load_vision`, `model = load_vision("sight")`;
+`tuning.sharp(32, 33, seed=0)` and `tuning.blurred(32, 33, seed=1)` are textures, and
+`from mi_lib.worlds import scenes`, `scenes.sample(200, seed=0)` are scenes.
 """
 
 import math
@@ -23,9 +23,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mi_lib.features import tuning
 from mi_lib.models.vision import VisionModel
 
 WHITE = (1.0, 1.0, 1.0)
+COLOURS = list(tuning.stimuli.COLOURS.values())  # white, red, green, blue, and two opponents
 
 
 def middle(model: VisionModel, layer: str, images: Float[Tensor, "image 3 size size"]) -> Float[Tensor, "image unit"]:
@@ -97,14 +99,15 @@ def rivals(
     blurred: Float[Tensor, "image size size"],
     contrast: Float[Tensor, "image"],
     count: int,
+    colours: list[tuple[float, float, float]],
 ) -> Float[Tensor, "unit 3"]:
     """What every unit says in the middle to what is no boundary of textures, in columns:
 
-    0. the sharp pattern everywhere, in the mean over images;
-    1. the blurred pattern everywhere, in the mean over images;
-    2. the best edge of brightness, of `count` angles of a whole turn: +1 on the side of the
-       angle and −1 on the other, as strong as the patterns (contrast[0] without its sign).
-    White light.
+    0. the sharp pattern everywhere, white, in the mean over images;
+    1. the blurred pattern everywhere, white, in the mean over images;
+    2. the best edge, of all colours and of `count` angles of a whole turn: +1 on the side of
+       the angle and −1 on the other, as strong as the patterns (contrast[0] without its
+       sign). In white it is an edge of brightness, and WHITE is one of the colours.
     """
     raise NotImplementedError("Exercise 14.3 is waiting for your answer.")
 
@@ -291,9 +294,10 @@ def answers_without(
     instead: Float[Tensor, "unit"],
     images: Float[Tensor, "image 3 size size"],
 ) -> Int[Tensor, "image"]:
-    """Which class the network says while some units of a layer are mean-ablated: wherever
-    unit u of `units` spoke, it now says instead[u]. `instead` has a number for every unit
-    of the layer; the units that are not named stay as they are.
+    """Which class the network says while some units of a layer are silenced: unit u of
+    `units` says instead[u] everywhere. `instead` has a number for every unit of the layer
+    (all 0 for zero ablation, their means for mean ablation); the units that are not named
+    stay as they are.
 
     `with model.edited({layer: f}):` puts f(activation), a tensor of the same shape, in the
     place of the layer's activation [image unit row column]; `model.logits(images)` are the
@@ -312,3 +316,32 @@ def stand_ins(activity: Float[Tensor, "unit"], family: Bool[Tensor, "unit"], see
     outside than members.
     """
     raise NotImplementedError("Exercise 14.11 is waiting for your answer.")
+
+
+# %% [14.12] The finding
+
+
+def find_family(
+    model: VisionModel,
+    layer: str,
+    images: Float[Tensor, "image 3 size size"],
+    classes: Int[Tensor, "image"],
+    kinds: Int[Tensor, "image"],
+) -> tuple[Bool[Tensor, "unit"], Float[Tensor, "unit"], list[int]]:
+    """(family, angle, suffers) for a layer of a network that you have not seen before.
+
+    family: which units are high-low frequency detectors, by the definition of 14.4. There
+    may be none. angle: of each unit, the side on which it wants the high frequency, in
+    radians; of units outside of the family it does not count.
+
+    suffers: the kinds of scenes (numbers of `kinds`) that need the family. `images` are
+    scenes and `classes` what is to be said of them. Let the family say 0 everywhere; then
+    stand-ins in its place, several sets of them, chosen by their mean activity on these
+    scenes. A kind suffers if its share of right answers is lower by more than 1/4 without
+    the family than it is without stand-ins in the mean. Empty if there is no family.
+
+    Textures: `tuning.sharp(n, 33, seed)` and `tuning.blurred(n, 33, seed)`, contrasts
+    0.125 and −0.125, 16 angles; edges in all COLOURS. You are judged by what the units that
+    you name do on scenes that you have not seen.
+    """
+    raise NotImplementedError("Exercise 14.12 is waiting for your answer.")

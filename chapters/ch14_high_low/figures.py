@@ -22,6 +22,7 @@ from mi_lib.worlds import scenes
 CHAPTER = index.chapter("14")
 measured = findings.module(CHAPTER)
 DRAWS, COUNT = 24, 16
+HUES = list(stimuli.COLOURS.values())
 SHOWN = 3  # detectors whose maps are drawn
 FEW, FEW_SEED = 360, 73_001  # scenes of the figure on ablation
 
@@ -55,7 +56,7 @@ def _kinds_of_units() -> dict[str, int]:
     found = measured.profile(measured.SEEDS[0])
     mine, edges = measured.family(measured.SEEDS[0]), tuning.edge_detectors(found)
     first = measured.example()
-    rest = torch.where(mine, found.best / found.rival.clamp(min=1e-6), torch.zeros(()))
+    rest = torch.where(mine, found.best / measured.rival(found).clamp(min=1e-6), torch.zeros(()))
     rest[first] = 0
     liked = torch.where(mine | edges, torch.zeros(()), torch.maximum(found.sharp, found.blurred))
     return {
@@ -79,7 +80,7 @@ def against_rivals(answer: Any) -> go.Figure:
     """Each unit's best boundary over its best rival, sorted."""
     found = measured.profile(measured.SEEDS[0])
     sharp, blurred, contrast = _textures(7)
-    rival = answer.rivals(_sight(), measured.LAYER, sharp, blurred, contrast, COUNT).amax(1)
+    rival = answer.rivals(_sight(), measured.LAYER, sharp, blurred, contrast, COUNT, HUES).amax(1)
     heard = found.best >= tuning.RULE.least * found.best.mean()
     times = (found.best / rival.clamp(min=1e-6))[heard].clamp(max=6)
     order = times.argsort(descending=True)
@@ -136,7 +137,7 @@ def two_factors(answer: Any) -> go.Figure:
     order = likes.argsort(descending=True).tolist()
     found = measured.profile(name)
     unit = measured.members(name)
-    best = (found.best / found.rival.clamp(min=1e-6))[unit].argsort(descending=True)[:SHOWN].tolist()
+    best = (found.best / measured.rival(found).clamp(min=1e-6))[unit].argsort(descending=True)[:SHOWN].tolist()
     drawn = [maps[f, u] for f in order for u in best]
     titles = [f"{what}, unit {int(unit[u])} ({math.degrees(float(found.angle[unit[u]])):.0f}°)"
               for what in ("high", "low") for u in best]  # fmt: skip
@@ -164,7 +165,10 @@ def without_the_family(answer: Any) -> go.Figure:
     model, mine, said = _sight(), measured.family(name), measured.activity(name)
 
     def shares(units: Tensor) -> list[float]:
-        hits = answer.answers_without(model, measured.LAYER, units, said, drawn.images).long() == drawn.labels()
+        hits = (
+            answer.answers_without(model, measured.LAYER, units, torch.zeros_like(said), drawn.images).long()
+            == drawn.labels()
+        )
         return [float(hits[drawn.kind == k].double().mean()) for k in range(len(scenes.KINDS))]
 
     nobody = torch.zeros(0, dtype=torch.long)

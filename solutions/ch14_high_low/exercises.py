@@ -27,6 +27,7 @@ from mi_lib.features import tuning
 from mi_lib.models.vision import VisionModel
 
 WHITE = (1.0, 1.0, 1.0)
+COLOURS = list(tuning.stimuli.COLOURS.values())  # white, red, green, blue, and two opponents
 
 
 def middle(model: VisionModel, layer: str, images: Float[Tensor, "image 3 size size"]) -> Float[Tensor, "image unit"]:
@@ -119,21 +120,23 @@ def rivals(
     blurred: Float[Tensor, "image size size"],
     contrast: Float[Tensor, "image"],
     count: int,
+    colours: list[tuple[float, float, float]],
 ) -> Float[Tensor, "unit 3"]:
     """What every unit says in the middle to what is no boundary of textures, in columns:
 
-    0. the sharp pattern everywhere, in the mean over images;
-    1. the blurred pattern everywhere, in the mean over images;
-    2. the best edge of brightness, of `count` angles of a whole turn: +1 on the side of the
-       angle and −1 on the other, as strong as the patterns (contrast[0] without its sign).
-    White light.
+    0. the sharp pattern everywhere, white, in the mean over images;
+    1. the blurred pattern everywhere, white, in the mean over images;
+    2. the best edge, of all colours and of `count` angles of a whole turn: +1 on the side of
+       the angle and −1 on the other, as strong as the patterns (contrast[0] without its
+       sign). In white it is an edge of brightness, and WHITE is one of the colours.
     """
     ### BEGIN SOLUTION
     alone = [middle(model, layer, paint(texture, contrast, WHITE)).mean(0) for texture in (sharp, blurred)]
     ones = torch.ones_like(sharp[:1])
     steps = torch.cat([two_sides(ones, -ones, 2 * math.pi * i / count) for i in range(count)])
-    edges = middle(model, layer, paint(steps, contrast[:1].abs().expand(count), WHITE))
-    return torch.stack([*alone, edges.amax(0)], dim=1)
+    strength = contrast[:1].abs().expand(count)
+    edges = [middle(model, layer, paint(steps, strength, colour)).amax(0) for colour in colours]
+    return torch.stack([*alone, torch.stack(edges).amax(0)], dim=1)
     ### END SOLUTION
 
 
@@ -388,9 +391,10 @@ def answers_without(
     instead: Float[Tensor, "unit"],
     images: Float[Tensor, "image 3 size size"],
 ) -> Int[Tensor, "image"]:
-    """Which class the network says while some units of a layer are mean-ablated: wherever
-    unit u of `units` spoke, it now says instead[u]. `instead` has a number for every unit
-    of the layer; the units that are not named stay as they are.
+    """Which class the network says while some units of a layer are silenced: unit u of
+    `units` says instead[u] everywhere. `instead` has a number for every unit of the layer
+    (all 0 for zero ablation, their means for mean ablation); the units that are not named
+    stay as they are.
 
     `with model.edited({layer: f}):` puts f(activation), a tensor of the same shape, in the
     place of the layer's activation [image unit row column]; `model.logits(images)` are the
@@ -445,14 +449,14 @@ def find_family(
     radians; of units outside of the family it does not count.
 
     suffers: the kinds of scenes (numbers of `kinds`) that need the family. `images` are
-    scenes and `classes` what is to be said of them. Silence the family by the means of its
-    units over these scenes; then stand-ins, several sets of them. A kind suffers if its
-    share of right answers is lower by more than 0.1 without the family than it is without
-    stand-ins in the mean. Empty if there is no family.
+    scenes and `classes` what is to be said of them. Let the family say 0 everywhere; then
+    stand-ins in its place, several sets of them, chosen by their mean activity on these
+    scenes. A kind suffers if its share of right answers is lower by more than 1/4 without
+    the family than it is without stand-ins in the mean. Empty if there is no family.
 
     Textures: `tuning.sharp(n, 33, seed)` and `tuning.blurred(n, 33, seed)`, contrasts
-    0.125 and −0.125, 16 angles. You are judged by what the units that you name do on
-    scenes that you have not seen.
+    0.125 and −0.125, 16 angles; edges in all COLOURS. You are judged by what the units that
+    you name do on scenes that you have not seen.
     """
     ### BEGIN SOLUTION
     n, count = 32, 16
@@ -461,7 +465,7 @@ def find_family(
     for seed in (0, 10):
         sharp, blurred = tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1)
         curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
-    rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count)
+    rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
     family = is_detector(*curves, rival)
     angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
     if not family.any():
@@ -470,10 +474,10 @@ def find_family(
     activity = model.run(images, [layer])[layer].mean((0, 2, 3))
 
     def right(units: Tensor) -> Tensor:
-        said = answers_without(model, layer, units, activity, images) == classes
+        said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
         return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
 
     without = right(family.nonzero()[:, 0])
     beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
-    return family, angle, (beside - without > 0.1).nonzero()[:, 0].tolist()
+    return family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist()
     ### END SOLUTION

@@ -636,47 +636,64 @@ class section:
 class section:
     """One polarity of edges."""
 
-    def rivals(model, layer, sharp, blurred, contrast, count):
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
         alone = [middle(model, layer, paint(texture, contrast, WHITE)).mean(0) for texture in (sharp, blurred)]
         ones = torch.ones_like(sharp[:1])
         steps = torch.cat([two_sides(ones, -ones, math.pi * i / count) for i in range(count)])
-        edges = middle(model, layer, paint(steps, contrast[:1].abs().expand(count), WHITE))
-        return torch.stack([*alone, edges.amax(0)], dim=1)
+        strength = contrast[:1].abs().expand(count)
+        edges = [middle(model, layer, paint(steps, strength, colour)).amax(0) for colour in colours]
+        return torch.stack([*alone, torch.stack(edges).amax(0)], dim=1)
 
 
 @mistake("14.3", says="Your edge steps from 1 to 0")
 class section:
     """Half as strong."""
 
-    def rivals(model, layer, sharp, blurred, contrast, count):
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
         alone = [middle(model, layer, paint(texture, contrast, WHITE)).mean(0) for texture in (sharp, blurred)]
         ones = torch.ones_like(sharp[:1])
         steps = torch.cat([two_sides(ones, 0 * ones, 2 * math.pi * i / count) for i in range(count)])
-        edges = middle(model, layer, paint(steps, contrast[:1].abs().expand(count), WHITE))
-        return torch.stack([*alone, edges.amax(0)], dim=1)
+        strength = contrast[:1].abs().expand(count)
+        edges = [middle(model, layer, paint(steps, strength, colour)).amax(0) for colour in colours]
+        return torch.stack([*alone, torch.stack(edges).amax(0)], dim=1)
 
 
 @mistake("14.3", says="You average over the angles of the edge")
 class section:
     """mean for best."""
 
-    def rivals(model, layer, sharp, blurred, contrast, count):
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
         alone = [middle(model, layer, paint(texture, contrast, WHITE)).mean(0) for texture in (sharp, blurred)]
         ones = torch.ones_like(sharp[:1])
         steps = torch.cat([two_sides(ones, -ones, 2 * math.pi * i / count) for i in range(count)])
-        edges = middle(model, layer, paint(steps, contrast[:1].abs().expand(count), WHITE))
-        return torch.stack([*alone, edges.mean(0)], dim=1)
+        strength = contrast[:1].abs().expand(count)
+        edges = [middle(model, layer, paint(steps, strength, colour)).mean(0) for colour in colours]
+        return torch.stack([*alone, edges[0]], dim=1)
 
 
 @mistake("14.3", says="You show an edge at angle 0 alone")
 class section:
     """One edge."""
 
-    def rivals(model, layer, sharp, blurred, contrast, count):
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
         alone = [middle(model, layer, paint(texture, contrast, WHITE)).mean(0) for texture in (sharp, blurred)]
         ones = torch.ones_like(sharp[:1])
         steps = torch.cat([two_sides(ones, -ones, 2 * math.pi * i / count) for i in range(count)])
-        edges = middle(model, layer, paint(steps, contrast[:1].abs().expand(count), WHITE))
+        strength = contrast[:1].abs().expand(count)
+        edges = [middle(model, layer, paint(steps, strength, colour))[0] for colour in colours]
+        return torch.stack([*alone, edges[0]], dim=1)
+
+
+@mistake("14.3", says="Your edges are white")
+class section:
+    """Brightness alone."""
+
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
+        alone = [middle(model, layer, paint(texture, contrast, WHITE)).mean(0) for texture in (sharp, blurred)]
+        ones = torch.ones_like(sharp[:1])
+        steps = torch.cat([two_sides(ones, -ones, 2 * math.pi * i / count) for i in range(count)])
+        strength = contrast[:1].abs().expand(count)
+        edges = [middle(model, layer, paint(steps, strength, colour)).amax(0) for colour in colours]
         return torch.stack([*alone, edges[0]], dim=1)
 
 
@@ -684,63 +701,67 @@ class section:
 class section:
     """amax over images."""
 
-    def rivals(model, layer, sharp, blurred, contrast, count):
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
         alone = [middle(model, layer, paint(texture, contrast, WHITE)).amax(0) for texture in (sharp, blurred)]
         ones = torch.ones_like(sharp[:1])
         steps = torch.cat([two_sides(ones, -ones, 2 * math.pi * i / count) for i in range(count)])
-        edges = middle(model, layer, paint(steps, contrast[:1].abs().expand(count), WHITE))
-        return torch.stack([*alone, edges.amax(0)], dim=1)
+        strength = contrast[:1].abs().expand(count)
+        edges = [middle(model, layer, paint(steps, strength, colour)).amax(0) for colour in colours]
+        return torch.stack([*alone, torch.stack(edges).amax(0)], dim=1)
 
 
 @mistake("14.3", says="The columns are exchanged")
 class section:
     """Blurred first."""
 
-    def rivals(model, layer, sharp, blurred, contrast, count):
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
         alone = [middle(model, layer, paint(texture, contrast, WHITE)).mean(0) for texture in (blurred, sharp)]
         ones = torch.ones_like(sharp[:1])
         steps = torch.cat([two_sides(ones, -ones, 2 * math.pi * i / count) for i in range(count)])
-        edges = middle(model, layer, paint(steps, contrast[:1].abs().expand(count), WHITE))
-        return torch.stack([*alone, edges.amax(0)], dim=1)
+        strength = contrast[:1].abs().expand(count)
+        edges = [middle(model, layer, paint(steps, strength, colour)).amax(0) for colour in colours]
+        return torch.stack([*alone, torch.stack(edges).amax(0)], dim=1)
 
 
 @mistake("14.3", says="You show every texture with a positive contrast")
 class section:
     """One polarity."""
 
-    def rivals(model, layer, sharp, blurred, contrast, count):
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
         alone = [middle(model, layer, paint(texture, contrast.abs(), WHITE)).mean(0) for texture in (sharp, blurred)]
         ones = torch.ones_like(sharp[:1])
         steps = torch.cat([two_sides(ones, -ones, 2 * math.pi * i / count) for i in range(count)])
-        edges = middle(model, layer, paint(steps, contrast[:1].abs().expand(count), WHITE))
-        return torch.stack([*alone, edges.amax(0)], dim=1)
+        strength = contrast[:1].abs().expand(count)
+        edges = [middle(model, layer, paint(steps, strength, colour)).amax(0) for colour in colours]
+        return torch.stack([*alone, torch.stack(edges).amax(0)], dim=1)
 
 
 @right("14.3", how="with a loop over angles")
 class section:
-    def rivals(model, layer, sharp, blurred, contrast, count):
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
         size = sharp.shape[-1]
         strength = abs(float(contrast[0]))
         best = None
-        for i in range(count):
-            pattern = two_sides(
-                torch.full((1, size, size), 1.0), torch.full((1, size, size), -1.0), math.tau * i / count
-            )
-            said = middle(model, layer, paint(pattern, torch.tensor([strength]), WHITE))[0]
-            best = said if best is None else torch.maximum(best, said)
+        for colour in colours:
+            for i in range(count):
+                pattern = two_sides(
+                    torch.full((1, size, size), 1.0), torch.full((1, size, size), -1.0), math.tau * i / count
+                )
+                said = middle(model, layer, paint(pattern, torch.tensor([strength]), colour))[0]
+                best = said if best is None else torch.maximum(best, said)
         a, b = (middle(model, layer, paint(t, contrast, WHITE)).sum(0) / len(t) for t in (sharp, blurred))
         return torch.stack([a, b, best]).T
 
 
 @right("14.3", how="everything in one batch")
 class section:
-    def rivals(model, layer, sharp, blurred, contrast, count):
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
         ones = torch.ones_like(sharp[:1])
-        steps = [two_sides(ones, -ones, 2 * math.pi * i / count) for i in range(count)]
-        patterns = torch.cat([sharp, blurred, *steps])
-        strengths = torch.cat([contrast, contrast, contrast[0].abs().repeat(count)])
-        said = middle(model, layer, paint(patterns, strengths, WHITE)).double()
-        a, b, c = said.split([len(sharp), len(blurred), count])
+        steps = torch.cat([two_sides(ones, -ones, 2 * math.pi * i / count) for i in range(count)])
+        white = paint(torch.cat([sharp, blurred]), torch.cat([contrast, contrast]), WHITE)
+        coloured = [paint(steps, contrast[0].abs().repeat(count), c) for c in colours]
+        said = middle(model, layer, torch.cat([white, *coloured])).double()
+        a, b, c = said.split([len(sharp), len(blurred), count * len(colours)])
         return torch.stack([a.mean(0), b.mean(0), c.max(0).values], dim=-1)
 
 
@@ -2364,7 +2385,7 @@ class section:
 # --- 14.11 ----------------------------------------------------------------------------------------------------------
 
 
-@mistake("14.11", says="(zero ablation)")
+@mistake("14.11", says="it may be 0, and need not")
 class section:
     """0 for the mean."""
 
@@ -2733,3 +2754,294 @@ class section:
             free[unit] = False
             found.append(unit)
         return torch.cat(found).sort().values
+
+
+# --- 14.12 ----------------------------------------------------------------------------------------------------------
+
+
+@mistake("14.12", says="you name are none")
+class section:
+    """Everything that answers."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        family = curves[0].amax(1) > 0
+        angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
+        if not family.any():
+            return (family, angle, [])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist())
+
+
+@mistake("14.12", says="you name are none")
+class section:
+    """Nothing about rivals."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        family = is_detector(*curves, 0 * rival)
+        angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
+        if not family.any():
+            return (family, angle, [])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist())
+
+
+@mistake("14.12", says="are missing")
+class section:
+    """Much too strict."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        family = is_detector(*curves, 2 * rival)
+        angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
+        if not family.any():
+            return (family, angle, [])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist())
+
+
+@mistake("14.12", says="point to the blurred side")
+class section:
+    """The blurred side."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            blurred, sharp = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        family = is_detector(*curves, rival)
+        angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
+        if not family.any():
+            return (family, angle, [])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist())
+
+
+@mistake("14.12", says="suffer too")
+class section:
+    """No claim at all."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        family = is_detector(*curves, rival)
+        angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
+        if not family.any():
+            return (family, angle, [])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, [])
+
+
+@mistake("14.12", says="that is not enough")
+class section:
+    """Everything suffers."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        family = is_detector(*curves, rival)
+        angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
+        if not family.any():
+            return (family, angle, [])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, list(range(6)))
+
+
+@mistake("14.12", says="There is no family, and you say that scenes suffer")
+class section:
+    """A claim without a family."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        family = is_detector(*curves, rival)
+        angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
+        if not family.any():
+            return (family, angle, [0, 1])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist())
+
+
+@mistake("14.12", says="angles are not where the units say most")
+class section:
+    """Indices for angles."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        family = is_detector(*curves, rival)
+        angle = (curves[0] + curves[1]).argmax(1).float()
+        if not family.any():
+            return (family, angle, [])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist())
+
+
+@mistake("14.12", says="names kinds of scenes")
+class section:
+    """Names of units for kinds."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        family = is_detector(*curves, rival)
+        angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
+        if not family.any():
+            return (family, angle, [])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, family.nonzero()[:, 0].tolist())
+
+
+@right("14.12", how="with more draws, and the angle as a mean direction")
+class section:
+    def find_family(model, layer, images, classes, kinds):
+        n = 48
+        contrast = 0.125 * torch.tensor([1.0, -1.0]).repeat(n // 2)
+        sets = [(tuning.sharp(n, 33, s), tuning.blurred(n, 33, s + 500)) for s in (101, 102)]
+        chosen, measured = (by_angle(model, layer, *pair, contrast, 16) for pair in sets)
+        family = is_detector(chosen, measured, rivals(model, layer, *sets[1], contrast, 16, COLOURS))
+        angle = measured.argmax(1) * math.pi / 8
+        members = family.nonzero().flatten()
+        if len(members) == 0:
+            return family, angle.double(), []
+        loud = model.run(images, layer)[layer].mean(dim=(0, 2, 3))
+        nothing = torch.zeros(len(family))
+
+        def by_kind(units):
+            hits = (answers_without(model, layer, units, nothing, images) == classes).double()
+            return torch.tensor([float(hits[kinds == k].mean()) for k in range(6)])
+
+        twins = sum(by_kind(stand_ins(loud, family, s)) for s in range(8)) / 8
+        gap = twins - by_kind(members)
+        return family, angle, [k for k in range(6) if gap[k] > 0.25]
+
+
+@right("14.12", how="with other functions of the library")
+class section:
+    def find_family(model, layer, images, classes, kinds):
+        eye = tuning.Eye(33, *([model.run(images[:1, :, :33, :33], [layer])[layer].shape[-1] // 2] * 2), 0, 33, 0, 33)
+        a, b = (tuning.by_angle(model, layer, eye, tuning.sharp, tuning.blurred, s, draws=32) for s in (7, 8))
+        alone = [tuning.alone(model, layer, eye, t, s, 64) for t, s in ((tuning.sharp, 1), (tuning.blurred, 2))]
+        edges = torch.stack([tuning.to_edges(model, layer, eye, colour=c).amax(1) for c in COLOURS]).amax(0)
+        family = is_detector(a, b, torch.stack([*alone, edges], 1))
+        angle = 2 * math.pi * a.argmax(1) / 16
+        if not family.any():
+            return family, angle, []
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+        zero = torch.zeros_like(activity)
+        hits = answers_without(model, layer, family.nonzero()[:, 0], zero, images) == classes
+        others = [
+            answers_without(model, layer, stand_ins(activity, family, s), zero, images) == classes for s in range(6)
+        ]
+        others = torch.stack(others).float().mean(0)
+        return family, angle, [k for k in kinds.unique().tolist() if (others - hits.float())[kinds == k].mean() > 0.25]
