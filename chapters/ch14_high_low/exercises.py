@@ -105,9 +105,9 @@ def rivals(
 
     0. the sharp pattern everywhere, white, in the mean over images;
     1. the blurred pattern everywhere, white, in the mean over images;
-    2. the best edge, of all colours and of `count` angles of a whole turn: +1 on the side of
-       the angle and −1 on the other, as strong as the patterns (contrast[0] without its
-       sign). In white it is an edge of brightness, and WHITE is one of the colours.
+    2. the best edge, of all colours and of `count` angles of a whole turn: +1 on the
+       side of the angle and −1 on the other, as strong as the patterns (contrast[0]
+       without its sign). In white it is an edge of brightness; WHITE is one of them.
     """
     raise NotImplementedError("Exercise 14.3 is waiting for your answer.")
 
@@ -245,9 +245,9 @@ def as_maps(rows: Float[Tensor, "entry factor"], units: int, size: int) -> Float
 def pointing(high: Float[Tensor, "unit size size"], low: Float[Tensor, "unit size size"]) -> Float[Tensor, "unit"]:
     """To which side each unit wants the high frequency, by its maps alone: 0 ≤ angle < 2π.
 
-    Divide each map by the sum of its absolute values. The difference high − low is a weight
-    for each place; the sum of weight · (x, y) over places is an arrow. Its angle is the
-    result. x and y are counted from the middle of the map, and y runs up.
+    Divide each map by the sum of its absolute values. The difference high − low is a
+    weight for each place; the sum of weight · (x, y) over places is an arrow. Its angle is
+    the result. x and y are counted from the middle of the map, and y runs up.
     """
     raise NotImplementedError("Exercise 14.9 is waiting for your answer.")
 
@@ -258,7 +258,8 @@ def pointing(high: Float[Tensor, "unit size size"], low: Float[Tensor, "unit siz
 def gabor(frequency: float, orientation: float, phase: float, size: int) -> Float[Tensor, "size size"]:
     """A Gabor filter: a wave under a Gaussian window, of mean 0 and length 1.
 
-        window = exp(−r² / (2 (size / 4)²)),   wave = window · cos(2π · frequency · d + phase)
+        window = exp(−r² / (2 (size / 4)²))
+        wave = window · cos(2π · frequency · d + phase)
 
     r is the distance from the middle, d how far a pixel lies from it in the direction of
     the orientation; y runs up. So that the mean is 0, take from the wave that multiple of
@@ -275,8 +276,8 @@ def by_hand(
     It stands on two banks of your Gabor filters, of all orientations and phases, with a
     ReLU behind each: channels of the high frequency speak where the image has high
     frequencies, those of the low one where it has low ones. In textures each says about
-    0.5 in the mean. Your unit reads all channels at size × size places, a place is 2 pixels
-    wide, and a ReLU follows.
+    0.5 in the mean. Your unit reads all channels at size × size places, a place is 2
+    pixels wide, and a ReLU follows.
 
     It must be a detector by the definition of 14.4 for 16 angles, with its best angle at
     most an eighth of a turn from `angle`. There is no other unit whose mean could count.
@@ -341,7 +342,7 @@ def find_family(
     the family than it is without stand-ins in the mean. Empty if there is no family.
 
     Textures: `tuning.sharp(n, 33, seed)` and `tuning.blurred(n, 33, seed)`, contrasts
-    0.125 and −0.125, 16 angles; edges in all COLOURS. You are judged by what the units that
-    you name do on scenes that you have not seen.
+    0.125 and −0.125, 16 angles; edges in all COLOURS. You are judged by what the units
+    that you name do on scenes that you have not seen.
     """
     raise NotImplementedError("Exercise 14.12 is waiting for your answer.")

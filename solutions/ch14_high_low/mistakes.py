@@ -2761,33 +2761,6 @@ class section:
 
 @mistake("14.12", says="you name are none")
 class section:
-    """Everything that answers."""
-
-    def find_family(model, layer, images, classes, kinds):
-        n, count = (32, 16)
-        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
-        curves = []
-        for seed in (0, 10):
-            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
-            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
-        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
-        family = curves[0].amax(1) > 0
-        angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
-        if not family.any():
-            return (family, angle, [])
-        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
-
-        def right(units):
-            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
-            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
-
-        without = right(family.nonzero()[:, 0])
-        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
-        return (family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist())
-
-
-@mistake("14.12", says="you name are none")
-class section:
     """Nothing about rivals."""
 
     def find_family(model, layer, images, classes, kinds):
@@ -2815,7 +2788,7 @@ class section:
 
 @mistake("14.12", says="are missing")
 class section:
-    """Much too strict."""
+    """Half of the circle."""
 
     def find_family(model, layer, images, classes, kinds):
         n, count = (32, 16)
@@ -2825,7 +2798,7 @@ class section:
             sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
             curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
         rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
-        family = is_detector(*curves, 2 * rival)
+        family = is_detector(*curves, rival) & (curves[0].argmax(1) < 8)
         angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
         if not family.any():
             return (family, angle, [])
