@@ -2270,7 +2270,7 @@ class section:
         return (weights, -4.0)
 
 
-@mistake("14.10", says="to a blurred texture alone")
+@mistake("14.10", says="What one side gives, the other must take away")
 class section:
     """Low everywhere, high on one side."""
 
