@@ -1,4 +1,4 @@
-"""The pages of the course: `mi app`, or `streamlit run app/main.py`."""
+"""The pages of the course. `mi app` serves them, behind a guard (`guarded.py`)."""
 
 from __future__ import annotations
 

@@ -27,6 +27,13 @@ isolation_option = click.option(
 )
 
 
+def guarded_options(command: Any) -> Any:
+    """Who may open the pages (see `mi_lib.course.guard`)."""
+    no_token = click.option("--no-token", is_flag=True, help="Let everybody on this computer open the pages.")
+    more = "A further name by which you reach this computer, as in the browser's address bar. May be given repeatedly."
+    return no_token(click.option("--allow-host", multiple=True, metavar="NAME", help=more)(command))
+
+
 def console(err: bool = False) -> Console:
     """Where commands print what is more than a line; `err` for stderr."""
     from rich.console import Console

@@ -9,7 +9,16 @@ from typing import Any, NoReturn
 
 import click
 
-from mi_lib.cli.common import console, isolation_option, json_option, named, open_workspace, progress_of, say_notices
+from mi_lib.cli.common import (
+    console,
+    guarded_options,
+    isolation_option,
+    json_option,
+    named,
+    open_workspace,
+    progress_of,
+    say_notices,
+)
 from mi_lib.course.grading.isolation import Level
 from mi_lib.course.index import Chapter, CourseError, Exercise
 
@@ -311,8 +320,9 @@ def notebook(workspace: str | None, chapter: str, output: str | None, with_answe
 @click.command()
 @click.option("--port", default=8501, show_default=True, help="The port on 127.0.0.1.")
 @click.option("--no-browser", is_flag=True, help="Only serve; open no browser.")
+@guarded_options
 @click.pass_obj
-def app(workspace: str | None, port: int, no_browser: bool) -> None:
+def app(workspace: str | None, port: int, no_browser: bool, no_token: bool, allow_host: tuple[str, ...]) -> None:
     """Take the course in the browser. Only this computer can reach it. Ctrl-C ends it.
 
     \b
@@ -323,7 +333,7 @@ def app(workspace: str | None, port: int, no_browser: bool) -> None:
 
     opened = open_workspace(workspace)
     say_notices(opened.notices)
-    sys.exit(serve.run(opened, port, open_browser=not no_browser))
+    sys.exit(serve.run(opened, port, open_browser=not no_browser, token=not no_token, names=allow_host))
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mi_lib.cli.common import bars, isolation_option, json_option
+from mi_lib.cli.common import bars, guarded_options, isolation_option, json_option
 from mi_lib.course.classroom.config import POLICIES, Policy
 from mi_lib.course.grading.isolation import Level
 from mi_lib.course.index import CourseError
@@ -284,7 +284,8 @@ def release(out: str, chapters: tuple[str, ...], gradescope: str | None, github_
 @click.argument("gradebook", metavar="GRADEBOOK")
 @click.option("--port", default=8502, show_default=True, help="The port on 127.0.0.1.")
 @click.option("--no-browser", is_flag=True, help="Only serve; open no browser.")
-def instructor(gradebook: str, port: int, no_browser: bool) -> None:
+@guarded_options
+def instructor(gradebook: str, port: int, no_browser: bool, no_token: bool, allow_host: tuple[str, ...]) -> None:
     """Look at a class in the browser: at a glance, student by student, and the common mistakes.
 
     \b
@@ -295,7 +296,7 @@ def instructor(gradebook: str, port: int, no_browser: bool) -> None:
 
     with Gradebook(gradebook) as opened:
         path = opened.path.resolve()
-    sys.exit(serve.run_instructor(path, port, open_browser=not no_browser))
+    sys.exit(serve.run_instructor(path, port, open_browser=not no_browser, token=not no_token, names=allow_host))
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------

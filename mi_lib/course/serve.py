@@ -9,77 +9,103 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mi_lib.course.guard import PARAMETER, own_token
 from mi_lib.course.index import CourseError
 from mi_lib.course.workspace import Workspace
 
 HOST = "127.0.0.1"
 
 
-def run(workspace: Workspace, port: int, open_browser: bool = True) -> int:
-    """Serve until Ctrl-C. Returns the exit code. Raises `CourseError` if the port is taken or the pages are missing."""
-    said = f"The course is at {_url(port)} (Ctrl-C ends it). Your answers are in {workspace.path}."
-    return _serve("main.py", {"MI_WORKSPACE": str(workspace.path)}, port, open_browser, said)
+def run(
+    workspace: Workspace, port: int, open_browser: bool = True, token: bool = True, names: Sequence[str] = ()
+) -> int:
+    """Serve until Ctrl-C. Returns the exit code. Raises `CourseError` if the port is taken or the pages are missing.
+
+    token: whether the address carries one (see `guard`). names: hosts that count as this computer's besides the usual.
+    """
+    said = f"(Ctrl-C ends it). Your answers are in {workspace.path}."
+    page = {"MI_PAGE": "main.py", "MI_WORKSPACE": str(workspace.path)}
+    return _serve("The course", page, port, open_browser, token, names, said)
 
 
-def run_instructor(gradebook: Path, port: int, open_browser: bool = True) -> int:
+def run_instructor(
+    gradebook: Path, port: int, open_browser: bool = True, token: bool = True, names: Sequence[str] = ()
+) -> int:
     """Serve the instructor's page of a gradebook until Ctrl-C. As `run`."""
-    said = f"The class is at {_url(port)} (Ctrl-C ends it). Its gradebook is {gradebook}."
-    return _serve("instructor.py", {"MI_GRADEBOOK": str(gradebook)}, port, open_browser, said)
+    said = f"(Ctrl-C ends it). Its gradebook is {gradebook}."
+    page = {"MI_PAGE": "instructor.py", "MI_GRADEBOOK": str(gradebook)}
+    return _serve("The class", page, port, open_browser, token, names, said)
 
 
 @contextmanager
-def running(workspace: Path, seconds: float = 60.0) -> Iterator[tuple[str, int]]:
+def running(workspace: Path, seconds: float = 60.0, token: bool = False) -> Iterator[tuple[str, int]]:
     """The pages of a workspace, served on a free port by a process of their own: its address and its number.
 
-    It ends with the block. TimeoutError if it does not answer in so many seconds.
+    It ends with the block. token: whether they are only shown to who has it (see `guard`). TimeoutError if it does not
+    answer in so many seconds.
     """
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mi_lib.cli", "app", "--port", str(port), "--no-browser"]
+    command += [] if token else ["--no-token"]
     variables = {"MI_WORKSPACE": str(workspace), "PYTHONPATH": str(Path(__file__).parents[2])}
     quiet = subprocess.DEVNULL
     server = subprocess.Popen(command, env=os.environ | variables, stdout=quiet, stderr=quiet)
     try:
-        _wait_for(f"{_url(port)}/_stcore/health", seconds)
+        _wait_for(port, seconds)
         yield _url(port), server.pid
     finally:
         server.terminate()
         server.wait(timeout=20)
 
 
-def _wait_for(address: str, seconds: float) -> None:
+def _wait_for(port: int, seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
-            urllib.request.urlopen(address, timeout=1).read()
+            urllib.request.urlopen(_url(port), timeout=1).read()
+            return
+        except urllib.error.HTTPError:  # it answers, if only to say that the token is missing
             return
         except OSError:
             time.sleep(0.1)
-    raise TimeoutError(f"the server of the pages did not answer in {seconds:g} seconds at {address}")
+    raise TimeoutError(f"the server of the pages did not answer in {seconds:g} seconds at {_url(port)}")
 
 
-def _serve(name: str, variables: dict[str, str], port: int, open_browser: bool, said: str) -> int:
+def _serve(
+    what: str,
+    variables: dict[str, str],
+    port: int,
+    open_browser: bool,
+    token: bool,
+    names: Sequence[str],
+    said: str,
+) -> int:
     _claim(port)
-    page = Path(__file__).parents[2] / "app" / name
-    if not page.exists():
-        raise CourseError(f"{page} is missing. Install the course from its clone with `pip install -e .`.")
-    click.echo(said)
+    folder = Path(__file__).parents[2] / "app"
+    if not (folder / variables["MI_PAGE"]).exists():
+        missing = folder / variables["MI_PAGE"]
+        raise CourseError(f"{missing} is missing. Install the course from its clone with `pip install -e .`.")
+    url = f"{_url(port)}/?{PARAMETER}={own_token()}" if token else _url(port)
+    click.echo(f"{what} is at {url} {said}")
+    variables = variables | {"MI_HOSTS": " ".join(names), "MI_NO_TOKEN": "" if token else "1"}
     # Streamlit reads .streamlit/config.toml (theme, toolbar) from the folder in which it starts.
-    command = [sys.executable, "-m", "streamlit", "run", str(page), *_flags(port)]
-    server = subprocess.Popen(command, env=os.environ | variables, cwd=page.parents[1])
+    command = [sys.executable, "-m", "streamlit", "run", str(folder / "guarded.py"), *_flags(port)]
+    server = subprocess.Popen(command, env=os.environ | variables, cwd=folder.parent)
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     if open_browser:
-        threading.Thread(target=_open_when_ready, args=(_url(port), port, server), daemon=True).start()
+        threading.Thread(target=_open_when_ready, args=(url, port, server), daemon=True).start()
     try:
         return max(server.wait(), 0)  # a server ended by a signal was ended on purpose
     except KeyboardInterrupt:

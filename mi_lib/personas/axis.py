@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -33,3 +34,36 @@ class Axis(NamedTuple):
     def alignment(self, depth: int) -> float:
         """|cos| of the axis with the first principal component of the role means (above .71 in the paper)."""
         return abs(torch.cosine_similarity(self.at(depth), self.component(depth), dim=0).item())
+
+    def alignment_interval(self, depth: int, draws: int = 200, seed: int = 0) -> tuple[float, float]:
+        """Its 95 % interval over roles drawn anew, with replacement: another list of roles could have been written."""
+        n = len(self.roles)
+        drawn = [self.of(m).alignment(depth) for m in np.random.default_rng(seed).integers(0, n, (draws, n))]
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        return float(low), float(high)
+
+    def place(self, states: Float[Tensor, "*rest d_model"], depth: int) -> Float[Tensor, "*rest"]:
+        """How far along the axis: 0 where the roles stand on average, 1 where the assistant does."""
+        along = self.at(depth)
+        return (states - self.roles[:, depth].mean(0)) @ along / along.square().sum()
+
+
+class Space(NamedTuple):
+    """Principal components of role means. components: unit rows, their signs mean nothing. shares: of the variance."""
+
+    components: Float[Tensor, "component d_model"]
+    shares: Float[Tensor, " component"]
+    mean: Float[Tensor, " d_model"]
+
+    def map(self, states: Float[Tensor, "*rest d_model"], n: int = 2) -> Float[Tensor, "*rest n"]:
+        """Coordinates in the first n components."""
+        return (states - self.mean) @ self.components[:n].T
+
+
+def space(roles: Float[Tensor, "role d_model"]) -> Space:
+    """Their principal components, greatest share first. ValueError for fewer than three roles."""
+    if len(roles) < 3:
+        raise ValueError(f"{len(roles)} roles span no space to look at: give at least three")
+    mean = roles.mean(0)
+    _, s, components = torch.linalg.svd(roles - mean, full_matrices=False)
+    return Space(components, s.square() / s.square().sum(), mean)

@@ -1,5 +1,6 @@
 """The bundled models: one folder each (config.json, model.safetensors, tokenizer.json, checkpoints, card), and sets of
-dictionaries, a folder each too ("pico-dictionaries": a file for each dictionary, one card).
+dictionaries, a folder each too ("pico-dictionaries": a file for each dictionary, one card). Families of image networks
+have a folder each as well ("sight": vision.json, a file for each network, one card).
 
 Nothing here measures: `mi_lib.recipes.checks.verify` does, and `mi zoo verify` calls it.
 """
@@ -24,9 +25,14 @@ def sets() -> list[str]:
     return sorted(path.parent.name for path in HERE.glob(f"*{SET}/card.json"))
 
 
+def families() -> list[str]:
+    """The families of bundled image networks, in alphabetical order."""
+    return sorted(path.parent.name for path in HERE.glob("*/vision.json"))
+
+
 def carded() -> list[str]:
-    """Whatever has a card: models and sets of dictionaries, in alphabetical order."""
-    return sorted([*names(), *sets()])
+    """Whatever has a card: models, sets of dictionaries and families of image networks, in alphabetical order."""
+    return sorted([*names(), *sets(), *families()])
 
 
 def folder(name: str) -> Path:
@@ -56,3 +62,16 @@ def dictionary(name: str) -> Path:
     if name not in dictionaries():
         raise KeyError(f"no bundled dictionary is called {name!r}; there are {', '.join(dictionaries()) or 'none'}")
     return next(HERE.glob(f"*{SET}/{name}.safetensors"))
+
+
+def vision(of: str | None = None) -> list[str]:
+    """The bundled image networks, of all families or of one, in alphabetical order;
+    `mi_lib.models.vision.load_vision` opens one."""
+    return sorted(path.stem for one in families() if of in (None, one) for path in (HERE / one).glob("*.safetensors"))
+
+
+def vision_file(name: str) -> Path:
+    """The weights of a bundled image network. KeyError, naming those that there are, if there is none of that name."""
+    if name not in vision():
+        raise KeyError(f"no bundled image network is called {name!r}; there are {', '.join(vision()) or 'none'}")
+    return next(path for family in families() for path in (HERE / family).glob(f"{name}.safetensors"))

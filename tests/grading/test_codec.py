@@ -19,6 +19,8 @@ import mi_lib
 from mi_lib.course.grading import codec, wire
 from mi_lib.course.grading.crossing import ByName, Handle, from_judge, from_learner, to_judge, to_learner
 from mi_lib.models import ActivationCache, Hook, Transformer, TransformerConfig
+from mi_lib.models.vision import ConvNet, ConvNetConfig, VisionModel
+from mi_lib.models.vision.loading import wrapped
 
 
 def over_the_wire(message: wire.Message) -> wire.Message:
@@ -284,3 +286,14 @@ def test_a_loaded_model_whose_weights_a_test_changed_crosses_with_them(tmp_path)
         model.W_U[0, 0] += 1
     assert codec.encode(model, from_judge).body["t"] == "model"
     assert torch.equal(to_the_learner(model).W_U, model.W_U)
+
+
+def test_an_image_network_crosses_with_its_weights_and_another_module_does_not():
+    config = ConvNetConfig((4, 5), (3, 3), (1, 2), ("disc", "bar"), 8, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    model = wrapped(ConvNet(config).init_weights(0), "sight")
+    got, images = to_the_learner(model), torch.rand(2, 3, 8, 8)
+    assert torch.equal(got.logits(images), model.logits(images))
+    assert (got.classes, got.size, got.source) == (["disc", "bar"], 8, "sight")
+    assert not any(p.requires_grad for p in got.module.parameters())
+    with pytest.raises(codec.CannotCross, match="a VisionModel around a Flatten cannot be handed over"):
+        to_the_learner(VisionModel(torch.nn.Flatten()))

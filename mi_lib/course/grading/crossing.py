@@ -4,6 +4,7 @@ From the judge to the learner:
 
     a bundled model                 by name, if its weights are still those of the file
     a native Transformer            as config and weights (and its tokenizer)
+    a VisionModel around a ConvNet  as config and weights
     ByName("mi_lib.x:function")     a library function, by name
     an object of mi_lib's own       Hook, ActivationCache and dataclasses such as Repeats, field by field
     a Handle                        the learner's own object, given back
@@ -25,6 +26,8 @@ import torch
 
 from mi_lib.course.grading.codec import BadData, CannotCross, Decoder, Encoder, raw_bytes
 from mi_lib.models import ActivationCache, HookedModel, Transformer, TransformerConfig, load
+from mi_lib.models.vision import ConvNet, ConvNetConfig, VisionModel
+from mi_lib.models.vision.loading import wrapped
 
 MAX_LAYERS = 64
 _SAFE_FIELDS = ("n_layers", "d_model", "n_heads", "d_head", "d_vocab", "n_ctx", "d_mlp")
@@ -85,6 +88,8 @@ def from_judge(value: Any, encoder: Encoder) -> Any:
         return {"t": "lib", "name": value.name}
     if isinstance(value, HookedModel):
         return _source_node(value) or _model_node(value, encoder)
+    if isinstance(value, VisionModel):
+        return _vision_node(value, encoder)
     if isinstance(value, ActivationCache):
         return {"t": "cache", "layers": value._n_layers, "v": encoder.node(dict(value.items()))}
     if isinstance(value, torch.device):
@@ -145,6 +150,15 @@ def _model_node(model: HookedModel, encoder: Encoder, with_tokenizer: bool = Tru
     }
 
 
+def _vision_node(model: VisionModel, encoder: Encoder) -> Any:
+    """It is small: config and weights."""
+    net = model.module
+    if type(net) is not ConvNet:
+        raise CannotCross(f"a VisionModel around a {type(net).__name__} cannot be handed over; only a ConvNet can")
+    weights = {name: p.detach() for name, p in net.named_parameters()}
+    return {"t": "vision", "config": net.config.to_dict(), "weights": encoder.node(weights), "source": model.source}
+
+
 # --- to the learner ---------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +181,10 @@ def to_learner(
             return _fresh(loaded, node)
         if kind == "model":
             return _build_model(node, decoder, depth)
+        if kind == "vision":
+            net = ConvNet(ConvNetConfig.from_dict(node["config"]))
+            net.load_state_dict(decoder.value(node["weights"], depth + 1))
+            return wrapped(net, node["source"])
         if kind == "cache":
             return ActivationCache(decoder.value(node["v"], depth + 1), node["layers"])
         if kind == "device":

@@ -1,0 +1,27 @@
+"""What `mi app` and `mi instructor` serve: a page behind its guard.
+
+MI_PAGE names the page; MI_HOSTS the names that the user has added; MI_NO_TOKEN is set where none is asked for.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import streamlit as st
+from starlette.middleware import Middleware
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from mi_lib.course.guard import Guard, own_token  # noqa: E402 - needs the line above
+
+app = st.App(
+    HERE / os.environ["MI_PAGE"],
+    middleware=[
+        Middleware(
+            Guard,
+            token=None if os.environ.get("MI_NO_TOKEN") else own_token(),
+            names=os.environ.get("MI_HOSTS", "").split(),
+        )
+    ],
+)

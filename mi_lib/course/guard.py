@@ -1,0 +1,153 @@
+"""Who may open the pages: whoever has the token, from this course's own pages, under this computer's own names.
+
+What runs a learner's code must not be reachable by others. Three kinds of others, three questions, asked of every path,
+every upload and every WebSocket:
+
+1. Host: is it a name of this computer? A foreign site may let its own name point to 127.0.0.1 (DNS rebinding); then
+   the browser takes our pages for that site's.
+2. Origin, where the browser names one: is it the very address that is asked? Other sites and ports are not.
+3. Token: other people on a shared computer can reach the port, and no file of mode 600. The address that `mi app` opens
+   carries the token, as Jupyter's does; it is put into a cookie and taken out of the address at once.
+
+A plain ASGI middleware, which knows nothing of Streamlit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+NAMES = ("127.0.0.1", "localhost", "[::1]")
+PARAMETER = "token"
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+NO_TOKEN = (
+    "This page belongs to whoever started it. Open the address that `mi app` or `mi instructor` printed: "
+    "its token opens the pages."
+)
+
+
+class Guard:
+    """token: None where none is asked for. names: hosts that count as this computer's, besides the three usual ones."""
+
+    def __init__(self, app: Application, *, token: str | None, names: Iterable[str] = ()) -> None:
+        self.app, self.token = app, token
+        self.names = {*NAMES, *(name.lower() for name in names)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        if (reason := self.foreign(scope)) is not None:
+            await refuse(scope, receive, send, reason)
+        elif self.token is None or self.has_cookie(scope):
+            await self.app(scope, receive, send)
+        elif self.has_parameter(scope) and scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            await self.let_in(scope, send)
+        else:
+            await refuse(scope, receive, send, NO_TOKEN)
+
+    def foreign(self, scope: Scope) -> str | None:
+        """Why the address is not one of ours, or None."""
+        hosts, origins = headers(scope, b"host"), headers(scope, b"origin")
+        host = hosts[0] if len(hosts) == 1 else ""
+        name = re.sub(r":\d*$", "", host)
+        if name not in self.names:
+            return (
+                f"{name[:100]!r} is not a name of this computer. If it is, say so with "
+                "`--allow-host NAME` when you start the course."
+            )
+        if any(re.sub("^https?://", "", origin) != host for origin in origins):
+            return f"The course answers its own pages alone, and not {origins[0][:100]!r}."
+        return None
+
+    def has_cookie(self, scope: Scope) -> bool:
+        for line in headers(scope, b"cookie", lower=False):
+            try:
+                given = SimpleCookie(line).get(cookie_name(scope))
+            except CookieError:
+                continue
+            if given is not None and self.right(given.value):
+                return True
+        return False
+
+    def has_parameter(self, scope: Scope) -> bool:
+        return any(name == PARAMETER and self.right(value) for name, value in parameters(scope))
+
+    def right(self, given: str) -> bool:
+        assert self.token is not None
+        return secrets.compare_digest(given.encode(), self.token.encode())
+
+    async def let_in(self, scope: Scope, send: Send) -> None:
+        """To the same address without the token, which then is in a cookie that no script can read."""
+        rest = urlencode([(name, value) for name, value in parameters(scope) if name != PARAMETER])
+        path = "/" + scope.get("raw_path", scope["path"].encode()).decode("latin-1").lstrip(
+            "/"
+        )  # "//x" is another host
+        cookie = f"{cookie_name(scope)}={self.token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={365 * 24 * 3600}"
+        sent = [
+            (b"location", (path + ("?" + rest if rest else "")).encode("latin-1")),
+            (b"set-cookie", cookie.encode()),
+        ]
+        await send({"type": "http.response.start", "status": 303, "headers": [*sent, (b"cache-control", b"no-store")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, reason: str) -> None:
+    """403 and one sentence. A WebSocket that is closed before it was accepted is answered 403 by the server."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": reason[:100]})
+        return
+    kind = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 403, "headers": kind})
+    await send({"type": "http.response.body", "body": f"{reason}\n".encode()})
+
+
+def headers(scope: Scope, name: bytes, lower: bool = True) -> list[str]:
+    found = [value.decode("latin-1").strip() for key, value in scope["headers"] if key.lower() == name]
+    return [value.lower() for value in found] if lower else found
+
+
+def parameters(scope: Scope) -> list[tuple[str, str]]:
+    return parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+
+
+def cookie_name(scope: Scope) -> str:
+    """With the port: cookies are kept by host, and a learner's and an instructor's page may be open at once."""
+    host = (headers(scope, b"host") or [""])[0]
+    return f"mi-course-{(re.findall(r':([0-9]+)$', host) or ['80'])[0]}"
+
+
+def own_token(folder: Path | None = None) -> str:
+    """This user's token: made once, kept in a file that only this user can read.
+
+    It stays from one start to the next, so that a page that is still open goes on.
+    """
+    import platformdirs
+
+    folder = folder or platformdirs.user_state_path("mi-course")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "token"
+    try:
+        found = path.read_text("ascii").strip()
+        if re.fullmatch("[0-9a-f]{48}", found) and (os.name == "nt" or not path.stat().st_mode & 0o077):
+            return found
+        path.unlink()  # cut short, or others could read it
+    except (FileNotFoundError, UnicodeDecodeError):
+        path.unlink(missing_ok=True)
+    made = secrets.token_hex(24)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(made)
+    return made

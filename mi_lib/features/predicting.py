@@ -1,0 +1,83 @@
+"""What a picture promises: how strongly its unit will answer to images that it has never been shown.
+
+A picture is read like a drawing of what the unit looks for. How alike an image is to it is measured without the
+network: by which waves both are made of, or by where they are alike. The unit is asked afterwards.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from mi_lib.features import data
+from mi_lib.features.colours import Colours
+from mi_lib.features.data import Unusable
+
+
+def waves_of(images: Float[Tensor, "image 3 h w"], colours: Colours | None = None) -> Float[Tensor, "image wave"]:
+    """How strong each wave is in each colour, wherever it lies: |Fourier coefficient|, windowed, without the mean.
+
+    colours: measure in decorrelated colours, in which none drowns the others.
+    """
+    x = data.images(images)
+    x = x - x.mean((2, 3), keepdim=True)
+    if colours is not None:
+        x = torch.einsum("ij,bjhw->bihw", torch.linalg.inv(colours.root).to(x), x)
+    window = torch.hann_window(x.shape[2])[:, None] * torch.hann_window(x.shape[3])
+    return torch.fft.rfft2(x * window.to(x)).abs().flatten(1)
+
+
+def by_waves(
+    pictures: Float[Tensor, "unit 3 h w"], images: Float[Tensor, "image 3 h w"], colours: Colours | None = None
+) -> Float[Tensor, "unit image"]:
+    """How alike picture and image are in what waves they are made of: Σ |P| |I|, each picture's |P| of length 1."""
+    _one_size(pictures, images)
+    p, x = waves_of(pictures, colours), waves_of(images, colours)
+    return F.normalize(p, dim=1) @ x.T
+
+
+def by_place(
+    pictures: Float[Tensor, "unit 3 h w"], images: Float[Tensor, "image 3 h w"]
+) -> Float[Tensor, "unit image"]:
+    """How alike picture and image are at their best shift: the largest circular correlation of their pixels.
+
+    Both without their mean colour, the picture with length 1. It knows light from dark and left from right, as waves
+    do not.
+    """
+    _one_size(pictures, images)
+    p, x = (a - a.mean((2, 3), keepdim=True) for a in (data.images(pictures), data.images(images)))
+    p = p / p.flatten(1).norm(dim=1).clamp(min=1e-9)[:, None, None, None]
+    P, X = torch.fft.rfft2(p), torch.fft.rfft2(x)
+    rows = [torch.fft.irfft2((one.conj() * X).sum(1), s=x.shape[2:]).flatten(1).amax(1) for one in P]
+    return torch.stack(rows)
+
+
+def rank_correlation(a: Float[Tensor, "*unit n"], b: Float[Tensor, "*unit n"]) -> Float[Tensor, "*unit"]:
+    """Spearman's ρ along the last axis: 1 if the one rises wherever the other does. Equal values share their ranks.
+
+    0 where one of the two does not vary.
+    """
+    if a.shape != b.shape or a.shape[-1] < 2:
+        raise Unusable(f"two rows of the same length have a rank correlation, and these have {tuple(a.shape)} and "
+                       f"{tuple(b.shape)}")  # fmt: skip
+    ra, rb = (ranks(x.double()) for x in (a, b))
+    ra, rb = (x - x.mean(-1, keepdim=True) for x in (ra, rb))
+    size = ra.norm(dim=-1) * rb.norm(dim=-1)
+    return torch.where(size > 0, (ra * rb).sum(-1) / size.clamp(min=1e-12), 0.0)
+
+
+def ranks(x: Float[Tensor, "*unit n"]) -> Float[Tensor, "*unit n"]:
+    """The place of each number in its row, from 0, equal ones at the mean of their places."""
+    below = (x[..., None, :] < x[..., :, None]).sum(-1)
+    equal = (x[..., None, :] == x[..., :, None]).sum(-1)
+    return below + (equal - 1) / 2
+
+
+def _one_size(pictures: Tensor, images: Tensor) -> None:
+    if pictures.shape[1:] != images.shape[1:]:
+        raise Unusable(
+            f"the pictures have {tuple(pictures.shape[1:])}, and the images {tuple(images.shape[1:])}: render the "
+            "pictures at the size of the images"
+        )
