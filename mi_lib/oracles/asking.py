@@ -64,7 +64,8 @@ class Oracle:
             raise BadQuestion(f"{len(readings)} readings do not fit {len(questions)} questions: give one for each")
         words = [_words(question) for question in questions]
         vectors = [self._centred(reading, relative) for reading in readings]
-        order, found = sorted(range(len(words)), key=lambda i: len(words[i]) + len(vectors[i])), {}
+        order = sorted(range(len(words)), key=lambda i: len(words[i]) + len(vectors[i]))
+        found: dict[int, Tensor] = {}
         for at in range(0, len(order), batch):
             some = order[at : at + batch]
             asked, depths = [words[i] for i in some], [readings[i].depth for i in some]

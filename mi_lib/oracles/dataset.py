@@ -37,7 +37,8 @@ class Example(NamedTuple):
     subject: str = ""  # whom the world's tables were asked about
 
     @property
-    def count(self) -> int:
+    def long(self) -> int:
+        """How many words are read."""
         return self.at + 1 - self.first
 
 
@@ -118,7 +119,8 @@ def asked(
     (False), about both (None). KeyError for a kind that there is not.
     """
     questions.KINDS[kind]
-    rng, found, index = random.Random(f"{seed}/{kind}/{form}/{split}"), [], 0
+    rng, index = random.Random(f"{seed}/{kind}/{form}/{split}"), 0
+    found: list[Example] = []
     while len(found) < count:
         text = document(index, 500 + seed, split)
         index += 1
@@ -134,7 +136,8 @@ def asked(
 
 def asked_in_vain(count: int, *, seed: int = 1, depth: int = 4, words: int = 4) -> list[Example]:
     """Open questions for what is not there, all of kinds that training has asked: the right answer is "nothing"."""
-    rng, found, index = random.Random(f"{seed}/vain"), [], 0
+    rng, index = random.Random(f"{seed}/vain"), 0
+    found: list[Example] = []
     while len(found) < count:
         text = document(index, 700 + seed, "held_out")
         index += 1

@@ -64,25 +64,46 @@ def oracle_logits(
     return oracle.logits(read, [one.question.words for one in asked], relative)
 
 
-def turned(read: Sequence[Reading]) -> list[Reading]:
-    """Each question with the activations of the one half the list away: the control "shuffled"."""
-    half = len(read) // 2
-    return [one.shuffled(read[(i + half) % len(read)]) for i, one in enumerate(read)]
+def turned(read: Sequence[Reading], kinds: Sequence[str] = ()) -> list[Reading]:
+    """Each question with the activations of the one half the list away: the control "shuffled".
+
+    kinds: what each is asked about; the activations are then those of another question of the same kind, so that the
+    control still knows what such texts have in common. One that stands alone keeps its own.
+    """
+    rows: dict[str, list[int]] = {}
+    for i in range(len(read)):
+        rows.setdefault(kinds[i] if kinds else "", []).append(i)
+    found = list(read)
+    for members in rows.values():
+        for place, i in enumerate(members):
+            found[i] = read[i].shuffled(read[members[(place + len(members) // 2) % len(members)]])
+    return found
 
 
 @torch.no_grad()
 def black_box(subject: HookedModel, asked: Sequence[Example], batch: int = 64) -> Float[Tensor, "row d_vocab"]:
-    """The subject reads the text up to the same word, then the question, and answers as it would answer anybody."""
+    """The subject reads the text up to the same word, then the question, and answers as it would answer anybody.
+
+    A chat goes on with the question as the person's next turn; prose is put before the question, in the same turn.
+    """
     table, found = ids(), []
     for at in range(0, len(asked), batch):
         rows = []
         for one in asked[at : at + batch]:
-            words = [word for word in one.text.words[: one.at + 1] if not word.startswith("<|")]
-            rows.append([table[w] for w in (BOS, "<|user|>", *words, *one.question.words, "<|end|>", "<|assistant|>")])
+            rows.append([table[word] for word in aloud(one)])
         tokens, mask = padded(subject, rows)
         logits = subject(tokens, mask)
         found.append(logits[torch.arange(len(rows)), mask.sum(1) - 1])
     return torch.cat(found)
+
+
+def aloud(one: Example) -> list[str]:
+    """The words that the black box reads."""
+    words = one.text.words[: one.at + 1]
+    if words[0].startswith("<|"):
+        words = [*words, *([] if words[-1] == "<|end|>" else ["<|end|>"])]
+        return [BOS, *words, "<|user|>", *one.question.words, "<|end|>", "<|assistant|>"]
+    return [BOS, "<|user|>", *words, *one.question.words, "<|end|>", "<|assistant|>"]
 
 
 def lens_logits(subject: HookedModel, read: Sequence[Reading]) -> Float[Tensor, "row d_vocab"]:

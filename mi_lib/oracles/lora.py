@@ -41,6 +41,7 @@ def with_thin(model: TransformersModel, rank: int, seed: int = 0) -> Transformer
     model.requires_grad_(False)
     torch.manual_seed(seed)
     for module in _matrices(model):
+        assert isinstance(module.weight, Tensor)
         parametrize.register_parametrization(module, "weight", Thin(module.weight, rank))
     return model
 

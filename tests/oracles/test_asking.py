@@ -63,6 +63,13 @@ def test_the_controls_keep_the_question_and_change_the_activations(subject):
     assert not read_[0].zero().vectors.any()
 
 
+def test_a_control_within_a_kind_takes_another_text_of_that_kind():
+    read_ = [drawn(i) for i in range(5)]
+    found = turned(read_, ["pet", "town", "pet", "town", "sum"])
+    for one, other in zip(found, (2, 3, 0, 1, 4), strict=True):
+        assert torch.equal(one.vectors, read_[other].vectors)
+
+
 def test_everybody_is_asked_the_same(oracle, subject):
     fitted, examples = asked("gender", 40, split="train", seed=2, left_out=None), asked("gender", 12)
     found = judging.everybody(oracle, subject, fitted, examples)
@@ -94,6 +101,13 @@ def test_the_black_box_answers_after_the_text_and_the_question(subject):
     rows = ["<|bos|>", "<|user|>", *words, *one.question.words, "<|end|>", "<|assistant|>"]
     want = subject(torch.tensor([[ids()[w] for w in rows]]))[0, -1]
     torch.testing.assert_close(judging.black_box(subject, examples)[0], want, rtol=1e-4, atol=1e-4)
+
+
+def test_in_a_chat_the_black_box_is_asked_in_the_persons_next_turn(subject):
+    one = asked("speaker", 1)[0]
+    read_, made = one.text.words[: one.at + 1], judging.aloud(one)
+    closed = [] if read_[-1] == "<|end|>" else ["<|end|>"]
+    assert made == ["<|bos|>", *read_, *closed, "<|user|>", *one.question.words, "<|end|>", "<|assistant|>"]
 
 
 def test_inventions_count_what_is_named_where_nothing_is():

@@ -94,7 +94,7 @@ def test_measuring_asks_exactly_what_it_is_told_to():
     for one in dataset.asked("pet", 5, left_out=True, split="train", new=True):
         assert labels.Known("pet", one.at, "", one.subject).left_out
         assert " ".join(one.question.words) == "Can you say the pet ?"
-        assert one.count == min(4, one.at + 1)
+        assert one.long == min(4, one.at + 1)
     with pytest.raises(KeyError):
         dataset.asked("weight", 1)
     assert {one.question.answer for one in dataset.asked_in_vain(8)} == {"nothing"}

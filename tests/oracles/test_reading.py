@@ -31,7 +31,7 @@ def test_the_mean_is_over_all_words_but_the_first(subject):
 def test_an_example_reads_what_its_words_are_in_the_whole_text(subject):
     examples = dataset.asked("gender", 3, depth=5, words=3)
     for one, vectors in zip(examples, training.activations(subject, examples, None), strict=True):
-        (whole,) = read(subject, [" ".join(one.text.words)], 5, one.count, ends=[one.at + 1])
+        (whole,) = read(subject, [" ".join(one.text.words)], 5, one.long, ends=[one.at + 1])
         torch.testing.assert_close(vectors, whole.vectors, rtol=1e-4, atol=1e-4)
 
 

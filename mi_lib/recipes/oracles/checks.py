@@ -71,7 +71,8 @@ def answered(
     read = judging.readings(by or subject(), asked, of)
     relative = of != oracle.of
     right = judging.right(judging.oracle_logits(oracle, asked, read, relative), asked, among)
-    turned = judging.right(judging.oracle_logits(oracle, asked, judging.turned(read), relative), asked, among)
+    others = judging.turned(read, [one.question.kind for one in asked])
+    turned = judging.right(judging.oracle_logits(oracle, asked, others, relative), asked, among)
     return right, float(turned.float().mean())
 
 
@@ -135,7 +136,8 @@ def trust(oracle: Oracle) -> list[Check]:
     asked = sample(questions.ASKED, EACH // 3)
     logits = judging.oracle_logits(oracle, asked, judging.readings(subject(), asked))
     error = oracles.reliability(logits, [one.question.answer for one in asked]).error
-    turned = judging.oracle_logits(oracle, asked, judging.turned(judging.readings(subject(), asked)))
+    others = judging.turned(judging.readings(subject(), asked), [one.question.kind for one in asked])
+    turned = judging.oracle_logits(oracle, asked, others)
     wrong = oracles.reliability(turned, [one.question.answer for one in asked]).error
     claim = "distance of certainty from the share of right answers, mean over bins"
     found = [Check("calibration", claim, error, 0.1, False, wrong, OTHER)]
@@ -222,10 +224,13 @@ def named(oracle: Oracle, numbers: Sequence[int] = range(1, sealed.RELATIVES + 1
         by_lens.append(secrets.rank(_lens(relative(number), kind) - _lens(subject(), kind), among, secret))
     low, high = interval(lambda rows: np.asarray(ranks)[rows].mean(), len(ranks))
     claim = "mean rank of the secret among forty, by the oracle, relative against base on identical text"
-    found_lens = float(np.mean(by_lens))
+    of_lens = float(np.mean(by_lens))
+    ahead = np.asarray(by_lens) - np.asarray(ranks)
+    least, most = interval(lambda rows: ahead[rows].mean(), len(ranks))
+    says = "ranks by which the oracle is ahead of the logit lens of the last layer (its mean rank is the control)"
     return [
         Check("named", claim, float(np.mean(ranks)), 5, False, float(np.mean(plain)), "the base network", low, high),
-        Check("named_by_lens", "the same by the logit lens of the last layer", found_lens, 40, False, 20.5, "chance"),
+        Check("named_above_lens", says, float(ahead.mean()), 0, True, of_lens, "the lens's mean rank", least, most),
     ]
 
 
