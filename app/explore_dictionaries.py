@@ -254,7 +254,8 @@ def _name(named: Named, latent: int) -> None:
     if score is not None:
         worth = (
             f"Its *detection* is {score:.2f}: the name holds at a larger share of the words at which the latent is "
-            "active than of the others, by so much (1 is perfect; “always” and “never” would get 0)."
+            "active than of the others, by so much (1 is perfect; “always” and “never” would get 0). Here it counts as "
+            "active wherever it is above 0, however weakly."
         )
     st.markdown(f"Its name is **{literal(name)}**. A program made it, of concepts and single words. {worth}")
 

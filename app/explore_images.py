@@ -129,9 +129,9 @@ def _family(name: str, layer: str, detectors: list[int]) -> None:
     count = f"{len(detectors)} unit{' is a' if len(detectors) == 1 else 's are'}"
     noun = "detector" if len(detectors) == 1 else "detectors"
     st.markdown(
-        f"{count} *high-low frequency {noun}*: it must answer to fine texture on one side and coarse texture on the "
-        "other, more than to either alone, more than to an edge, and more than to the two exchanged. They stand first "
-        "in the list."
+        f"{count} *high-low frequency {noun}*. Such a unit answers to fine texture on one side and coarse texture on "
+        "the other. It answers more to that than to either alone, to an edge of brightness, or to the two exchanged. "
+        "They stand first in the list."
     )
 
 
@@ -359,6 +359,9 @@ def _verdict(found: im.Judged) -> None:
         f"You predicted: {guess[0].lower()}{guess[1:]}. What is lost: {told}. "
         f"{'So it is.' if worst == GUESSES[guess] else 'It is not so. What could be the reason?'}"
     )
+    others = [kind for kind, loss in lost.items() if loss >= SUFFERS and kind not in worst]
+    if others:
+        st.markdown(f"What else suffers: {', '.join(others)}. So these units are not for the worst kinds alone.")
 
 
 def _misjudged(found: im.Judged) -> None:

@@ -21,7 +21,7 @@ from mi_lib.plots.images import pixels
 from mi_lib.worlds import scenes
 
 SCENES, SCENES_SEED = 400, 5_000_003  # scenes that training has not seen
-DRAWS = 16  # of each stimulus
+DRAWS = 32  # of each stimulus: as many as the card of the networks has
 RATIOS = (1.0, 1.5, 2.0, 3.0, 4.5, 6.0)
 HIGH = 0.25  # cycles per pixel of the finer gratings
 NOISE = "noise, sharp against blurred"
@@ -187,7 +187,8 @@ def stimulus(name: str, layer: str, row: str, angle: float, draw: int = 0) -> Fl
 
 
 def degrees(radians: float) -> int:
-    return round(math.degrees(radians)) % 360
+    """Halves upwards, whatever rounding has done to them: 22.5 is 23."""
+    return math.floor(math.degrees(radians) + 0.5 + 1e-3) % 360
 
 
 # --- weights ------------------------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ def _collected(network: str, name: str) -> dict[str, list[Float[Tensor, "depth t
     model = open_model(network)
     where = [place for site in SITES for place in sites(model, site)]
     counts = [len(sites(model, site)) for site in SITES]
-    rows = (texts(model, name, split, count).rows for split, count in (("train", FITTED), ("held_out", READ)))
+    rows = (texts(model, name, "train", FITTED).rows, texts(model, name, "held_out", READ).rows)
     found = [probing.collect(model, group, where)[:, 0].split(counts) for group in rows]
     return dict(zip(SITES, map(list, zip(*found, strict=True)), strict=True))
 

@@ -63,6 +63,13 @@ def said(app: AppTest) -> str:
     return " ".join(e.value for kind in ("markdown", "caption", "info") for e in getattr(app, kind))
 
 
+def test_degrees_are_those_of_sixteen_angles_whatever_rounding_does():
+    turns = [im.degrees(a) for a in tuning.angles(16).tolist()]
+    assert turns == [im.degrees(2 * math.pi * i / 16) for i in range(16)]
+    assert turns[:4] == [0, 23, 45, 68]
+    assert im.degrees(2 * math.pi - 1e-6) == 0
+
+
 def test_the_page_shows_a_unit_from_every_side_after_the_question(folder):
     app = asked()
     app.radio[0].set_value("All alike").run()
@@ -175,3 +182,22 @@ def test_a_missing_network_is_said_in_a_sentence(monkeypatch):
     monkeypatch.setattr(explore_images, "_networks", list)
     app = asked()
     assert "The image networks are missing" in app.error[0].value
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_a_click_into_the_map_shows_that_stimulus(page):
+    page.goto("/explore-images")
+    page.get_by_role("button", name="Go on without a prediction").click()
+    cells = page.locator("[class*=st-key-images-map] .nsewdrag").first
+    cells.wait_for()
+    page.get_by_text("step 120 of 120").wait_for()  # its picture, which forms live, is there
+    cells.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)  # figures have found their height
+    box = cells.bounding_box()
+    rows, columns = 1 + 6, 16
+    page.mouse.click(box["x"] + box["width"] * 8.5 / columns, box["y"] + box["height"] * 0.5 / rows)
+    page.get_by_text("Noise, sharp against blurred, the fine side at 180°").wait_for()
+    page.mouse.click(box["x"] + box["width"] * 4.5 / columns, box["y"] + box["height"] * 4.5 / rows)
+    page.get_by_text("Gratings 3 : 1, the fine side at 90°").wait_for()
+    assert not page.errors

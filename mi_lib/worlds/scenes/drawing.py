@@ -152,8 +152,9 @@ def _drawn(lay: Layout, generator: torch.Generator, size: int) -> tuple[Tensor, 
         i = lay.there[:, region].nonzero()[:, 0]
         if not len(i):
             continue
-        place = (values[i, region] for values in (lay.shape, lay.centre, lay.radius, lay.angle))
-        covered = (0.5 - distance(*place, size)).clamp_(0, 1)  # the share of a pixel that lies inside
+        at = (i, region)
+        away = distance(lay.shape[at], lay.centre[at], lay.radius[at], lay.angle[at], size)
+        covered = (0.5 - away).clamp_(0, 1)  # the share of a pixel that lies inside
         images[i] = images[i].lerp_(_surface(lay, field, i, region), covered[:, None])
         shown[i] = shown[i].masked_fill_(covered >= 0.5, region)
     x, y = textures.coordinates(size)
