@@ -141,26 +141,43 @@ def probe_right(
     return torch.tensor([names[int(n)] == one.question.answer for n, one in zip(said, asked, strict=True)])
 
 
-def everybody(
-    oracle: Oracle, subject: HookedModel, fitted: Sequence[Example], asked: Sequence[Example], of: str = "pico"
+def by_oracle(
+    oracle: Oracle, subject: HookedModel, asked: Sequence[Example], of: str = "pico"
 ) -> dict[str, Bool[Tensor, " row"]]:
-    """Who answers which of the questions rightly (see above); all of one kind, and open.
+    """Which of the questions (of one kind, open) the oracle answers rightly, and what it says without its activations.
 
-    `oracle` may say any word, everybody else chooses among the values of this kind, as `oracle_among` does.
+    It may say any word; `oracle_among` and its controls choose among the values of this kind.
     """
-    read, fitted_read = readings(subject, asked, of), readings(subject, fitted)
-    relative = of != oracle.of
+    read, relative = readings(subject, asked, of), of != oracle.of
     said = oracle_logits(oracle, asked, read, relative)
-    deepest = [one._replace(depth=subject.cfg.n_layers) for one in asked]
-    common = majority(fitted)
     return {
         "oracle": right(said, asked),
         "oracle_among": right(said, asked, among=True),
         "shuffled": right(oracle_logits(oracle, asked, turned(read), relative), asked, among=True),
-        "zero": right(oracle_logits(oracle, asked, [one.zero() for one in read], relative), asked, among=True),
+        "zero": right(
+            oracle_logits(oracle, asked, [one.zero(oracle.means) for one in read], relative), asked, among=True
+        ),
+    }
+
+
+def without_oracle(
+    subject: HookedModel, fitted: Sequence[Example], asked: Sequence[Example], of: str = "pico"
+) -> dict[str, Bool[Tensor, " row"]]:
+    """Which of the questions all the others answer rightly; they choose among the values of this kind."""
+    read, fitted_read = readings(subject, asked, of), readings(subject, fitted)
+    deepest = [one._replace(depth=subject.cfg.n_layers) for one in asked]
+    common = majority(fitted)
+    return {
         "majority": torch.tensor([one.question.answer == common for one in asked]),
         "probe": probe_right(fitted, fitted_read, asked, read),
         "black_box": right(black_box(subject, asked), asked, among=True),
         "lens": right(lens_logits(subject, read), asked, among=True),
         "last_lens": right(lens_logits(subject, readings(subject, deepest, of)), asked, among=True),
     }
+
+
+def everybody(
+    oracle: Oracle, subject: HookedModel, fitted: Sequence[Example], asked: Sequence[Example], of: str = "pico"
+) -> dict[str, Bool[Tensor, " row"]]:
+    """Who answers which of the questions rightly (see above); all of one kind, and open."""
+    return {**by_oracle(oracle, subject, asked, of), **without_oracle(subject, fitted, asked, of)}

@@ -35,9 +35,10 @@ class Reading:
         many = min(len(self.vectors), len(other.vectors))
         return replace(self, vectors=other.vectors[-many:])
 
-    def zero(self) -> Reading:
-        """The control that says nothing: no activation at all."""
-        return replace(self, vectors=torch.zeros_like(self.vectors))
+    def zero(self, means: Float[Tensor, "depth d_model"] | None) -> Reading:
+        """The control that says nothing: what is nothing once the oracle's means are subtracted, so none is added."""
+        nothing = torch.zeros_like(self.vectors)
+        return replace(self, vectors=nothing if means is None else nothing + means[self.depth])
 
 
 class BadReading(ValueError):

@@ -60,7 +60,13 @@ def test_the_controls_keep_the_question_and_change_the_activations(subject):
     for one, other in zip(turned(read_), [read_[2], read_[3], read_[0], read_[1]], strict=True):
         many = len(one.vectors)
         assert torch.equal(one.vectors, other.vectors[-many:])
-    assert not read_[0].zero().vectors.any()
+    assert not read_[0].zero(None).vectors.any()
+
+
+def test_the_control_without_activations_adds_nothing_at_all(oracle):
+    made = prompts([ASK.split()], [3], [2])
+    want = oracle.model(made.tokens)[0, -1]
+    torch.testing.assert_close(oracle.logits([drawn().zero(oracle.means)], [ASK])[0], want, rtol=1e-4, atol=1e-4)
 
 
 def test_a_control_within_a_kind_takes_another_text_of_that_kind():

@@ -13,7 +13,7 @@ from mi_lib.recipes.oracles import train as recipe
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=recipe.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "sealed", "ship", "measure"])
+    parser.add_argument("what", choices=["train", "sealed", "ship", "ship-sealed", "measure"])
     parser.add_argument("--how", choices=list(recipe.PLANS), default="full")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -21,6 +21,9 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     if given.what == "ship":
         card.ship(given.seed)
+        return
+    if given.what == "ship-sealed":
+        card.ship_sealed()
         return
     if given.what == "measure":
         card.measure()

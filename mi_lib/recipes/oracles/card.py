@@ -37,7 +37,7 @@ def like_pico(folder: Path) -> Path:
 
 
 def ship(seed: int = 0) -> None:
-    """Write both folders and measure both cards, on the files as they are shipped."""
+    """Write the oracle's folder and measure its card, on the files as they are shipped."""
     run = recipe.run_folder("full", seed)
     folder, base = like_pico(zoo.HERE / NAME), zoo.folder(recipe.SUBJECT) / "model.safetensors"
     difference.write(folder / difference.FILE, load_file(run / "model.safetensors"), base)
@@ -48,7 +48,6 @@ def ship(seed: int = 0) -> None:
     found = [one for part in ("kinds", "held_out", "new_kinds", "relatives", "trust")
              for one in getattr(checks, part)(oracle)]  # fmt: skip
     write(folder, about, found, {"table": checks.table(oracle), "others": others(seed)})
-    ship_sealed(oracle)
 
 
 def others(seed: int) -> dict[str, dict[str, float]]:
@@ -89,8 +88,9 @@ def _words(table: dict[str, dict[str, list[float]]]) -> str:
     return "\n".join(lines)
 
 
-def ship_sealed(oracle: oracles.Oracle) -> None:
+def ship_sealed() -> None:
     """The folder of the relatives: Pico's own weights, the differences, the seals, what was measured."""
+    oracle = oracles.open_oracle()
     folder = like_pico(zoo.HERE / secrets.NAME)
     base = zoo.folder(recipe.SUBJECT) / "model.safetensors"
     difference.write(folder / difference.FILE, load_file(base), base)

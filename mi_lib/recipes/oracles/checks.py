@@ -6,6 +6,7 @@ stands beside the same with another text's activations ("shuffled") or beside th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
@@ -71,8 +72,8 @@ def answered(
     read = judging.readings(by or subject(), asked, of)
     relative = of != oracle.of
     right = judging.right(judging.oracle_logits(oracle, asked, read, relative), asked, among)
-    others = judging.turned(read, [one.question.kind for one in asked])
-    turned = judging.right(judging.oracle_logits(oracle, asked, others, relative), asked, among)
+    elsewhere = judging.turned(read, [one.question.kind for one in asked])
+    turned = judging.right(judging.oracle_logits(oracle, asked, elsewhere, relative), asked, among)
     return right, float(turned.float().mean())
 
 
@@ -136,8 +137,8 @@ def trust(oracle: Oracle) -> list[Check]:
     asked = sample(questions.ASKED, EACH // 3)
     logits = judging.oracle_logits(oracle, asked, judging.readings(subject(), asked))
     error = oracles.reliability(logits, [one.question.answer for one in asked]).error
-    others = judging.turned(judging.readings(subject(), asked), [one.question.kind for one in asked])
-    turned = judging.oracle_logits(oracle, asked, others)
+    elsewhere = judging.turned(judging.readings(subject(), asked), [one.question.kind for one in asked])
+    turned = judging.oracle_logits(oracle, asked, elsewhere)
     wrong = oracles.reliability(turned, [one.question.answer for one in asked]).error
     claim = "distance of certainty from the share of right answers, mean over bins"
     found = [Check("calibration", claim, error, 0.1, False, wrong, OTHER)]
@@ -152,15 +153,32 @@ def trust(oracle: Oracle) -> list[Check]:
     return found
 
 
-def table(
-    oracle: Oracle, kinds_: Sequence[str] = questions.ASKED, count: int = EACH
-) -> dict[str, dict[str, list[float]]]:
+def table(oracle: Oracle, kinds_: Sequence[str] = tuple(questions.KINDS)) -> dict[str, dict[str, list[float]]]:
     """For each kind who is right how often, with the interval: the oracle and every baseline."""
-    found = {}
+    of_others = others(kinds_)
+    return {
+        kind: {who: _share(right) for who, right in judging.by_oracle(oracle, subject(), _asked(kind)).items()}
+        | of_others[kind]
+        for kind in kinds_
+    }
+
+
+def others(kinds_: Sequence[str] = tuple(questions.KINDS)) -> dict[str, dict[str, list[float]]]:
+    """The same of all that need no oracle. Measured once and kept with the runs, since probes are fitted."""
+    file = recipe.OUT / "baselines.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
     for kind in kinds_:
-        fitted, asked = dataset.asked(kind, FITTED, split="train", seed=2, left_out=None), dataset.asked(kind, count)
-        found[kind] = {who: _share(right) for who, right in judging.everybody(oracle, subject(), fitted, asked).items()}
-    return found
+        if kind not in found:
+            fitted = dataset.asked(kind, FITTED, split="train", seed=2, left_out=None)
+            others_ = judging.without_oracle(subject(), fitted, _asked(kind))
+            found[kind] = {who: _share(right) for who, right in others_.items()}
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(found))
+    return {kind: found[kind] for kind in kinds_}
+
+
+def _asked(kind: str) -> list[Example]:
+    return dataset.asked(kind, EACH)
 
 
 def _share(right: torch.Tensor) -> list[float]:
