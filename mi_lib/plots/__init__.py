@@ -11,7 +11,7 @@ graphs      parts of a network, and the edges between them
 """
 
 from mi_lib.plots.arrows import arrows
-from mi_lib.plots.charts import bars, circle, contributions, grouped_bars, histogram, lines, share_y, spectrum
+from mi_lib.plots.charts import bars, circle, clouds, contributions, grouped_bars, histogram, lines, share_y, spectrum
 from mi_lib.plots.graphs import Line, Place, circuit_graph
 from mi_lib.plots.heatmaps import attention, click_map, head_grid, kinds_map, lens_table, maps, matrix, square
 from mi_lib.plots.style import DASHES, PALETTE
@@ -28,6 +28,7 @@ __all__ = [
     "circle",
     "circuit_graph",
     "click_map",
+    "clouds",
     "contributions",
     "grouped_bars",
     "head_grid",
