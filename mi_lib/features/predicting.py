@@ -54,6 +54,22 @@ def by_place(
     return torch.stack(rows)
 
 
+def by_template(
+    pictures: Float[Tensor, "unit 3 k k"], images: Float[Tensor, "image 3 h w"], step: int = 1, grey: float = 0.5
+) -> Float[Tensor, "unit image"]:
+    """How often and how well the picture fits the image: laid on it at every `step`-th place, mean of ReLU(fit)².
+
+    pictures: of a unit at one place, cut to its receptive field. Picture and image are counted from grey. The fit is
+    the sum of the products of all pixels, as if the picture were the kernel of a unit of a first layer.
+    """
+    p, x = data.images(pictures, "the pictures"), data.images(images)
+    if p.shape[2] > x.shape[2] or p.shape[3] > x.shape[3]:
+        raise Unusable(f"pictures of {tuple(p.shape[2:])} do not fit into images of {tuple(x.shape[2:])}: cut them to "
+                       "the receptive field")  # fmt: skip
+    fit = F.conv2d(x - grey, p - grey, stride=step).relu().square()
+    return fit.mean((2, 3)).T
+
+
 def rank_correlation(a: Float[Tensor, "*unit n"], b: Float[Tensor, "*unit n"]) -> Float[Tensor, "*unit"]:
     """Spearman's ρ along the last axis: 1 if the one rises wherever the other does. Equal values share their ranks.
 

@@ -102,6 +102,24 @@ def test_by_place_finds_a_shape_wherever_it_lies():
     assert float(table[0, 1]) == pytest.approx(brute / float(a.norm()), rel=1e-4)
 
 
+def test_a_template_is_laid_on_every_place():
+    pictures, images = torch.rand(2, 3, 3, 3), torch.rand(4, 3, 8, 7)
+    for step in (1, 2):
+        told = [
+            [
+                sum(
+                    max(0.0, float(((x[:, r : r + 3, c : c + 3] - 0.5) * (p - 0.5)).sum())) ** 2
+                    for r in range(0, 6, step)
+                    for c in range(0, 5, step)
+                )
+                / (len(range(0, 6, step)) * len(range(0, 5, step)))
+                for x in images
+            ]
+            for p in pictures
+        ]
+        assert torch.allclose(features.by_template(pictures, images, step), torch.tensor(told), atol=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_rank_correlation_is_spearmans(seed):
     source = torch.Generator().manual_seed(seed)
@@ -121,6 +139,7 @@ def test_rank_correlation_is_spearmans(seed):
         (lambda: features.matched(torch.rand(3, 2), one_to_one=True), "for itself"),
         (lambda: features.by_waves(torch.rand(1, 3, 8, 8), torch.rand(2, 3, 9, 9)), "render the pictures at the size"),
         (lambda: features.by_place(torch.rand(1, 3, 8, 8), torch.rand(2, 3, 9, 9)), "render the pictures at the size"),
+        (lambda: features.by_template(torch.rand(1, 3, 9, 9), torch.rand(2, 3, 8, 8)), "cut them to the receptive"),
         (lambda: features.by_waves(torch.rand(1, 3, 8, 8) * 3, torch.rand(2, 3, 8, 8)), "the range from 0 to 1"),
         (lambda: features.rank_correlation(torch.rand(4), torch.rand(5)), "two rows of the same length"),
         (lambda: features.activations(Small(), "conv1", torch.rand(2, 1, 8, 8)), "batch 3 height width"),
