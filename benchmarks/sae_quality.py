@@ -8,8 +8,9 @@ SAELens is installed into the temporary folder by the first run. Two sources of 
 directions in 24 dimensions), and what enters block 2 of Pico. Each side trains with its own trainer, with inputs
 normalised as it does that, and with the same warm-up and decay, from four learning rates; the one that explains most
 of the held-out variance stands for it. TopK and BatchTopK have the same k; ReLU + L1 has another scale of λ on each
-side, so theirs is searched until it has our L0. What SAELens has written is read and measured here, on held-out
-activations: planted features found (one to one, cosine at least .9), L0, and the variance explained.
+side, so theirs is searched, at each rate, until it has the L0 of our best. What SAELens has written is read and
+measured here, on held-out activations: planted features found (one to one, cosine at least .9), L0, and the variance
+explained.
 """
 
 from __future__ import annotations
@@ -191,6 +192,11 @@ def measure(sae: Any, job: Job, x: Any, directions: Any) -> Measured:
     return Measured(job.rate, saes.fve(x, sae.decode(f)), saes.l0(f), saes.dead_share(saes.density(f)), found, cosine)
 
 
+def best(side: dict[Job, Measured], kind: str) -> Measured:
+    """The one of the learning rates that explains most."""
+    return max((measured for job, measured in side.items() if job.kind == kind), key=lambda measured: measured.fve)
+
+
 def main() -> None:
     import torch
     from safetensors.torch import save_file
@@ -212,7 +218,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             save_file(x, folder / f"{data}.safetensors")
-            (folder / "jobs.json").write_text(json.dumps([(job, mine[job].l0) for job in wanted]))
+            targets = {kind: best(mine, kind).l0 for kind in options.kinds}
+            (folder / "jobs.json").write_text(json.dumps([(job, targets[job.kind]) for job in wanted]))
             command = [peers.peer_python("sae-lens"), __file__, "--theirs", str(folder), str(options.threads)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
@@ -222,9 +229,7 @@ def main() -> None:
                 for job in wanted
             }
         for kind in options.kinds:
-            a, b = (
-                max((side[job] for job in wanted if job.kind == kind), key=lambda m: m.fve) for side in (mine, peer)
-            )
+            a, b = best(mine, kind), best(peer, kind)
             print(f"  {kind:<10} ours     {a}\n  {'':<10} SAELens  {b}", flush=True)
 
 
