@@ -6,7 +6,7 @@ acts    {layer: activations}     of a run: [batch channel height width], or [bat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -25,7 +25,7 @@ class Unusable(ValueError):
 class Vision(Protocol):
     """A network that can be run up to some of its layers: `mi_lib.models.vision.VisionModel` is one."""
 
-    def run(self, images: Float[Tensor, "batch 3 height width"], layers: Sequence[str]) -> dict[str, Tensor]: ...
+    def run(self, images: Float[Tensor, "batch 3 height width"], layers: Any) -> Any: ...
 
 
 def images(x: Any, what: str = "the images") -> Float[Tensor, "batch 3 height width"]:
