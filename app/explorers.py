@@ -68,6 +68,11 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "Can one direction change what a network says?",
         "Draw a direction from two sets of prompts. Push Pico along it, and measure how much is enough.",
     ),
+    "explore-images": Explorer(
+        "images", "visibility", "explore_images", ("13", "14"),
+        "What does a network that sees look for?",
+        "Choose a unit. Watch the picture that it likes best, turn stimuli before it, and see what it is needed for.",
+    ),
 }  # fmt: skip
 
 

@@ -1240,7 +1240,7 @@ def test_pictures_that_others_outdo(answer):
 
 # --- 13.12 ------------------------------------------------------------------------------------------------------------
 
-# Written down before any shipped network was measured, from networks that had less training and are not shipped.
+# Written down before the network that is judged here, the third seed, had been looked at; from the other two seeds.
 LEAST, AHEAD = 0.3, 0.2  # mean rank correlation; and how much above that of other units' pictures
 
 
@@ -1338,5 +1338,5 @@ def test_units_that_like_one_wave(answer):
 def test_units_of_the_network(answer):
     """Units of the trained network, and images that were not shown in the chapter."""
     measured = findings.module(index.chapter("13"))
-    pictures, stimuli, answers = measured.case()
+    pictures, stimuli, answers = measured.case()  # of the third seed
     judge_promise(answer.foretell(pictures, stimuli), pictures, stimuli, answers, LEAST, AHEAD)

@@ -103,8 +103,9 @@ def rendering(
         if step == min(PATIENCE, steps) - 1:
             _not_dead(alive, objective)
         climber.step()
-        with torch.no_grad():
-            yield Rendered(own.image(parameters, shape), torch.stack(values))
+        with torch.no_grad():  # not around the yield: it would hold for whoever watches, too
+            now = Rendered(own.image(parameters, shape), torch.stack(values))
+        yield now
 
 
 def judged(model: Vision, objective: Objective, images: Float[Tensor, "picture 3 h w"]) -> Float[Tensor, " picture"]:

@@ -9,12 +9,14 @@ heatmaps    one colour for each number: attention, matrices, lens tables, patchi
 words       what is drawn beside or upon the words of a text
 graphs      parts of a network, and the edges between them
 pictures    images side by side
+images      pictures for a page in the browser
 """
 
 from mi_lib.plots.arrows import arrows
 from mi_lib.plots.charts import bars, circle, contributions, grouped_bars, histogram, lines, share_y, spectrum
 from mi_lib.plots.graphs import Line, Place, circuit_graph
 from mi_lib.plots.heatmaps import attention, click_map, head_grid, kinds_map, lens_table, maps, matrix, square
+from mi_lib.plots.images import data_url, png
 from mi_lib.plots.pictures import gallery
 from mi_lib.plots.style import DASHES, PALETTE
 from mi_lib.plots.words import token_loss
@@ -31,6 +33,7 @@ __all__ = [
     "circuit_graph",
     "click_map",
     "contributions",
+    "data_url",
     "gallery",
     "grouped_bars",
     "head_grid",
@@ -40,6 +43,7 @@ __all__ = [
     "lines",
     "maps",
     "matrix",
+    "png",
     "share_y",
     "spectrum",
     "square",
