@@ -298,7 +298,7 @@ def moved() -> dict[str, Any]:
 
 @claim
 def costs() -> dict[str, Any]:
-    """A price on roughness: "a tenth of the pleasure buys half of the roughness". The mean total variation and the mean
+    """A price on roughness: "a little less pleasure buys much less grain". The mean total variation and the mean
     value of the channel, by weight; pixels, without movement. Weight 0 is the control."""
     units = list(range(n_units()))
     found: dict[str, Any] = {"weights": [0.0, 2.0, 10.0, 50.0], "roughness": [], "value": []}
@@ -474,6 +474,7 @@ def liars() -> dict[str, Any]:
         "own": sum(float(own[u, u] / best[u].clamp(min=1e-6)) for u in LIARS) / len(LIARS),
         "shown": sum(float(own[u, v] / best[v].clamp(min=1e-6)) for u, v in LIARS.items()) / len(LIARS),
         "outdone": [float(outdone[u]) for u in LIARS],
+        "goes_with": [float(features.correlations(lie["answers"].T, lie["answers"].T)[u, v]) for u, v in LIARS.items()],
         **mean("outdone_lying", outdone[list(LIARS)].numpy()),
         **mean("outdone_honest", outdone[honest].numpy()),
         **mean("outdone_moved", moved_too[list(LIARS)].numpy()),

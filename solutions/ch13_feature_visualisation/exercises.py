@@ -30,7 +30,7 @@ from mi_lib.models.vision import VisionModel
 def unit_map(
     image: Float[Tensor, "3 h w"], kernel: Float[Tensor, "3 k k"], bias: float
 ) -> Float[Tensor, "h-k+1 w-k+1"]:
-    """How active one unit of a first layer is at every place: the kernel laid on the image.
+    """How active one unit of a first layer is at every place: its kernel on the image.
 
     At row r and column c: multiply the kernel, number by number, with the k × k pixels
     whose top left one is at (r, c), in all three colours. Add up all products and the
@@ -309,8 +309,8 @@ def different(
 
 
 def partners(a: Float[Tensor, "image unit"], b: Float[Tensor, "image other"]) -> Int[Tensor, "unit"]:
-    """For each unit of one network the unit of another whose activations on the same images
-    have the largest correlation (Pearson's r) with its own.
+    """For each unit of one network the unit of another whose activations on the same
+    images have the largest correlation (Pearson's r) with its own.
 
     A unit that is equally active on all images has the correlation 0 with all others.
     """
@@ -363,7 +363,7 @@ def rank_correlation(a: Float[Tensor, "n"], b: Float[Tensor, "n"]) -> float:
 
 
 def outdone(promised: Float[Tensor, "unit image"], answers: Float[Tensor, "unit image"]) -> Float[Tensor, "unit"]:
-    """For each unit, how many of the OTHER pictures foretell its answers better than its own.
+    """For each unit, how many OTHER pictures foretell its answers better than its own.
 
     promised[p] is what the picture of unit p promises of each image, answers[u] is how
     active unit u is. Better: a larger `rank_correlation`. The result is a share of the

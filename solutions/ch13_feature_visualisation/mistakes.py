@@ -1095,7 +1095,7 @@ class section:
         return torch.fft.irfft2(waves, s=(height, width), norm="ortho") / 4
 
 
-@mistake("13.5", says="The bound is 1 / max(height, width)")
+@mistake("13.5", says="yours has the smaller side")
 class section:
     """The smaller side."""
 
@@ -1200,7 +1200,7 @@ class section:
         return torch.fft.irfft2(waves, s=(height, width), norm="ortho") / 4
 
 
-@mistake("13.5", says='Take norm="ortho"')
+@mistake("13.5", says="You have left the norm as it is")
 class section:
     """Another norm."""
 
@@ -2827,7 +2827,7 @@ class section:
             return (x - x.mean(0)) / x.std(0).clamp(min=1e-09)
 
         p, x = bands(pictures), bands(stimuli)
-        return p / p.norm(dim=1, keepdim=True) @ (x / x.norm(dim=1, keepdim=True)).T
+        return p / p.norm(dim=1, keepdim=True) @ (x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)).T
 
 
 @mistake("13.12", says="You compare pictures with the mean of the STIMULI")
@@ -2850,7 +2850,7 @@ class section:
     def foretell(pictures, stimuli):
 
         def special(x):
-            return (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
+            return (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True).clamp(min=1e-9)
 
         return special(bands(pictures)) @ special(bands(stimuli)).T
 
