@@ -254,7 +254,20 @@ def pixels_or_waves() -> dict[str, Any]:
         liked = said(NAME, images, BEFORE).diagonal()
         found[f"{key}_value"] = float(liked.mean())
     found.update(mean("scenes_fine", fine(world().images).numpy()))
-    return found
+    return found | {"scenes_slope": slope(world().images)}
+
+
+def slope(images: Float[Tensor, "image 3 n n"]) -> float:
+    """The power of the frequency by which waves grow weaker: -1 if they are as strong as one divided by it.
+
+    A straight line through the logarithms, between one wave in 32 pixels and 0.4 in one."""
+    x = images - images.mean((2, 3), keepdim=True)
+    strength = torch.fft.fft2(x).abs().square().mean((0, 1)).sqrt()
+    down = torch.fft.fftfreq(x.shape[-1])
+    f = (down[:, None] ** 2 + down[None] ** 2).sqrt()
+    held = (f >= 1 / 32) & (f <= 0.4)
+    a, b = f[held].double().log(), strength[held].double().log()
+    return float(((a - a.mean()) * (b - b.mean())).sum() / (a - a.mean()).square().sum())
 
 
 @claim
@@ -348,7 +361,8 @@ def apart() -> dict[str, Any]:
     """Four pictures of one unit, with the likeness subtracted, left alone, and added: "added, they become the same".
     How alike they are, what the channel says. And whether pictures that were driven apart stand for different scenes:
     each top scene goes to the picture which promises it most, and the scenes of one picture are asked for their
-    texture. Control: the same scenes dealt out at random."""
+    texture. Controls: the same scenes dealt out at random; and, instead of pictures, one plain image of each texture
+    (`known`), which says whether this way to read can sort scenes by texture at all."""
     found: dict[str, Any] = {"pictures": PICTURES, "units": APART, "weight": WEIGHT}
     for key, weight in (("subtracted", WEIGHT), ("left", 0.0), ("added", -WEIGHT)):
         likeness, value = [], []
@@ -357,7 +371,7 @@ def apart() -> dict[str, Any]:
             value.append(float(features.judged(model(), channel(BEFORE, unit), images).mean()))
         found.update(mean(f"{key}_alike", likeness))
         found[f"{key}_value"] = sum(value) / len(value)
-    pure, dealt = [], []
+    pure, dealt, known = [], [], []
     source = torch.Generator().manual_seed(0)
     for unit, images in zip(_chosen(), several_pictures(WEIGHT), strict=True):
         top = features.top(maps()[:, unit], 2 * TOP)
@@ -366,8 +380,26 @@ def apart() -> dict[str, Any]:
         group = features.by_bands(images, whole).argmax(0)
         labels = _textures(top)
         pure.append(purity(group, labels))
+        sure = [purity(features.by_bands(images, whole).argmax(0), labels) for images in _one_of_each()]
+        known.append(sum(sure) / len(sure))
         dealt.append(sum(purity(group[torch.randperm(len(group), generator=source)], labels) for _ in range(50)) / 50)
-    return found | {**mean("pure", pure), **mean("dealt", dealt)}
+    more = [a - b for a, b in zip(pure, dealt, strict=True)]
+    return found | {**mean("pure", pure), **mean("dealt", dealt), **mean("known", known), **mean("more", more)}
+
+
+@functools.cache
+def _one_of_each(draws: int = 20) -> list[Float[Tensor, "texture 3 h w"]]:
+    """Images that are one texture all over, one of each: frequency, angle, colour and blur drawn."""
+    source = torch.Generator().manual_seed(5)
+    kinds = torch.tensor([PLAIN, GRATING, CHECKS, NOISE])
+    lay = scenes.blank(draws * len(kinds))
+    n = len(lay.texture)
+    lay.texture[:, GROUND] = kinds.repeat(draws)
+    lay.frequency[:] = 0.05 * 6 ** torch.rand(n, 1, generator=source)
+    lay.orientation[:] = math.pi * torch.rand(n, 1, generator=source)
+    lay.contrast[:], lay.blur[:] = 0.3, 0.5 + 2.7 * torch.rand(n, 1, generator=source)
+    lay.colour[:] = 0.25 + 0.5 * torch.rand(n, 1, 3, generator=source)
+    return list(scenes.draw(lay, 6, SMALL).images.split(len(kinds)))
 
 
 def purity(group: Int[Tensor, " n"], labels: Int[Tensor, " n"]) -> float:
@@ -403,10 +435,14 @@ def carried(images: Float[Tensor, "unit 3 h w"], other: Int[Tensor, " unit"]) ->
 def elsewhere() -> dict[str, Any]:
     """Pictures of one network shown to another, trained from another seed: "noise stays at home". The share of scenes
     that excite the matched unit less, for pictures in pixels that were never moved, and for waves that were. Controls:
-    the units that go least with it; random noise as strong as the pictures; an untrained network's pictures."""
+    the pictures of all OTHER units, shown to the same partner (`beside`: by how much its own is ahead of them); the
+    units that go least with it (other units, which may be easier or harder to excite); random noise; an untrained
+    network's pictures. For the partners: how well units of the untrained network go with ours, matched as they are."""
     r = _r()
     paired = r.amax(1) > 0.3
     found: dict[str, Any] = {"paired": int(paired.sum()), "units": len(paired), **mean("r", r.amax(1)[paired].numpy())}
+    before = features.correlations(over_map(maps()), over_map(maps(UNTRAINED))).amax(1)
+    found |= {"paired_untrained": int((before > 0.3).sum()), **mean("r_untrained", before.numpy())}
     noise = (0.5 + 0.35 * torch.randn(made().shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
     order = torch.arange(len(paired))
     others = made(UNTRAINED)[order % len(made(UNTRAINED))]
@@ -417,6 +453,9 @@ def elsewhere() -> dict[str, Any]:
         found.update(mean(f"{key}_unmatched", strange[paired].numpy()))
         ahead = carried(images, partner()) - strange
         found.update(mean(f"{key}_ahead", ahead[paired].numpy()))
+        rest = torch.stack([carried(images.roll(k, 0), partner()) for k in range(1, len(images))]).mean(0)
+        found[f"{key}_others"] = float(rest[paired].mean())
+        found.update(mean(f"{key}_beside", (carried(images, partner()) - rest)[paired].numpy()))
         found[f"{key}_home"] = float((over_map(maps()) < said(NAME, images).diagonal()).double().mean(0)[paired].mean())
     return found
 
@@ -446,6 +485,16 @@ def lies(move: bool = False) -> dict[str, Tensor]:
     return {"pictures": pictures, "promised": promised, "answers": said(NAME, windows()).T}
 
 
+@functools.cache
+def _honest() -> Float[Tensor, "unit 3 h w"]:
+    """Pictures made as the lying ones are, of the network as it was."""
+    units = list(range(n_units()))
+    return render(
+        model(), channel(LAYER, units), len(units), size=SIZE, steps=STEPS,
+        parameterisation=Waves(colours(), 3 * STRONG), transform=none(),
+    ).images  # fmt: skip
+
+
 def _outdone(lie: dict[str, Tensor]) -> Float[Tensor, " unit"]:
     """For each unit the share of other pictures that foretell it better than its own."""
     promised = lie["promised"].double()
@@ -458,11 +507,18 @@ def liars() -> dict[str, Any]:
     """A network that behaves on scenes and lies in pictures: "the picture of a unit shows another unit". The largest
     difference on scenes from the network that it was; what the lying pictures do to the units that they belong to and
     to the ones that they show; and the share of other pictures that foretell a unit better than its own. Controls: the
-    honest units of the same network; the same with pictures that are moved while they are made."""
+    honest units of the same network; the same units in the network before it lied; the same with pictures that are
+    moved while they are made. Of these the watcher is asked twice: how many it takes for pictures when they are done,
+    and which share while they are moved."""
     away, fresh = fooled(), windows(1300)
     gap = max(float((away.run(x, LAYER)[LAYER] - model().run(x, LAYER)[LAYER]).abs().max()) for x in (windows(), fresh))
     lie = lies()
-    outdone, moved_too = _outdone(lie), _outdone(lies(move=True))
+    gone = lies(move=True)
+    outdone, moved_too = _outdone(lie), _outdone(gone)
+    source, move = torch.Generator().manual_seed(11), features.standard(4)
+    away_from = gone["pictures"][list(LIARS)]
+    copies = [move(away_from, source).clamp(0, 1) for _ in range(MOVED)]
+    before = _outdone(lie | {"promised": features.by_bands(_honest(), windows())})
     honest = [u for u in range(n_units()) if u not in LIARS and float(lie["answers"][u].std()) > 1e-6]
     own = said(NAME, lie["pictures"])
     best = said(NAME, windows()).amax(0)
@@ -478,7 +534,21 @@ def liars() -> dict[str, Any]:
         **mean("outdone_lying", outdone[list(LIARS)].numpy()),
         **mean("outdone_honest", outdone[honest].numpy()),
         **mean("outdone_moved", moved_too[list(LIARS)].numpy()),
+        "outdone_moved_honest": float(moved_too[honest].mean()),
+        **mean("outdone_before", before[list(LIARS)].numpy()),
+        "outdone_before_each": [float(before[u]) for u in LIARS],
+        "outdone_moved_each": [float(moved_too[u]) for u in LIARS],
+        "moved_seen": int((away.watch(away_from) > 0).sum()),
+        "moved_watched": float(torch.stack([away.watch(c) > 0 for c in copies]).double().mean()),
     }
+
+
+def _explained(answers: Float[Tensor, "unit n"], by: Float[Tensor, "n k"]) -> Float[Tensor, " unit"]:
+    """The share of each unit's variance that a straight line in the columns of `by` explains."""
+    x = torch.cat([by, torch.ones(len(by), 1)], 1).double()
+    y = answers.T.double()
+    left = y - x @ torch.linalg.lstsq(x, y).solution
+    return 1 - left.var(0) / y.var(0)
 
 
 @claim
@@ -487,7 +557,9 @@ def promises() -> dict[str, Any]:
     foretells the unit". The way to read pictures was chosen on two seeds with other stimuli, and the third seed was
     left alone until then. Controls: pictures of all other units of the same network; pictures of the same units before
     training; and the untrained network's own units. Also what becomes of it if pictures are not compared with each
-    other; and the first layer, whose pictures at one place are laid on the stimuli as patterns."""
+    other, and of how many units say more to strong images (`stronger`); how much of what units say a straight line in
+    the mean colour explains (`colour`); and the first layer, whose pictures at one place are laid on the stimuli as
+    patterns."""
     found: dict[str, Any] = {"stimuli": STIMULI}
     for key, name in (("own", NAME), ("seed1", OTHER), ("fresh", FRESH), ("untrained", UNTRAINED)):
         pictures, images, answers = case(name)
@@ -496,6 +568,10 @@ def promises() -> dict[str, Any]:
         found.update(mean(f"{key}_other", shuffled(promised, answers).numpy()))
         found[f"{key}_units"] = len(pictures)
         found[f"{key}_half"] = float((kept(promised, answers) > 0.5).double().mean())
+        strength = kept(features.bands(images).sum(1).expand(len(answers), -1), answers)
+        found[f"{key}_stronger"] = int((strength > 0).sum())
+        found.update(mean(f"{key}_strength", strength.numpy()))
+        found.update(mean(f"{key}_colour", _explained(answers, images.mean((2, 3))).numpy()))
     pictures, images, answers = case(NAME)
     stranger = features.by_bands(case(UNTRAINED)[0], images)
     if len(stranger) == len(answers):  # unit for unit what each was before training
