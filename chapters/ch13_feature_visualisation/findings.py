@@ -485,16 +485,6 @@ def lies(move: bool = False) -> dict[str, Tensor]:
     return {"pictures": pictures, "promised": promised, "answers": said(NAME, windows()).T}
 
 
-@functools.cache
-def _honest() -> Float[Tensor, "unit 3 h w"]:
-    """Pictures made as the lying ones are, of the network as it was."""
-    units = list(range(n_units()))
-    return render(
-        model(), channel(LAYER, units), len(units), size=SIZE, steps=STEPS,
-        parameterisation=Waves(colours(), 3 * STRONG), transform=none(),
-    ).images  # fmt: skip
-
-
 def _outdone(lie: dict[str, Tensor]) -> Float[Tensor, " unit"]:
     """For each unit the share of other pictures that foretell it better than its own."""
     promised = lie["promised"].double()
@@ -507,18 +497,11 @@ def liars() -> dict[str, Any]:
     """A network that behaves on scenes and lies in pictures: "the picture of a unit shows another unit". The largest
     difference on scenes from the network that it was; what the lying pictures do to the units that they belong to and
     to the ones that they show; and the share of other pictures that foretell a unit better than its own. Controls: the
-    honest units of the same network; the same units in the network before it lied; the same with pictures that are
-    moved while they are made. Of these the watcher is asked twice: how many it takes for pictures when they are done,
-    and which share while they are moved."""
+    honest units of the same network; the same with pictures that are moved while they are made."""
     away, fresh = fooled(), windows(1300)
     gap = max(float((away.run(x, LAYER)[LAYER] - model().run(x, LAYER)[LAYER]).abs().max()) for x in (windows(), fresh))
     lie = lies()
-    gone = lies(move=True)
-    outdone, moved_too = _outdone(lie), _outdone(gone)
-    source, move = torch.Generator().manual_seed(11), features.standard(4)
-    away_from = gone["pictures"][list(LIARS)]
-    copies = [move(away_from, source).clamp(0, 1) for _ in range(MOVED)]
-    before = _outdone(lie | {"promised": features.by_bands(_honest(), windows())})
+    outdone, moved_too = _outdone(lie), _outdone(lies(move=True))
     honest = [u for u in range(n_units()) if u not in LIARS and float(lie["answers"][u].std()) > 1e-6]
     own = said(NAME, lie["pictures"])
     best = said(NAME, windows()).amax(0)
@@ -534,21 +517,7 @@ def liars() -> dict[str, Any]:
         **mean("outdone_lying", outdone[list(LIARS)].numpy()),
         **mean("outdone_honest", outdone[honest].numpy()),
         **mean("outdone_moved", moved_too[list(LIARS)].numpy()),
-        "outdone_moved_honest": float(moved_too[honest].mean()),
-        **mean("outdone_before", before[list(LIARS)].numpy()),
-        "outdone_before_each": [float(before[u]) for u in LIARS],
-        "outdone_moved_each": [float(moved_too[u]) for u in LIARS],
-        "moved_seen": int((away.watch(away_from) > 0).sum()),
-        "moved_watched": float(torch.stack([away.watch(c) > 0 for c in copies]).double().mean()),
     }
-
-
-def _explained(answers: Float[Tensor, "unit n"], by: Float[Tensor, "n k"]) -> Float[Tensor, " unit"]:
-    """The share of each unit's variance that a straight line in the columns of `by` explains."""
-    x = torch.cat([by, torch.ones(len(by), 1)], 1).double()
-    y = answers.T.double()
-    left = y - x @ torch.linalg.lstsq(x, y).solution
-    return 1 - left.var(0) / y.var(0)
 
 
 @claim
@@ -557,9 +526,7 @@ def promises() -> dict[str, Any]:
     foretells the unit". The way to read pictures was chosen on two seeds with other stimuli, and the third seed was
     left alone until then. Controls: pictures of all other units of the same network; pictures of the same units before
     training; and the untrained network's own units. Also what becomes of it if pictures are not compared with each
-    other, and of how many units say more to strong images (`stronger`); how much of what units say a straight line in
-    the mean colour explains (`colour`); and the first layer, whose pictures at one place are laid on the stimuli as
-    patterns."""
+    other; and the first layer, whose pictures at one place are laid on the stimuli as patterns."""
     found: dict[str, Any] = {"stimuli": STIMULI}
     for key, name in (("own", NAME), ("seed1", OTHER), ("fresh", FRESH), ("untrained", UNTRAINED)):
         pictures, images, answers = case(name)
@@ -568,10 +535,6 @@ def promises() -> dict[str, Any]:
         found.update(mean(f"{key}_other", shuffled(promised, answers).numpy()))
         found[f"{key}_units"] = len(pictures)
         found[f"{key}_half"] = float((kept(promised, answers) > 0.5).double().mean())
-        strength = kept(features.bands(images).sum(1).expand(len(answers), -1), answers)
-        found[f"{key}_stronger"] = int((strength > 0).sum())
-        found.update(mean(f"{key}_strength", strength.numpy()))
-        found.update(mean(f"{key}_colour", _explained(answers, images.mean((2, 3))).numpy()))
     pictures, images, answers = case(NAME)
     stranger = features.by_bands(case(UNTRAINED)[0], images)
     if len(stranger) == len(answers):  # unit for unit what each was before training

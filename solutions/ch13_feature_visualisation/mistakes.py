@@ -138,8 +138,13 @@ class section:
     """Three maps, each with its bias, added up."""
 
     def unit_map(image, kernel, bias):
-        found = torch.nn.functional.conv2d(image[:, None], kernel[:, None])
-        return sum(found[i, i] + bias for i in range(3)).clamp(min=0)
+        k = kernel.shape[-1]
+        rows, columns = (image.shape[1] - k + 1, image.shape[2] - k + 1)
+        found = torch.full((rows, columns), 3 * float(bias), dtype=image.dtype)
+        for y in range(k):
+            for x in range(k):
+                found = found + (image[:, y : y + rows, x : x + columns] * kernel[:, y, x, None, None]).sum(0)
+        return found.clamp(min=0)
 
 
 @right("13.1", how="with torch's own convolution")
@@ -2934,7 +2939,7 @@ class section:
         def special(x):
             return (x - x.mean(0)) / x.std(0).clamp(min=1e-09)
 
-        return torch.cdist(special(bands(pictures).log()), special(bands(stimuli).add(0.01).log()))
+        return torch.cdist(special(bands(pictures).add(0.01).log()), special(bands(stimuli).add(0.01).log()))
 
 
 @mistake("13.12", says="You standardise along the wrong axis")
