@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import peers
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-BATCH, WARMUP, DEAD_AFTER, SEARCHES = 512, 100, 50_000, 10
+BATCH, WARMUP, DEAD_AFTER, SEARCHES = 512, 100, 50_000, 12
 
 
 class Job(NamedTuple):
@@ -71,7 +71,7 @@ def theirs(folder: Path, threads: int) -> None:
 
 
 def at_size(job: Job, train: Callable[[float], Any], held_out: Any) -> Any:
-    """What `train` makes of the size; for ReLU, of the λ with which L0 is the size, up to a twentieth."""
+    """What `train` makes of the size; for ReLU, of the λ with which L0 is the size, up to a hundredth."""
     import torch
 
     if job.kind != "ReLU":
@@ -82,7 +82,7 @@ def at_size(job: Job, train: Callable[[float], Any], held_out: Any) -> Any:
         sae = train(math.exp(middle))
         with torch.no_grad():
             l0 = float((sae.encode(held_out) > 0).sum(1).float().mean())
-        if abs(l0 / job.size - 1) < 0.05:
+        if abs(l0 / job.size - 1) < 0.01:
             break
         low, high = (middle, high) if l0 > job.size else (low, middle)
     return sae
