@@ -946,7 +946,7 @@ def test_maps_of_planted_detectors(answer):
         raise Wrong("Your arrow points to the side of the LOW frequency.", MISTAKE)
     expect(
         float(off.max()) < 0.02,
-        f"The map of a detector that was turned to {float(want[off.argmax()]):.2f} points elsewhere by "
+        f"The map of a detector that was turned to {float(want[off.argmax()]):.2f} points elsewhere, by "
         f"{float(off.max()):.2f}.",
     )
 

@@ -141,6 +141,7 @@ def _not_dead(alive: Tensor, objective: Objective) -> None:
     if not bool(alive.all()):
         dead = ", ".join(str(i) for i, lives in enumerate(alive.tolist()) if not lives)
         raise Unusable(
-            f"{objective} has no gradient in {PATIENCE} steps for picture {dead}: its ReLU is 0 at every place. Start "
-            "from another seed or from one of its dataset examples (start=…), or take the layer before the ReLU"
+            f"{objective} has no gradient in {PATIENCE} steps for picture {dead}: its ReLU is 0 at every place, or "
+            "that of all it reads. Start from more noise (sd=…) or from a dataset example (start=…), or take the "
+            "layer before the ReLU"
         )
