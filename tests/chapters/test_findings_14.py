@@ -97,8 +97,10 @@ def test_mirrored_pairs_and_the_split_of_channels_are_no_more_than_others_have()
 
 def test_inhibition_suffices_and_is_not_the_only_way():
     hand = FOUND["uninhibited"]
-    assert hand["inhibited"]["detector"] and not hand["excited"]["detector"]
-    assert hand["low_bias"]["detector"] and hand["high_alone"]["detector"]
+    assert hand["inhibited"]["detector"]
+    assert not hand["excited"]["detector"]
+    assert hand["low_bias"]["detector"]
+    assert hand["high_alone"]["detector"]
     assert hand["low_bias"]["best"] < hand["inhibited"]["best"]
 
 
