@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import peers
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+RATES = (3e-3, 1e-2, 3e-2, 6e-2, 1e-1)
 BATCH, WARMUP, DEAD_AFTER, SEARCHES = 512, 100, 50_000, 12
 
 
