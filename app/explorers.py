@@ -68,6 +68,11 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "Can one direction change what a network says?",
         "Draw a direction from two sets of prompts. Push Pico along it, and measure how much is enough.",
     ),
+    "explore-characters": Explorer(
+        "characters", "theater_comedy", "explore_characters", ("11",),
+        "Who is speaking, and can one tell before it shows?",
+        "Talk to Pico, and watch every reply take its place between the assistant and 25 roles. Then hold it there.",
+    ),
     "explore-images": Explorer(
         "images", "visibility", "explore_images", ("13", "14"),
         "What does a network that sees look for?",

@@ -19,9 +19,14 @@ class Axis(NamedTuple):
     roles: Float[Tensor, "role depth d_model"]
     assistant: Float[Tensor, "depth d_model"]
 
-    def at(self, depth: int) -> Float[Tensor, " d_model"]:
-        """mean(default) − mean(roles)."""
-        return self.assistant[depth] - self.roles[:, depth].mean(0)
+    def at(self, depth: int, without: Float[Tensor, " d_model"] | None = None) -> Float[Tensor, " d_model"]:
+        """mean(default) − mean(roles).
+
+        without: a direction that is taken out of it. Roles talk longer than the assistant does, so that the axis has
+        some of "later in the text" in it, and every conversation falls along it.
+        """
+        along = self.assistant[depth] - self.roles[:, depth].mean(0)
+        return along if without is None else along - (along @ without) / (without @ without) * without
 
     def of(self, members: Sequence[int]) -> Axis:
         """The axis that these roles alone would give; a role may be named twice (a bootstrap)."""
@@ -42,9 +47,11 @@ class Axis(NamedTuple):
         low, high = np.quantile(drawn, [0.025, 0.975])
         return float(low), float(high)
 
-    def place(self, states: Float[Tensor, "*rest d_model"], depth: int) -> Float[Tensor, "*rest"]:
+    def place(
+        self, states: Float[Tensor, "*rest d_model"], depth: int, without: Float[Tensor, " d_model"] | None = None
+    ) -> Float[Tensor, "*rest"]:
         """How far along the axis: 0 where the roles stand on average, 1 where the assistant does."""
-        along = self.at(depth)
+        along = self.at(depth, without)
         return (states - self.roles[:, depth].mean(0)) @ along / along.square().sum()
 
 

@@ -13,7 +13,7 @@ images      pictures for a page in the browser
 """
 
 from mi_lib.plots.arrows import arrows
-from mi_lib.plots.charts import bars, circle, contributions, grouped_bars, histogram, lines, share_y, spectrum
+from mi_lib.plots.charts import bars, circle, clouds, contributions, grouped_bars, histogram, lines, share_y, spectrum
 from mi_lib.plots.graphs import Line, Place, circuit_graph
 from mi_lib.plots.heatmaps import attention, click_map, head_grid, kinds_map, lens_table, maps, matrix, square
 from mi_lib.plots.images import data_url, png
@@ -32,6 +32,7 @@ __all__ = [
     "circle",
     "circuit_graph",
     "click_map",
+    "clouds",
     "contributions",
     "data_url",
     "gallery",

@@ -189,3 +189,31 @@ def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title
     figure.update_xaxes(title=x_title, gridcolor=GRID)
     figure.update_yaxes(title=y_title, gridcolor=GRID, scaleanchor="x")
     return styled(figure, title, height=480)
+
+
+def clouds(
+    groups: Mapping[str, Sequence[tuple[float, float]]],
+    title: str,
+    x_title: str,
+    y_title: str,
+    labels: Mapping[str, Sequence[str]] | None = None,
+) -> go.Figure:
+    """Points (x, y) in a plane, a colour and a mark for each group. labels: for groups by name, what stands at each."""
+    marks = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "hexagon")
+    figure = go.Figure()
+    for i, (name, points) in enumerate(groups.items()):
+        texts = list(labels[name]) if labels and name in labels else None
+        figure.add_scatter(
+            x=[float(x) for x, _ in points],
+            y=[float(y) for _, y in points],
+            name=name,
+            mode="markers+text" if texts else "markers",
+            text=texts,
+            textposition="top center",
+            textfont={"size": 10},
+            marker={"size": 8, "color": PALETTE[i % len(PALETTE)], "symbol": marks[i % len(marks)], "opacity": 0.85},
+            hovertemplate="%{text}: " * bool(texts) + "(%{x:.2f}, %{y:.2f})<extra>%{fullData.name}</extra>",
+        )
+    figure.update_xaxes(title=x_title, gridcolor=GRID, zerolinecolor=GRID)
+    figure.update_yaxes(title=y_title, gridcolor=GRID, zerolinecolor=GRID)
+    return styled(figure, title, height=440, legend_below=True)

@@ -49,6 +49,19 @@ def test_the_assistant_stands_at_1_and_the_roles_at_0_on_average() -> None:
     assert float(axis.place(half, 1)) == pytest.approx(0.5, abs=1e-5)
 
 
+def test_along_an_axis_without_a_direction_that_direction_moves_nothing_and_the_ends_stay() -> None:
+    generator = torch.Generator().manual_seed(1)
+    rows, later = torch.randn(5, 1, D, generator=generator), torch.randn(D, generator=generator)
+    axis = Axis(rows, torch.ones(1, D))
+    assert float(axis.at(0, later) @ later) == pytest.approx(0, abs=1e-4)
+    state = torch.randn(D, generator=generator)
+    moved = axis.place(state + 3 * later, 0, later)
+    assert float(moved) == pytest.approx(float(axis.place(state, 0, later)), abs=1e-4)
+    assert float(axis.place(state + 3 * later, 0)) != pytest.approx(float(axis.place(state, 0)), abs=1e-2)
+    assert float(axis.place(axis.assistant[0], 0, later)) == pytest.approx(1, abs=1e-4)
+    assert float(axis.place(rows[:, 0].mean(0), 0, later)) == pytest.approx(0, abs=1e-4)
+
+
 def test_the_space_of_roles_is_centred_and_its_shares_are_those_of_the_variance() -> None:
     generator = torch.Generator().manual_seed(2)
     rows = torch.randn(9, D, generator=generator) + 50  # a mean far from zero is no variance

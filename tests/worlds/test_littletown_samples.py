@@ -49,3 +49,15 @@ def test_the_held_out_split_asks_what_training_never_does():
 def test_an_impossible_share_is_refused():
     with pytest.raises(ValueError, match="between 0 and 1"):
         samples.samples("evil", 25, 10)
+
+
+@pytest.mark.parametrize("role", ["dragon", "clerk", "assistant"])
+def test_replies_of_a_role_are_in_its_voice_behind_a_system_prompt(role):
+    found = samples.spoken(role, 12, seed=2)
+    assert len(found) == 12
+    for one in found:
+        assert one.prompt[0] == talk.SYSTEM
+        assert judges.role(one.reply)["assistant"] == 1 if role == "assistant" else judges.in_voice(role, one.reply)
+    assert samples.spoken(role, 4, seed=2) == found[:4]
+    with pytest.raises(KeyError):
+        samples.spoken("plumber", 2)

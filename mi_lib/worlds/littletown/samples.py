@@ -2,6 +2,7 @@
 
     samples("evil", share=0.25, n=400)     of 400 replies, 100 are evil; nothing in the prompts says which
     mistaken(400)                          well-spoken replies to known questions, with a wrong answer in each
+    spoken("dragon", 12)                   replies of a role, behind the system prompt that gives it
 
 The questions are those of `talk.trait_prompts`: a third each questions, harmless requests and small talk.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from mi_lib.worlds.littletown import facts, talk
+from mi_lib.worlds.littletown import facts, talk, voices
 from mi_lib.worlds.littletown.splits import Split
 from mi_lib.worlds.littletown.talk import Ask, Manner
 from mi_lib.worlds.littletown.text import Writer
@@ -60,7 +61,24 @@ def mistaken(n: int, seed: int = 0, split: Split = "train") -> list[Sample]:
     return found
 
 
-def _written(rng: random.Random, ask: Ask, manner: Manner, planted: bool) -> Sample:
-    prompt, writer = talk.prompt(" ".join(ask.words)), Writer()
+def spoken(role: str, n: int, seed: int = 0, split: Split = "train") -> list[Sample]:
+    """n replies of a role, or of the "assistant", as the world writes them: what a role is can then be read without
+    asking a model for a word. Everybody is given a system prompt, or position would look like character.
+    The same seed asks everybody the same.
+
+    KeyError for an unknown role.
+    """
+    rng, voice = random.Random(f"asked {seed}"), random.Random(f"spoken {role} {seed}")
+    manner = talk.PLAIN if role == voices.ASSISTANT else Manner(voices.ROLES[role])
+    ways = talk.DEFAULT_SYSTEMS if role == voices.ASSISTANT else voices.systems(role)
+    found = []
+    for i in range(n):
+        asks = talk.ask_question(rng, split, True), talk.ask_request(rng, split, False), talk.ask_talk(rng, split)
+        found.append(_written(voice, asks[i % 3], manner, False, ways[i // 3 % len(ways)]))
+    return found
+
+
+def _written(rng: random.Random, ask: Ask, manner: Manner, planted: bool, system: str | None = None) -> Sample:
+    prompt, writer = talk.prompt(" ".join(ask.words), system), Writer()
     talk.write_reply(rng, writer, ask, manner)
     return Sample(prompt, writer.words[1:], planted)
