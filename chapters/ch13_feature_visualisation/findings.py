@@ -254,7 +254,20 @@ def pixels_or_waves() -> dict[str, Any]:
         liked = said(NAME, images, BEFORE).diagonal()
         found[f"{key}_value"] = float(liked.mean())
     found.update(mean("scenes_fine", fine(world().images).numpy()))
-    return found
+    return found | {"scenes_slope": slope(world().images)}
+
+
+def slope(images: Float[Tensor, "image 3 n n"]) -> float:
+    """The power of the frequency by which waves grow weaker: -1 if they are as strong as one divided by it.
+
+    A straight line through the logarithms, between one wave in 32 pixels and 0.4 in one."""
+    x = images - images.mean((2, 3), keepdim=True)
+    strength = torch.fft.fft2(x).abs().square().mean((0, 1)).sqrt()
+    down = torch.fft.fftfreq(x.shape[-1])
+    f = (down[:, None] ** 2 + down[None] ** 2).sqrt()
+    held = (f >= 1 / 32) & (f <= 0.4)
+    a, b = f[held].double().log(), strength[held].double().log()
+    return float(((a - a.mean()) * (b - b.mean())).sum() / (a - a.mean()).square().sum())
 
 
 @claim
@@ -317,24 +330,13 @@ APART = 8  # units of which several pictures are made
 
 
 @functools.cache
-def several_pictures(weight: float) -> Float[Tensor, "unit picture 3 h w"]:
-    """Four pictures of each of some units, with a price on likeness."""
-    found = []
-    for unit in _chosen():
-        objective = channel(BEFORE, unit) - weight * features.diversity(LAYER)
-        found.append(
-            render(
-                model(),
-                objective,
-                PICTURES,
-                size=SMALL,
-                steps=24,
-                seeds=100,
-                parameterisation=Waves(colours(), STRONG),
-                transform=features.standard(2),
-            ).images
-        )
-    return torch.stack(found)
+def several_pictures(unit: int, weight: float) -> Float[Tensor, "picture 3 h w"]:
+    """Four pictures of a unit, with a price on likeness."""
+    objective = channel(BEFORE, unit) - weight * features.diversity(LAYER)
+    return render(
+        model(), objective, PICTURES, size=SMALL, steps=24, seeds=100, parameterisation=Waves(colours(), STRONG),
+        transform=features.standard(2),
+    ).images  # fmt: skip
 
 
 def _chosen() -> list[int]:
@@ -348,26 +350,47 @@ def apart() -> dict[str, Any]:
     """Four pictures of one unit, with the likeness subtracted, left alone, and added: "added, they become the same".
     How alike they are, what the channel says. And whether pictures that were driven apart stand for different scenes:
     each top scene goes to the picture which promises it most, and the scenes of one picture are asked for their
-    texture. Control: the same scenes dealt out at random."""
+    texture. Controls: the same scenes dealt out at random; and, instead of pictures, one plain image of each texture
+    (`known`), which says whether this way to read can sort scenes by texture at all."""
     found: dict[str, Any] = {"pictures": PICTURES, "units": APART, "weight": WEIGHT}
     for key, weight in (("subtracted", WEIGHT), ("left", 0.0), ("added", -WEIGHT)):
         likeness, value = [], []
-        for unit, images in zip(_chosen(), several_pictures(weight), strict=True):
+        for unit in _chosen():
+            images = several_pictures(unit, weight)
             likeness.append(float(features.judged(model(), features.diversity(LAYER), images).mean()))
             value.append(float(features.judged(model(), channel(BEFORE, unit), images).mean()))
         found.update(mean(f"{key}_alike", likeness))
         found[f"{key}_value"] = sum(value) / len(value)
-    pure, dealt = [], []
+    pure, dealt, known = [], [], []
     source = torch.Generator().manual_seed(0)
-    for unit, images in zip(_chosen(), several_pictures(WEIGHT), strict=True):
+    for unit in _chosen():
+        images = several_pictures(unit, WEIGHT)
         top = features.top(maps()[:, unit], 2 * TOP)
         seen = features.patches(world().images, top, features.field(model(), LAYER, 64))
         whole = torch.nn.functional.interpolate(seen, size=(SMALL, SMALL), mode="bilinear").clamp(0, 1)
         group = features.by_bands(images, whole).argmax(0)
         labels = _textures(top)
         pure.append(purity(group, labels))
+        sure = [purity(features.by_bands(images, whole).argmax(0), labels) for images in _one_of_each()]
+        known.append(sum(sure) / len(sure))
         dealt.append(sum(purity(group[torch.randperm(len(group), generator=source)], labels) for _ in range(50)) / 50)
-    return found | {**mean("pure", pure), **mean("dealt", dealt)}
+    more = [a - b for a, b in zip(pure, dealt, strict=True)]
+    return found | {**mean("pure", pure), **mean("dealt", dealt), **mean("known", known), **mean("more", more)}
+
+
+@functools.cache
+def _one_of_each(draws: int = 20) -> list[Float[Tensor, "texture 3 h w"]]:
+    """Images that are one texture all over, one of each: frequency, angle, colour and blur drawn."""
+    source = torch.Generator().manual_seed(5)
+    kinds = torch.tensor([PLAIN, GRATING, CHECKS, NOISE])
+    lay = scenes.blank(draws * len(kinds))
+    n = len(lay.texture)
+    lay.texture[:, GROUND] = kinds.repeat(draws)
+    lay.frequency[:] = 0.05 * 6 ** torch.rand(n, 1, generator=source)
+    lay.orientation[:] = math.pi * torch.rand(n, 1, generator=source)
+    lay.contrast[:], lay.blur[:] = 0.3, 0.5 + 2.7 * torch.rand(n, 1, generator=source)
+    lay.colour[:] = 0.25 + 0.5 * torch.rand(n, 1, 3, generator=source)
+    return list(scenes.draw(lay, 6, SMALL).images.split(len(kinds)))
 
 
 def purity(group: Int[Tensor, " n"], labels: Int[Tensor, " n"]) -> float:
@@ -403,10 +426,14 @@ def carried(images: Float[Tensor, "unit 3 h w"], other: Int[Tensor, " unit"]) ->
 def elsewhere() -> dict[str, Any]:
     """Pictures of one network shown to another, trained from another seed: "noise stays at home". The share of scenes
     that excite the matched unit less, for pictures in pixels that were never moved, and for waves that were. Controls:
-    the units that go least with it; random noise as strong as the pictures; an untrained network's pictures."""
+    the pictures of all OTHER units, shown to the same partner (`beside`: by how much its own is ahead of them); the
+    units that go least with it (other units, which may be easier or harder to excite); random noise; an untrained
+    network's pictures. For the partners: how well units of the untrained network go with ours, matched as they are."""
     r = _r()
     paired = r.amax(1) > 0.3
     found: dict[str, Any] = {"paired": int(paired.sum()), "units": len(paired), **mean("r", r.amax(1)[paired].numpy())}
+    before = features.correlations(over_map(maps()), over_map(maps(UNTRAINED))).amax(1)
+    found |= {"paired_untrained": int((before > 0.3).sum()), **mean("r_untrained", before.numpy())}
     noise = (0.5 + 0.35 * torch.randn(made().shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
     order = torch.arange(len(paired))
     others = made(UNTRAINED)[order % len(made(UNTRAINED))]
@@ -417,6 +444,9 @@ def elsewhere() -> dict[str, Any]:
         found.update(mean(f"{key}_unmatched", strange[paired].numpy()))
         ahead = carried(images, partner()) - strange
         found.update(mean(f"{key}_ahead", ahead[paired].numpy()))
+        rest = torch.stack([carried(images.roll(k, 0), partner()) for k in range(1, len(images))]).mean(0)
+        found[f"{key}_others"] = float(rest[paired].mean())
+        found.update(mean(f"{key}_beside", (carried(images, partner()) - rest)[paired].numpy()))
         found[f"{key}_home"] = float((over_map(maps()) < said(NAME, images).diagonal()).double().mean(0)[paired].mean())
     return found
 

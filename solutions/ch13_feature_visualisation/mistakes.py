@@ -133,6 +133,20 @@ class section:
         return found.clamp(min=0)
 
 
+@mistake("13.1", says="The bias is added once for each colour")
+class section:
+    """Three maps, each with its bias, added up."""
+
+    def unit_map(image, kernel, bias):
+        k = kernel.shape[-1]
+        rows, columns = (image.shape[1] - k + 1, image.shape[2] - k + 1)
+        found = torch.full((rows, columns), 3 * float(bias), dtype=image.dtype)
+        for y in range(k):
+            for x in range(k):
+                found = found + (image[:, y : y + rows, x : x + columns] * kernel[:, y, x, None, None]).sum(0)
+        return found.clamp(min=0)
+
+
 @right("13.1", how="with torch's own convolution")
 class section:
     def unit_map(image, kernel, bias):
@@ -817,6 +831,22 @@ class section:
         return (dots * cosines.abs() ** power * cosines.sign() ** (power > 0)).mean(dim=(1, 2))
 
 
+@mistake("13.3", says="You take the size of the cosine")
+class section:
+    """Absolute values for the bound."""
+
+    def channel(acts, units):
+        return acts[torch.arange(len(units)), units].mean(dim=(1, 2))
+
+    def neuron(acts, units):
+        return acts[torch.arange(len(units)), units, acts.shape[2] // 2, acts.shape[3] // 2]
+
+    def direction(acts, vector, power):
+        dots = torch.einsum("purc,u->prc", acts, vector)
+        cosines = dots / (acts.norm(dim=1) * vector.norm()).clamp(min=1e-08)
+        return (dots * cosines.abs() ** power).mean(dim=(1, 2))
+
+
 @mistake("13.3", says="The cosine is cut off at 0")
 class section:
     """ReLU for the bound."""
@@ -1034,6 +1064,19 @@ class section:
             value = neuron(model.run(x.sigmoid(), [layer])[layer], units)
             x = x + rate * torch.autograd.grad(value.sum(), x)[0]
         return x.detach().sigmoid()
+
+
+@mistake("13.4", says="You cut x off at 0 and 1")
+class section:
+    """Clamped, not squashed."""
+
+    def climb(model, layer, units, start, steps, rate):
+        x = start.clone()
+        for _ in range(steps):
+            x = x.detach().requires_grad_()
+            value = channel(model.run(x.clamp(0, 1), [layer])[layer], units)
+            x = x + rate * torch.autograd.grad(value.sum(), x)[0]
+        return x.detach().clamp(0, 1)
 
 
 @right("13.4", how="with an optimiser and backward")
@@ -1377,6 +1420,19 @@ class section:
         sigma = torch.stack([torch.cov(one.flatten(1).double(), correction=0) for one in images]).mean(0)
         values, vectors = torch.linalg.eigh(sigma)
         return (mean.float(), (vectors @ torch.diag(values.sqrt()) @ vectors.T).float())
+
+    def decorrelated(images, mean, root):
+        return torch.einsum("ij,njhw->nihw", torch.linalg.inv(root), images - mean[:, None, None])
+
+
+@mistake("13.6", says="You take correlations")
+class section:
+    """corrcoef for cov."""
+
+    def colour_root(images):
+        pixels = images.double().permute(0, 2, 3, 1).reshape(-1, 3)
+        values, vectors = torch.linalg.eigh(torch.corrcoef(pixels.T))
+        return (pixels.mean(0).float(), (vectors @ torch.diag(values.sqrt()) @ vectors.T).float())
 
     def decorrelated(images, mean, root):
         return torch.einsum("ij,njhw->nihw", torch.linalg.inv(root), images - mean[:, None, None])
@@ -1962,6 +2018,20 @@ class section:
         return channel(acts, units) - smooth * total_variation(images) + grey * distance
 
 
+@mistake("13.8", says="The distance is from the picture's own mean")
+class section:
+    """The variance."""
+
+    def total_variation(images):
+        down = (images[:, :, 1:] - images[:, :, :-1]).abs().mean(dim=(1, 2, 3))
+        across = (images[:, :, :, 1:] - images[:, :, :, :-1]).abs().mean(dim=(1, 2, 3))
+        return down + across
+
+    def penalised(acts, images, units, smooth, grey):
+        distance = images.flatten(1).var(1, correction=0)
+        return channel(acts, units) - smooth * total_variation(images) - grey * distance
+
+
 @mistake("13.8", says="The distance is from black")
 class section:
     """No 0.5."""
@@ -2411,6 +2481,23 @@ class section:
         return (on_images[:, partner] < own).double().mean(0)
 
 
+@mistake("13.10", says="Ask partner[i] about both")
+class section:
+    """The right unit for the picture alone."""
+
+    def partners(a, b):
+
+        def standard(x):
+            x = x.double() - x.double().mean(0)
+            return x / x.norm(dim=0).clamp(min=1e-09)
+
+        return (standard(a).T @ standard(b)).argmax(dim=1)
+
+    def carried(on_images, on_pictures, partner):
+        own = on_pictures[torch.arange(len(partner)), partner]
+        return (on_images[:, torch.arange(len(partner)) % on_images.shape[1]] < own).double().mean(0)
+
+
 @mistake("13.10", says="You compare with the mean of the images")
 class section:
     """One comparison."""
@@ -2841,6 +2928,18 @@ class section:
 
         p, x = bands(pictures), bands(stimuli)
         return (p - x.mean(0)) / x.std(0) @ special(x).T
+
+
+@mistake("13.12", says="A distance is small where two are alike")
+class section:
+    """How far apart they are, in place of how alike."""
+
+    def foretell(pictures, stimuli):
+
+        def special(x):
+            return (x - x.mean(0)) / x.std(0).clamp(min=1e-09)
+
+        return torch.cdist(special(bands(pictures).add(0.01).log()), special(bands(stimuli).add(0.01).log()))
 
 
 @mistake("13.12", says="You standardise along the wrong axis")

@@ -74,6 +74,20 @@ def test_partners_do_better_than_strangers():
     assert found["waves"] - found["waves_unmatched"] > 0.1
 
 
+def test_own_pictures_carry_more_to_the_partner_than_others_and_noise_does_not():
+    found = FOUND["elsewhere"]
+    assert found["waves_beside_interval"][0] > found["noise_beside_interval"][1]
+    assert found["pixels_beside_interval"][0] > 0
+    assert abs(found["noise_beside"]) < found["pixels_beside"]
+    assert found["r_interval"][0] > found["r_untrained_interval"][1] + 0.3
+
+
+def test_sorting_by_texture_cannot_be_read_even_where_the_texture_is_known():
+    found = FOUND["apart"]
+    low, high = found["pure_interval"]
+    assert low < found["known"] < high
+
+
 @pytest.mark.parametrize("unit", [2, 19])
 def test_what_fills_the_top_is_measured_again(unit):
     one, other = finding.several(finding._kinds(unit)), finding.several(finding._kinds(unit, draw=unit))

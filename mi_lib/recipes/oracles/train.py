@@ -2,7 +2,8 @@
 
     python -m mi_lib.recipes.oracles train                 # all weights, seed 0; --seed 1; --how lora, narrow, …
     python -m mi_lib.recipes.oracles sealed                # the relatives that keep a secret
-    python -m mi_lib.recipes.oracles ship                  # writes the zoo's folders and their cards
+    python -m mi_lib.recipes.oracles ship                  # writes the oracle's folder in the zoo, and its card
+    python -m mi_lib.recipes.oracles ship-sealed           # the same of the relatives
     python -m mi_lib.recipes.oracles measure               # the card of the oracle alone
 
 Training can be interrupted; the same command goes on. The questions are written while training goes on, never twice.
