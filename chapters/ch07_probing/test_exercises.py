@@ -1095,7 +1095,7 @@ def test_directions_without_a_favourite(answer):
                 "All your vectors lean to one side: numbers between 0 and 1 do. Draw from a normal distribution.",
                 MISTAKE,
             )
-        spread = torch.linalg.eigvalsh(unit.T @ unit / n) * d
+        spread = torch.linalg.eigvalsh((unit.T @ unit / n).double()) * d
         expect(
             float(spread.max()) < 2.2 and float(spread.min()) > 0.35,
             "Some directions come more often than others. Draw from a normal distribution, and divide by the length.",

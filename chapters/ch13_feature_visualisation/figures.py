@@ -166,7 +166,7 @@ def driven_apart(answer: Any) -> go.Figure:
     rows = {}
     for name, weight in (("subtracted", measured.WEIGHT), ("left alone", 0.0), ("added", -measured.WEIGHT)):
         for i in range(2):
-            images = measured.several_pictures(weight)[i]
+            images = measured.several_pictures(measured._chosen()[i], weight)
             acts = measured.model().run(images, [measured.LAYER])[measured.LAYER]
             like = float(torch.as_tensor(answer.alike(acts)).double().mean())
             rows[f"unit {measured._chosen()[i]}, {name} ({like:.2f})"] = list(images)
@@ -193,26 +193,33 @@ def at_home_and_away(answer: Any) -> go.Figure:
     return plots.grouped_bars(list(pictures), series, "Pictures in another network", "", "share of scenes outdone")
 
 
-def lying_pictures() -> go.Figure:
-    """Honest pictures of four units, the lying ones, and honest ones of the units that they show."""
-    honest, lying = measured.made(), measured.lies()["pictures"]
+def _judged(answer: Any) -> dict[int, float]:
+    """For the liars and some honest units the share of other pictures that foretell each better, by the answer."""
+    lie = measured.lies()
+    some = [*measured.LIARS, *(u for u in range(len(lie["answers"])) if u not in measured.LIARS)][:12]
+    shares = torch.as_tensor(answer.outdone(lie["promised"][some], lie["answers"][some])).double()
+    return dict(zip(some, shares.tolist(), strict=True))
+
+
+def lying_pictures(answer: Any) -> go.Figure:
+    """Honest pictures of four units, the lying ones with what the answer says of them, and honest ones of the units
+    that they show."""
+    honest, lying, shares = measured.made(move=False), measured.lies()["pictures"], _judged(answer)
     rows = {
         "its own": [honest[u] for u in measured.LIARS],
         "what one sees": [lying[u] for u in measured.LIARS],
         "another unit's": [honest[v] for v in measured.LIARS.values()],
     }
-    return plots.gallery(rows, [f"unit {u}" for u in measured.LIARS], "A network that knows when it is watched")
+    captions = [f"unit {u} ({shares[u]:.0%})" for u in measured.LIARS]
+    return plots.gallery(rows, captions, "A network that knows when it is watched")
 
 
 def who_lies(answer: Any) -> go.Figure:
     """For each unit the share of other pictures that foretell it better, by the answer."""
-    lie = measured.lies()
-    some = [*measured.LIARS, *(u for u in range(len(lie["answers"])) if u not in measured.LIARS)][:12]
-    shares = torch.as_tensor(answer.outdone(lie["promised"][some], lie["answers"][some])).double()
-    names = [f"unit {u}" for u in some]
-    honest = [name for name, u in zip(names, some, strict=True) if u not in measured.LIARS]
-    return plots.bars(dict(zip(names, shares.tolist(), strict=True)), "How many other pictures foretell it better?",
-                      "share of other pictures", faint=honest)  # fmt: skip
+    shares = _judged(answer)
+    honest = [f"unit {u}" for u in shares if u not in measured.LIARS]
+    named = {f"unit {u}": share for u, share in shares.items()}
+    return plots.bars(named, "How many other pictures foretell it better?", "share of other pictures", faint=honest)
 
 
 def kept_promises(answer: Any) -> go.Figure:

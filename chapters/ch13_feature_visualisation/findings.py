@@ -330,24 +330,13 @@ APART = 8  # units of which several pictures are made
 
 
 @functools.cache
-def several_pictures(weight: float) -> Float[Tensor, "unit picture 3 h w"]:
-    """Four pictures of each of some units, with a price on likeness."""
-    found = []
-    for unit in _chosen():
-        objective = channel(BEFORE, unit) - weight * features.diversity(LAYER)
-        found.append(
-            render(
-                model(),
-                objective,
-                PICTURES,
-                size=SMALL,
-                steps=24,
-                seeds=100,
-                parameterisation=Waves(colours(), STRONG),
-                transform=features.standard(2),
-            ).images
-        )
-    return torch.stack(found)
+def several_pictures(unit: int, weight: float) -> Float[Tensor, "picture 3 h w"]:
+    """Four pictures of a unit, with a price on likeness."""
+    objective = channel(BEFORE, unit) - weight * features.diversity(LAYER)
+    return render(
+        model(), objective, PICTURES, size=SMALL, steps=24, seeds=100, parameterisation=Waves(colours(), STRONG),
+        transform=features.standard(2),
+    ).images  # fmt: skip
 
 
 def _chosen() -> list[int]:
@@ -366,14 +355,16 @@ def apart() -> dict[str, Any]:
     found: dict[str, Any] = {"pictures": PICTURES, "units": APART, "weight": WEIGHT}
     for key, weight in (("subtracted", WEIGHT), ("left", 0.0), ("added", -WEIGHT)):
         likeness, value = [], []
-        for unit, images in zip(_chosen(), several_pictures(weight), strict=True):
+        for unit in _chosen():
+            images = several_pictures(unit, weight)
             likeness.append(float(features.judged(model(), features.diversity(LAYER), images).mean()))
             value.append(float(features.judged(model(), channel(BEFORE, unit), images).mean()))
         found.update(mean(f"{key}_alike", likeness))
         found[f"{key}_value"] = sum(value) / len(value)
     pure, dealt, known = [], [], []
     source = torch.Generator().manual_seed(0)
-    for unit, images in zip(_chosen(), several_pictures(WEIGHT), strict=True):
+    for unit in _chosen():
+        images = several_pictures(unit, WEIGHT)
         top = features.top(maps()[:, unit], 2 * TOP)
         seen = features.patches(world().images, top, features.field(model(), LAYER, 64))
         whole = torch.nn.functional.interpolate(seen, size=(SMALL, SMALL), mode="bilinear").clamp(0, 1)
