@@ -450,6 +450,13 @@ def test_units_that_are_silent(answer):
     got = answer.is_detector(zero, zero, torch.zeros(3, 3))
     one_each(got, 3, "a yes or no for each unit")
     expect(not got.any(), "A unit that never says anything is said to be a detector: > is not ≥.")
+    tie = torch.zeros(3, 8)
+    tie[:, 2] = torch.tensor([3.0, 4.0, 5.0])
+    tie[1, 6] = 2.0
+    got = answer.is_detector(tie, tie, torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    expect(
+        got.bool().tolist() == [False, False, True], "Exactly 1.5 times, or twice, is not MORE than that: > is not ≥."
+    )
     one = zero.clone()
     one[1, 2] = 1.0
     got = answer.is_detector(one, one, torch.zeros(3, 3))
