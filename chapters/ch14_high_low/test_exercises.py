@@ -89,6 +89,11 @@ def said(model: VisionModel, layer: str, images: Tensor, slip: str = "") -> Tens
     return maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
 
 
+def one_each(got: Tensor, n: int, what: str) -> None:
+    """The shape is told before the numbers are looked at."""
+    expect(tuple(got.shape) == (n,), f"There must be {what}, of shape ({n},), but yours has shape {tuple(got.shape)}.")
+
+
 # --- 14.1 -------------------------------------------------------------------------------------------------------------
 
 
@@ -425,6 +430,7 @@ def test_units_on_either_side_of_every_bound(answer):
         case = units_of_all_kinds(seed, n, angles)
         want = rule(*case)
         got = answer.is_detector(*case)
+        one_each(got, n, "a yes or no for each unit")
         if not torch.equal(got.bool(), want):
             for slip, sentence in RULE_SLIPS.items():
                 if torch.equal(got.bool(), rule(*case, slip)):
@@ -442,6 +448,7 @@ def test_units_that_are_silent(answer):
     """Nothing but zeros: no detector."""
     zero = torch.zeros(3, 8)
     got = answer.is_detector(zero, zero, torch.zeros(3, 3))
+    one_each(got, 3, "a yes or no for each unit")
     expect(not got.any(), "A unit that never says anything is said to be a detector: > is not ≥.")
     one = zero.clone()
     one[1, 2] = 1.0
@@ -623,6 +630,7 @@ def test_who_has_a_mirror_image(answer):
 
         want = by(math.pi, within)
         got = answer.has_mirror(angles, within)
+        one_each(got, len(angles), "a yes or no for each unit")
         for sentence, wrong in {
             "You look for units of the SAME angle. A mirror image looks the opposite way.": by(0.0, within, own=False),
             "You look a quarter of a turn further. Opposite is half a turn.": by(math.pi / 2, within),
@@ -1148,6 +1156,7 @@ def test_answers_without_some_units(answer):
         model, units, instead, images = ablation(seed)
         want = without(seed).argmax(1)
         got = answer.answers_without(model, "relu1", units, instead, images)
+        one_each(got, len(want), "a class for each image")
         if not torch.equal(got.long(), want):
             for slip, sentence in WITHOUT_SLIPS.items():
                 if torch.equal(got.long(), without(seed, slip).argmax(1)):
