@@ -949,7 +949,9 @@ def test_maps_of_planted_detectors(answer):
     weights = planted.net.conv3.weight[mine]
     high, low = (weights[:, list(channels)].sum(1) for channels in (planted.high, planted.low))
     want = torch.tensor(planted.angles)[mine]
-    off = tuning.apart(answer.pointing(high, low).float(), want)
+    got = answer.pointing(high, low)
+    one_each(got, len(want), "an angle for each unit")
+    off = tuning.apart(got.float(), want)
     if bool((off > 3.0).all()):
         raise Wrong("Your arrow points to the side of the LOW frequency.", MISTAKE)
     expect(
