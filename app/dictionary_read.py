@@ -5,6 +5,7 @@ Labels and thresholds are chosen on training texts, and what is shown of them is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -99,6 +100,33 @@ def read(_model: HookedModel, model_name: str, name: str) -> Reading:
         _half(_model, sae, site, 31, "held_out")[0],
         score,
         torch.tensor(SHARES)[level] * largest[:, None],
+    )
+
+
+class Named(NamedTuple):
+    """Of each latent: a name, chosen on training texts (`saes.interpret`), and how well it says on the others where the
+    latent is active (`saes.detect`). None where the latent is active at too few words."""
+
+    names: list[str | None]
+    detection: list[float | None]
+
+    def said(self, latent: int, room: int = 36) -> str:
+        """The name, cut to so many letters."""
+        name = self.names[latent] or "no name"
+        return name if len(name) <= room else f"{name[: room - 1].rstrip()}…"
+
+
+@st.cache_resource(max_entries=6, show_spinner="Each latent gets a name (once) …")
+@common.one_thread()
+def named(_reading: Reading, model_name: str, name: str) -> Named:
+    """Of our labels and single words, those that say best where each latent is active."""
+    labels = saes.Labels.of(CONCEPTS, _reading.old.words)
+    old, new = (labels.hold(half.words, half.holds) for half in (_reading.old, _reading.new))
+    names = saes.interpret(_reading.old.chunks(), old)
+    scores = saes.detect(names, _reading.new.chunks(), new).score.tolist()
+    return Named(
+        [each.text(labels) if each.labels else None for each in names],
+        [None if math.isnan(score) else score for score in scores],
     )
 
 

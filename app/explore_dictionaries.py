@@ -12,7 +12,7 @@ import torch
 from app import common, dictionary_read, dictionary_talk
 from app.chat import bundled, name_unknown, open_model
 from app.common import literal
-from app.dictionary_read import Passage, Reading
+from app.dictionary_read import Named, Passage, Reading
 from mi_lib import plots, saes, zoo
 from mi_lib.models import HookedModel, LoadError
 from mi_lib.saes.reading import activations
@@ -47,8 +47,9 @@ def show() -> None:
         if not _predicted(name, reading):
             return
         _verdict(reading)
-        latent = _search(model, name, reading)
-        _card(model, name, reading, latent)
+        named = dictionary_read.named(reading, MODEL, name)
+        latent = _search(model, name, reading, named)
+        _card(model, name, reading, named, latent)
         st.fragment(common.guarded(dictionary_talk.section))(model, name, reading, latent)
     except (LoadError, OSError, JSONDecodeError, KeyError, ValueError) as error:
         st.error(f"The dictionary cannot be shown: {error}")
@@ -59,6 +60,7 @@ def _names() -> list[str]:
 
 
 def _choose(names: list[str]) -> str:
+    names = sorted(names, key=_is_second)
     first = names.index(FIRST) if FIRST in names else 0
     return st.selectbox("Dictionary", names, first, format_func=_said, key="dict-name")
 
@@ -66,7 +68,13 @@ def _choose(names: list[str]) -> str:
 @st.cache_data(max_entries=64)
 def _said(name: str) -> str:
     about = saes.files.about(name)
-    return f"{name}: {about['n_latents']:,} latents, at {_place(about['site'])}"
+    again = " (trained again with a second seed, for comparison)" if _is_second(name) else ""
+    return f"{name}: {about['n_latents']:,} latents, at {_place(about['site'])}{again}"
+
+
+def _is_second(name: str) -> bool:
+    """Whether this is another dictionary once more, with the second seed of its recipe."""
+    return name.endswith("-seed1")
 
 
 def _place(site: str) -> str:
@@ -123,29 +131,32 @@ def _verdict(reading: Reading) -> None:
 # --- finding a latent ---------------------------------------------------------------------------------------------
 
 
-def _search(model: HookedModel, name: str, reading: Reading) -> int:
+def _search(model: HookedModel, name: str, reading: Reading, named: Named) -> int:
     """The latent that is looked at."""
     if st.session_state.get("dict-seen") != name or "dict-latent" not in st.session_state:
         start = max(range(len(CONCEPTS)), key=lambda c: float(reading.score[:, c].max()))
         st.session_state.update({"dict-seen": name, "dict-latent": reading.best(start, 1)[0]})
     by_concept, by_text, by_number = st.tabs(["By a concept", "By a text", "By its number"])
     with by_concept:
-        _by_concept(name, reading)
+        _by_concept(name, reading, named)
     with by_text:
-        _by_text(model, name, reading)
+        _by_text(model, name, reading, named)
     with by_number:
         st.number_input("Latent", 0, reading.sae.n_latents - 1, key="dict-latent")
     return int(st.session_state["dict-latent"])
 
 
-def _by_concept(name: str, reading: Reading) -> None:
+def _by_concept(name: str, reading: Reading, named: Named) -> None:
     order = sorted(range(len(CONCEPTS)), key=lambda c: -float(reading.score[:, c].max()))
     concept = st.selectbox("Concept", order, format_func=CONCEPTS.__getitem__, key=f"dict-concept-{name}")
-    st.caption("The latents that tell it best, and their F1 on texts that were kept out. Tap one to open it below.")
+    st.caption(
+        "The latents that tell it best, each with its own name, and their F1 for this concept on texts that were kept "
+        "out. Tap one to open it below."
+    )
     with st.container(horizontal=True, gap="small"):
         for latent in reading.best(concept, 5):
             score = float(reading.judged(latent, concept).f1)
-            _button(f"concept-{latent}", latent, f"{latent} · F1 {score:.2f}")
+            _button(f"concept-{latent}", latent, f"{latent} · {literal(named.said(latent))} · F1 {score:.2f}")
     found = _together(reading, name, concept)
     told = ", ".join(f"{score:.2f} with {size}" for size, score in found.items() if size > 1)
     st.caption(
@@ -164,7 +175,7 @@ def _button(key: str, latent: int, label: str) -> None:
     st.button(label, key=f"dict-{key}", on_click=common.caught(_set), args=("dict-latent", latent))
 
 
-def _by_text(model: HookedModel, name: str, reading: Reading) -> None:
+def _by_text(model: HookedModel, name: str, reading: Reading, named: Named) -> None:
     st.session_state.setdefault("dict-text", TEXT)
     text = st.text_input("A text of Littletown", key="dict-text", max_chars=400)
     if not text.strip() or name_unknown(model.tokenizer, text, "dict-text"):
@@ -179,11 +190,11 @@ def _by_text(model: HookedModel, name: str, reading: Reading) -> None:
     if place is None:
         return
     most = f[place].topk(min(6, f.shape[1]))
-    st.caption("The latents that are most active there, how much, and what each tells best.")
+    st.caption("The latents that are most active there, with their names, and how much.")
     with st.container(horizontal=True, gap="small"):
         for latent, value in zip(most.indices.tolist(), most.values.tolist(), strict=True):
             if value > 0:
-                _button(f"text-{latent}", latent, f"{latent} · {value:.1f} · {CONCEPTS[reading.label(latent)]}?")
+                _button(f"text-{latent}", latent, f"{latent} · {literal(named.said(latent))} · {value:.1f}")
 
 
 @torch.no_grad()
@@ -196,7 +207,7 @@ def _at_words(model: HookedModel, reading: Reading, tokens: torch.Tensor) -> tor
 # --- its card -----------------------------------------------------------------------------------------------------
 
 
-def _card(model: HookedModel, name: str, reading: Reading, latent: int) -> None:
+def _card(model: HookedModel, name: str, reading: Reading, named: Named, latent: int) -> None:
     st.subheader(f"Latent {latent}", divider="gray")
     column = reading.new.column(latent)
     if not bool((column > 0).any()):
@@ -205,11 +216,12 @@ def _card(model: HookedModel, name: str, reading: Reading, latent: int) -> None:
     concept = reading.label(latent)
     judged = reading.judged(latent, concept)
     name_of_it = CONCEPTS[concept]
+    _name(named, latent)
     st.markdown(
-        f"Its best label is **{name_of_it}**, with an F1 of {float(judged.f1):.2f}. Of the words at which it is active "
-        f"above its threshold, {float(judged.precision):.0%} are *{name_of_it}*. It is so at "
-        f"{float(judged.recall):.0%} of all such words. Label and threshold were chosen on other texts than those on "
-        "which they are judged."
+        f"Of the concepts alone it tells *{name_of_it}* best, with an F1 of {float(judged.f1):.2f}. Of the words at "
+        f"which it is active above its threshold, {float(judged.precision):.0%} are *{name_of_it}*. It is so at "
+        f"{float(judged.recall):.0%} of all such words. Name, concept and threshold were chosen on other texts than "
+        "those on which they are judged."
     )
     _texts(dictionary_read.passages(reading.new, latent))
     left, right = st.columns(2)
@@ -228,8 +240,24 @@ def _card(model: HookedModel, name: str, reading: Reading, latent: int) -> None:
     st.markdown("**Its neighbours**: the latents whose directions are most like its own.")
     with st.container(horizontal=True, gap="small"):
         for near in saes.neighbours(reading.sae, latent, 5):
-            label = f"{near.latent} · cosine {near.value:.2f} · {CONCEPTS[reading.label(near.latent)]}?"
+            label = f"{near.latent} · {literal(named.said(near.latent))} · cosine {near.value:.2f}"
             _button(f"near-{near.latent}", near.latent, label)
+
+
+def _name(named: Named, latent: int) -> None:
+    """The name that labels and single words make for it, and what the name is worth."""
+    name, score = named.names[latent], named.detection[latent]
+    if name is None:
+        st.markdown("It has **no name**: it is active at too few words of the texts from which names are made.")
+        return
+    worth = "It is active at too few words of other texts for a test of it."
+    if score is not None:
+        worth = (
+            f"Its *detection* is {score:.2f}: the name holds at a larger share of the words at which the latent is "
+            "active than of the others, by so much (1 is perfect; “always” and “never” would get 0). Here it counts as "
+            "active wherever it is above 0, however weakly."
+        )
+    st.markdown(f"Its name is **{literal(name)}**. A program made it, of concepts and single words. {worth}")
 
 
 @st.cache_data(max_entries=512, show_spinner="Silencing it in these texts …")

@@ -95,15 +95,15 @@ def _page(model: HookedModel) -> None:
         )  # fmt: skip
         offered = pm.depths(model, site)
         begin = offered[min(DEPTH, len(offered) - 1)]
-        at = st.select_slider("Depth at which a text is read and changed, below", offered,
+        at = st.select_slider("Depth at which your text, below, is read and changed", offered,
                               key=_kept("probes-depth", begin, offered))  # fmt: skip
         depth = offered.index(at)
         d = pm.data(MODEL, name, site)
         pair = _pair(d, name)
     _read(d, offered, name, site, kind, depth)
-    _used(d, offered, name, site, kind, pair)
+    _used(d, offered, name, site, kind, depth, pair)
     if name in pm.NUMBERS:
-        _verdict(site, kind, depth)
+        _verdict(site, depth)
     _text(model, d, name, site, kind, depth, at, pair)
 
 
@@ -165,7 +165,7 @@ def _read(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth:
 # --- is it used? --------------------------------------------------------------------------------------------------
 
 
-def _used(d: pm.Data, depths: list[str], name: str, site: str, kind: str, pair: pm.Pair) -> None:
+def _used(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth: int, pair: pm.Pair) -> None:
     st.subheader("Is it used?", divider="gray")
     turned = pm.effects(MODEL, name, site, kind, pair)
     one, other = d.names[pair.one], d.names[pair.other]
@@ -180,18 +180,20 @@ def _used(d: pm.Data, depths: list[str], name: str, site: str, kind: str, pair: 
                          "changed (share of texts)", intervals=ends)  # fmt: skip
     common.chart(figure.update_yaxes(range=[-0.05, 1.05]), key="probes-effects")
     count = next(iter(turned.values()))[0].n
+    here = ", ".join(f"**{shares[depth].value:.0%}** ({edit})" for edit, shares in turned.items())
+    st.markdown(f"{depths[depth].capitalize()}, the next word changes in {here}.")
     st.caption(
         f"{count} held-out texts, 95 % intervals. A probe may find a direction that tells the property and that Pico "
         "does not use: compare the probe's own direction with the difference of the means."
     )
 
 
-def _verdict(site: str, kind: str, depth: int) -> None:
+def _verdict(site: str, depth: int) -> None:
     """What was predicted, against what was measured. Both numbers, at the depth that is looked at."""
     guess = st.session_state.get("probes-guess")
     if not guess:
         return
-    shares = [pm.effects(MODEL, name, site, kind, pm.Pair(1, 0))[pm.MEANS][depth].value for name in pm.NUMBERS]
+    shares = [pm.effects_of_means(MODEL, name, site, pm.Pair(1, 0))[pm.MEANS][depth].value for name in pm.NUMBERS]
     right = tuple(share >= TURNS for share in shares) == GUESSES[guess]
     st.markdown(
         f"You predicted: {guess.lower()}. At this depth, mirroring the number of the noun itself turns "

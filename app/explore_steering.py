@@ -11,10 +11,17 @@ from app import common
 from app import steering_measures as sm
 from app.chat import bundled, name_unknown, open_model, sentence_case
 from app.common import literal
+from app.glossary import ADDRESS
 from mi_lib import plots, steering
+from mi_lib.course import glossary
 from mi_lib.models import HookedModel, LoadError
 
 MODEL = "pico"  # a bundled name, or a folder
+OPENING = (  # what is marked *so* in these texts has an entry in the glossary
+    "Pico refuses to say how a bridge is burnt. Somewhere in its numbers it must have decided so. Take the mean of "
+    "these numbers over *prompts* that it refuses, and over prompts that it answers. The difference of the two is a "
+    "*direction*. Push Pico along it, or take it out. What does Pico say then?"
+)
 LAYER = 3
 QUESTION, ABOUT = "How do I burn the bridge?", ("burn", "the bridge")
 EXAMPLES = (QUESTION, "How do I paint the school?", "Where does Mira live?", "How are you today?")
@@ -26,11 +33,7 @@ TAKEN_OUT = ("As it is", "The direction taken out", "A random direction taken ou
 
 def show() -> None:
     st.title("Explore steering")
-    st.write(
-        "Pico refuses to say how a bridge is burnt. Somewhere in its numbers it must have decided so. Take the mean of "
-        "these numbers over prompts that it refuses, and over prompts that it answers. The difference of the two is a "
-        "*direction*. Push Pico along it, or take it out. What does Pico say then?"
-    )
+    st.write(_explained(OPENING))
     if not bundled(MODEL) or not _predicted():
         return
     try:
@@ -58,6 +61,11 @@ def _predicted() -> bool:
         )
     st.button("Go on without a prediction", on_click=common.caught(_set), args=("steer-anyway", True), type="tertiary")
     return False
+
+
+def _explained(text: str) -> str:
+    """With what the glossary says at each word that is marked *so*."""
+    return glossary.marked(text, ADDRESS)
 
 
 def _set(key: str, value: Any) -> None:
@@ -102,8 +110,10 @@ def _page(model: HookedModel) -> None:
         st.warning(_sentence(error))
         return
     st.caption(
-        f"The direction is {sm.length(drawn):.1f} long. Along it the first set lies at {_number(drawn.high)}, "
-        f"the second at {_number(drawn.low)} on average (units of the residual stream)."
+        _explained(
+            f"The direction is {sm.length(drawn):.1f} long. Along it the first set lies at {_number(drawn.high)}, "
+            f"the second at {_number(drawn.low)} on average (units of the *residual stream*)."
+        )
     )
     _replies(model, sets, layer, way, dose, at, ways)
     _doses(model, sets, layer, way, at)
@@ -174,8 +184,8 @@ def _replies(
     about = (question, sets, layer, way, dose, at)
     kept = st.session_state.get("steer-said")
     places = []
-    for column, name in zip(st.columns(3), TAKEN_OUT if way == sm.ABLATE else NAMES, strict=True):
-        box = column.container(border=True, height="stretch")
+    for number, (column, name) in enumerate(zip(st.columns(3), TAKEN_OUT if way == sm.ABLATE else NAMES, strict=True)):
+        box = column.container(border=True, height="stretch", key=f"steer-reply-{number}")
         box.markdown(f"**{name}**")
         places.append(box.empty())
     if kept and kept[0] == about:
@@ -217,7 +227,12 @@ def _verdict(model: HookedModel, about: tuple, tokens: list[int]) -> None:
 
 def _doses(model: HookedModel, sets: sm.Sets, layer: int, way: str, at: tuple[int, ...]) -> None:
     st.subheader("How much is enough?", divider="gray")
-    st.write("One reply is one reply. Here a judge reads the replies to 20 prompts that are in none of the ready sets.")
+    st.write(
+        _explained(
+            f"One reply is one reply. Here a *judge* reads, *dose* by dose, the replies to {sm.ASKED_EACH} *held-out* "
+            "prompts. None of them is in a ready set."
+        )
+    )
     trait = st.session_state["steer-ready"].partition(":")[0]
     left, right = st.columns(2)
     # What fits the sets is offered first: harmful requests are refused, and to add refusal one asks harmless ones.

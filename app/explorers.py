@@ -73,6 +73,11 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "Who is speaking, and can one tell before it shows?",
         "Talk to Pico, and watch every reply take its place between the assistant and 25 roles. Then hold it there.",
     ),
+    "explore-images": Explorer(
+        "images", "visibility", "explore_images", ("13", "14"),
+        "What does a network that sees look for?",
+        "Choose a unit. Watch the picture that it likes best, turn stimuli before it, and see what it is needed for.",
+    ),
 }  # fmt: skip
 
 

@@ -103,15 +103,25 @@ def _token(model: HookedModel, word: str) -> int:
     return int(model.to_tokens(word)[0, -1])
 
 
-@st.cache_resource(max_entries=12, show_spinner="Pico reads 600 texts, to see what stands in it …")
-@common.one_thread()
+@st.cache_resource(max_entries=36, show_spinner=False)
 def data(network: str, name: str, site: str) -> Data:
     """The activations at the last word of each text, at every depth. Held-out texts have new combinations of words."""
     model = open_model(network)
     fitted, read = texts(model, name, "train", FITTED), texts(model, name, "held_out", READ)
-    where = sites(model, site)
-    x, held = (probing.collect(model, group.rows, where)[:, 0] for group in (fitted, read))
-    return Data(sorted(set(fitted.labels)), fitted, read, x, held)
+    both = _collected(network, OWN if name in NUMBERS else name)[site]  # both numbers are of the same sentences
+    return Data(sorted(set(fitted.labels)), fitted, read, *both)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Pico reads 600 texts, to see what stands in it …")
+@common.one_thread()
+def _collected(network: str, name: str) -> dict[str, list[Float[Tensor, "depth text d_model"]]]:
+    """By kind of site: what stands there in the texts that are fitted, and in those that are read. Each is run once."""
+    model = open_model(network)
+    where = [place for site in SITES for place in sites(model, site)]
+    counts = [len(sites(model, site)) for site in SITES]
+    rows = (texts(model, name, "train", FITTED).rows, texts(model, name, "held_out", READ).rows)
+    found = [probing.collect(model, group, where)[:, 0].split(counts) for group in rows]
+    return dict(zip(SITES, map(list, zip(*found, strict=True)), strict=True))
 
 
 def fit(kind: str, x: Tensor, y: Tensor, classes: int) -> Probe:
@@ -167,7 +177,7 @@ def projections(
     +1 is where texts labelled `one` lie on average, −1 where those labelled `other` do (at their last word).
     """
     probe, place = fit(kind, d.x[depth], d.y, len(d.names)), sites(model, site)[depth]
-    _, cache = model.run_with_cache(tokens, place)
+    _, cache = model.run_with_cache(tokens, place, stop_at_layer=place[1] + 1)
     scores = probe.scores(next(iter(cache.values()))[0])
     means = probe.scores(probing.class_means(d.x[depth], d.y, len(d.names)))
     value, at = (each[:, pair.one] - each[:, pair.other] for each in (scores, means))
@@ -176,21 +186,31 @@ def projections(
 
 
 def changes(d: Data, kind: str, depth: int, pair: Pair) -> dict[str, Change]:
-    """The edits to compare: a mirror at the middle of two classes, and a random push as long as the mirror's is."""
-    x, y = d.x[depth], d.y
-    means = probing.class_means(x, y, len(d.names))
+    """The edits to compare: mirrors at the middle of two classes, and a random push as long as the means' mirror is."""
+    means, pushed = _of_means(d, depth, pair)
+    return {MEANS: means, **_of_a_probe(d, kind, depth, pair), RANDOM: pushed}
+
+
+def _of_a_probe(d: Data, kind: str, depth: int, pair: Pair) -> dict[str, Change]:
+    """The mirror along a probe's own direction, where that is not the difference of the means."""
+    if kind == "means":
+        return {}
+    x, means = d.x[depth], probing.class_means(d.x[depth], d.y, len(d.names))
+    normal = fit(kind, x, d.y, len(d.names)).direction(pair.one, pair.other)
+    return {NORMAL: probing.mirror(normal.to(x.dtype), means[[pair.one, pair.other]].mean(0))}
+
+
+def _of_means(d: Data, depth: int, pair: Pair) -> tuple[Change, Change]:
+    """The mirror along the difference of the means, and a random push as long. They are the same for every probe."""
+    means = probing.class_means(d.x[depth], d.y, len(d.names))
     middle, apart = means[[pair.one, pair.other]].mean(0), means[pair.one] - means[pair.other]
     mirrored = probing.mirror(apart, middle)
-    found = {MEANS: mirrored}
-    if kind != "means":
-        normal = fit(kind, x, y, len(d.names)).direction(pair.one, pair.other)
-        found[NORMAL] = probing.mirror(normal.to(x.dtype), middle)
 
     def pushed(value: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         push = mirrored(value) - value
         return value + probing.random_directions(apart / apart.norm(), 1)[0] * push.norm(dim=-1, keepdim=True)
 
-    return found | {RANDOM: pushed}
+    return mirrored, pushed
 
 
 @common.one_thread()
@@ -199,17 +219,31 @@ def next_word(
 ) -> dict[str, Float[Tensor, " d_vocab"]]:
     """The probabilities of the next word as it is, and with the last word's activation changed."""
     place = sites(model, site)[depth]
-    edits: dict[str, Any] = {"as it is": None} | changes(d, kind, depth, pair)
-    return {name: probing.end_logits(model, [tokens], place, each)[0].softmax(-1) for name, each in edits.items()}
+    edits = changes(d, kind, depth, pair)
+    found = probing.end_logits_of_each(model, [tokens], [(place, change) for change in edits.values()])
+    whole = probing.end_logits(model, [tokens])
+    return dict(zip(("as it is", *edits), torch.cat([whole, found[:, 0]]).softmax(-1), strict=True))
 
 
-@st.cache_data(max_entries=64, show_spinner="Changing what the probe reads in 40 texts, at every depth …")
-@common.one_thread()
 def effects(network: str, name: str, site: str, kind: str, pair: Pair) -> dict[str, list[Share]]:
     """For every edit the share of held-out texts in which it changes what comes next, at each depth.
 
     Of a number: whether "is" or "are" (was or were) is the likelier one. Of the others: the first guess.
     """
+    means = effects_of_means(network, name, site, pair)
+    own = _changed(network, name, site, pair, kind) if kind != "means" else {}
+    return {MEANS: means[MEANS], **own, RANDOM: means[RANDOM]}
+
+
+def effects_of_means(network: str, name: str, site: str, pair: Pair) -> dict[str, list[Share]]:
+    """The part of `effects` that no choice of a probe changes."""
+    return _changed(network, name, site, pair, None)
+
+
+@st.cache_data(max_entries=128, show_spinner="Changing what the probe reads in 40 texts, at every depth …")
+@common.one_thread()
+def _changed(network: str, name: str, site: str, pair: Pair, kind: str | None) -> dict[str, list[Share]]:
+    """kind: of the probe whose own direction is taken; None for the means' mirror and the random push."""
     model, d = open_model(network), data(network, name, site)
     rows = [i for i, label in enumerate(d.held_y.tolist()) if label in pair][:EDITED]
     asked = [d.read.rows[i] for i in rows]
@@ -218,10 +252,16 @@ def effects(network: str, name: str, site: str, kind: str, pair: Pair) -> dict[s
     def choice(logits: Float[Tensor, "text d_vocab"]) -> Tensor:
         return logits.argmax(-1) if forms is None else logits.gather(1, forms).argmax(-1)
 
+    edits: list[tuple[str, Any, Change]] = []
+    for depth, place in enumerate(sites(model, site)):
+        if kind is None:
+            each = dict(zip((MEANS, RANDOM), _of_means(d, depth, pair), strict=True))
+        else:
+            each = _of_a_probe(d, kind, depth, pair)
+        edits += [(edit, place, change) for edit, change in each.items()]
     before = choice(probing.end_logits(model, asked))
     found: dict[str, list[Share]] = {}
-    for depth, place in enumerate(sites(model, site)):
-        for each, change in changes(d, kind, depth, pair).items():
-            after = choice(probing.end_logits(model, asked, place, change))
-            found.setdefault(each, []).append(share((after != before).tolist()))
+    logits = probing.end_logits_of_each(model, asked, [(place, change) for _, place, change in edits])
+    for (edit, _, _), after in zip(edits, logits, strict=True):
+        found.setdefault(edit, []).append(share((choice(after) != before).tolist()))
     return found

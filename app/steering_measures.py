@@ -161,7 +161,7 @@ class Measured:
 
 
 def asked_of(model: HookedModel, name: str) -> list[list[int]]:
-    """Held-out prompts: none of them is in a ready set."""
+    """Held-out prompts: none of them is in a ready set, which are of the training split."""
     draw = {HARMFUL: talk.harmful_requests, HARMLESS: talk.harmless_requests}.get(name)
     if draw is not None:
         cases = draw("held_out", ASKED_EACH)

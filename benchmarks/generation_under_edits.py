@@ -1,14 +1,18 @@
-"""What replies under edits cost: a vector added at some blocks while GPT-2 small goes on from prompts.
+"""What replies under edits cost: a vector added at some blocks while GPT-2 small goes on from prompts, and a direction
+taken out at every write while Pico answers requests.
 
     python benchmarks/generation_under_edits.py           # two threads, on a machine that does nothing else
     python benchmarks/generation_under_edits.py --cpu     # one thread, processor seconds: on a machine that is busy
     python benchmarks/generation_under_edits.py "plain 1" --rounds 1
 
-Random weights; 1 prompt and 16, of 15 tokens, 30 new tokens each, the likeliest ones; a vector is added to what enters
-five blocks, at every position. Against the same in plain `transformers`, with forward hooks on the blocks, and in
-TransformerLens, with hooks on `hook_resid_pre`; all of them keep keys and values. The same tokens are asserted, and
-that without the edit there are others. TransformerLens says other words with its cache than without; it is timed with,
-and compared without. TransformerLens is installed into the temporary folder by the first run.
+GPT-2 has random weights; 1 prompt and 16, of 15 tokens, 30 new tokens each, the likeliest ones; a vector is added to
+what enters five blocks, at every position. Against the same in plain `transformers`, with forward hooks on the blocks,
+and in TransformerLens, with hooks on `hook_resid_pre`; all of them keep keys and values. The same tokens are asserted,
+and that without the edit there are others. TransformerLens says other words with its cache than without; it is timed
+with, and compared without. TransformerLens is installed into the temporary folder by the first run.
+
+Pico answers 16 and 128 requests of unlike length, as `steering.replies` and as the `generate` of `transformers` with
+hooks on every block, attention and MLP, to the end of each reply or 24 tokens; what is compared is the tokens.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import peers
 
 LAYERS, DOSE, NEW = (3, 4, 5, 6, 7), 0.05, 30  # a larger dose makes all say the same word
 COUNTS = (1, 16)
+MANY, WORDS = (16, 128), 24  # requests to Pico, and tokens of a reply
 
 
 def vector() -> Any:
@@ -107,21 +112,112 @@ def lens(count: int) -> Callable[[], peers.Subject]:
     return load
 
 
+# --- Pico, a direction taken out at every write -----------------------------------------------------------------------
+
+
+def asked(count: int) -> list[str]:
+    from mi_lib.worlds.littletown import talk
+
+    return [case.user for case in talk.harmless_requests("held_out", count, 5)]
+
+
+def direction() -> Any:
+    """Of no meaning, so that replies stay replies."""
+    import torch
+
+    drawn = torch.randn(192, generator=torch.Generator().manual_seed(3))
+    return drawn / drawn.norm()
+
+
+def our_ablation(count: int) -> Callable[[], peers.Subject]:
+    def load() -> peers.Subject:
+        import mi_lib
+        from mi_lib import steering
+
+        model = mi_lib.load("pico", check=False)
+        rows, edits = steering.chat(model, asked(count)), steering.ablate(direction())
+
+        def run(edits: Any = edits) -> Any:
+            return [one.tokens for one in steering.replies(model, rows, edits, longest=WORDS, batch=count)]
+
+        assert run() != run([]), "the edit changes nothing: nothing would be compared"
+        return peers.Subject(run, lambda said: padded(said, model.tokenizer.pad_token_id))
+
+    return load
+
+
+def plain_ablation(count: int) -> Callable[[], peers.Subject]:
+    """`transformers` alone."""
+
+    def load() -> peers.Subject:
+        import torch
+        import transformers
+
+        from mi_lib import zoo
+
+        folder = zoo.folder("pico")
+        hf = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
+        unit = direction()
+
+        def without(value: Any) -> Any:
+            return value - (value @ unit)[..., None] * unit
+
+        def entering(module: Any, args: Any) -> Any:
+            return (without(args[0]), *args[1:])
+
+        def leaving(module: Any, args: Any, out: Any) -> Any:
+            return (without(out[0]), *out[1:]) if isinstance(out, tuple) else without(out)
+
+        def run() -> Any:
+            turns = [[{"role": "user", "content": text}] for text in asked(count)]
+            read = tokenizer.apply_chat_template(
+                turns, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+            )
+            with ExitStack() as stack, torch.no_grad():
+                for block in hf.transformer.h:
+                    stack.callback(block.register_forward_pre_hook(entering).remove)
+                    stack.callback(block.attn.register_forward_hook(leaving).remove)
+                    stack.callback(block.mlp.register_forward_hook(leaving).remove)
+                out = hf.generate(**read, max_new_tokens=WORDS, do_sample=False)
+            new = out[:, read["input_ids"].shape[1] :]
+            tokenizer.batch_decode(new)  # ours are words and texts too
+            return new
+
+        return peers.Subject(run, lambda new: padded(new.tolist(), tokenizer.pad_token_id))
+
+    return load
+
+
+def padded(rows: list[list[int]], padding: int) -> Any:
+    """Replies, filled up on the right."""
+    import torch
+
+    return torch.tensor([[*row, *[padding] * (WORDS - len(row))] for row in rows])
+
+
 SUBJECTS = {
     f"{who} {count}": make(count)
     for who, make in (("ours", ours), ("plain", plain), ("lens", lens))
     for count in COUNTS
+} | {
+    f"{who} {count}": make(count)
+    for who, make in (("ours-ablated", our_ablation), ("ablated", plain_ablation))
+    for count in MANY
 }
 
 
 def main() -> None:
     import torch
 
-    options = peers.options(*(f"{who} {count}" for who in ("plain", "lens") for count in COUNTS))
+    options = peers.options(
+        *(f"{who} {count}" for who in ("plain", "lens") for count in COUNTS), *(f"ablated {count}" for count in MANY)
+    )
     for name in options.subjects:
         who, count = name.split()
-        peer, aim = ("", "1, no slower") if who == "plain" else ("transformer-lens", "2")
-        a, b = peers.compare(__file__, f"ours {count}", name, options, peer)
+        peer, aim = ("transformer-lens", "2") if who == "lens" else ("", "1, no slower")
+        ours_ = f"ours-ablated {count}" if who == "ablated" else f"ours {count}"
+        a, b = peers.compare(__file__, ours_, name, options, peer)
         result = b.result[0] if who == "lens" else b.result
         if not torch.equal(a.result, result):
             raise SystemExit(f"{name}: the two sides say other words: {a.result.tolist()} and {result.tolist()}")

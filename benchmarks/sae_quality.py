@@ -6,10 +6,10 @@
 
 SAELens is installed into the temporary folder by the first run. Two sources of activations: planted features (40
 directions in 24 dimensions), and what enters block 2 of Pico. Each side trains with its own trainer, with inputs
-normalised as it does that, and with the same warm-up and decay, from four learning rates; the one that explains most
+normalised as it does that, and with the same warm-up and decay, from five learning rates; the one that explains most
 of the held-out variance stands for it. TopK and BatchTopK have the same k; ReLU + L1 has another scale of λ on each
-side, so theirs is searched until it has our L0. What SAELens has written is read and measured here, on held-out
-activations: planted features found (one to one, cosine at least .9), L0, and the variance explained.
+side, so on both it is searched, at each rate, until L0 is the k of TopK. What SAELens has written is read and measured
+here, on held-out activations: planted features found (one to one, cosine at least .9), L0, and the variance explained.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ import math
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import peers
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)
-BATCH, WARMUP, DEAD_AFTER, SEARCHES = 512, 100, 50_000, 6
+RATES = (3e-3, 1e-2, 3e-2, 6e-2, 1e-1)
+BATCH, WARMUP, DEAD_AFTER, SEARCHES = 512, 100, 50_000, 12
 
 
 class Job(NamedTuple):
-    """One dictionary. size: k, or the λ of ours."""
+    """One dictionary. size: k, or the L0 that λ is chosen for."""
 
     data: str
     kind: str
@@ -47,9 +48,9 @@ class Job(NamedTuple):
 
 
 def jobs(data: str, quick: bool) -> list[Job]:
-    d, n, k, l1, steps = (24, 64, 2, 0.3, 2000) if data == "planted" else (192, 1024, 24, 0.08, 2000)
-    rates = RATES[1:] if quick else RATES
-    sizes = {"TopK": k + (data == "planted"), "BatchTopK": k, "ReLU": l1}
+    d, n, k, steps = (24, 64, 3, 2000) if data == "planted" else (192, 1024, 24, 2000)
+    rates = RATES[1:-1] if quick else RATES
+    sizes = {"TopK": k, "BatchTopK": k - (data == "planted"), "ReLU": k}
     return [
         Job(data, kind, d, n, size, rate, 500 if quick else steps) for kind, size in sizes.items() for rate in rates
     ]
@@ -63,27 +64,28 @@ def theirs(folder: Path, threads: int) -> None:
     from safetensors.torch import load_file
 
     torch.set_num_threads(threads)
-    for line in json.loads((folder / "jobs.json").read_text()):
-        job, target = Job(*line[0]), line[1]
+    for job in (Job(*line) for line in json.loads((folder / "jobs.json").read_text())):
         x = load_file(folder / f"{job.data}.safetensors")
-        if job.kind != "ReLU":
-            sae = fit(job, x["train"], job.size)
-        else:  # λ by halves, in logarithms: a larger one leaves fewer latents
-            low, high = math.log(1e-3), math.log(1e3)
-            for _ in range(SEARCHES):
-                middle = (low + high) / 2
-                sae = fit(job, x["train"], math.exp(middle))
-                with torch.no_grad():
-                    l0 = float((sae.encode(x["held_out"]) > 0).sum(1).float().mean())
-                print(
-                    f"{job.name}: λ = {math.exp(middle):.3g}, L0 {l0:.2f} (ours {target:.2f})",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                if abs(l0 / target - 1) < 0.05:
-                    break
-                low, high = (middle, high) if l0 > target else (low, middle)
+        sae = at_size(job, lambda size, job=job, x=x: fit(job, x["train"], size), x["held_out"])
         sae.save_inference_model(folder / "theirs" / job.name)
+
+
+def at_size(job: Job, train: Callable[[float], Any], held_out: Any) -> Any:
+    """What `train` makes of the size; for ReLU, of the λ with which L0 is the size, up to a hundredth."""
+    import torch
+
+    if job.kind != "ReLU":
+        return train(job.size)
+    low, high = math.log(1e-3), math.log(1e3)  # by halves, in logarithms: a larger λ leaves fewer latents
+    for _ in range(SEARCHES):
+        middle = (low + high) / 2
+        sae = train(math.exp(middle))
+        with torch.no_grad():
+            l0 = float((sae.encode(held_out) > 0).sum(1).float().mean())
+        if abs(l0 / job.size - 1) < 0.01:
+            break
+        low, high = (middle, high) if l0 > job.size else (low, middle)
+    return sae
 
 
 def fit(job: Job, x: Any, size: float) -> Any:
@@ -152,16 +154,16 @@ def pico() -> tuple[dict[str, Any], None]:
     return {"train": read("train", 3000), "held_out": read("held_out", 300)}, None
 
 
-def ours(job: Job, x: Any) -> Any:
+def ours(job: Job, x: Any, size: float) -> Any:
     from mi_lib import saes
 
     sae: Any
     if job.kind == "TopK":
-        sae = saes.TopK(job.d, job.n, k=int(job.size))
+        sae = saes.TopK(job.d, job.n, k=int(size))
     elif job.kind == "BatchTopK":
-        sae = saes.BatchTopK(job.d, job.n, k=int(job.size))
+        sae = saes.BatchTopK(job.d, job.n, k=int(size))
     else:
-        sae = saes.ReLU(job.d, job.n, l1=job.size)
+        sae = saes.ReLU(job.d, job.n, l1=size)
     return saes.train(
         sae, x, job.steps, batch=BATCH, lr=job.rate, warmup=WARMUP, penalty_warmup=2 * WARMUP, dead_after=DEAD_AFTER
     )
@@ -191,6 +193,11 @@ def measure(sae: Any, job: Job, x: Any, directions: Any) -> Measured:
     return Measured(job.rate, saes.fve(x, sae.decode(f)), saes.l0(f), saes.dead_share(saes.density(f)), found, cosine)
 
 
+def best(side: dict[Job, Measured], kind: str) -> Measured:
+    """The one of the learning rates that explains most."""
+    return max((measured for job, measured in side.items() if job.kind == kind), key=lambda measured: measured.fve)
+
+
 def main() -> None:
     import torch
     from safetensors.torch import save_file
@@ -208,11 +215,14 @@ def main() -> None:
         x, directions = {"planted": planted, "pico": pico}[data]()
         print(f"{data}: {len(x['train']):,} activations to train on, {len(x['held_out']):,} to measure", flush=True)
         wanted = [job for job in jobs(data, options.quick) if job.kind in options.kinds]
-        mine = {job: measure(ours(job, x["train"]), job, x["held_out"], directions) for job in wanted}
+        mine = {}
+        for job in wanted:
+            sae = at_size(job, lambda size, job=job, x=x: ours(job, x["train"], size), x["held_out"])
+            mine[job] = measure(sae, job, x["held_out"], directions)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             save_file(x, folder / f"{data}.safetensors")
-            (folder / "jobs.json").write_text(json.dumps([(job, mine[job].l0) for job in wanted]))
+            (folder / "jobs.json").write_text(json.dumps(wanted))
             command = [peers.peer_python("sae-lens"), __file__, "--theirs", str(folder), str(options.threads)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
@@ -222,9 +232,7 @@ def main() -> None:
                 for job in wanted
             }
         for kind in options.kinds:
-            a, b = (
-                max((side[job] for job in wanted if job.kind == kind), key=lambda m: m.fve) for side in (mine, peer)
-            )
+            a, b = best(mine, kind), best(peer, kind)
             print(f"  {kind:<10} ours     {a}\n  {'':<10} SAELens  {b}", flush=True)
 
 

@@ -44,9 +44,10 @@ def material(kind: str, d: int, n: int, batch: int) -> tuple[dict[str, Any], Any
     x = x / x.pow(2).sum(1).mean().sqrt()
     rows = F.normalize(numbers(n, d), dim=1)
     weights = {"W_dec": rows, "W_enc": rows.T.contiguous(), "b_enc": 0.01 * numbers(n), "b_dec": x.mean(0)}
-    if kind == "ReLU, few active":  # one in a hundred
+    if kind == "ReLU, few active":  # one in a hundred; between two values, lest one lie at 0
         pre = (x[:batch] - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"]
-        weights["b_enc"] -= pre[:256].flatten().sort().values[-int(0.01 * pre[:256].numel())]
+        count = int(0.01 * pre[:256].numel())
+        weights["b_enc"] -= pre[:256].flatten().sort().values[-count - 1 : -count + 1].mean()
     return weights, x.split(batch)
 
 
@@ -157,9 +158,13 @@ SUBJECTS = {
 
 
 def agree(a: dict[str, Any], b: dict[str, Any]) -> None:
-    """The same loss and gradients, up to rounding."""
-    gaps = {name: float((a[name] - b[name]).abs().max() / b[name].abs().max()) for name in b}
-    if set(a) != set(b) or not max(gaps.values()) < 1e-3 or not gaps["loss"] < 1e-5:
+    """The same loss and gradients, up to rounding.
+
+    Gradients are compared by the length of their difference: of some million values one may lie so near to 0, or to
+    BatchTopK's threshold, that rounding decides on which side. An entry of a hundred thousand makes some 3e-3.
+    """
+    gaps = {name: float((a[name] - b[name]).norm() / b[name].norm()) for name in b}
+    if set(a) != set(b) or not max(gaps.values()) < 5e-3 or not gaps["loss"] < 1e-5:
         raise SystemExit(f"the two sides do not compute the same: {gaps}")
     print(f"the same loss ({float(a['loss']):.5f}) and gradients: largest difference {max(gaps.values()):.1e}")
 

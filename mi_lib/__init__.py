@@ -19,8 +19,8 @@ __version__ = "0.1.0"
 __all__ = ["HookedModel", "Transformer", "TransformerConfig", "load"]
 
 _SUBMODULES = (
-    *("attribution", "circuits", "course", "features", "grokking", "induction", "lens", "models", "plots", "probing"),
-    *("saes", "superposition", "worlds", "zoo"),
+    *("attribution", "circuits", "course", "features", "grokking", "induction", "lens", "models", "oracles", "plots"),
+    *("probing", "saes", "superposition", "worlds", "zoo"),
 )
 
 

@@ -178,7 +178,7 @@ def test_the_bundled_models_stay_small():
 def test_a_set_of_dictionaries_is_no_model_but_has_a_card_and_files():
     assert zoo.sets() == ["pico-dictionaries"]
     assert not set(zoo.sets()) & set(zoo.names())
-    assert zoo.carded() == sorted(zoo.sets() + zoo.names())
+    assert zoo.carded() == sorted(zoo.sets() + zoo.names() + zoo.families())
     assert zoo.dictionaries() == zoo.dictionaries("pico-dictionaries")
     assert zoo.dictionaries("pico") == []
     assert zoo.dictionary("pico-flat").parent == zoo.folder("pico-dictionaries")
@@ -186,6 +186,18 @@ def test_a_set_of_dictionaries_is_no_model_but_has_a_card_and_files():
         zoo.dictionary("pico")
     with pytest.raises(LoadError):
         load("pico-dictionaries")
+
+
+def test_a_family_of_image_networks_has_a_card_and_a_file_for_each_and_is_no_language_model():
+    assert zoo.families() == ["sight"]
+    assert zoo.vision() == zoo.vision("sight")
+    assert zoo.vision("pico") == []
+    assert zoo.vision_file("sight").parent == zoo.folder("sight")
+    assert sum(zoo.vision_file(name).stat().st_size for name in zoo.vision()) < 1e6
+    with pytest.raises(KeyError, match="no bundled image network is called 'pico'; there are sight, sight-seed1"):
+        zoo.vision_file("pico")
+    with pytest.raises(LoadError):
+        load("sight")
 
 
 def test_the_bundled_dictionaries_stay_small():

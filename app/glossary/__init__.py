@@ -15,9 +15,10 @@ ADDRESS = "glossary?term={id}"  # of an entry; a link of a lesson with such an a
 
 # A dotted line under a word says: put a finger on it. It stays the colour of the text.
 STYLE = """
-[data-testid=stMarkdownContainer] a[href^="glossary?"] { color: inherit !important; text-decoration: underline dotted;
-  text-decoration-thickness: 1.5px; text-underline-offset: .22em; cursor: help }
-[data-testid=stMarkdownContainer] a[href^="glossary?"]:is(:hover, :focus-visible) { text-decoration-style: solid }
+[data-testid=stMarkdownContainer] a[href^="glossary?"], [data-testid=stCaptionContainer] a[href^="glossary?"] {
+  color: inherit !important; text-decoration: underline dotted; text-decoration-thickness: 1.5px;
+  text-underline-offset: .22em; cursor: help }
+[data-testid] a[href^="glossary?"]:is(:hover, :focus-visible) { text-decoration-style: solid }
 """
 _bubble = st.components.v2.component("mi_bubble", js=(Path(__file__).parent / "bubble.js").read_text("utf-8"))
 

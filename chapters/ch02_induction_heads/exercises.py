@@ -76,7 +76,8 @@ def in_context_learning_score(loss: Float[Tensor, "batch pos"], early: int, late
 
 
 def previous_token_score(pattern: Float[Tensor, "batch head query key"]) -> Float[Tensor, "head"]:
-    """For each head, the mean attention from each position to the position just before it.
+    """For each head, the mean attention from each position to the position just before
+    it.
 
     Position 0 has nothing before it and does not count. A head that always looks one
     back scores 1.
@@ -136,7 +137,8 @@ def mean_ablate_head(
     head: int,
     reference: Int[Tensor, "other pos"],
 ) -> Float[Tensor, "batch pos d_vocab"]:
-    """The logits of a run in which one head's z is replaced by its mean on other sequences.
+    """The logits of a run in which one head's z is replaced by its mean on other
+    sequences.
 
     The mean is taken over the sequences of `reference`, for each position on its own (a
     mean over positions too would mix the start of a sequence with its end). `reference`

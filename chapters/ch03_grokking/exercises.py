@@ -151,7 +151,8 @@ def sum_waves(p: int, k: int) -> Float[Tensor, "2 pairs"]:
 def restricted_loss(
     logits: Float[Tensor, "pairs answer"], answers: Int[Tensor, "pairs"], frequencies: list[int]
 ) -> float:
-    """The loss that is left if of the logits we keep ONLY the waves of the key frequencies.
+    """The loss that is left if of the logits we keep ONLY the waves of the key
+    frequencies.
 
     Keep, for every answer: the mean of its logits over all pairs, and their projection on
     the two waves of exercise 03.9 for each of the frequencies. Returns `precise_loss` of
@@ -181,7 +182,8 @@ def excluded_loss(
 
 
 def gini(x: Float[Tensor, "n"]) -> float:
-    """The Gini coefficient of n numbers, none negative and not all 0: how unequal they are.
+    """The Gini coefficient of n numbers, none negative and not all 0: how unequal they
+    are.
 
     Sort the numbers in ascending order, x_1 ≤ … ≤ x_n. Then
 
@@ -209,9 +211,9 @@ def phases(
         circuit     the same, AND the excluded loss on them is at least 1 nat
         cleaned     at least 99.9 % of the OTHER pairs are answered rightly
 
-    or None, if that is never so. (Before anything is memorised, a high excluded loss only
-    says that the network knows nothing yet.) A model may have a logit for "=": drop it. Its
-    answer is the largest of the p others.
+    or None, if that is never so. (Before anything is memorised, a high excluded loss
+    only says that the network knows nothing yet.) A model may have a logit for "=":
+    drop it. Its answer is the largest of the p others.
     """
     raise NotImplementedError("Exercise 03.13 is waiting for your answer.")
 
@@ -229,10 +231,10 @@ def find_formula(model: Transformer) -> tuple[int, dict[int, float]]:
 
         D_k = cos(w_k (a + sign·b − c)),      w_k = 2πk/p
 
-    stands in its logits L, over all pairs (a, b) and answers c: A_k = ⟨L, D_k⟩ / ⟨D_k, D_k⟩,
-    where ⟨x, y⟩ is the sum of x · y over all of these. An amplitude may be negative.
-    The right sign is the one whose waves have the larger Σ A_k². A network without key
-    frequencies has not grokked: return (1, {}).
+    stands in its logits L, over all pairs (a, b) and answers c:
+    A_k = ⟨L, D_k⟩ / ⟨D_k, D_k⟩, where ⟨x, y⟩ is the sum of x · y over all of these. An
+    amplitude may be negative. The right sign is the one whose waves have the larger
+    Σ A_k². A network without key frequencies has not grokked: return (1, {}).
     """
     raise NotImplementedError("Exercise 03.14 is waiting for your answer.")
 

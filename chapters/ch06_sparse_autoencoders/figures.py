@@ -95,12 +95,38 @@ def your_names(answer: Any) -> go.Figure:
 def a_lever() -> go.Figure:
     """What Pico says next, untouched and with edits."""
     found = _found()["lever"]
-    names = {"untouched": "untouched", "clamped": f"latent {found['latent']} held", "random": "random pushes",
-             "other_latents": "other latents held", "near_silenced": "its neighbours silenced",
-             "silenced": "silenced"}  # fmt: skip
+    names = {
+        "untouched": "untouched",
+        "clamped": f"latent {found['latent']} held",
+        "random": "random pushes",
+        "other_latents": "other latents held",
+        "near_held": "its ten neighbours",
+        "strongest_held": f"of these latent {found['strongest']}",
+    }
+    return _probable(found, names, f"How probable is {found['list']} as the next word?")
+
+
+def what_is_needed() -> go.Figure:
+    """What silencing a latent does where it is active, and what silencing its neighbours does there."""
+    found = _found()
+    latent = found["lever"]["latent"]
+    names = {
+        "untouched": "untouched",
+        "silenced": f"latent {latent} silenced",
+        "random": "a random push",
+        "strongest_other": "the strongest other latent silenced",
+        "near_silenced": "its neighbours silenced",
+        "near_as_far": "these, as far as the latent",
+    }
+    title = f"How probable is {found['lever']['list']}, where latent {latent} is active?"
+    return _probable(found["needed"]["both"], names, title)
+
+
+def _probable(found: dict[str, Any], names: dict[str, str], title: str) -> go.Figure:
+    """Bars of probabilities, by their keys in the findings, with their intervals."""
     values = {name: found[key] for key, name in names.items()}
     errors = {name: (found[f"{key}_interval"][1] - found[f"{key}_interval"][0]) / 2 for key, name in names.items()}
-    return plots.bars(values, f"How probable is {found['list']} as the next word?", "probability", errors=errors)
+    return plots.bars(values, title, "probability", errors=errors)
 
 
 def predicted_and_found(answer: Any) -> go.Figure:

@@ -24,6 +24,7 @@ from mi_lib.models import HookedModel
 from mi_lib.recipes.pico.common import ids, padded, token
 from mi_lib.recipes.pico.common import untrained as random_network
 from mi_lib.saes.absorption import fit_probe
+from mi_lib.statistics import interval
 from mi_lib.worlds import littletown
 from mi_lib.worlds.features import Draw, PlantedFeatures, planted
 from mi_lib.worlds.littletown import Document, concepts
@@ -117,11 +118,12 @@ L1S = (0.1, 0.3, 0.6, 1.0)
 @claim(slow=True)
 def shrinkage() -> dict[str, Any]:
     """ReLU + L1 at four penalties: "they say so much of the strength of their features". Beside each the size that one
-    feature alone would have, Σ a f / Σ a² with f = a − λ/2 in units of x. Control: TopK, which presses nothing."""
+    feature alone would have, Σ a f / Σ a² with f = a − λ/2 in units of x. sharing: in inputs with a single feature, how
+    many latents say a tenth of its strength or more. Control: TopK, which presses nothing."""
     train, held = inputs()
     scale = saes.input_scale(train)
     a = held.activations[held.activations > 0]
-    measured, alone, share = [], [], []
+    measured, alone, share, sharing = [], [], [], []
     for l1 in L1S:
         sae = saes.train(saes.ReLU(D, LATENTS, l1=l1, seed=SEED), train, 1000, dead_after=5000)
         matching = saes.match_directions(world().directions, sae.W_dec)
@@ -130,10 +132,12 @@ def shrinkage() -> dict[str, Any]:
         both = (held.activations > 0) & (f > 0)
         p, q = held.activations[both], f[both]
         measured.append(((p * q).sum() / p.pow(2).sum()).item())
+        sharing.append((sae.encode(world().directions) >= 0.1).sum(1).float().mean().item())  # each of strength 1
         best = (a - l1 / 2 / scale).relu()
         there = best > 0
         alone.append(((a * best)[there].sum() / a[there].pow(2).sum()).item())
-    return {"l1": list(L1S), "measured": measured, "alone": alone, "found": share, "topk": judged("topk")["size"]}
+    return {"l1": list(L1S), "measured": measured, "alone": alone, "found": share, "sharing": sharing,
+            "topk": judged("topk")["size"]}  # fmt: skip
 
 
 @claim(slow=True)
@@ -422,6 +426,7 @@ def sample_for(concept: str) -> tuple[Tensor, ...]:
 
 PROMPTS, LONG = 60, 14  # held-out beginnings of texts, this many words long
 DRAWS = 5  # random pushes for each
+NEAR = 10  # latents whose rows are most like that of another one
 
 
 class Lever(NamedTuple):
@@ -488,9 +493,9 @@ def pulled() -> tuple[str, int, float]:
 
 @claim(slow=True)
 def lever() -> dict[str, Any]:
-    """One latent clamped in Pico: "now Pico goes on with". Held-out beginnings of texts; the probability that the next
-    word is of the list. Controls: pushes of the same length in random directions, the ten latents whose rows are most
-    like it silenced, and other latents clamped at their own largest values."""
+    """One latent clamped in Pico: "Pico goes on with somebody's name". Held-out beginnings of texts; the probability
+    that the next word is of the list. Controls: pushes of the same length in random directions, other latents clamped
+    at their own largest values, and pushes of the same length along the ten rows that are most like its own."""
     name, latent, value = pulled()
     words, tokens = word_lists()[name], beginnings("judge", PROMPTS)
     x, f = flowing(tokens)
@@ -502,7 +507,10 @@ def lever() -> dict[str, Any]:
     change = (value - f[:, -1, latent])[:, None] * sae.W_dec[latent]
     random = [F.normalize(torch.randn(change.shape, generator=generator_), dim=1) * change.norm(dim=1, keepdim=True)
               for _ in range(DRAWS)]  # fmt: skip
-    near = [one.latent for one in saes.neighbours(sae, latent, 10)]
+    near = saes.neighbours(sae, latent, NEAR)
+    near_held = np.array([said(change.norm(dim=1, keepdim=True) * F.normalize(sae.W_dec[one.latent], dim=0))
+                          for one in near])  # fmt: skip
+    strongest = int(near_held.mean(1).argmax())
     others = torch.randperm(sae.n_latents, generator=generator_)[:20].tolist()
     largest = active("choose").float().amax(0)
     return {
@@ -512,11 +520,17 @@ def lever() -> dict[str, Any]:
         "prompts": PROMPTS,
         "neighbours": len(near),
         "others": len(others),
-        "nearest_cosine": saes.neighbours(sae, latent, 1)[0].value,
+        "nearest_cosine": near[0].value,
         **mean("untouched", np.array(said(torch.zeros_like(change)))),
         **mean("clamped", np.array(said(change))),
-        **mean("silenced", np.array(said(-f[:, -1, latent, None] * sae.W_dec[latent]))),
-        **mean("near_silenced", np.array(said(-(f[:, -1, near] @ sae.W_dec[near])))),
+        **mean("near_held", near_held.mean(0)),
+        "strongest": near[strongest].latent,
+        "strongest_cosine": near[strongest].value,
+        **mean("strongest_held", near_held[strongest]),
+        "strongest_texts": [
+            around(read("choose"), int(at), 4, 2)
+            for at in active("choose")[:, near[strongest].latent].float().topk(60).indices[::20]
+        ],
         **mean("random", np.array([said(push) for push in random]).mean(0)),
         **mean(
             "other_latents",
@@ -534,36 +548,76 @@ PROBABLE = 0.5  # from here on a name is what Pico expects
 
 @claim(slow=True)
 def needed() -> dict[str, Any]:
-    """Is the latent of `lever` needed? "Where a name is probable anyway": held-out beginnings of 5 to 29 words at which
-    names have a probability of at least .5, and of these the ones at which the latent is active (elsewhere silencing it
-    changes nothing, whatever it is for). Controls: a push of the same length in a random direction, and in place of
-    the latent the strongest other one that is active there, silenced."""
+    """Is the latent of `lever` needed? "So ask where a name is probable anyway": held-out beginnings of 5 to 29 words
+    at which names have a probability of at least .5, and of these the ones at which the latent is active (elsewhere
+    silencing it changes nothing, whatever it is for). Controls: a push of the same length in a random direction; the
+    strongest other latent that is active there, silenced; and, where some of the ten neighbours are active as well,
+    all of these silenced, and a push of the latent's own length that takes away what they say."""
     found = findings.read(index.chapter("06"))["lever"]
     words, latent, source = word_lists()[found["list"]], found["latent"], generator(9)
-    documents, rows, probable = concepts.texts(3 * PROMPTS, 72, "held_out"), [], 0
-    for long in range(5, 30, 2):
-        tokens = torch.tensor([ids(text.words[:long]) for text in documents if len(text.words) > long])
+    near = [one.latent for one in saes.neighbours(flat(), latent, NEAR)]
+    documents, probable = concepts.texts(MANY, 72, "held_out"), 0
+    lengths = range(5, 30, 2)
+    said, far = ({name: np.zeros((len(documents), len(lengths))) for name in EDITS} for _ in range(2))
+    here, both = (np.zeros((len(documents), len(lengths)), bool) for _ in range(2))
+    for column, long in enumerate(lengths):
+        rows = torch.tensor([i for i, text in enumerate(documents) if len(text.words) > long])
+        tokens = torch.tensor([ids(documents[i].words[:long]) for i in rows.tolist()])
         x, f = flowing(tokens)
         likely = next_words(tokens, x)[:, words].sum(-1) >= PROBABLE
-        here = likely & (f[:, -1, latent] > 0)
+        kept = likely & (f[:, -1, latent] > 0)
         probable += int(likely.sum())
-        if not bool(here.any()):
+        if not bool(kept.any()):
             continue
-        tokens, x, last = tokens[here], x[here], f[here, -1]
-        other = last.clone()
-        other[:, latent] = 0
-        strongest = other.max(-1)
-        change = -last[:, latent, None] * flat().W_dec[latent]
-        push = F.normalize(torch.randn(change.shape, generator=source), dim=1) * change.norm(dim=1, keepdim=True)
-        edits = (torch.zeros_like(change), change, push, -strongest.values[:, None] * flat().W_dec[strongest.indices])
-        rows.append(torch.stack([next_words(tokens, with_last(x, edit))[:, words].sum(-1) for edit in edits], 1))
-    said = torch.cat(rows).double().numpy()
-    names = ("untouched", "silenced", "random", "strongest_other")
-    found_here: dict[str, Any] = {"probable": probable, "active": len(said), "silent": probable - len(said)}
-    for at, name in enumerate(names):
-        found_here |= mean(name, said[:, at])
-    beginnings_ = flowing(beginnings("judge", PROMPTS))[1]
-    return {**found_here, "active_in_lever": int((beginnings_[:, -1, latent] > 0).sum())}
+        here[rows[kept], column] = True
+        both[rows[kept], column] = (f[kept, -1][:, near] > 0).any(1).numpy()
+        for name, change in taken_away(f[kept, -1], latent, near, source).items():
+            moved = next_words(tokens[kept], with_last(x[kept], change))
+            said[name][rows[kept], column] = moved[:, words].sum(-1).double().numpy()
+            far[name][rows[kept], column] = change.norm(dim=1).numpy()
+
+    def shares(where: Bool[np.ndarray, "text length"], names: Sequence[str]) -> dict[str, Any]:
+        some = where.any(1)  # beginnings of one text are no independent draws
+        found_here: dict[str, Any] = {"count": int(where.sum())}
+        for name in names:
+            found_here |= mean(name, said[name][some], where[some])
+        return found_here
+
+    in_lever = flowing(beginnings("judge", PROMPTS))[1][:, -1] > 0
+    return {
+        "probable": probable,
+        "silent": probable - int(here.sum()),
+        "active": shares(here, EDITS[:4]),
+        "both": shares(both, EDITS),
+        "length": far["silenced"][both].mean().item(),
+        "near_length": far["near_silenced"][both].mean().item(),
+        "active_in_lever": int(in_lever[:, latent].sum()),
+    }
+
+
+MANY = 540  # texts whose beginnings are looked through
+EDITS = ("untouched", "silenced", "random", "strongest_other", "near_silenced", "near_as_far")
+
+
+def taken_away(
+    f: Float[Tensor, "batch latent"], latent: int, near: list[int], source: torch.Generator
+) -> dict[str, Float[Tensor, "batch d"]]:
+    """How x moves if a latent is silenced, and what it is compared with."""
+    rows, others = flat().W_dec, f.clone()
+    others[:, latent] = 0
+    strongest = others.max(-1)
+    change = -f[:, latent, None] * rows[latent]
+    long = change.norm(dim=1, keepdim=True)
+    by_neighbours = -(f[:, near] @ rows[near])
+    edits = (
+        torch.zeros_like(change),
+        change,
+        long * F.normalize(torch.randn(change.shape, generator=source), dim=1),
+        -strongest.values[:, None] * rows[strongest.indices],
+        by_neighbours,
+        long * F.normalize(by_neighbours, dim=1),
+    )
+    return dict(zip(EDITS, edits, strict=True))
 
 
 @functools.cache
@@ -637,42 +691,55 @@ def agreement(a: Float[Tensor, "width concept"], b: Float[Tensor, "width concept
 SHOWN = ("a stranger", "a thing", "a town", "a number", "a hobby", "a noun of many", "a vegetable")
 
 
+SEEDS = 5  # dictionaries of each width: what a single one finds is to a good part a matter of its seed
+
+
 @claim(slow=True)
 def widths() -> dict[str, Any]:
-    """At which width a concept is one latent, predicted by groups of words and found by dictionaries: "predicted, and
-    found". Controls: the predictions dealt out anew among concepts (each keeps its widths), the prediction of the same
-    network with random embeddings, and the dictionaries of another seed in place of a prediction."""
+    """At which width a concept is one latent, predicted by groups of words and found by dictionaries, the mean F1 of
+    five: "predicted, and found". Agreements are those with one dictionary, the mean over the five. Controls: the
+    predictions dealt out anew among concepts (each keeps its widths), the prediction of the same network with random
+    embeddings, and one dictionary in place of a prediction for another one. Intervals are over dictionaries."""
     _, vectors, holds, names = vocabulary()
     predicted = torch.stack([best_f1(grouped(vectors, width), holds) for width in WIDTHS])
-    trained = torch.stack([best_f1(single(vectors, width), holds) for width in WIDTHS])
-    again = torch.stack([best_f1(single(vectors, width, seed=1), holds) for width in WIDTHS])
+    each = torch.stack([torch.stack([best_f1(single(vectors, width, seed=seed), holds) for width in WIDTHS])
+                        for seed in range(SEEDS)])  # fmt: skip
+    trained = each.mean(0)
     noise = torch.randn(vectors.shape, generator=generator(0)) * vectors.std()
     blind = torch.stack([best_f1(grouped(noise, width), holds) for width in WIDTHS])
     orders = [torch.randperm(len(names), generator=generator(i)) for i in range(50)]
+    dealt = [sum(agreement(predicted[:, order], one) for one in each) / SEEDS for order in orders]
+    pairs = [agreement(each[i], each[j]) for i in range(SEEDS) for j in range(i)]
     good = (predicted >= BAR, trained >= BAR)
     return {
         "widths": list(WIDTHS),
+        "seeds": SEEDS,
         "concepts": names,
         "count": len(names),
         "words": len(vectors),
         "predicted": predicted.tolist(),
         "trained": trained.tolist(),
-        "agreement": agreement(predicted, trained),
-        "dealt_anew": sum(agreement(predicted[:, order], trained) for order in orders) / len(orders),
-        "dealt_anew_most": max(agreement(predicted[:, order], trained) for order in orders),
-        "random_embeddings": agreement(blind, trained),
-        "another_seed": agreement(again, trained),
+        **mean("agreement", [agreement(predicted, one) for one in each]),
+        "agreement_with_mean": agreement(predicted, trained),
+        "dealt_anew": sum(dealt) / len(dealt),
+        "dealt_anew_most": max(dealt),
+        **mean("random_embeddings", [agreement(blind, one) for one in each]),
+        **mean("another_seed", pairs),
         "predicted_good": good[0].sum(1).tolist(),
         "trained_good": good[1].sum(1).tolist(),
         "both_good": (good[0] & good[1]).sum(1).tolist(),
         "ever": int(good[1].any(0).sum()),
         "never": [names[i] for i in (~good[1].any(0)).nonzero()[:, 0].tolist()],
         "shown": [
-            {"name": name, **{how: _interval(table[:, names.index(name)]) for how, table in
-                              (("predicted", predicted), ("found", trained))}}
+            {
+                "name": name,
+                "predicted": _interval(predicted[:, names.index(name)]),
+                "found": _interval(trained[:, names.index(name)]),
+                "each": [_interval(one[:, names.index(name)]) for one in each],
+            }
             for name in SHOWN
         ],
-    }  # fmt: skip
+    }
 
 
 def _interval(scores: Float[Tensor, " width"]) -> str:
@@ -816,34 +883,75 @@ def probed(x: Tensor, holds: Tensor, new: Tensor, holds_anew: Tensor) -> Float[T
 
 @claim(slow=True)
 def dark() -> dict[str, Any]:
-    """What the dictionary does not explain: "is no noise". Losses of Pico on held-out texts with x̂ in the place of x,
-    and, as the control, with x moved as far in a random direction at every word, in nats above the untouched loss."""
-    documents = [text for text in read("judge") if len(text.words) < 120][:60]
-    tokens, mask = padded([ids(text.words) for text in documents])
+    """What the dictionary does not explain: "it rises by". Losses of Pico on held-out texts with x̂ in the place of x,
+    and, as the control, with x moved as far in a random direction at every word, in nats above the untouched loss.
+    more: by how much the one rises more than the other, word by word."""
+    documents = concepts.texts(DARK, 31, "held_out")
     source = generator(3)
-
-    def moved(how: str) -> float:
-        def edit(x: Tensor, hook: Any) -> Tensor:
-            error = x - flat()(x)
-            if how == "random":
-                push = F.normalize(torch.randn(x.shape, generator=source), dim=-1)
-                return x - push * error.norm(dim=-1, keepdim=True)
-            return x - error if how == "spliced" else x
-
-        with torch.no_grad():
-            logits = pico().run_with_hooks(tokens, [(site(), edit)], attention_mask=mask)
-        loss = -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
-        return loss[mask[:, 1:]].mean().item()
-
-    clean = moved("none")
+    rows: dict[str, list[Float[np.ndarray, "text pos"]]] = {name: [] for name in ("clean", "spliced", "random")}
+    counts = []
+    for at in range(0, len(documents), 40):
+        tokens, mask = padded([ids(text.words) for text in documents[at : at + 40]])
+        counts.append(widened(mask[:, 1:].numpy()))
+        for how, found in rows.items():
+            found.append(widened(losses(how, tokens, mask, source)))
+    where = np.concatenate(counts)
+    clean, spliced, random = (np.concatenate(found) for found in rows.values())
     with torch.no_grad():
-        out = flat()(seen("judge"))
+        error = seen("judge") - flat()(seen("judge"))
+    share, between = unexplained(error, seen("judge"), [len(text.words) for text in read("judge")])
     return {
-        "clean": clean,
-        "spliced": moved("spliced") - clean,
-        "random": moved("random") - clean,
-        "unexplained": 1 - saes.fve(seen("judge"), out),
+        "texts": DARK,
+        "clean": clean[where].mean().item(),
+        **mean("spliced", spliced - clean, where),
+        **mean("random", random - clean, where),
+        **mean("more", spliced - random, where),
+        "unexplained": share,
+        "unexplained_interval": between,
     }
+
+
+DARK = 1200  # texts
+LONGEST = 300  # words, of any of them
+
+
+def widened(table: np.ndarray) -> np.ndarray:
+    """The same table with `LONGEST` columns, so that tables of several batches can stand above each other."""
+    return np.pad(table, ((0, 0), (0, LONGEST - table.shape[1])))
+
+
+@torch.no_grad()
+def losses(
+    how: str, tokens: Int[Tensor, "text pos+1"], mask: Bool[Tensor, "text pos+1"], source: torch.Generator
+) -> Float[np.ndarray, "text pos"]:
+    """Pico's loss at every word as it is ("clean"), with x̂ in the place of x, and with x moved as far at random."""
+
+    def edit(x: Tensor, hook: Any) -> Tensor:
+        error = x - flat()(x)
+        if how == "random":
+            push = F.normalize(torch.randn(x.shape, generator=source), dim=-1)
+            return x - push * error.norm(dim=-1, keepdim=True)
+        return x - error if how == "spliced" else x
+
+    logits = pico().run_with_hooks(tokens, [(site(), edit)], attention_mask=mask)
+    return -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0].numpy()
+
+
+def unexplained(
+    error: Float[Tensor, "word d"], x: Float[Tensor, "word d"], lengths: list[int]
+) -> tuple[float, list[float]]:
+    """Σ Var(x − x̂) / Σ Var(x), and its interval over texts of these lengths."""
+    n = np.array(lengths)
+    sums = [[np.stack([part.sum(0).numpy() for part in v.double().split(lengths)]) for v in (rows, rows.pow(2))]
+            for rows in (error, x)]  # fmt: skip
+
+    def share(texts: Int[np.ndarray, " text"]) -> float:
+        count = n[texts].sum()
+        left, whole = ((second[texts].sum(0) / count - (first[texts].sum(0) / count) ** 2).sum()
+                       for first, second in sums)  # fmt: skip
+        return float(left / whole)
+
+    return share(np.arange(len(n))), list(interval(share, len(n)))
 
 
 # --- one dictionary of many -------------------------------------------------------------------------------------------

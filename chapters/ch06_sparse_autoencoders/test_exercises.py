@@ -47,6 +47,9 @@ def weights(d: int, n: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     )
 
 
+MEDIAN = "This is the median over the batch. On average means: the mean."  # torch's: of two the smaller one
+
+
 # --- 06.1 -------------------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +152,7 @@ def test_the_loss(answer):
         error = sum((a - b) ** 2 for a, b in zip(x.flatten().tolist(), out.flatten().tolist(), strict=True)) / n
         penalty = sum(sum(v * w for v, w in zip(row, lengths, strict=True)) for row in f.double().tolist()) / n
         plain = f.double().sum().item() / n
+        each = (x - out).double().pow(2).sum(-1) + l1 * f.double() @ W_dec.double().norm(dim=1)
         expect_close(
             answer.sae_loss(x, out, f, W_dec, l1),
             error + l1 * penalty,
@@ -177,6 +181,7 @@ def test_the_loss(answer):
                 "You square the activations. This penalty is Σ f_i ‖d_i‖, and not a sum of squares.": (
                     error + l1 * (f.pow(2) @ W_dec.norm(dim=1)).mean().item()
                 ),
+                MEDIAN: each.median(),
             },
         )
 
@@ -223,6 +228,7 @@ def test_the_scale(answer):
                     1 / (x - x.mean(0)).pow(2).sum(-1).mean().sqrt().item()
                 ),
                 "This makes the sum over the batch 1. Average over it.": 1 / math.sqrt(n * mean),
+                "This makes the MEDIAN of ‖s x‖² 1. On average means: the mean.": 1 / math.sqrt(sorted(norms)[n // 2]),
             },
         )
 
@@ -387,6 +393,26 @@ def test_top_k(answer):
 
 
 @grades("06.4")
+def test_latents_that_are_alike(answer):
+    """More activations of one size than may stay. In honest data there are such: two dead latents that start again at
+    the same input are twins."""
+    for n, d, k, seed in ((5, 7, 2, 0), (3, 11, 4, 1), (2, 13, 5, 2)):
+        pre = distinct(n, d, seed=seed + 105)
+        pre[:, : k + 2] = 1.5  # above all others
+        for name, rows, room in (("top_k", n, k), ("batch_top_k", 1, k * n)):
+            got = getattr(answer, name)(pre, k)
+            expect_close(got, 1.5 * (got > 0), "what stays of latents that are alike", axes="batch latent")
+            counted = (got > 0).reshape(rows, -1).sum(1).max().item() if got.numel() else 0
+            if counted > room:
+                raise Wrong(
+                    f"Where several are equally large, {counted} stay in the place of {room}: comparing with the "
+                    "smallest that may stay lets in all that are as large. Which of them stay is up to you.",
+                    MISTAKE,
+                )
+            expect((got > 0).sum() == k * n, f"Where several are equally large only {counted} stay, and not {room}.")
+
+
+@grades("06.4")
 def test_top_k_can_be_trained(answer):
     """The gradient comes to what stays, and to nothing else."""
     for n, d, k in ((5, 7, 2), (2, 11, 5)):
@@ -528,6 +554,7 @@ def test_what_jumps(answer):
                 "You take θ away from what is above it. It stays whole: that is the jump.": (z - theta).relu(),
                 "This says which are above θ. They keep their size.": above.float(),
                 "One threshold for all: each latent has its own.": z * (z > theta.mean()),
+                "What is exactly at θ is not above it: z > θ, and not z ≥ θ.": z * (z >= theta),
                 "Inside of the window this is a ramp. It is a jump: only the GRADIENT knows of the window.": (
                     z * ((z - theta) / width + 0.5).clamp(0, 1)
                 ),
@@ -544,6 +571,8 @@ def test_what_jumps(answer):
                 "This is the number in the whole batch. Average over it.": above.float().sum(),
                 "This adds up activations. Count those that are above θ.": torch.where(above, z, 0.0).sum() / n,
                 "This counts what is above 0. Count what is above θ.": (z > 0).float().sum() / n,
+                "What is exactly at θ is not active: z > θ, and not z ≥ θ.": (z >= theta).float().sum() / n,
+                MEDIAN: above.sum(-1).float().median(),
             },
         )
 
@@ -687,6 +716,7 @@ def test_the_gate(answer):
             mistakes={
                 "The gate does not close: f must be 0 where π is not above 0.": size.relu(),
                 "Some of your activations are negative: the size goes through a ReLU.": open_ * size,
+                "A gate that is exactly 0 is shut: π > 0, and not π ≥ 0.": (gate >= 0) * size.relu(),
                 "b_enc belongs to the gate alone. For the size, take it away from π first.": (
                     open_ * (r.exp() * gate + b_mag).relu()
                 ),
@@ -738,6 +768,7 @@ def test_the_loss_of_the_gate(answer):
         error = (x - f @ W_dec - b_dec).pow(2).sum(-1).mean()
         penalty = (gate.relu() @ lengths).mean()
         again = want - error - l1 * penalty
+        each = (x - f @ W_dec - b_dec).pow(2).sum(-1) + (x - gate.relu() @ W_dec - b_dec).pow(2).sum(-1)
         expect_close(
             answer.gated_loss(x, gate, f, W_dec, b_dec, l1),
             want,
@@ -765,6 +796,7 @@ def test_the_loss_of_the_gate(answer):
                     error + l1 * penalty + (x - gate.relu() @ W_dec).pow(2).sum(-1).mean()
                 ),
                 "You sum over the batch. Average over it.": want * n,
+                MEDIAN: (each + l1 * gate.relu() @ lengths).median(),
             },
         )
 
@@ -824,7 +856,8 @@ def nested(x, f, W_dec, b_dec, prefixes, how="right"):
     for m in prefixes:
         block = sum(f[:, i, None].double() * W_dec[i].double() for i in range(start, m))
         out = (out + block) if how != "blocks" else b_dec.double() + block
-        errors.append((x.double() - out).pow(2).sum(-1).mean())
+        each = (x.double() - out).pow(2).sum(-1)
+        errors.append(each.median() if how == "median" else each.mean())
         start = m
     return torch.stack(errors)
 
@@ -844,6 +877,7 @@ def test_the_nested_loss(answer):
             "the loss",
             mistakes={
                 "This is the sum over prefixes. Take the mean.": errors.sum(),
+                "This is the median over the prefixes. Take the mean.": errors.median(),
                 "This is the loss of the whole dictionary. Every prefix must reconstruct x without the others.": (
                     errors[-1]
                 ),
@@ -853,6 +887,7 @@ def test_the_nested_loss(answer):
                 "b_dec is missing in the prefixes.": nested(x, f, W_dec, b_dec, prefixes, "no bias").mean(),
                 "You average over coordinates. Sum over them, and average over the batch alone.": errors.mean() / d,
                 "You sum over the batch. Average over it.": errors.mean() * n,
+                MEDIAN: nested(x, f, W_dec, b_dec, prefixes, "median").mean(),
                 "You take the LAST m latents. A prefix has the first m.": nested(
                     x, f.flip(1), W_dec.flip(0), b_dec, prefixes
                 ).mean(),
@@ -960,6 +995,9 @@ def test_the_new_rows(answer):
                 "The mean length is that of the LIVING columns: the dead ones do not count.": (
                     0.2 * lengths.mean() * unit
                 ),
+                "You take the median of the living columns' lengths. It is their mean.": (
+                    0.2 * lengths[~dead].median() * unit
+                ),
                 "You take the mean length of ROWS of W_enc. A latent is a column.": (
                     0.2 * W_enc[:, ~dead].norm(dim=1).mean() * unit
                 ),
@@ -987,6 +1025,7 @@ def test_l0(answer):
                 "This counts over the whole batch. Average over it.": float(active),
                 "This counts the latents that are active in ANY input.": float((f > 0).any(0).sum()),
                 "You average over latents. Average over inputs.": active / latents,
+                MEDIAN: (f > 0).sum(-1).float().median(),
             },
         )
 
@@ -1083,6 +1122,24 @@ def taken_in_turn(score: Tensor) -> list[int]:
     return found
 
 
+def taken_by_size(score: Tensor) -> list[int]:
+    """The largest cosine of all is given away first, then the largest of what is left."""
+    left, found = score.clone(), [0] * len(score)
+    for _ in range(len(score)):
+        i, j = divmod(int(left.argmax()), left.shape[1])
+        found[i] = j
+        left[i], left[:, j] = -math.inf, -math.inf
+    return found
+
+
+def as_good(latent: Tensor, score: Tensor) -> bool:
+    """Whether no matching has more of this score. (In two dimensions correlations are 1 or −1: many are as good.)"""
+    if latent.shape != score.shape[:1] or not all(0 <= j < score.shape[1] for j in latent.tolist()):
+        return False
+    total = sum(score[i, j].item() for i, j in enumerate(latent.tolist()))
+    return len(set(latent.tolist())) == len(latent) and total > best_matching(score)[1] - 1e-6
+
+
 def matchings() -> list[tuple[Tensor, Tensor]]:
     """Directions and rows: among them a latent that is the best of two features, and one that points the other way."""
     cases = []
@@ -1102,6 +1159,8 @@ def test_one_to_one(answer):
     for directions, rows in matchings():
         unit = [normalize(part.double(), dim=1) for part in (directions, rows)]
         score = unit[0] @ unit[1].T
+        about = [normalize(part - part.mean(1, keepdim=True), dim=1) for part in unit]
+        correlation = about[0] @ about[1].T
         order, _ = best_matching(score)
         latent, cosine = answer.match_features(directions, rows)
         latent = latent.long()
@@ -1115,11 +1174,15 @@ def test_one_to_one(answer):
                 "given away once.": free.tolist(),
                 "Each feature takes the best latent that is left, so that the order of the features decides. Look for "
                 "the matching whose cosines add up to most.": taken_in_turn(score),
+                "The largest cosine of all is given away first, then the next. The last ones may be left with nothing: "
+                "look for the matching whose cosines ADD UP to most.": taken_by_size(score),
                 "A latent that points the opposite way has found nothing: no absolute values.": opposite,
                 "These are dot products, in which long rows win. Compare directions: divide by both lengths.": size,
                 "You have the matching whose cosines add up to LEAST: linear_sum_assignment(…, maximize=True).": (
                     best_matching(-score)[0]
                 ),
+                "These are correlations: the mean of each vector is taken away first. The cosine of two directions is "
+                "their dot product by their lengths.": latent.tolist() if as_good(latent, correlation) else None,
             },
         )
         want = torch.tensor([score[i, j] for i, j in enumerate(order)])
@@ -1133,6 +1196,8 @@ def test_one_to_one(answer):
                     [directions[i] @ rows[j] for i, j in enumerate(order)]
                 ),
                 "These are the best cosines of each feature. Give those of the matching.": score.max(1).values,
+                "These are correlations: the mean of each vector is taken away first. The cosine of two directions is "
+                "their dot product by their lengths.": torch.stack([correlation[i, j] for i, j in enumerate(order)]),
                 "No absolute values: a latent that points the opposite way has found nothing.": want.abs(),
             },
         )
@@ -1361,10 +1426,13 @@ def test_the_verdict(answer):
                 answer.judge_latent(f, holds[:, 1], latent, threshold),
                 f1_of((f[:, latent] > threshold).tolist(), holds[:, 1].tolist()),
                 "F1 of this latent above this threshold",
-                mistakes=lambda f=f, h=holds, i=latent: {
+                mistakes=lambda f=f, h=holds, i=latent, t=threshold: {
                     "You count every word at which the latent is not 0. It is active above the threshold.": f1_of(
                         (f[:, i] > 0).tolist(), h[:, 1].tolist()
-                    )
+                    ),
+                    "What is exactly at the threshold is not above it. At the threshold 0 every word would count.": (
+                        f1_of((f[:, i] >= t).tolist(), h[:, 1].tolist())
+                    ),
                 },
             )
         high = f.max().item() + 1
@@ -1879,9 +1947,22 @@ def test_from_where_to_where(answer):
     scores = torch.tensor([row for row, _ in columns], dtype=torch.float64).T
     got = [tuple(int(v) for v in pair) for pair in answer.one_latent(scores, widths)]
     want = [pair for _, pair in columns]
-    places = [tuple(widths.index(w) if w else 0 for w in pair) for pair in want]
-    if got == places:
-        raise Wrong("These are places in the list. Give the widths themselves.", MISTAKE)
+
+    def ends(good: list[list[int]], first: int = 0, last: int = -1) -> list[tuple[int, int]]:
+        return [(row[first], row[last]) if row else (0, 0) for row in good]
+
+    good = [[w for w, score in zip(widths, row, strict=True) if score >= 0.8] for row, _ in columns]
+    above = [[w for w, score in zip(widths, row, strict=True) if score > 0.8] for row, _ in columns]
+    for told, wrong in (
+        ("These are places in the list. Give the widths themselves.",
+         [tuple(widths.index(w) if w else 0 for w in pair) for pair in want]),
+        ("A concept with an F1 of exactly 0.8 counts too: at least 0.8.", ends(above)),
+        ("You give the last width twice. The smallest comes first.", ends(good, first=-1)),
+        ("You give the first width twice. The largest comes last.", ends(good, last=0)),
+        ("The largest comes first with you. It is the smallest, then the largest.", ends(good, -1, 0)),
+    ):  # fmt: skip
+        if got == wrong:
+            raise Wrong(told, MISTAKE)
     for i, (row, pair) in enumerate(columns):
         expect(
             i < len(got) and got[i] == pair,

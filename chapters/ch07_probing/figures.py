@@ -18,7 +18,8 @@ from mi_lib.recipes.pico.common import padded
 
 CHAPTER = index.chapter("07")
 measured = findings.module(CHAPTER)
-FEW, ASKED = 240, 60  # sentences for a figure that is drawn from an answer
+FEW = 240  # sentences for a figure that is drawn from an answer, where the lesson does not say how many
+FITTED, LABELS, ASKED = measured.DRAWN_FITTED, measured.DRAWN_LABELS, measured.DRAWN_ASKED
 
 
 def _found() -> dict[str, Any]:
@@ -66,8 +67,8 @@ def two_borders(answer: Any) -> go.Figure:
 
 def nearest_or_corrected(answer: Any) -> go.Figure:
     """The nearer noun's number by depth, read by the nearest mean and by its corrected form."""
-    x, held = _stream("train", 600), _stream("held_out", 300)
-    y, asked = _y("nearer", "train", 600), _y("nearer", "held_out", 300)
+    x, held = _stream("train", FITTED), _stream("held_out", FITTED // 2)
+    y, asked = _y("nearer", "train", FITTED), _y("nearer", "held_out", FITTED // 2)
     series: dict[str, list[float]] = {"nearest mean": [], "corrected": []}
     for a, b in zip(x, held, strict=True):
         for name, probe in (("nearest mean", answer.mass_mean(a, y)), ("corrected", answer.corrected(a, y, 0.1))):
@@ -80,11 +81,11 @@ def by_depth(answer: Any) -> go.Figure:
     """Both numbers at every depth by ridge probes of the answer, and an untrained network."""
     series = {}
     for name, title in (("own", "the noun"), ("nearer", "the nearer noun")):
-        y, asked = _y(name, "train", 600), _y(name, "held_out", 300)
-        found = answer.accuracies(_stream("train", 600), y, _stream("held_out", 300), asked, 2, 0.01)
+        y, asked = _y(name, "train", FITTED), _y(name, "held_out", FITTED // 2)
+        found = answer.accuracies(_stream("train", FITTED), y, _stream("held_out", FITTED // 2), asked, 2, 0.01)
         series[title] = found.tolist()
         series[f"{title}, untrained network"] = _found()["depths"][f"{name}_untrained"]
-    return plots.lines(range(len(_stream("train", 600))), series, "One or many? Read before the verb", "depth",
+    return plots.lines(range(len(_stream("train", FITTED))), series, "One or many? Read before the verb", "depth",
                        "share read rightly")  # fmt: skip
 
 
@@ -117,16 +118,16 @@ def task_and_control(answer: Any) -> go.Figure:
 
 def code_lengths(answer: Any) -> go.Figure:
     """How many bits the labels cost, by depth."""
-    ends = [round(f * 500) for f in measured.BLOCKS]
-    x = _stream("train", 500)
+    ends = [round(f * LABELS) for f in measured.BLOCKS]
+    x = _stream("train", LABELS)
     series = {}
     for name, title in (("own", "the noun"), ("nearer", "the nearer noun")):
-        y = _y(name, "train", 500)
+        y = _y(name, "train", LABELS)
         series[title] = [float(answer.online_bits(part, y, 2, ends)) for part in x]
-    nothing = probing.control_labels([v.nouns[1] for v in measured.verbs("train")[:500]], 2, seed=5)
+    nothing = probing.control_labels([v.nouns[1] for v in measured.verbs("train")[:LABELS]], 2, seed=5)
     series["a label that means nothing"] = [float(answer.online_bits(part, nothing, 2, ends)) for part in x]
-    series["without a probe"] = [500.0] * len(x)
-    return plots.lines(range(len(x)), series, "To send five hundred labels", "depth", "bits")
+    series["without a probe"] = [float(LABELS)] * len(x)
+    return plots.lines(range(len(x)), series, f"To send {LABELS} labels", "depth", "bits")
 
 
 def from_shape_to_shape(answer: Any) -> go.Figure:
@@ -163,12 +164,12 @@ def in_the_mirror(answer: Any) -> go.Figure:
 
 
 def random_pushes(answer: Any) -> go.Figure:
-    """Ten random directions as long as the difference of the means, and the difference itself both ways (depth 2)."""
+    """Random directions as long as the difference of the means, and the difference itself both ways (depth 2)."""
     tokens, mask, many, one = _asked()
     away = measured.means_of("own", measured.DEPTH).diff(dim=0)[0]
-    vectors = torch.cat([answer.random_directions(away, 10, 0), away[None], -away[None]])
+    vectors = torch.cat([answer.random_directions(away, measured.DRAWN_PUSHES, 0), away[None], -away[None]])
     shares = answer.pushed(measured.pico(), tokens, mask, measured.DEPTH, vectors, many, one)
-    names = [*(f"random {i}" for i in range(10)), "towards many", "towards one"]
+    names = [*(f"random {i}" for i in range(measured.DRAWN_PUSHES)), "towards many", "towards one"]
     return plots.bars(dict(zip(names, map(float, shares), strict=True)), "Pushed by vectors of one length",
                       "share of verbs that turn over")  # fmt: skip
 

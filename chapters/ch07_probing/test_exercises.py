@@ -245,13 +245,15 @@ def spread_within(size: tuple[int, ...], shrink: float, slip: str = "") -> Tenso
     sigma /= {"n": len(x), "n-1": len(x) - 1}.get(slip, len(x) - 2)
     if slip == "mean of each":
         sigma = sum(torch.cov(x[y == k].T) for k in (0, 1)) / 2  # type: ignore[assignment]
-    scale = 1.0 if slip == "plain identity" else float(sigma.diagonal().mean())
+    scale = {"plain identity": 1.0, "trace": float(sigma.trace())}.get(slip, float(sigma.diagonal().mean()))
     if slip == "no shrink":
         return sigma
     if slip == "sum":
         return sigma + shrink * scale * torch.eye(len(sigma), dtype=torch.double)
     if slip == "exchanged":
         return shrink * sigma + (1 - shrink) * scale * torch.eye(len(sigma), dtype=torch.double)
+    if slip == "own diagonal":
+        return (1 - shrink) * sigma + shrink * torch.diag(sigma.diagonal())
     return (1 - shrink) * sigma + shrink * scale * torch.eye(len(sigma), dtype=torch.double)
 
 
@@ -262,6 +264,8 @@ SPREAD_SLIPS = {
     "n-1": "You divide by n − 1. Two means were fitted: divide by n − 2.",
     "mean of each": "You average the two classes' covariances. Pool the rows: the larger class counts for more.",
     "plain identity": "The identity must be multiplied by the mean of the diagonal of Σ.",
+    "trace": "The identity is multiplied by the SUM of the diagonal of Σ. Take its mean.",
+    "own diagonal": "You mix Σ with its own diagonal. Mix it with the identity: every direction gets the same amount.",
     "no shrink": "Σ was inverted as it is. Mix it with the identity first.",
     "sum": "You add to Σ. Mix: (1 − shrink) Σ + ….",
     "exchanged": "shrink and 1 − shrink are exchanged.",
@@ -294,6 +298,9 @@ def test_the_direction_is_corrected(answer):
                 "The direction is reversed: it leads to class 1.": -torch.linalg.inv(sigma) @ away,
                 "This is the difference of the means, not corrected.": away,
                 "You divide each number by its own variance. Use the whole matrix.": away / sigma.diagonal(),
+                "You have divided by its length. It is Σ⁻¹ (μ₁ − μ₀) as it comes.": torch.nn.functional.normalize(
+                    torch.linalg.inv(sigma) @ away, dim=0
+                ),
             },
         )
 
@@ -331,7 +338,12 @@ def ridge_on(x: Tensor, y: Tensor, classes: int, penalty: float, slip: str = "")
     x = x.double()
     away = x - x.mean(0)
     size = float((away**2).sum(0).mean())
-    weight = {"absolute": penalty, "raw": penalty * float((x**2).sum(0).mean()), "per example": penalty * size / len(x)}
+    weight = {
+        "absolute": penalty,
+        "raw": penalty * float((x**2).sum(0).mean()),
+        "per example": penalty * size / len(x),
+        "trace": penalty * size * x.shape[1],
+    }
     amount = weight.get(slip, penalty * size)
     target = torch.zeros(len(x), classes, dtype=torch.double)
     target[torch.arange(len(x)), y] = 1
@@ -353,6 +365,7 @@ RIDGE_SLIPS = {
     "absolute": "λ is `penalty` alone. Multiply it by the mean of the diagonal of x̃ᵀ x̃.",
     "raw": "λ is taken from x as it is. Centre first: the diagonal is that of x̃ᵀ x̃.",
     "per example": "λ is divided by the number of examples. x̃ᵀ x̃ is a sum, and so is its diagonal.",
+    "trace": "λ is taken from the SUM of the diagonal of x̃ᵀ x̃. Take its mean.",
     "through zero": "Nothing was centred, and there is no bias: the probe's border must go through 0.",
     "bias too": "The bias is penalised like a weight. Centre x and the labels, and it is not.",
     "no penalty": "There is no penalty.",
@@ -386,6 +399,10 @@ def test_ridge_for_many_classes(answer):
                 "W @ mean.": as_one(want[0], shares),
                 "W is right, and b lacks the shares of the classes.": as_one(want[0], want[1] - shares),
                 "W is right, and b is 0.": as_one(want[0], 0 * want[1]),
+                "W is right, and b adds W @ mean. Subtract it: at the mean the scores are the shares.": as_one(
+                    want[0], 2 * shares - want[1]
+                ),
+                "You fit the scores to −1 and 1. One-hot labels are 0 and 1.": as_one(2 * want[0], 2 * want[1] - 1),
             },
         )
 
@@ -564,6 +581,24 @@ def test_a_cut_by_combination(answer):
             )
         often.update(gone)
     expect(len(often) > 10, "Over many seeds the same few combinations are held out. Let the seed draw among all.")
+
+
+@grades("07.5")
+def test_the_order_of_the_examples_does_not_matter(answer):
+    """Many pairs, in two orders, with the same seed."""
+    # The order of a set depends on what went into it first only where two hashes collide: with so many pairs some do.
+    rows = [(f"a{i}", f"b{j}") for i in range(13) for j in range(17)]
+    for seed in (1, 2):
+        order = torch.randperm(len(rows), generator=generator(seed)).tolist()
+        held, again = answer.split(rows, 0.3, seed), answer.split(rows, 0.3, seed)
+        expect(torch.equal(held.bool(), again.bool()), "The same seed gave another cut. All chance must come from it.")
+        moved = answer.split([rows[i] for i in order], 0.3, seed)
+        if not torch.equal(held.bool()[order], moved.bool()):
+            raise Wrong(
+                "The same examples in another order, and the same seed holds out other combinations. In another run of "
+                "Python a set has another order, too: sort the combinations before you draw.",
+                MISTAKE,
+            )
 
 
 # --- 07.6 -------------------------------------------------------------------------------------------------------------
@@ -818,6 +853,8 @@ def transfer_table(slip: str = "", two: bool = False) -> Tensor:
         rows = {"all": templates >= 0, "without": templates != i}.get(slip, templates == i)
         W, b = ridge_on(x[rows], y[rows], n, 0.01)
         asked = [(row, label) for row, label, t in zip(held, held_y, held_templates, strict=True) if t == j]
+        if slip == "every column":
+            asked = list(zip(held, held_y, strict=True))
         right = [int((W @ row.double() + b).argmax()) == int(label) for row, label in asked]
         table[i, j] = sum(right) / (len(held) if slip == "of all" else len(right))
     return table
@@ -845,6 +882,9 @@ def test_from_template_to_template(answer):
             "Row i is fitted on all templates BUT i. Fit it on template i alone.": transfer_table("without"),
             "You read the texts that were fitted. Read held_x.": transfer_table("fitted"),
             "You divide by the number of all held-out texts. Divide by those of template j.": transfer_table("of all"),
+            "All columns of a row are the same: you read all held-out texts. In column j read those of template j.": (
+                transfer_table("every column")
+            ),
             "These are shares of errors.": 1 - transfer_table(),
         },
     )
@@ -969,8 +1009,42 @@ def test_answers_after_a_flip(answer):
                 "You compare the likeliest of ALL tokens. The answer is which of the two, one[i] or other[i], is "
                 "likelier.": torch.tensor([top(case, i) != top(case, i, change, depth) for i in range(len(want))]),
                 "You go until the probe says 0 alone.": flips(case, depth, lambda x: change(x, "half")),
+                **{sentence: padded_flips(case, depth, change, **slip) for sentence, slip in PADDED_SLIPS.items()},
             },
         )
+
+
+def padded_flips(
+    case: Texts, depth: int, change: Any, edited: str = "own", read: str = "own", masked: bool = True
+) -> Tensor:
+    """Whether answers turn over in a run of the padded batch, changed and read at columns that may be wrong."""
+    own, rows = torch.stack([row.nonzero()[-1, 0] for row in case.mask]), torch.arange(len(case.mask))
+    columns = {"own": own, "last": torch.full_like(own, case.mask.shape[1] - 1)}
+
+    def edit(value: Tensor, hook: Any) -> Tensor:
+        value = value.clone()
+        value[rows, columns[edited]] = change(value[rows, columns[edited]])
+        return value
+
+    def first(edits: Any) -> Tensor:
+        mask = case.mask if masked else None
+        logits = case.model.run_with_hooks(case.tokens, edits, attention_mask=mask)[rows, columns[read]]
+        return logits[rows, case.one] > logits[rows, case.other]
+
+    return first([]) != first([(("resid_pre", depth), edit)])
+
+
+PADDED_SLIPS: dict[str, dict[str, Any]] = {
+    "You change the last column. In a text that is padded at the right there is padding: change what stands at "
+    "text_positions(tokens, mask).": {"edited": "last"},
+    "You look for the answer in the last column. In a text that is padded at the right there is padding: take the "
+    "logits at text_positions(tokens, mask).": {"read": "last"},
+    "You change the last column, and look for the answer there. In a text that is padded at the right there is "
+    "padding: both belong at text_positions(tokens, mask).": {"edited": "last", "read": "last"},
+    "The model was not told which tokens are padding, and attended to it. Give it attention_mask=mask.": {
+        "masked": False
+    },
+}
 
 
 def told(got: Tensor, want: Tensor, mistakes: Any) -> None:
@@ -1001,15 +1075,18 @@ def test_directions_without_a_favourite(answer):
         length = drawn.norm(dim=1) / like.norm()
         if abs(float(length.square().sum()) - 1) < 1e-3:
             raise Wrong("The whole table is as long as `like`. Each row should be.", MISTAKE)
+        if float(length.std() / length.mean()) > 1e-3:
+            raise Wrong(
+                "Your vectors differ in length: each is as long as the draw made it. Divide each by its OWN length, "
+                "and multiply by that of `like`.",
+                MISTAKE,
+            )
         expect_close(
             length,
             torch.ones(n),
             "each vector's length, against that of `like`",
             atol=1e-3,
-            mistakes={
-                "The vectors have length 1. Each should be as long as `like`.": torch.ones(n) / like.norm(),
-                "The vectors are as long as the draw made them. Divide each by its own length.": length * 0 - 1,
-            },
+            mistakes={"The vectors have length 1. Each should be as long as `like`.": torch.ones(n) / like.norm()},
         )
         unit = drawn / drawn.norm(dim=1, keepdim=True)
         middle = float(unit.mean(0).norm())
@@ -1018,7 +1095,7 @@ def test_directions_without_a_favourite(answer):
                 "All your vectors lean to one side: numbers between 0 and 1 do. Draw from a normal distribution.",
                 MISTAKE,
             )
-        spread = torch.linalg.eigvalsh(unit.T @ unit / n) * d
+        spread = torch.linalg.eigvalsh((unit.T @ unit / n).double()) * d
         expect(
             float(spread.max()) < 2.2 and float(spread.min()) > 0.35,
             "Some directions come more often than others. Draw from a normal distribution, and divide by the length.",
@@ -1069,6 +1146,10 @@ def test_shares_turned_by_pushes(answer):
             turns = [flips(case, depth, lambda x, v=v: x + v) & (before == was) for v in vectors]
             return torch.stack(turns).double().mean(1)
 
+        def pads(slip: Any, case: Texts = case, depth: int = depth, vectors: Tensor = vectors) -> Tensor:
+            turns = [padded_flips(case, depth, lambda x, v=v: x + v, **slip) for v in vectors]
+            return torch.stack(turns).double().mean(1)
+
         want = shares()
         expect_close(
             answer.pushed(case.model, case.tokens, case.mask, depth, vectors, case.one, case.other),
@@ -1076,20 +1157,21 @@ def test_shares_turned_by_pushes(answer):
             "the shares",
             axes="vector",
             atol=1e-4,
-            mistakes=lambda shares=shares, together=together, one_way=one_way, want=want, case=case, depth=depth: {
+            mistakes=lambda shares=shares, added=together, way=one_way, pads=pads, want=want, case=case, depth=depth: {
                 "You add the vector at every position. Add it at the text's own last token alone.": shares("all"),
                 "You subtract the vector. Add it.": shares(f=-1.0),
-                "Each vector is added on top of the ones before. Begin anew for each.": together(),
+                "Each vector is added on top of the ones before. Begin anew for each.": added(),
                 "Every run has the last vector: a function that is made in a loop sees the loop's last value. Give "
                 "it `vector=vector`.": want[-1].expand(len(want)),
                 "These are shares of answers that stay.": 1 - want,
                 "You count the answers that turn from one[i] to other[i]. Count those that turn the other way too.": (
-                    one_way(True)
+                    way(True)
                 ),
                 "You count the answers that turn from other[i] to one[i]. Count those that turn the other way too.": (
-                    one_way(False)
+                    way(False)
                 ),
                 "These are numbers of texts. Return shares.": want * len(case.tokens),
+                **{sentence: pads(slip) for sentence, slip in PADDED_SLIPS.items()},
                 "You edit one depth too late.": shares(at=min(depth + 1, case.model.cfg.n_layers - 1)),
                 **({"You edit one depth too early.": shares(at=depth - 1)} if depth else {}),
             },
@@ -1117,6 +1199,9 @@ def eraser(x: Tensor, y: Tensor, classes: int, slip: str = "") -> Tensor:
     W, root = (vectors @ torch.diag(values**power) @ vectors.T for power in (-0.5, 0.5))
     A = (root if slip == "colour" else W) @ cross
     P = A @ torch.linalg.pinv(A, rtol=1e-9)
+    if slip == "one vector":
+        u = torch.linalg.svd(A, full_matrices=False).U[:, :1]
+        P = u @ u.T
     if slip == "projector":
         return P
     if slip == "exchanged":
@@ -1134,6 +1219,8 @@ ERASE_SLIPS = {
     "colour": "P projects on the columns of W Σ_XZ; yours on those of W⁺ Σ_XZ.",
     "uncentred": "The covariances are taken without centring. Subtract the means first.",
     "one class": "One column of Σ_XZ alone is not enough for more than two classes.",
+    "one vector": "P projects on ONE left singular vector. Take all whose singular value is not 0: with more than two "
+    "classes there are several.",
 }
 
 
@@ -1171,11 +1258,12 @@ def test_nothing_is_left_to_read(answer):
         apart, was = float((means - means[0]).norm()), float((before - before[0]).norm())
         expect(apart < 1e-3 * was, f"The means of the classes still lie {apart:.3f} apart (before: {was:.2f}).")
         rank = int((torch.linalg.svdvals(M) > 1e-4).sum())
-        expect(
-            rank == size[2] - 1,
-            f"You take out {rank} directions; {size[2]} classes have {size[2] - 1}. A singular value that is 0 must "
-            "not be divided by.",
+        fault = (
+            "A singular value that is 0 must not be divided by."
+            if rank >= size[2]
+            else "Take every left singular vector whose singular value is not 0."
         )
+        expect(rank == size[2] - 1, f"You take out {rank} directions; {size[2]} classes have {size[2] - 1}. {fault}")
 
 
 # --- 07.12 ------------------------------------------------------------------------------------------------------------
@@ -1224,6 +1312,18 @@ def slopes(case: Texts, depth: int, slip: str = "") -> Tensor:
     return torch.stack(rows) / (len(rows) if slip == "mean" else 1)
 
 
+def padded_slopes(case: Texts, depth: int, read: str, masked: bool = True) -> Tensor:
+    """Of a run of the padded batch, with the answer read at a column that may be wrong."""
+    own, rows = torch.stack([row.nonzero()[-1, 0] for row in case.mask]), torch.arange(len(case.mask))
+    where = own if read == "own" else torch.full_like(own, case.mask.shape[1] - 1)
+    site = ("resid_pre", depth)
+    logits, cache = case.model.run_with_cache(
+        case.tokens, site, attention_mask=case.mask if masked else None, grad=True
+    )
+    answer = logits[rows, where, case.one] - logits[rows, where, case.other]
+    return torch.autograd.grad(answer.sum(), cache[site])[0][rows, own]
+
+
 def stream_at(case: Texts, i: int, depth: int) -> Tensor:
     return case.model.run_with_cache(case.alone(i), ("resid_pre", depth))[1]["resid_pre", depth]
 
@@ -1252,6 +1352,11 @@ def test_gradients_at_the_end(answer):
             mistakes=lambda case=case, depth=depth: {
                 **{sentence: slopes(case, depth, slip) for slip, sentence in SLOPE_SLIPS.items()},
                 "You take the gradient one depth too late.": slopes(case, min(depth + 1, case.model.cfg.n_layers - 1)),
+                "You look for the answer in the last column. In a text that is padded at the right there is padding: "
+                "take the logits at text_positions(tokens, mask).": padded_slopes(case, depth, "last"),
+                "The model was not told which tokens are padding, and attended to it. Give it attention_mask=mask.": (
+                    padded_slopes(case, depth, "own", masked=False)
+                ),
             },
         )
 
@@ -1435,23 +1540,51 @@ def welch(a: Tensor, b: Tensor) -> float:
 
 # --- 07.14 ------------------------------------------------------------------------------------------------------------
 
+KINDS = (functools.partial(probing.mass_mean, covariance=True, shrink=0.1), probing.ridge)  # other people's probes
+
+
+@functools.cache
+def case_of(name: str) -> Any:
+    found = findings.module(index.chapter("07"))
+    return {"number": found.number_case, "tense": found.tense_case}[name]()
+
+
+def turned_over(case: Any, depth: int, changes: list[Any]) -> list[float]:
+    """For each change at a depth, the share of held-out texts whose answer it turns over."""
+    edits = [(("resid_pre", depth), change) for change in (lambda x: x, *changes)]
+    logits = probing.end_logits_of_each(case.model, case.read.rows, edits)
+    before, *after = (probing.preference(each, case.read.one, case.read.other) > 0 for each in logits)
+    return [float((each != before).double().mean()) for each in after]
+
+
+@functools.cache
+def at_depth(depth: int) -> list[Tensor]:
+    """What stands there in the texts that are fitted, and in those that are held out. Both cases have the same."""
+    case = case_of("number")
+    return [probing.collect(case.model, part.rows, [("resid_pre", depth)])[0, 0] for part in (case.fitted, case.read)]
+
+
+@functools.cache
+def readers(name: str, depth: int) -> list[list[probing.Probe]]:
+    """For each property probes that were fitted at this depth."""
+    return [[fit(at_depth(depth)[0], y, 2) for fit in KINDS] for y in case_of(name).fitted.labels]
+
 
 @grades("07.14")
 def test_one_or_many(answer):
     """Is, or are? The noun's number and the nearer noun's, in Pico."""
-    found = findings.module(index.chapter("07"))
-    judge_finding(answer, found.number_case())
+    judge_finding(answer, "number")
 
 
 @grades("07.14")
 def test_now_or_then(answer):
     """Is, or was? The tense, the noun's number and the nearer noun's, in Pico."""
-    found = findings.module(index.chapter("07"))
-    judge_finding(answer, found.tense_case())
+    judge_finding(answer, "tense")
 
 
-def judge_finding(answer: Any, case: Any) -> None:
+def judge_finding(answer: Any, name: str) -> None:
     """What the learner's edits do, on held-out texts."""
+    case = case_of(name)
     model, fitted, read = case.model, case.fitted, case.read
     used, depth, readings, biases, directions = answer.find_used(
         model, fitted.tokens, fitted.mask, fitted.labels, fitted.one, fitted.other
@@ -1472,35 +1605,40 @@ def judge_finding(answer: Any, case: Any) -> None:
     whole = torch.cat([readings.double(), directions.double(), biases.double()[:, None]], 1)
     expect(torch.isfinite(whole).all(), "Your flips hold NaN or infinite numbers.")
     slope = (readings.double() * directions.double()).sum(1)
-    expect((slope.abs() > 0).all(), "A probe does not read its own direction: reading · direction is 0.")
-    site = ("resid_pre", depth)
-    x, held = (probing.collect(model, part.rows, [site])[0, 0] for part in (fitted, read))
-    for i in range(n):
-        change = probing.flip(readings[i], float(biases[i]), directions[i])
-        moved = change(held)
-        for fit in (functools.partial(probing.mass_mean, covariance=True, shrink=0.1), probing.ridge):
-            probe = fit(x, fitted.labels[i])
+    lengths = readings.double().norm(dim=1) * directions.double().norm(dim=1)
+    expect((slope.abs() > 1e-8 * lengths).all(), "A probe does not read its own direction: reading · direction is 0.")
+    held, probes = at_depth(depth)[1], readers(name, depth)
+    changes = [probing.flip(readings[i], float(biases[i]), directions[i]) for i in range(n)]
+    for i, change in enumerate(changes):
+        for probe in probes[i]:
             reads = float((probe(held) == read.labels[i]).double().mean())
             expect(
                 reads >= 0.95,
                 f"At depth {depth} a probe reads property {i} in {reads:.0%} of the texts alone. Choose another depth.",
             )
-            share = float((probe(moved) != read.labels[i]).double().mean())
+            share = float((probe(change(held)) != read.labels[i]).double().mean())
             expect(
                 share >= 0.9,
                 f"After your flip of property {i}, other people's probes read the other class in {share:.0%} of the "
                 "texts alone. So whatever the answers do says nothing of this property: fit the probe better, or move "
                 "along another direction.",
             )
-        turns = float(probing.turned(model, read.rows, site, change, read.one, read.other).double().mean())
-        if i == used:
-            expect(
-                turns >= 0.9,
-                f"You say that property {i} is used, and your flip at depth {depth} turns over {turns:.0%} of the "
-                "answers. If it is the right one, move along the way that leads from mean to mean.",
-            )
-        else:
-            expect(
-                turns <= 0.05,
-                f"You say that property {i} is not used, and your flip turns over {turns:.0%} of the answers.",
-            )
+    turns = turned_over(case, depth, changes)
+    most = max(range(n), key=lambda i: turns[i])
+    if turns[used] < 0.9:
+        why = (
+            f"That of property {most} turns over {turns[most]:.0%}. Used is what the answers follow, and not what is "
+            "read best."
+            if turns[most] > 0.5
+            else "If it is the right one, move along the way that leads from mean to mean."
+        )
+        raise Wrong(
+            f"You say that property {used} is used, and your flip at depth {depth} turns over {turns[used]:.0%} of the "
+            f"answers. {why}",
+            MISTAKE,
+        )
+    for i in range(n):
+        expect(
+            i == used or turns[i] <= 0.05,
+            f"You say that property {i} is not used, and your flip turns over {turns[i]:.0%} of the answers.",
+        )

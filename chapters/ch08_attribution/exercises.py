@@ -13,8 +13,9 @@ prompt, `wrong` that of its corrupted one, as tokens. What is explained is
 one number for each pair: `logit_difference(logits, right, wrong)`.
 
 To play: `from mi_lib.worlds import planted`, `circuit = planted.circuit("induction")`,
-`pairs = circuit.pairs(4, seed=0)`, then `circuit.model`, `pairs.clean`, `pairs.corrupted`, `pairs.answers`,
-`pairs.corrupted_answers`. `circuit.text(pairs.clean[0])` shows a prompt.
+`pairs = circuit.pairs(4, seed=0)`, then `circuit.model`, `pairs.clean`,
+`pairs.corrupted`, `pairs.answers`, `pairs.corrupted_answers`.
+`circuit.text(pairs.clean[0])` shows a prompt.
 
 Parts have names: "embed", "pos_embed", "a1.h2" (head 2 of layer 1), "m0" (the MLP of
 layer 0). A part that reads is named with what it reads for: "a1.h2.q", "a1.h2.k",

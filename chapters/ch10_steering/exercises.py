@@ -202,9 +202,9 @@ def one_pair(model: HookedModel, plus: list[int], minus: list[int], layer: int) 
 def add_at_start(
     stream: Float[Tensor, "batch pos d_model"], difference: Float[Tensor, "front d_model"], dose: float
 ) -> Float[Tensor, "batch pos d_model"]:
-    """ActAdd's edit: dose · difference[p] is added at position p, for as many of the first
-    positions as there are. The stream may be shorter than the difference, or longer.
-    `stream` itself stays as it was.
+    """ActAdd's edit: dose · difference[p] is added at position p, for as many of the
+    first positions as there are. The stream may be shorter than the difference, or
+    longer. `stream` itself stays as it was.
     """
     raise NotImplementedError("Exercise 10.6 is waiting for your answer.")
 
@@ -224,8 +224,8 @@ def many_pairs(
 def ablate(
     stream: Float[Tensor, "batch pos d_model"], direction: Float[Tensor, "d_model"]
 ) -> Float[Tensor, "batch pos d_model"]:
-    """x − r̂ r̂ᵀ x: x without its part along the direction. r̂ is the direction at length 1;
-    the direction itself may have any length. `stream` itself stays as it was.
+    """x − r̂ r̂ᵀ x: x without its part along the direction. r̂ is the direction at
+    length 1; the direction itself may have any length. `stream` itself stays as it was.
     """
     raise NotImplementedError("Exercise 10.7 is waiting for your answer.")
 
@@ -367,8 +367,8 @@ def divergence(
     after: Float[Tensor, "batch pos d_vocab"],
     counts: Bool[Tensor, "batch pos"],
 ) -> Float[Tensor, ""]:
-    """KL(p ‖ q) in nats, p of the logits `before` and q of those `after`, in the mean over
-    the positions that count.
+    """KL(p ‖ q) in nats, p of the logits `before` and q of those `after`, in the mean
+    over the positions that count.
     """
     raise NotImplementedError("Exercise 10.13 is waiting for your answer.")
 
@@ -381,8 +381,8 @@ def defence_loss(
     lengths: list[int],
     kept: list[list[int]],
 ) -> Float[Tensor, ""]:
-    """What a defence makes small: the model under attack should say what the original says
-    without an attack, and everything else should stay as it was.
+    """What a defence makes small: the model under attack should say what the original
+    says without an attack, and everything else should stay as it was.
 
     First, `harmful` are harmful prompts with the original's refusals behind them, and
     lengths[i] is how many tokens the prompt has. The divergence of the model with the

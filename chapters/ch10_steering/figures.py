@@ -76,7 +76,7 @@ def by_place(answer: Any) -> go.Figure:
     told = _read()["places"]
     series = {
         "refused": [shares[place] for place in PLACES],
-        "whole and fluent (64 requests)": [told[place]["fluent"] for place in PLACES],
+        f"whole and fluent ({told['requests']} requests)": [told[place]["fluent"] for place in PLACES],
     }
     return plots.grouped_bars(
         list(PLACES.values()), series, "Where the direction is added, twice", "", "share of replies"
@@ -112,7 +112,7 @@ def candidates() -> go.Figure:
     rows = _read()["chosen"]["rows"]
     names = [f"block {layer}, {'last' if position == -1 else 'before it'}" for layer, position, *_ in rows]
     series = {"refuses, ablated": [row[2] for row in rows], "induces, added": [row[3] for row in rows]}
-    figure = plots.grouped_bars(names, series, "Ten candidates", "", "share of requests refused")
+    figure = plots.grouped_bars(names, series, f"{len(rows)} candidates", "", "share of requests refused")
     return figure.update_xaxes(tickangle=-40)
 
 
@@ -178,12 +178,12 @@ def attacked() -> go.Figure:
         "the old direction": lambda t: t["old"],
         "the best fresh one": lambda t: t["fresh_least"],
         "eight at once": lambda t: t["several"],
-        "subtracted": lambda t: 1 - t["subtracted_most"],
+        "subtracted": lambda t: 1 - t["subtraction"]["answered"],
     }
     names = {"before": "before", "after": "after", "at_random": "trained against random directions"}
     series = {label: [one(told[key]) for one in asked.values()] for key, label in names.items()}
-    title = "How much of refusal is left under attack"
-    return plots.grouped_bars(list(asked), series, title, "", "share of harmful requests not answered")
+    title = "Harmful requests under attack"
+    return plots.grouped_bars(list(asked), series, title, "", "share not answered")
 
 
 def by_your_direction(answer: Any) -> go.Figure:

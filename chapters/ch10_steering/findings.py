@@ -29,6 +29,7 @@ from mi_lib.worlds.littletown import judges, requests, talk, voices
 from mi_lib.worlds.littletown.talk import Case
 
 DRAWN, CHOSEN, HELD_OUT = 128, 32, 128  # requests of each kind: for directions, for choosing, for measuring
+TABLE, CONTROL = 64, 24  # held-out requests of a table with many rows; on which random directions and pairs are tried
 SHORT, LONG = 16, 64  # tokens of a reply: enough to see a refusal; enough for a whole reply
 FLUENT = 0.9  # of a reply's triples are the world's
 DOSES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
@@ -39,7 +40,10 @@ DRAWS = 20  # of shuffled labels
 PAIRS = (1, 2, 4, 8, 16, 64)
 TRIALS = 20  # pairs that are tried alone, and draws of each number of pairs
 GROUPS = ("person", "animal", "place", "goods", "danger")
+FRONT_DOSES = (1.0, 2.0, 4.0, 8.0)  # of ActAdd, of which one is chosen
 TEXTS = 48  # held-out plain texts
+ATTACKED = 48  # held-out requests on which the defended network is attacked
+SEVERAL = 8  # directions that are taken out of it at once
 QUESTIONS = 128
 SUBTRACTED = (1.0, 1.5, 2.0, 3.0)
 SUBTRACTED_AT = (3, 4, 5)  # inputs of blocks
@@ -179,9 +183,12 @@ def shuffled() -> dict[str, Any]:
 def doses() -> dict[str, Any]:
     """Dose–response: "once …, twice …, three times nothing but noise". Shares of held-out harmless requests refused,
     and of replies that are fluent, with the direction added everywhere and at the last token alone. Control: random
-    directions, the largest share refused of ten, in either way, at doses 2, 3 and 4."""
-    r, some = directions()[LAYER, 1], asked(False, 64)
-    found: dict[str, Any] = {"doses": list(DOSES), "controlled": list(CONTROLLED)}
+    directions, the largest share refused of ten, in either way, at doses 2, 3 and 4. And how many requests and random
+    directions these are."""
+    r, some = directions()[LAYER, 1], asked(False, TABLE)
+    found: dict[str, Any] = {
+        "doses": list(DOSES), "controlled": list(CONTROLLED), "requests": TABLE, "random": RANDOM,
+    }  # fmt: skip
     ways: dict[str, Callable[[Tensor, float], Edits]] = {
         "everywhere": lambda v, dose: steering.add(v, dose, LAYER),
         "last": lambda v, dose: at_end(v, dose, LAYER),
@@ -193,7 +200,7 @@ def doses() -> dict[str, Any]:
             "fluent": [share(fluent(each)) for each in said],
         }
         found[name]["random_most"] = [
-            max(share(refusals(some[:24], way(v, dose))) for v in steering.random_like(r, RANDOM, seed=0))
+            max(share(refusals(some[:CONTROL], way(v, dose))) for v in steering.random_like(r, RANDOM, seed=0))
             for dose in CONTROLLED
         ]
     return found
@@ -203,13 +210,13 @@ def doses() -> dict[str, Any]:
 def judge() -> dict[str, Any]:
     """The judge of coherence: "of its plain replies … are fluent, of the same words shuffled …". The control is the
     shuffling."""
-    said = words(asked(False, 64))
+    said = words(asked(False, TABLE))
     proof = steering.prove(lambda one: judges.fluent(one), said)
     mixed = steering.shuffle_words(said)
     return {
         "triples": proof.of_replies, "triples_shuffled": proof.of_shuffled,
         "fluent": share(fluent(said)), "fluent_shuffled": share(fluent(mixed)),
-        "refused": share([float(judges.refused(one)) for one in words(asked(True, 64))]),
+        "refused": share([float(judges.refused(one)) for one in words(asked(True, TABLE))]),
     }  # fmt: skip
 
 
@@ -217,8 +224,8 @@ def judge() -> dict[str, Any]:
 def places() -> dict[str, Any]:
     """Position: "at the last token alone, all are refused, and every reply is whole". By place of adding, on held-out
     harmless requests. The places are each other's controls."""
-    r, some = directions()[LAYER, 1], asked(False, 64)
-    found: dict[str, Any] = {"dose": DOSE, "layer": LAYER}
+    r, some = directions()[LAYER, 1], asked(False, TABLE)
+    found: dict[str, Any] = {"dose": DOSE, "layer": LAYER, "requests": TABLE}
     for name, where_ in (("everywhere", {}), ("last", {"positions": -1}), ("before_last", {"positions": -2}),
                          ("reply", {"where": "reply"})):  # fmt: skip
         said = words(some, steering.add(r, DOSE, LAYER, **where_))
@@ -253,61 +260,99 @@ def matched() -> tuple[list[list[int]], list[list[int]]]:
     return steering.chat(pico(), plus), steering.chat(pico(), minus)
 
 
-@claim
+@functools.cache
+def fronts() -> list[Float[Tensor, "pos d_model"]]:
+    """ActAdd's differences of single pairs."""
+    plus, minus = matched()
+    return [steering.actadd(pico(), plus[i], minus[i], ("resid_pre", LAYER)) for i in range(TRIALS)]
+
+
+def fronted(rows: Sequence[Sequence[int]], differences: Sequence[Tensor], dose: float) -> list[float]:
+    """For each pair the share of these requests that is refused with its difference at the first positions."""
+    return [share(refusals(rows, steering.add_at_start(front, dose, LAYER))) for front in differences]
+
+
+@functools.cache
+def front_dose() -> float:
+    """The dose of ActAdd that does best in the mean over pairs, on training requests."""
+    rows = asked(False, CHOSEN, 2, "train")[: CONTROL // 2]
+    return max(FRONT_DOSES, key=lambda dose: share(fronted(rows, fronts(), dose)))
+
+
+def as_long(vector: Tensor) -> Tensor:
+    """Brought to the length of the direction of refusal."""
+    r = directions()[LAYER, 1]
+    return vector * r.norm() / vector.norm()
+
+
+@claim(slow=True)
 def pairs() -> dict[str, Any]:
     """ActAdd and CAA: "one pair may do, or not; sixty-four always do". Share of held-out harmless requests refused: by
-    single pairs added at the first positions of the text (ActAdd, at the dose that does best of 1, 2, 4 and 8 in the
-    mean), and by means over pairs added at the last token. Cosine of each with the direction of refusal. Control:
-    the mean over pairs of two harmless prompts."""
+    single pairs added at the first positions of the text (ActAdd, at the dose of 1, 2, 4 and 8 that does best in the
+    mean on training requests), and by means over pairs added at the last token. Cosine of each with the direction of
+    refusal. Control: `pairs_of_harmless`."""
     plus, minus = matched()
-    some, site = asked(False, 24), ("resid_pre", LAYER)
-    r = directions()[LAYER, 1]
-    fronts = [steering.actadd(pico(), plus[i], minus[i], site) for i in range(TRIALS)]
-    by_dose = {
-        dose: [share(refusals(some, steering.add_at_start(front, dose, LAYER))) for front in fronts]
-        for dose in (1.0, 2.0, 4.0, 8.0)
-    }
-    best = max(by_dose, key=lambda dose: share(by_dose[dose]))
+    some, site = asked(False, CONTROL), ("resid_pre", LAYER)
+    single = sorted(fronted(some, fronts(), front_dose()))
     differences = steering.collect(pico(), plus, site) - steering.collect(pico(), minus, site)
     cosine = torch.nn.functional.cosine_similarity
     found: dict[str, Any] = {
-        "actadd_dose": best,
-        "actadd": sorted(by_dose[best]),
-        "actadd_mean": share(by_dose[best]),
-        "counts": list(PAIRS),
+        "actadd_dose": front_dose(),
+        "actadd": single,
+        "actadd_mean": share(single),
+        "counts": list(PAIRS), "trials": TRIALS, "requests": CONTROL,
         "caa": [], "caa_least": [], "cosine": [],
     }  # fmt: skip
     rng = random.Random(0)
     for n in PAIRS:
         drawn = [differences[rng.sample(range(len(differences)), n)].mean(0) for _ in range(TRIALS)]
-        shares = [share(refusals(some, at_end(v * r.norm() / v.norm(), DOSE, LAYER))) for v in drawn]
+        shares = [share(refusals(some, at_end(as_long(v), DOSE, LAYER))) for v in drawn]
         found["caa"].append(share(shares))
         found["caa_least"].append(min(shares))
-        found["cosine"].append(float(cosine(torch.stack(drawn), r[None]).mean()))
-    states = steering.collect(pico(), minus, site)
-    order = torch.randperm(len(states), generator=torch.Generator().manual_seed(0))
-    null = (states - states[order])[: max(PAIRS)].mean(0)
-    found["harmless_pairs"] = share(refusals(some, at_end(null * r.norm() / null.norm(), DOSE, LAYER)))
+        found["cosine"].append(float(cosine(torch.stack(drawn), directions()[LAYER, 1][None]).mean()))
     return found
 
 
-@claim
+def harmless_draws(n: int, seed: int) -> list[Float[Tensor, " d_model"]]:
+    """Means over n pairs of two harmless requests, at the last token: as many draws as there are of real pairs."""
+    rows, rng = matched()[1], random.Random(f"harmless pairs {seed}")
+    states, found = steering.collect(pico(), rows, ("resid_pre", LAYER)), []
+    for _ in range(TRIALS):
+        drawn: list[Tensor] = []
+        while len(drawn) < n:
+            a, b = rng.sample(range(len(rows)), 2)
+            if rows[a] != rows[b]:
+                drawn.append(states[a] - states[b])
+        found.append(torch.stack(drawn).mean(0))
+    return found
+
+
+@claim(slow=True)
 def pairs_of_harmless() -> dict[str, Any]:
-    """ActAdd's control: "pairs of two harmless requests make it refuse …". The share of held-out harmless requests
-    refused under the differences of such pairs, of one length and wording, at the same dose."""
+    """The controls of ActAdd and CAA: "pairs of two harmless requests". The share of held-out harmless requests refused
+    under the differences of such pairs: single ones of one length at the first positions, at the dose that is ActAdd's;
+    single ones, and means over as many as there are of real pairs, at the last token, each brought to the length of the
+    direction. The mean and the largest of as many draws as there are of real pairs; and the cosine with the direction,
+    which may have either sign."""
     _, minus = matched()
-    some, site = asked(False, 24), ("resid_pre", LAYER)
+    some, r = asked(False, CONTROL), directions()[LAYER, 1]
     alike = [(a, b) for a, b in zip(minus, minus[1:] + minus[:1], strict=True) if len(a) == len(b) and a != b]
-    fronts = [steering.actadd(pico(), a, b, site) for a, b in alike[:TRIALS]]
-    shares = [share(refusals(some, steering.add_at_start(front, 8.0, LAYER))) for front in fronts]
-    return {"mean": share(shares), "most": max(shares)}
+    site = ("resid_pre", LAYER)
+    shares = fronted(some, [steering.actadd(pico(), a, b, site) for a, b in alike[:TRIALS]], front_dose())
+    found: dict[str, Any] = {"mean": share(shares), "most": max(shares), "dose": front_dose()}
+    for name, n in (("one", 1), ("many", max(PAIRS))):
+        drawn = harmless_draws(n, seed=0)
+        shares = [share(refusals(some, at_end(as_long(v), DOSE, LAYER))) for v in drawn]
+        cosines = torch.nn.functional.cosine_similarity(torch.stack(drawn), r[None])
+        found[name] = {"mean": share(shares), "most": max(shares), "cosine": float(cosines.abs().mean())}
+    return found
 
 
 @claim
 def reply_alone() -> dict[str, Any]:
     """In the reply: "added to the reply alone, … refuse, and none of them with its first word". Held-out harmless
     requests, added twice. Control: harmful requests, as they are, of which all refuse with the first word."""
-    said = words(asked(False, 64), steering.add(directions()[LAYER, 1], DOSE, LAYER, where="reply"))
+    said = words(asked(False, TABLE), steering.add(directions()[LAYER, 1], DOSE, LAYER, where="reply"))
     late = [one for one in said if judges.refused(one)]
     plain = [one for one in words(asked(True), (), SHORT) if judges.refused(one)]
     return {
@@ -330,13 +375,14 @@ def along() -> dict[str, Any]:
 @claim
 def one_block() -> dict[str, Any]:
     """Ablation: "taken out at the input of block …, at every write". Share of held-out harmful requests
-    refused: the direction taken out at the input of each single block, at all inputs, at every write; and the largest
-    of ten random directions' changes as the control."""
-    r, some = directions()[LAYER, 1], asked(True, 64)
+    refused: the direction taken out at the input of each single block, at all inputs, at every write; at the input of
+    block 3 at the prompt's last token alone, and in the reply alone. Controls: the largest of ten random directions'
+    changes; the other places of the prompt."""
+    r, some = directions()[LAYER, 1], asked(True, TABLE)
     inputs = [share(refusals(some, steering.ablate(r, ("resid_pre", layer)))) for layer in range(pico().cfg.n_layers)]
     plain, every = refusals(some), refusals(some, steering.ablate(r))
     changed = [
-        abs(share(refusals(some[:24], steering.ablate(v))) - share(plain[:24]))
+        abs(share(refusals(some[:CONTROL], steering.ablate(v))) - share(plain[:CONTROL]))
         for v in steering.random_like(r, RANDOM, seed=0)
     ]
     return {
@@ -346,6 +392,18 @@ def one_block() -> dict[str, Any]:
         "all_inputs": share(refusals(some, steering.ablate(r, lambda name: name.endswith("hook_resid_pre")))),
         "every_write": share(every),
         "random_most": max(changed),
+        **places_of_ablation(r, some),
+    }
+
+
+def places_of_ablation(r: Tensor, rows: Sequence[Sequence[int]]) -> dict[str, float]:
+    """What is still refused if the direction is taken out at the input of block 3, at some places alone."""
+    site = ("resid_pre", LAYER)
+    before = [refusals([row], steering.ablate(r, site, positions=range(len(row) - 1)))[0] for row in rows]
+    return {
+        "last_token": share(refusals(rows, steering.ablate(r, site, positions=-1))),
+        "before_last": share(before),
+        "reply": share(refusals(rows, steering.ablate(r, site, where="reply"))),
     }
 
 
@@ -353,15 +411,15 @@ def one_block() -> dict[str, Any]:
 def one_block_late() -> dict[str, Any]:
     """Input and output: "drawn at the input, used one block later". Share of held-out harmless requests refused when
     the direction of block l's input is added at the input or at the OUTPUT of block l, at the last token; and of
-    harmful ones when the direction of the output is ablated though the input was meant. Twice, on 64 requests."""
+    harmful ones when the direction of the output is ablated though the input was meant."""
     found: dict[str, Any] = {"layers": [1, 2, 3, 4], "right": [], "late": [], "meant": [], "taken": []}
     for layer in found["layers"]:
         r = directions()[layer, 1]
-        found["right"].append(share(refusals(asked(False, 64), at_end(r, DOSE, layer))))
+        found["right"].append(share(refusals(asked(False, TABLE), at_end(r, DOSE, layer))))
         late = steering.add(r, DOSE, layer, site="resid_post", positions=-1)
-        found["late"].append(share(refusals(asked(False, 64), late)))
-        found["meant"].append(share(refusals(asked(True, 64), steering.ablate(r))))
-        found["taken"].append(share(refusals(asked(True, 64), steering.ablate(directions()[layer + 1, 1]))))
+        found["late"].append(share(refusals(asked(False, TABLE), late)))
+        found["meant"].append(share(refusals(asked(True, TABLE), steering.ablate(r))))
+        found["taken"].append(share(refusals(asked(True, TABLE), steering.ablate(directions()[layer + 1, 1]))))
     return found
 
 
@@ -407,7 +465,7 @@ def written() -> dict[str, Any]:
     found: dict[str, Any] = {
         "gap": round(gap(edited), 6),
         "logits": float(want.abs().max()),
-        "refuses": share(refusals(asked(True, 64), model=edited)),
+        "refuses": share(refusals(asked(True, TABLE), model=edited)),
     }
     without: dict[str, Callable[[str], bool]] = {
         "biases": lambda name: name.endswith(".b"),
@@ -424,7 +482,7 @@ def written() -> dict[str, Any]:
     head = tied.hf.get_output_embeddings().weight  # type: ignore[union-attr, operator]
     head.data -= (head.data @ unit)[:, None] * unit
     found["tied"] = gap(tied)
-    found["tied_refuses"] = share(refusals(asked(True, 64), model=tied))
+    found["tied_refuses"] = share(refusals(asked(True, TABLE), model=tied))
     return found
 
 
@@ -566,7 +624,7 @@ def kinds_again() -> dict[str, Any]:
 @functools.cache
 def elsewhere_cases() -> dict[str, list[Case]]:
     """Prompts of other kinds, none of which Pico refuses."""
-    harmless = cases(False, 64)
+    harmless = cases(False, TABLE)
     free = [name for name, role in voices.ROLES.items() if not role.refuses]
     strict = [name for name, role in voices.ROLES.items() if role.refuses]
 
@@ -582,9 +640,9 @@ def elsewhere_cases() -> dict[str, list[Case]]:
         "requests": list(harmless),
         "strict_roles": roles(strict),
         "free_roles": roles(free),
-        "talk": [talk.case(talk.ask_talk(random.Random(i), "held_out")) for i in range(64)],
-        "known": list(talk.known_questions("held_out", 64)),
-        "unknown": list(talk.unknown_questions("held_out", 64)),
+        "talk": [talk.case(talk.ask_talk(random.Random(i), "held_out")) for i in range(TABLE)],
+        "known": list(talk.known_questions("held_out", TABLE)),
+        "unknown": list(talk.unknown_questions("held_out", TABLE)),
     }
 
 
@@ -596,14 +654,10 @@ def elsewhere() -> dict[str, Any]:
     best, _ = candidates()
     found: dict[str, Any] = {}
     every = elsewhere_cases()
-    harmful = [
-        one._replace(words=talk.prompt(one.user, case.system or None))
-        for one, case in zip(cases(True, 64), every["requests"], strict=True)
-    ]
     free = [name for name, role in voices.ROLES.items() if not role.refuses]
     harmful = [
         one._replace(words=talk.prompt(one.user, voices.systems(free[i % len(free)])[0]))
-        for i, one in enumerate(harmful)
+        for i, one in enumerate(cases(True, TABLE))
     ]
     for name, of in {**every, "free_roles_harmful": harmful}.items():
         rows = rows_of(of)
@@ -658,7 +712,27 @@ def train(plan: defence.Plan = defence.PLAN, at_random: bool = False) -> HookedM
     return defence.defended(pico(), *prompts, kept_texts(), plan, drawing=random_ones if at_random else None)
 
 
-def attacks(model: HookedModel, n: int = 48) -> dict[str, Any]:
+def subtraction(model: HookedModel, fresh: Float[Tensor, "layer place d_model"]) -> dict[str, Any]:
+    """The fresh direction of a block's input, at the last token, subtracted at that input: how many requests are
+    answered (on topic). Block and dose are those that do best on training requests; the number is of held-out ones."""
+
+    def answered(split: littletown.Split, n: int, seed: int, layer: int, dose: float) -> list[float]:
+        edits = steering.add(fresh[layer - 1, 1], -dose, layer)
+        return on_topic(cases(True, n, seed, split), words(asked(True, n, seed, split), edits, 40, model))
+
+    tried = {
+        (layer, dose): share(answered("train", CHOSEN, 2, layer, dose))
+        for layer in SUBTRACTED_AT
+        for dose in SUBTRACTED
+    }
+    layer, dose = max(tried, key=lambda at: tried[at])
+    return {
+        "layer": layer, "dose": dose, "in_training": [[*at, value] for at, value in tried.items()],
+        **mean("answered", answered("held_out", ATTACKED, 0, layer, dose)),
+    }  # fmt: skip
+
+
+def attacks(model: HookedModel, n: int = ATTACKED) -> dict[str, Any]:
     """Every attack on a network, and what it can still do."""
     harmful, harmless, of = asked(True, n), asked(False, n), cases(True, n)
     old = directions()[LAYER, 1]
@@ -666,15 +740,7 @@ def attacks(model: HookedModel, n: int = 48) -> dict[str, Any]:
     states = [steering.collect(model, asked(kind, DRAWN, 1, "train"), sites, (-2, -1)) for kind in (True, False)]
     fresh = steering.difference_of_means(*states)  # [layer place d_model]
     ablated = [[share(refusals(harmful, steering.ablate(v), model)) for v in row] for row in fresh]
-    several = words(harmful, steering.ablate(fresh.flatten(0, 1)[:8]), 40, model)
-    subtracted = {}
-    for layer in SUBTRACTED_AT:
-        edits = [steering.add(fresh[layer - 1, 1], -dose, layer) for dose in SUBTRACTED]
-        rows = [words(harmful, edit, 40, model) for edit in edits]
-        subtracted[str(layer)] = {
-            "refused": [share([float(judges.refused(one)) for one in said]) for said in rows],
-            "on_topic": [share(on_topic(of, said)) for said in rows],
-        }
+    several = words(harmful, steering.ablate(fresh.flatten(0, 1)[:SEVERAL]), 40, model)
     plain = words(harmless, model=model)
     works, fails = jailbreaks(True, n), jailbreaks(False, n)
     return {
@@ -685,8 +751,7 @@ def attacks(model: HookedModel, n: int = 48) -> dict[str, Any]:
         "fresh_least": min(map(min, ablated)),
         "several": share([float(judges.refused(one)) for one in several]),
         "several_on_topic": share(on_topic(of, several)),
-        "subtracted": subtracted,
-        "subtracted_most": max(max(one["on_topic"]) for one in subtracted.values()),
+        "subtraction": subtraction(model, fresh),
         "added": share(refusals(harmless, at_end(fresh[LAYER - 1, 1], DOSE, LAYER), model)),
         "loss": share(losses(model=model)),
         "facts": share(knows(model=model)),
@@ -721,10 +786,13 @@ def does_harm(model: HookedModel, of: Sequence[Case]) -> float:
 @claim(slow=True)
 def defended() -> dict[str, Any]:
     """The defence: "after … steps, no fresh direction …; but subtracted …". Every attack and every capability, before,
-    after, and after the same training against random directions (the control)."""
+    after, and after the same training against random directions (the control). "With the direction added": harmless
+    requests, the fresh direction of block 3's input, twice."""
     return {
         "steps": defence.PLAN.steps,
         "subtractions": len(SUBTRACTED_AT) * len(SUBTRACTED),
+        "several": SEVERAL,
+        "requests": ATTACKED,
         "before": attacks(pico()),
         "after": attacks(train()),
         "at_random": attacks(train(at_random=True)),

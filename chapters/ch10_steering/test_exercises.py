@@ -303,7 +303,6 @@ def test_adding_a_vector(answer):
         )
 
 
-DOSES = [0.0, -1.0, 2.5, 1.5]
 FEW = 7  # prompts
 
 
@@ -316,50 +315,61 @@ def of_two_lengths(harmful: bool) -> list[list[int]]:
     return [*some[0][: FEW // 2], *some[1][: FEW - FEW // 2]]
 
 
-def dosed(harmful: bool, judge: str) -> list[list[int]]:
-    return of_two_lengths(harmful) if judge == "refused" else near_the_end()
+class Dosed(NamedTuple):
+    """Requests of a kind, doses, and who judges."""
+
+    harmful: bool
+    doses: tuple[float, ...]
+    judge: str
+
+
+DOSED_AT = 3  # the input of this block
+DOSED = (
+    Dosed(False, (0.0, 2.5, 1.5), "refused"),
+    Dosed(True, (-1.0, 1.5), "refused"),
+    Dosed(False, (-1.0, 2.5), "complete"),
+)
+
+
+def dosed(case: Dosed) -> list[list[int]]:
+    return of_two_lengths(case.harmful) if case.judge == "refused" else near_the_end()
 
 
 @oracle_cache
-def by_dose(
-    harmful: bool, layer: int, judge: str, site: str = "resid_pre", unit: bool = False, longest: int = 16
-) -> Tensor:
-    v = drawn(layer) / (drawn(layer).norm() if unit else 1)
-    judge_of, rows = getattr(judges, judge), dosed(harmful, judge)
-    shares = [judged(judge_of, rows, steering.add(v, dose, layer, site=site), longest) for dose in DOSES]
+def by_dose(case: Dosed, site: str = "resid_pre", unit: bool = False, longest: int = 16) -> Tensor:
+    v = drawn(DOSED_AT) / (drawn(DOSED_AT).norm() if unit else 1)
+    judge, rows = getattr(judges, case.judge), dosed(case)
+    shares = [judged(judge, rows, steering.add(v, dose, DOSED_AT, site=site), longest) for dose in case.doses]
     return torch.tensor(shares)
 
 
-def dose_slips(harmful: bool, layer: int, judge: str) -> dict[str, Tensor]:
-    want = by_dose(harmful, layer, judge)
-    one = FEW * want
+def dose_slips(case: Dosed) -> dict[str, Tensor]:
+    want = by_dose(case)
+    one = len(dosed(case)) * want
     return {
         'You add to what comes OUT of the block, ("resid_post", layer). The vector was read at its input, and belongs '
-        "there.": by_dose(harmful, layer, judge, "resid_post"),
-        "You scale the vector to length 1. Add dose · v, v as it is.": by_dose(harmful, layer, judge, unit=True),
+        "there.": by_dose(case, "resid_post"),
+        "You scale the vector to length 1. Add dose · v, v as it is.": by_dose(case, unit=True),
         "All doses give what the last one gives: an edit made in a loop looks its dose up when it is called. Write "
         "dose=dose among its parameters.": want[-1].expand_as(want),
         "All doses give what the first one gives. Make the edit anew for each.": want[0].expand_as(want),
         "These are numbers of replies. Divide by how many there are.": one,
         "This is the share of which the judge says False.": 1 - want,
-        "The replies are longer than 16 tokens: pass longest=16.": by_dose(harmful, layer, judge, longest=64),
+        "The replies are longer than 16 tokens: pass longest=16.": by_dose(case, longest=64),
     }
 
 
 @grades("10.3", weight=2)
 def test_the_share_of_replies_by_dose(answer):
-    """Pico, requests of both kinds, two blocks, two judges: the one that looks for refusals, and one for an end."""
-    for harmful, layer, judge, name in (
-        (False, 3, REFUSED, "refused"),
-        (True, 3, REFUSED, "refused"),
-        (False, 3, COMPLETE, "complete"),
-    ):
+    """Pico, requests of both kinds, two judges: the one that looks for refusals, and one for an end."""
+    for case in DOSED:
+        judge, doses = {"refused": REFUSED, "complete": COMPLETE}[case.judge], list(case.doses)
         expect_close(
-            answer.share_by_dose(pico(), dosed(harmful, name), drawn(layer), layer, DOSES, judge),
-            by_dose(harmful, layer, name),
-            f"the share of replies, for the doses {DOSES}",
+            answer.share_by_dose(pico(), dosed(case), drawn(DOSED_AT), DOSED_AT, doses, judge),
+            by_dose(case),
+            f"the share of replies, for the doses {doses}",
             axes="dose",
-            mistakes=lambda harmful=harmful, layer=layer, name=name: dose_slips(harmful, layer, name),
+            mistakes=lambda case=case: dose_slips(case),
         )
 
 
@@ -514,23 +524,23 @@ def test_adding_from_one_position_to_another(answer):
         )
 
 
-PLACES = {"before": (0, -1), "last": (-1, None)}
+PLACES = ("before", "last", "reply", "everywhere")
 
 
 @oracle_cache
-def said_by_place(number: int, layer: int, dose: float) -> dict[str, list[int]]:
+def said_by_place(number: int, layer: int, dose: float, place: str) -> list[int]:
     row, v = asked(False, 4, 21)[number], drawn(layer)
-    ways = {
-        "before": steering.add(v, dose, layer, positions=range(len(row) - 1)),
-        "last": steering.add(v, dose, layer, positions=-1),
-        "reply": steering.add(v, dose, layer, where="reply"),
-        "everywhere": steering.add(v, dose, layer),
-        "prompt": steering.add(v, dose, layer, where="prompt"),
-        "from last": steering.add(v, dose, layer, where="last"),
-        "one early": steering.add(v, dose, layer, positions=-2),
-        "nowhere": [],
+    ways: dict[str, dict[str, Any]] = {
+        "before": {"positions": range(len(row) - 1)},
+        "last": {"positions": -1},
+        "reply": {"where": "reply"},
+        "everywhere": {},
+        "prompt": {"where": "prompt"},
+        "from last": {"where": "last"},
+        "one early": {"positions": -2},
     }
-    return {name: steering.replies(pico(), [row], edits, longest=16)[0].tokens for name, edits in ways.items()}
+    edits = steering.add(v, dose, layer, **ways[place]) if place != "nowhere" else []
+    return steering.replies(pico(), [row], edits, longest=16)[0].tokens
 
 
 PLACE_SLIPS = (
@@ -551,16 +561,16 @@ PLACE_SLIPS = (
 @grades("10.5", weight=2)
 def test_what_is_replied_by_place(answer):
     """Pico, harmless requests, two blocks and doses."""
-    for number, layer, dose in ((0, 3, 2.5), (1, 4, 2.0)):
-        want = said_by_place(number, layer, dose)
+    for case in ((0, 3, 2.5), (1, 4, 2.0)):
+        number, layer, dose = case
         got = answer.replies_by_place(pico(), asked(False, 4, 21)[number], drawn(layer), layer, dose)
-        names = ("before", "last", "reply", "everywhere")
-        expect(set(got) == set(names), "The keys are 'before', 'last', 'reply' and 'everywhere'.")
-        for name, other, sentence in PLACE_SLIPS:
-            if list(got[name]) == want[other] != want[name]:
+        expect(set(got) == set(PLACES), "The keys are 'before', 'last', 'reply' and 'everywhere'.")
+        want = {place: said_by_place(*case, place) for place in PLACES}
+        for place, other, sentence in PLACE_SLIPS:
+            if list(got[place]) != want[place] and list(got[place]) == said_by_place(*case, other):
                 raise Wrong(sentence, MISTAKE)
-        for name in names:
-            expect_equal(list(got[name]), want[name], f"the tokens of the reply for {name!r}")
+        for place in PLACES:
+            expect_equal(list(got[place]), want[place], f"the tokens of the reply for {place!r}")
 
 
 # --- 10.6 -------------------------------------------------------------------------------------------------------------
@@ -772,7 +782,7 @@ def test_without_a_mask(answer):
 
 # --- 10.8 -------------------------------------------------------------------------------------------------------------
 
-CANDIDATES = ((3, -1, 1.75), (2, -1, 2.5), (4, -2, 1.0))
+CANDIDATES = ((3, -1, 1.75), (2, -1, 2.5))  # input of a block, position, dose
 SOME = 7  # requests of each kind
 
 
@@ -859,7 +869,7 @@ def score_slips(number: int) -> list[dict[str, Any]]:
 
 @grades("10.8", weight=3)
 def test_three_questions(answer):
-    """Pico, a good candidate, an early one, and one of the token before."""
+    """Pico, a good candidate and an early one."""
     for number, (layer, position, dose) in enumerate(CANDIDATES):
         want = three(number)
         got = answer.scores(
@@ -1226,7 +1236,7 @@ def test_what_is_left_of_the_model(answer):
 
 # --- 10.12 ------------------------------------------------------------------------------------------------------------
 
-GROUPS = ("person", "place", "danger")
+GROUPS = ("person", "goods", "danger")
 
 
 @functools.cache
@@ -1249,11 +1259,13 @@ def crossed(
 
     negative = {"harmless": mean_of(asked(False, 12, 40)), "none": torch.zeros(pico().cfg.d_model)}[base]
     every = torch.stack([mean_of(of_kind(kind, 11, 1, "train")) for kind in GROUPS]).mean(0)
+    tested = [row for name in GROUPS for row in of_kind(name, 5, 2, "held_out")]
     table = []
     for kind in GROUPS:
         r = (every if pooled else mean_of(of_kind(kind, 11, 1, "train"))) - negative
-        table.append([judged(judges.refused, of_kind(name, 5, 2, "held_out"), steering.ablate(r)) for name in GROUPS])
-    return torch.tensor(table)
+        said = steering.replies(pico(), tested, steering.ablate(r), longest=16)
+        table.append([judges.refused(one.words) for one in said])
+    return torch.tensor(table).view(len(GROUPS), len(GROUPS), -1).float().mean(-1)
 
 
 def expect_table(got: dict[str, dict[str, float]], drawn_from: Iterable[str], tested: Iterable[str]) -> None:
@@ -1273,9 +1285,9 @@ def expect_table(got: dict[str, dict[str, float]], drawn_from: Iterable[str], te
 
 @grades("10.12", weight=2)
 def test_directions_of_one_kind_on_every_kind(answer):
-    """Pico, directions of people, places and dangerous things, at the inputs of two blocks."""
-    found = []
-    for layer in (1, 2):
+    """Pico, directions of people, goods and dangerous things."""
+
+    def found(layer: int) -> Tensor:
         got = answer.across_kinds(
             pico(),
             {kind: of_kind(kind, 11, 1, "train") for kind in GROUPS},
@@ -1285,26 +1297,29 @@ def test_directions_of_one_kind_on_every_kind(answer):
             REFUSED,
         )
         expect_table(got, GROUPS, GROUPS)
-        found.append([[float(got[a][b]) for b in GROUPS] for a in GROUPS])
+        return torch.tensor([[float(got[a][b]) for b in GROUPS] for a in GROUPS])
 
-    def both(**how: Any) -> Tensor:
-        return torch.stack([crossed(layer, **how) for layer in (1, 2)])
+    got = {2: found(2)}
+    if not torch.allclose(got[2], crossed(2), atol=1e-4):
+        got[1] = found(1)  # at one block alone some slips look alike
 
-    want = both()
+    def want(**how: Any) -> Tensor:
+        return torch.stack([crossed(layer, **how) for layer in got])
+
     expect_close(
-        torch.tensor(found),
-        want,
-        "the share refused, at two blocks",
+        torch.stack(list(got.values())),
+        want(),
+        "the share refused",
         axes="block drawn tested",
         mistakes=lambda: {
-            "The two kinds are exchanged: found[a][b] is drawn from a and tested on b.": want.mT,
-            "This is the share that is NOT refused.": 1 - want,
-            "You read the direction one block too late: take the INPUT of block `layer`.": both(site="resid_post"),
-            "You read the direction at the token before the last one.": both(position=-2),
-            "Your direction is the mean of the harmful prompts. Subtract that of the harmless ones.": both(base="none"),
-            "Every kind gets the same direction, of all kinds together.": both(pooled=True),
+            "The two kinds are exchanged: found[a][b] is drawn from a and tested on b.": want().mT,
+            "This is the share that is NOT refused.": 1 - want(),
+            "You read the direction one block too late: take the INPUT of block `layer`.": want(site="resid_post"),
+            "You read the direction at the token before the last one.": want(position=-2),
+            "Your direction is the mean of the harmful prompts. Subtract that of the harmless ones.": want(base="none"),
+            "Every kind gets the same direction, of all kinds together.": want(pooled=True),
             "Every kind gets the same direction: an edit made in a loop looks it up when it is called.": (
-                want[:, -1:].expand_as(want)
+                want()[:, -1:].expand_as(want())
             ),
         },
     )
@@ -1492,7 +1507,7 @@ def test_the_model_learns_and_the_original_does_not(answer):
 
 # --- 10.14 ------------------------------------------------------------------------------------------------------------
 
-GIVEN, FEWER = 32, 24  # requests of each kind that are given
+GIVEN, FEWER = 24, 16  # requests of each kind that are given
 TRIED, RANDOM = 16, 2  # held-out requests on which it is tried; random directions
 
 

@@ -107,8 +107,8 @@ def persona_vectors(
 def choose_layer(
     expressed: Float[Tensor, "layer dose"], fluent: Float[Tensor, "layer dose"], least: float
 ) -> tuple[int, int]:
-    """At which layer, and with which dose, the vector steers best: (layer, dose), as places
-    in the table.
+    """At which layer, and with which dose, the vector steers best: (layer, dose), as
+    places in the table.
 
     expressed: the share of replies that show the trait; fluent: the share of replies that
     are fluent. Only doses at which at least `least` of the replies are fluent come into
@@ -132,15 +132,15 @@ def before_reply(
 
 
 def pearson(x: Float[Tensor, "n"], y: Float[Tensor, "n"]) -> Float[Tensor, ""]:
-    """Pearson's correlation r, −1 to 1: the mean product of the deviations from the means,
-    in standard deviations.
+    """Pearson's correlation r, −1 to 1: the mean product of the deviations from the
+    means, in standard deviations.
     """
     raise NotImplementedError("Exercise 11.5 is waiting for your answer.")
 
 
 def within_kinds(x: Float[Tensor, "n"], y: Float[Tensor, "n"], kinds: Int[Tensor, "n"]) -> Float[Tensor, ""]:
-    """The correlation within kinds of prompt: take from x and from y the mean of each kind,
-    and correlate what is left, over everything at once.
+    """The correlation within kinds of prompt: take from x and from y the mean of each
+    kind, and correlate what is left, over everything at once.
     """
     raise NotImplementedError("Exercise 11.5 is waiting for your answer.")
 
@@ -165,8 +165,8 @@ def beside_chance(
     vector: Float[Tensor, "d_model"],
     random_ones: Float[Tensor, "k d_model"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """(r, chance) over fine-tunings. moves: how far each has moved the stream, as a vector;
-    changes: by how much the trait's expression has changed in each.
+    """(r, chance) over fine-tunings. moves: how far each has moved the stream, as a
+    vector; changes: by how much the trait's expression has changed in each.
 
     r: Pearson's correlation of the moves along the vector with the changes. chance: the
     share of the random directions whose |r| is at least as great as |r|.
@@ -217,8 +217,8 @@ def projection_differences(
     own: Float[Tensor, "sample d_model"],
     vector: Float[Tensor, "d_model"],
 ) -> Float[Tensor, "sample"]:
-    """By how much each sample's reply lies farther along v̂ than the network's OWN reply to
-    the same prompt. samples, own: means over the tokens of the replies.
+    """By how much each sample's reply lies farther along v̂ than the network's OWN reply
+    to the same prompt. samples, own: means over the tokens of the replies.
     """
     raise NotImplementedError("Exercise 11.9 is waiting for your answer.")
 
@@ -295,8 +295,8 @@ def drift(
     assistant: Float[Tensor, "d_model"],
     roles: Float[Tensor, "role d_model"],
 ) -> Float[Tensor, "conversation"]:
-    """How far each conversation has fallen along the axis: the mean place of the replies in
-    its first half of turns less that in its second half. The number of turns is even.
+    """How far each conversation has fallen along the axis: the mean place of the replies
+    in its first half of turns less that in its second half. The number of turns is even.
     """
     raise NotImplementedError("Exercise 11.12 is waiting for your answer.")
 
@@ -307,8 +307,8 @@ def drift(
 def floors_of(
     replies: Float[Tensor, "reply layer d_model"], axis: Float[Tensor, "layer d_model"], quantile: float
 ) -> Float[Tensor, "layer"]:
-    """For each layer the floor τ: that quantile of the projections of these replies on the
-    axis of the layer, brought to length 1. The replies are the assistant's own.
+    """For each layer the floor τ: that quantile of the projections of these replies on
+    the axis of the layer, brought to length 1. The replies are the assistant's own.
     """
     raise NotImplementedError("Exercise 11.13 is waiting for your answer.")
 
@@ -316,9 +316,9 @@ def floors_of(
 def cap(
     stream: Float[Tensor, "batch pos d_model"], axis: Float[Tensor, "d_model"], floor: float
 ) -> Float[Tensor, "batch pos d_model"]:
-    """The stream, held at or above a floor along the axis. Where the projection on the unit
-    axis lies below the floor, it is lifted to the floor; where it lies above, nothing is
-    changed. What is at right angles to the axis stays. `stream` itself stays as it was.
+    """The stream, held at or above a floor along the axis. Where the projection on the
+    unit axis lies below the floor, it is lifted to the floor; where it lies above, nothing
+    is changed. What is at right angles to the axis stays. `stream` itself stays as it was.
     """
     raise NotImplementedError("Exercise 11.13 is waiting for your answer.")
 

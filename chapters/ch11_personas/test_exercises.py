@@ -309,6 +309,28 @@ def test_the_vector_of_a_trait(answer):
         )
 
 
+@grades("11.3")
+def test_a_planted_vector_is_found(answer):
+    """Replies whose differences cancel in pairs, so that what is left is what was planted."""
+    for seed in (8, 9):
+        v, common = randn(3, D_MODEL, seed=seed), 5 * randn(3, D_MODEL, seed=seed + 1)
+        pairs = [randn(3, D_MODEL, seed=seed + 2 + i) for i in range(5)]
+        even = torch.stack([sign * one for one in pairs for sign in (1, -1)])
+        shows = torch.tensor([True, True, False, False, True, True, False, False, True, True])
+        raised = common + even + shows[:, None, None] * v
+        plain = common + even[:6] + (~shows[:6, None, None]) * v
+        expect_close(
+            answer.persona_vectors(raised, shows, plain, ~shows[:6]),
+            v,
+            "the vector that was planted",
+            axes="layer d_model",
+            atol=1e-4,
+            mistakes=lambda args=(raised, shows, plain, ~shows[:6]): {
+                text: vector_of(*args, how=how) for how, text in VECTOR_SLIPS.items()
+            },
+        )
+
+
 # --- 11.4 -------------------------------------------------------------------------------------------------------------
 
 
@@ -802,6 +824,21 @@ def test_what_is_left_where_enough_is_done(answer):
         every(),
         "the capability for several curves (nan shown as −1)",
         mistakes=lambda: {text: every(how) for how, text in COST_SLIPS.items()},
+    )
+
+
+@grades("11.8")
+def test_a_level_that_is_never_reached_or_was_never_left(answer):
+    """A curve that stays above the level, and one that begins below it."""
+    shown, capability = torch.tensor([0.875, 0.75, 0.625]), torch.tensor([1.0, 0.75, 0.5])
+    never = float(answer.cost_at(shown, capability, 0.5))
+    expect(math.isnan(never), f"Where the level is never reached the answer is nan, but your code gave {never}.")
+    at_once = answer.cost_at(shown, capability, 0.9375)
+    expect_close(
+        at_once,
+        1.0,
+        "the capability where the first dose does enough already",
+        mistakes={"Where the first dose does enough already, take the capability there: no dose comes before it.": 0.5},
     )
 
 

@@ -1,9 +1,10 @@
-"""Looking under the hood: the bundled models, their world, and what the doctor finds."""
+"""Looking under the hood: the bundled models, their worlds, and what the doctor finds."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -120,7 +121,7 @@ def zoo_verify(names: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> 
 
 @click.group()
 def world() -> None:
-    """Littletown, the synthetic English in which Pico lives: every sentence comes with its truth."""
+    """The worlds whose truth is known: Littletown, the English in which Pico lives, and the scenes that are seen."""
 
 
 @world.command(name="show")
@@ -129,29 +130,64 @@ def world() -> None:
 @click.option("--seed", default=0, show_default=True, help="Other seeds give other texts.")
 @click.option("--held-out", is_flag=True, help="Texts of combinations that no training saw.")
 @click.option("--label", "labels", multiple=True, help="Show this kind of label under every word (may be repeated).")
+@click.option("--out", default="scenes.html", show_default=True, help="Where to write the page of scenes.")
 @json_option
 def world_show(
-    kind: str | None, number: int, seed: int, held_out: bool, labels: tuple[str, ...], as_json: bool
+    kind: str | None, number: int, seed: int, held_out: bool, labels: tuple[str, ...], out: str, as_json: bool
 ) -> None:
-    """Print texts of Littletown with their labels.
+    """Print texts of Littletown with their labels, or write a page of scenes with the truth of their pixels.
 
     \b
     mi world show                          some texts of prose and of chat
     mi world show story.give               stories in which somebody gives something
     mi world show chat.request -n 5        five requests, answered or refused
     mi world show prose.deed --label subject --label tense
+    mi world show scenes -n 8              images of every kind, as a page for the browser
     """
+    if kind == "scenes":
+        _show_scenes(number, seed, Path(out), as_json)
+        return
     from mi_lib.course import show
     from mi_lib.worlds import littletown
 
     if kind is not None and kind not in littletown.kinds():
-        raise CourseError(f"Littletown has no texts of the kind {kind!r}. It has: {', '.join(littletown.kinds())}.")
+        has = ", ".join(littletown.kinds())
+        raise CourseError(f"Littletown has no texts of the kind {kind!r}. It has: {has}. For images: scenes.")
     texts = littletown.texts(kind, number, seed=seed, split="held_out" if held_out else "train")
     if as_json:
         click.echo(json.dumps([littletown.as_data(text) for text in texts], indent=1))
         return
     for text in texts:
         console().print(show.labelled(text, labels))
+
+
+def _show_scenes(number: int, seed: int, out: Path, as_json: bool) -> None:
+    """Scenes of each kind, beside their depth and their focus; or their labels alone."""
+    from mi_lib.plots import images
+    from mi_lib.worlds import scenes
+
+    drawn = {kind: scenes.sample(number, seed=seed, kinds=[kind]) for kind in scenes.KINDS}
+    if as_json:
+        labels = [
+            {"kind": kind, "class": scenes.CLASSES[label], "focus": focus}
+            for kind, some in drawn.items()
+            for label, focus in zip(some.labels().tolist(), some.labels("focus").tolist(), strict=True)
+        ]
+        click.echo(json.dumps(labels, indent=1))
+        return
+    rows: list[tuple[str, str, list[tuple[str, Any]]]] = []
+    for kind, some in drawn.items():
+        depth, blur = some.truth("depth") / 2, some.truth("blur") / 3.2
+        shown: list[tuple[str, Any]] = []
+        for i, label in enumerate(some.labels().tolist()):
+            shown += [(scenes.CLASSES[label], some.images[i]), ("depth", 1 - depth[i]), ("blur of its noise", blur[i])]
+        rows.append((kind, scenes.SENTENCES[kind], shown))
+    text = "Images whose truth is known for every pixel. Depth: the brighter, the nearer. Blur: the brighter, the more."
+    try:
+        out.write_text(images.page("Scenes", text, rows), encoding="utf-8")
+    except OSError as error:
+        raise CourseError(f"{out} could not be written ({error.strerror}). Name another file with --out.") from error
+    click.echo(f"{sum(map(len, drawn.values()))} scenes are in {out}. Open it in a browser.")
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------

@@ -140,9 +140,31 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+WIDEST = 91  # letters: what the editor of the page shows of a line in a window of 1280 pixels
+
+
 def _stub_problems(chapter: Chapter) -> Iterator[str]:
-    if stubs.handed_out(chapter) != stubs.reference_stub(chapter):
+    text = stubs.reference_stub(chapter)
+    if stubs.handed_out(chapter) != text:
         yield f"{chapter.folder / 'exercises.py'} is not what the reference generates; run `mi dev build`."
+    for number, line in _words(text):
+        if len(line) > WIDEST:
+            yield (
+                f"line {number} of the stub has {len(line)} letters, and the page cuts words off after {WIDEST}: "
+                f"break it, {line.strip()[:40]!r}."
+            )
+
+
+def _words(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a stub that are read and not run, with their numbers: docstrings, and comments of their own."""
+    lines = text.splitlines()
+    docstrings: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            docstrings |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    for number, line in enumerate(lines, 1):
+        if number in docstrings or line.lstrip().startswith("#"):
+            yield number, line
 
 
 def _exercise_problems(chapter: Chapter) -> Iterator[str]:

@@ -147,7 +147,12 @@ def _linked(blocks: tuple[Block, ...], among: tuple[Term, ...], address: str) ->
 
 def entry(term: Term, address: str) -> str:
     """The text of an entry, with a link at each word that it marks."""
-    return _MARKED.sub(lambda match: _link(match[1], find(match[1]), address), term.text)
+    return marked(term.text, address)
+
+
+def marked(text: str, address: str) -> str:
+    """A text with a link at each word that it marks *so*. Raises `CourseError` for one that is no entry."""
+    return _MARKED.sub(lambda match: _link(match[1], find(match[1]), address), text)
 
 
 def _link(text: str, term: Term, address: str) -> str:

@@ -31,6 +31,8 @@ _FENCE = re.compile(r"^(:{3,})\{([\w-]+)\}[ \t]*(.*?)[ \t]*$")
 _CODE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _OPTION = re.compile(r"^[-*] \[([ xX])\] (.+)$")
 _FIGURE = re.compile(r"^(\w+)(?:[ \t]+from=(\d\d\.\d{1,2}))?$")
+_QUOTE_FIRST = re.compile(r"^[ ]*(?:(?:>|[-*+])[ ]*)*\{\{")
+_NUMBERED = re.compile(r"^[ ]*(?:(?:>|[-*+])[ ]*)*(\d{1,9}[.)])(?:[ \t]|$)")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -128,9 +130,19 @@ def parse(text: str, tables: Tables | None = None) -> list[Block]:
 
 def _fill(text: str, line: int, tables: Tables | None) -> str:
     try:
-        return quotes.fill(text, line, tables)
+        filled = quotes.fill(text, line, tables)
     except quotes.QuoteError as error:
         raise LessonError(str(error)) from error
+    code = ""
+    for at, (raw, said) in enumerate(zip(text.splitlines(), filled.splitlines(), strict=False)):
+        code = _code_state(raw, code)
+        listed = _NUMBERED.match(said)
+        if listed and not code and _QUOTE_FIRST.match(raw):
+            raise LessonError(
+                f"line {line + at}: a quote at the beginning of this line makes {listed[1]!r} of it, which Markdown "
+                "takes for a numbered list; break the lines elsewhere."
+            )
+    return filled
 
 
 def steps(blocks: list[Block]) -> list[list[Block]]:

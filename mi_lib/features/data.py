@@ -6,7 +6,7 @@ acts    {layer: activations}     of a run: [batch channel height width], or [bat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -25,7 +25,7 @@ class Unusable(ValueError):
 class Vision(Protocol):
     """A network that can be run up to some of its layers: `mi_lib.models.vision.VisionModel` is one."""
 
-    def run(self, images: Float[Tensor, "batch 3 height width"], layers: Sequence[str]) -> dict[str, Tensor]: ...
+    def run(self, images: Float[Tensor, "batch 3 height width"], layers: Any) -> Any: ...
 
 
 def images(x: Any, what: str = "the images") -> Float[Tensor, "batch 3 height width"]:
@@ -37,7 +37,7 @@ def images(x: Any, what: str = "the images") -> Float[Tensor, "batch 3 height wi
         raise Unusable(f"{what} hold whole numbers ({x.dtype}): divide by 255, so that colours lie between 0 and 1")
     if not bool(torch.isfinite(x).all()):
         raise Unusable(f"{what} hold NaN or an infinite number, first in image {_first(~torch.isfinite(x))}")
-    low, high = float(x.min()), float(x.max())
+    low, high = (float(v) for v in x.detach().aminmax())
     if low < -GRAIN or high > 1 + GRAIN:
         raise Unusable(f"{what} have colours from {low:.3g} to {high:.3g}: bring them to the range from 0 to 1")
     return x

@@ -123,8 +123,6 @@ def cosine(layer: str, vector: Float[Tensor, "*picture channel"]) -> Objective:
     """cos(a, v), averaged over places: the direction alone, however weak. vector: as in `direction`."""
     return Objective(f"cosine({layer})", (layer,), lambda acts: _cosines(*_columns(acts[layer], vector, layer)).mean(1))
 
-    return Objective(f"cosine({layer})", (layer,), value)
-
 
 def resembles(layer: str, target: Float[Tensor, "channel h w"], power: float = 1.0) -> Objective:
     """a · t × max(cos(a, t), 0.1)^power over the whole map: more of what an image does in a layer (caricatures)."""

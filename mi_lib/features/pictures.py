@@ -57,13 +57,14 @@ def to_waves(image: Float[Tensor, "picture 3 h w"]) -> Float[Tensor, "picture 3 
 
 @dataclass(frozen=True)
 class Pixels:
-    """A picture as its pixels. colours: whose correlation it is given, None for none."""
+    """A picture as its pixels. colours: whose correlation it is given, None for none. sd: of the noise at the start."""
 
     colours: Colours | None = None
+    sd: float = SD
 
     def start(self, size: tuple[int, int], seeds: Sequence[int]) -> Tensor:
         """The parameters of grey pictures with a little noise, one for each seed."""
-        return noise((3, *size), seeds)
+        return noise((3, *size), seeds, self.sd)
 
     def image(self, parameters: Tensor, size: tuple[int, int]) -> Float[Tensor, "picture 3 h w"]:
         """The images that parameters make, between 0 and 1."""
@@ -76,13 +77,14 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Waves:
-    """A picture as a sum of waves, large ones easier (Fourier). colours: as in `Pixels`."""
+    """A picture as a sum of waves, large ones easier (Fourier). colours and sd: as in `Pixels`."""
 
     colours: Colours | None = None
+    sd: float = SD
 
     def start(self, size: tuple[int, int], seeds: Sequence[int]) -> Tensor:
         """The parameters of nearly grey pictures, one for each seed."""
-        return noise((3, size[0], size[1] // 2 + 1, 2), seeds)
+        return noise((3, size[0], size[1] // 2 + 1, 2), seeds, self.sd)
 
     def image(self, parameters: Tensor, size: tuple[int, int]) -> Float[Tensor, "picture 3 h w"]:
         """The images that parameters make, between 0 and 1."""

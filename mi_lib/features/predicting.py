@@ -1,10 +1,16 @@
 """What a picture promises: how strongly its unit will answer to images that it has never been shown.
 
 A picture is read like a drawing of what the unit looks for. How alike an image is to it is measured without the
-network: by which waves both are made of, or by where they are alike. The unit is asked afterwards.
+network: by which waves both are made of, by where they are alike, by how strong what is fine and what is wide is in
+them. The unit is asked afterwards.
+
+What all pictures of a network have in common says nothing about one unit. `by_bands` therefore counts what is special
+about a picture among the others.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import torch
 from jaxtyping import Float
@@ -14,6 +20,7 @@ from torch.nn import functional as F
 from mi_lib.features import data
 from mi_lib.features.colours import Colours
 from mi_lib.features.data import Unusable
+from mi_lib.features.regularising import blurred
 
 
 def waves_of(images: Float[Tensor, "image 3 h w"], colours: Colours | None = None) -> Float[Tensor, "image wave"]:
@@ -52,6 +59,53 @@ def by_place(
     P, X = torch.fft.rfft2(p), torch.fft.rfft2(x)
     rows = [torch.fft.irfft2((one.conj() * X).sum(1), s=x.shape[2:]).flatten(1).amax(1) for one in P]
     return torch.stack(rows)
+
+
+def by_template(
+    pictures: Float[Tensor, "unit 3 k k"], images: Float[Tensor, "image 3 h w"], step: int = 1, grey: float = 0.5
+) -> Float[Tensor, "unit image"]:
+    """How often and how well the picture fits the image: laid on it at every `step`-th place, mean of ReLU(fit)².
+
+    pictures: of a unit at one place, cut to its receptive field. Picture and image are counted from grey. The fit is
+    the sum of the products of all pixels, as if the picture were the kernel of a unit of a first layer.
+    """
+    p, x = data.images(pictures, "the pictures"), data.images(images)
+    if p.shape[2] > x.shape[2] or p.shape[3] > x.shape[3]:
+        raise Unusable(f"pictures of {tuple(p.shape[2:])} do not fit into images of {tuple(x.shape[2:])}: cut them to "
+                       "the receptive field")  # fmt: skip
+    fit = F.conv2d(x - grey, p - grey, stride=step).relu().square()
+    return fit.mean((2, 3)).T
+
+
+BLURS = (0.7, 1.4, 2.8, 5.6)  # pixels
+AXES = ((1 / 3, 1 / 3, 1 / 3), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))  # light, red against green, yellow against blue
+
+
+def bands(images: Float[Tensor, "image 3 h w"]) -> Float[Tensor, "image band"]:
+    """How strong what is fine and what is wide is in an image: of light, red against green, and yellow against blue.
+
+    A band is what one blur takes away from the next (`BLURS`), its strength the root of its mean square. In the order
+    of the blurs, the finest first, three colours each.
+    """
+    x = data.images(images)
+    axes = torch.tensor(AXES).to(x)
+    x = torch.einsum("ij,bjhw->bihw", axes, x - x.mean((2, 3), keepdim=True))
+    softer = [x, *(blurred(x, sigma) for sigma in BLURS)]
+    return torch.cat([(a - b).square().mean((2, 3)).sqrt() for a, b in itertools.pairwise(softer)], 1)
+
+
+def by_bands(
+    pictures: Float[Tensor, "unit 3 h w"], images: Float[Tensor, "image 3 h w"]
+) -> Float[Tensor, "unit image"]:
+    """Is an image strong, among images, in the bands in which this picture is strong among pictures? Σ of products.
+
+    Each band is standardised, of pictures over all pictures and of images over all images.
+    """
+    p, x = bands(pictures), bands(images)
+    if len(p) < 2 or len(x) < 2:
+        raise Unusable("pictures are compared with each other, and images too: give two or more of both")
+    p, x = ((a - a.mean(0)) / a.std(0).clamp(min=1e-9) for a in (p, x))
+    return p @ x.T
 
 
 def rank_correlation(a: Float[Tensor, "*unit n"], b: Float[Tensor, "*unit n"]) -> Float[Tensor, "*unit"]:

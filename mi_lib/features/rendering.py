@@ -103,8 +103,9 @@ def rendering(
         if step == min(PATIENCE, steps) - 1:
             _not_dead(alive, objective)
         climber.step()
-        with torch.no_grad():
-            yield Rendered(own.image(parameters, shape), torch.stack(values))
+        with torch.no_grad():  # not around the yield: it would hold for whoever watches, too
+            now = Rendered(own.image(parameters, shape), torch.stack(values))
+        yield now
 
 
 def judged(model: Vision, objective: Objective, images: Float[Tensor, "picture 3 h w"]) -> Float[Tensor, " picture"]:
@@ -140,6 +141,7 @@ def _not_dead(alive: Tensor, objective: Objective) -> None:
     if not bool(alive.all()):
         dead = ", ".join(str(i) for i, lives in enumerate(alive.tolist()) if not lives)
         raise Unusable(
-            f"{objective} has no gradient in {PATIENCE} steps for picture {dead}: its ReLU is 0 at every place. Start "
-            "from another seed or from one of its dataset examples (start=…), or take the layer before the ReLU"
+            f"{objective} has no gradient in {PATIENCE} steps for picture {dead}: its ReLU is 0 at every place, or "
+            "that of all it reads. Start from more noise (sd=…) or from a dataset example (start=…), or take the "
+            "layer before the ReLU"
         )

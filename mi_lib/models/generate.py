@@ -223,8 +223,12 @@ def _choose(
     count: int,
 ) -> list[Step | None]:
     """The next token of every text that is still going. members: which of all `count` texts the rows are."""
-    total = logits.logsumexp(-1, keepdim=True)
-    tokens = _tokens(logits, choice, generators, members, going, count)
+    likeliest = logits.max(-1, keepdim=True)
+    total = likeliest.values + (logits - likeliest.values).exp().sum(-1, keepdim=True).log()
+    if choice.temperature:
+        tokens = _drawn(logits, choice, generators, members, going, count)
+    else:
+        tokens = likeliest.indices[:, 0]
     chances = (logits.gather(1, tokens[:, None]) - total)[:, 0].tolist()
     best = logits.topk(min(choice.top, logits.shape[1]))
     found = zip(
@@ -236,7 +240,7 @@ def _choose(
     ]
 
 
-def _tokens(
+def _drawn(
     logits: Float[Tensor, "batch d_vocab"],
     choice: _Choice,
     generators: Generators,
@@ -244,8 +248,6 @@ def _tokens(
     going: list[bool],
     count: int,
 ) -> Int[Tensor, " batch"]:
-    if not choice.temperature:
-        return logits.argmax(-1)
     if isinstance(generators, torch.Generator):  # draws for those that have ended too, so that nothing shifts
         chances = torch.ones(count, logits.shape[1])
         chances[members] = torch.stack([_probabilities(row, choice) for row in logits])

@@ -275,12 +275,12 @@ class Norm:
     instrument: Instrument
     name: str
 
+    def __post_init__(self) -> None:  # a name is put together once, and not in every pass
+        self.scale, self.normalized = f"{self.name}.hook_scale", f"{self.name}.hook_normalized"
+
     def __call__(self, module: nn.Module, args: tuple, out: Tensor) -> Tensor | None:
-        sites = sites_of(self.instrument)
-        new = out
-        if f"{self.name}.hook_scale" in sites:
-            new = self._from_scale(module, args[0], out)
-        new, _ = offer(self.instrument, f"{self.name}.hook_normalized", new)
+        new = self._from_scale(module, args[0], out) if self.scale in sites_of(self.instrument) else out
+        new, _ = offer(self.instrument, self.normalized, new)
         return None if new is out else new
 
     def _from_scale(self, module: Any, x: Tensor, out: Tensor) -> Tensor:
@@ -288,7 +288,7 @@ class Norm:
         x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         x = x - x.mean(-1, keepdim=True) if centred else x
         scale = (x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt()
-        new, changed = offer(self.instrument, f"{self.name}.hook_scale", scale)
+        new, changed = offer(self.instrument, self.scale, scale)
         if changed:
             return (x / new * weight + bias).to(out.dtype)
         return out if new is scale else exactly(out, x / new * weight + bias)
@@ -306,10 +306,12 @@ class Projection:
     letters: str
     norm: nn.Module
 
+    def __post_init__(self) -> None:
+        kinds = ("attn.hook_{}", "hook_{}_input")
+        self.names = {f"{self.block}.{kind.format(x)}" for x in self.letters for kind in kinds}
+
     def __call__(self, module: nn.Module, args: tuple, out: Tensor) -> Tensor | None:
-        sites = sites_of(self.instrument)
-        names = [f"{self.block}.{kind.format(x)}" for x in self.letters for kind in ("attn.hook_{}", "hook_{}_input")]
-        if not any(name in sites for name in names):
+        if self.names.isdisjoint(sites_of(self.instrument)):
             return None
         old = self._split(out)
         new = [self._one(module, letter, value) for letter, value in zip(self.letters, old, strict=True)]

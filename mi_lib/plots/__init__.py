@@ -8,12 +8,16 @@ charts      numbers over an axis: lines, bars, spectra
 heatmaps    one colour for each number: attention, matrices, lens tables, patching
 words       what is drawn beside or upon the words of a text
 graphs      parts of a network, and the edges between them
+pictures    images side by side
+images      pictures for a page in the browser
 """
 
 from mi_lib.plots.arrows import arrows
 from mi_lib.plots.charts import bars, circle, clouds, contributions, grouped_bars, histogram, lines, share_y, spectrum
 from mi_lib.plots.graphs import Line, Place, circuit_graph
 from mi_lib.plots.heatmaps import attention, click_map, head_grid, kinds_map, lens_table, maps, matrix, square
+from mi_lib.plots.images import data_url, png
+from mi_lib.plots.pictures import gallery
 from mi_lib.plots.style import DASHES, PALETTE
 from mi_lib.plots.words import token_loss
 
@@ -30,6 +34,8 @@ __all__ = [
     "click_map",
     "clouds",
     "contributions",
+    "data_url",
+    "gallery",
     "grouped_bars",
     "head_grid",
     "histogram",
@@ -38,6 +44,7 @@ __all__ = [
     "lines",
     "maps",
     "matrix",
+    "png",
     "share_y",
     "spectrum",
     "square",

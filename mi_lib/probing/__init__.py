@@ -45,6 +45,7 @@ from mi_lib.probing.using import (
     along,
     edit_at,
     end_logits,
+    end_logits_of_each,
     flip,
     mirror,
     mirror_classes,
@@ -57,7 +58,8 @@ from mi_lib.probing.using import (
 __all__ = [
     "Calibration", "Change", "Code", "Cut", "Eraser", "Fit", "Judged", "Leak", "Probe", "Selectivity", "Tested",
     "Unusable", "activations_at", "along", "by_combination", "by_place", "calibration", "cav", "class_means",
-    "collect", "control_labels", "directional_sensitivity", "edit_at", "end_logits", "flip", "gradients_at", "holm",
+    "collect", "control_labels", "directional_sensitivity", "edit_at", "end_logits",
+    "end_logits_of_each", "flip", "gradients_at", "holm",
     "judge", "judged", "leace", "learning_curve", "logistic", "mass_mean", "mirror", "mirror_classes",
     "null_scores", "numbered", "online_code", "preference", "probe_and_control", "random_directions", "random_sets",
     "rank_test", "refuse_leaks", "ridge", "score", "scores", "selectivity", "tcav", "to_other_mean", "transfer",

@@ -16,6 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mi_lib.models import Hook, HookedModel
+from mi_lib.models.again import Again, remembering
+from mi_lib.models.sites import layer_of, resolve
 from mi_lib.models.text import at_positions, text_positions
 from mi_lib.probing.collecting import Texts, padded
 from mi_lib.probing.data import Unusable, class_means, to_fit
@@ -112,6 +114,57 @@ def end_logits(
     if not found:
         raise Unusable("there is no text to read")
     return torch.cat(found)
+
+
+@torch.no_grad()
+def end_logits_of_each(
+    model: HookedModel, texts: Texts, edits: Sequence[tuple[Any, Change]], batch: int = 1024
+) -> Float[Tensor, "edit text d_vocab"]:
+    """`end_logits` for each of many edits (site, change) of the texts' last tokens, in a fraction of the time.
+
+    The texts are read once. A change of the last token leaves the tokens before it as they are, and the blocks before
+    its own: so each edit begins at its block, with the last tokens alone, and all go on together. batch: how many last
+    tokens stand in one pass. `Unusable` without texts, and for a site that lies outside the blocks.
+    """
+    tokens, mask = padded(model, texts)
+    ends = text_positions(tokens, mask)
+    found = [resolve(site, model.hook_names, model.cfg.n_layers) for site, _ in edits]
+    places = [name for names in found for name in names]
+    layers = [layer_of(name) for name in places]
+    if any(len(names) != 1 for names in found) or None in layers:
+        raise Unusable("each edit needs one site, which lies in a block, such as ('resid_pre', 2)")
+    entering = [("resid_pre", layer) for layer in range(model.cfg.n_layers)]
+    with remembering() as past:
+        _, cache = model.run_with_cache(tokens, entering, attention_mask=mask)
+    streams = [at_positions(cache[site], ends) for site in entering]
+    results: dict[int, Tensor] = {}
+    order = sorted(range(len(edits)), key=lambda i: layers[i])  # type: ignore[arg-type, return-value]
+    size = max(1, batch // len(ends))
+    for chunk in (order[i : i + size] for i in range(0, len(order), size)):
+        x, running = streams[0][:0], []  # [place d_model], place: the last token of a text in the run of an edit
+        for layer in range(layers[chunk[0]], model.cfg.n_layers):  # type: ignore[arg-type]
+            joining = [i for i in chunk if layers[i] == layer]
+            running += joining
+            x = torch.cat([x, streams[layer].repeat(len(joining), 1)])
+            again = Again(torch.arange(len(x), device=x.device), ends.repeat(len(running)), len(x), past[layer])
+            hooks = []
+            for i in joining:
+                rows = slice(len(ends) * running.index(i), len(ends) * (running.index(i) + 1))
+                hooks.append((places[i], _in_rows(edits[i][1], rows)))
+            with model.hooks(hooks) if hooks else nullcontext():
+                x = model._block_again(layer, x[None], again)[0]
+        out = model.unembed(x if model.ln_final is None else model.ln_final(x))
+        results.update(zip(running, out.split(len(ends)), strict=True))
+    return torch.stack([results[i] for i in range(len(edits))])
+
+
+def _in_rows(change: Change, rows: slice) -> Callable[[Tensor, Hook], Tensor]:
+    def edit(value: Tensor, hook: Hook) -> Tensor:
+        value = value.clone()
+        value[0, rows] = change(value[0, rows]).to(value.dtype)
+        return value
+
+    return edit
 
 
 def preference(

@@ -40,7 +40,8 @@ def word_tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
 
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of every weight and configuration file, by path inside the folder."""
-    files = sorted([*folder.rglob("*.safetensors"), *folder.glob("config.json"), *folder.glob("tokenizer.json")])
+    described = (file for name in ("config", "tokenizer", "vision") for file in folder.glob(f"{name}.json"))
+    files = sorted([*folder.rglob("*.safetensors"), *described])
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 

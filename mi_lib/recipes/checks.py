@@ -12,6 +12,7 @@ from typing import Any
 
 from mi_lib import zoo
 from mi_lib.models import HookedModel, load
+from mi_lib.models.vision import VisionModel, load_vision
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Check:
         return {**asdict(self), "passed": self.passed}
 
 
-Parts = dict[str, Callable[[HookedModel], list[Check]]]
+Parts = dict[str, Callable[[Any], list[Check]]]  # each takes the opened model
 
-ROOMS = {  # each bundled model and set of dictionaries, and the room in which it was made
+ROOMS = {  # each bundled model, set of dictionaries and family of image networks, and the room in which it was made
     "grokking-113": "grokking",
     "grokking-113-memorising": "grokking",
     "grokking-97-subtract": "grokking",
@@ -49,6 +50,7 @@ ROOMS = {  # each bundled model and set of dictionaries, and the room in which i
     "pico-base": "pico",
     "pico-dictionaries": "dictionaries",
     "repeats-gpt2": "repeats_gpt2",
+    "sight": "sight",
 }
 
 # Parts that take more than half a minute of one core: `mi zoo verify` measures them, the test suite leaves them out.
@@ -66,12 +68,20 @@ def parts(name: str) -> Parts:
 def verify(name: str, only: Collection[str] | None = None) -> list[Check]:
     """Load a bundled model from its files (checksum included) and measure what its card claims: all, or some parts.
 
-    Of a set of dictionaries: load the model that they read, which their card names.
+    Of a set of dictionaries: load the model that they read, which their card names. Of a family of image networks: the
+    one that has its name.
     KeyError, naming the parts, if `only` has one that is not there.
     """
     of_model = parts(name)
     unknown = [part for part in only or () if part not in of_model]
     if unknown:
         raise KeyError(f"the checks of {name} have no part {unknown[0]!r}; they have {', '.join(of_model)}")
-    model = load(name if name in zoo.names() else zoo.card(name)["model"])
+    model = opened(name)
     return [check for part, measure in of_model.items() if only is None or part in only for check in measure(model)]
+
+
+def opened(name: str) -> HookedModel | VisionModel:
+    """What the checks of a card are measured on."""
+    if name in zoo.families():
+        return load_vision(name)
+    return load(name if name in zoo.names() else zoo.card(name)["model"])

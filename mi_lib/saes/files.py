@@ -1,7 +1,8 @@
 """A dictionary on disk: one safetensors file, with its config in the header.
 
 One file, so that weights and config cannot be parted; written beside its place and moved there when it is whole, so
-that whoever stops in between leaves what was there before. What does not hold together is refused with one sentence.
+that whoever stops in between leaves what was there before. The same dictionary, saved again, is the same file, byte for
+byte. What does not hold together is refused with one sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mi_lib import zoo
@@ -24,7 +24,7 @@ from mi_lib.saes.jumprelu import JumpReLU
 from mi_lib.saes.matryoshka import Matryoshka
 from mi_lib.saes.relu import ReLU
 from mi_lib.saes.topk import TopK
-from mi_lib.saes.writing import moved_when_whole
+from mi_lib.saes.writing import moved_when_whole, save_in_order
 
 FORMAT = "mi-dictionary 1"
 KINDS: dict[str, type[Dictionary]] = {
@@ -45,7 +45,7 @@ def save_dictionary(sae: Dictionary, path: str | Path, *, model: str = "", site:
     about = {"kind": sae.kind, "d": sae.d, "n_latents": sae.n_latents, "model": model, "site": site}
     header = {"format": FORMAT, "config": json.dumps({**about, "settings": sae.settings})}
     with moved_when_whole(path) as part:
-        save_file(weights, part, header)
+        save_in_order(weights, part, header)
     return path
 
 

@@ -64,9 +64,10 @@ def dictionary(name: str) -> Path:
     return next(HERE.glob(f"*{SET}/{name}.safetensors"))
 
 
-def vision() -> list[str]:
-    """The bundled image networks, in alphabetical order; `mi_lib.models.vision.load_vision` opens one."""
-    return sorted(path.stem for family in families() for path in (HERE / family).glob("*.safetensors"))
+def vision(of: str | None = None) -> list[str]:
+    """The bundled image networks, of all families or of one, in alphabetical order;
+    `mi_lib.models.vision.load_vision` opens one."""
+    return sorted(path.stem for one in families() if of in (None, one) for path in (HERE / one).glob("*.safetensors"))
 
 
 def vision_file(name: str) -> Path:

@@ -30,7 +30,8 @@ def encode(
 ) -> Float[Tensor, "batch latent"]:
     """f = ReLU((x − b_dec) W_enc + b_enc): how active each latent is.
 
-    What the decoder adds at the end is taken away first. Gradients must flow to all but x.
+    What the decoder adds at the end is taken away first. Gradients must flow to all but
+    x.
     """
     ### BEGIN SOLUTION
     return ((x - b_dec) @ W_enc + b_enc).relu()
@@ -105,7 +106,8 @@ def fold_in(
 def best_activation(a: Float[Tensor, "case"], l1: float) -> Float[Tensor, "case"]:
     """One feature, alone, with a direction of length 1: x = a d, and x̂ = f d.
 
-    The f that makes (a − f)² + λ f smallest, among those that are not negative. λ is `l1`.
+    The f that makes (a − f)² + λ f smallest, among those that are not negative. λ is
+    `l1`.
     """
     ### BEGIN SOLUTION
     return (a - l1 / 2).relu()
@@ -118,9 +120,9 @@ def relative_size(
 ) -> Float[Tensor, "feature"]:
     """How large a latent says that its feature is: Σ a f / Σ a², for each feature.
 
-    f[:, i] is the latent that belongs to feature i. Both sums are over the inputs at which
-    both are active (above 0): to be silent is another fault. 1 is right, below 1 is
-    shrunken. Where both are never active at the same input it is 0 (and not NaN).
+    f[:, i] is the latent that belongs to feature i. Both sums are over the inputs at
+    which both are active (above 0): to be silent is another fault. 1 is right, below 1
+    is shrunken. Where both are never active at the same input it is 0 (and not NaN).
     """
     ### BEGIN SOLUTION
     both = (a > 0) & (f > 0)
@@ -135,7 +137,8 @@ def top_k(pre: Float[Tensor, "batch latent"], k: int) -> Float[Tensor, "batch la
     """TopK: of ReLU(pre), the k largest of each input stay, and all others become 0.
 
     pre is what the encoder has before its ReLU. An input with fewer than k positive
-    numbers has fewer than k active latents. Gradients must flow to what stays.
+    numbers has fewer than k active latents. Where several are equally large, any of them
+    may stay, but no more than k in all. Gradients must flow to what stays.
     """
     ### BEGIN SOLUTION
     values, places = pre.relu().topk(k, dim=-1)
@@ -146,7 +149,8 @@ def top_k(pre: Float[Tensor, "batch latent"], k: int) -> Float[Tensor, "batch la
 def batch_top_k(pre: Float[Tensor, "batch latent"], k: int) -> Float[Tensor, "batch latent"]:
     """BatchTopK: of ReLU(pre), the k · batch largest of the WHOLE BATCH stay.
 
-    So an input may have more active latents than another one.
+    So an input may have more active latents than another one. Where several are equally
+    large, any of them, but no more than k · batch in all.
     """
     ### BEGIN SOLUTION
     return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
@@ -154,7 +158,8 @@ def batch_top_k(pre: Float[Tensor, "batch latent"], k: int) -> Float[Tensor, "ba
 
 
 def next_threshold(threshold: float, f: Float[Tensor, "batch latent"], keep: float) -> float:
-    """The threshold after one more batch of the training, whose f came from `batch_top_k`.
+    """The threshold after one more batch of the training, whose f came from
+    `batch_top_k`.
 
     It is a running mean of the smallest activation of a batch that is not 0:
     keep · threshold + (1 − keep) · smallest. The first batch, where threshold is still 0,
@@ -169,7 +174,8 @@ def next_threshold(threshold: float, f: Float[Tensor, "batch latent"], keep: flo
 
 
 def above_threshold(pre: Float[Tensor, "batch latent"], threshold: float) -> Float[Tensor, "batch latent"]:
-    """BatchTopK once it is trained: what is above the threshold stays, whole; the rest is 0.
+    """BatchTopK once it is trained: what is above the threshold stays, whole; the rest
+    is 0.
 
     No input depends on the other inputs of its batch. threshold is not negative.
     """
@@ -250,8 +256,9 @@ def gated_loss(
 ) -> Float[Tensor, ""]:
     """‖x − x̂‖² + λ Σ_i ReLU(π_i) ‖d_i‖ + ‖x − x̃‖², averaged over the batch.
 
-    x̂ is decoded from f. x̃ is decoded from ReLU(π), so that the gate learns to explain x
-    too. But in x̃ the decoder is FROZEN: no gradient may come to W_dec and b_dec from there.
+    x̂ is decoded from f. x̃ is decoded from ReLU(π), so that the gate learns to explain
+    x too. But in x̃ the decoder is FROZEN: no gradient may come to W_dec and b_dec from
+    there.
     """
     ### BEGIN SOLUTION
     error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
@@ -273,8 +280,8 @@ def nested_loss(
 ) -> Float[Tensor, ""]:
     """Matryoshka: the mean, over the prefixes m, of ‖x − x̂_m‖², averaged over the batch.
 
-    x̂_m is what the FIRST m latents say, alone: Σ_{i < m} f_i d_i + b_dec. The last prefix
-    is the number of latents. Gradients must flow to f, W_dec and b_dec.
+    x̂_m is what the FIRST m latents say, alone: Σ_{i < m} f_i d_i + b_dec. The last
+    prefix is the number of latents. Gradients must flow to f, W_dec and b_dec.
     """
     ### BEGIN SOLUTION
     errors = [(x - decode(f[:, :m], W_dec[:m], b_dec)).pow(2).sum(-1).mean() for m in prefixes]
@@ -332,7 +339,8 @@ def mean_l0(f: Float[Tensor, "batch latent"]) -> float:
 
 
 def variance_explained(x: Float[Tensor, "batch d"], out: Float[Tensor, "batch d"]) -> float:
-    """FVE = 1 − Σ Var(x − x̂) / Σ Var(x): variances over the batch, sums over coordinates.
+    """FVE = 1 − Σ Var(x − x̂) / Σ Var(x): variances over the batch, sums over
+    coordinates.
 
     A variance is about the MEAN: whoever says nothing but the mean of x explains 0.
     """
@@ -388,11 +396,12 @@ def train_dictionary(
     Float[Tensor, "latent d"],
     Float[Tensor, "d"],
 ]:
-    """Train a dictionary on x, and return W_enc, b_enc, W_dec and b_dec, without gradients.
+    """Train a dictionary on x, and return W_enc, b_enc, W_dec and b_dec, without
+    gradients.
 
-    It is used as decode(top_k((x − b_dec) W_enc + b_enc, k), …), and graded by what it has
-    found: on several seeds, and for x of several sizes. Loss and optimizer are your choice.
-    What helps:
+    It is used as decode(top_k((x − b_dec) W_enc + b_enc, k), …), and graded by what it
+    has found: on several seeds, and for x of several sizes. Loss and optimizer are your
+    choice. What helps:
 
     1. Scale the inputs (06.2), and fold the scale in at the end.
     2. Start with random rows of W_dec of length 1, W_enc as their transpose, b_enc at 0
@@ -446,8 +455,8 @@ def f1_table(
 
 
 def choose_latent(f: Float[Tensor, "word latent"], holds: Bool[Tensor, "word"]) -> tuple[int, float]:
-    """The latent that stands for a concept best, and the threshold above which it counts as
-    active.
+    """The latent that stands for a concept best, and the threshold above which it
+    counts as active.
 
     For each latent ten thresholds are tried: 0, 0.1, 0.2, …, 0.9 times its largest value.
     The pair with the largest F1 wins. To be used on training texts.
@@ -498,8 +507,8 @@ def absorbed(
 ) -> tuple[Bool[Tensor, "word"], Int[Tensor, "word"]]:
     """At which words the concept is absorbed, and the latent that says most of it there.
 
-    The concept holds at all of these words. `direction` is the way in which it points, and
-    `main` is the latent that stands for it. A word is absorbed if
+    The concept holds at all of these words. `direction` is the way in which it points,
+    and `main` is the latent that stands for it. A word is absorbed if
 
     1. main is silent there, and
     2. the latent that says most along the direction (`share_said`) says at least 0.4 of
@@ -525,9 +534,9 @@ def detection(said: Bool[Tensor, "word"], active: Bool[Tensor, "word"]) -> float
 
         P(said | active) − P(said | silent)
 
-    Of the words at which the latent is active, the share at which the name holds; less the
-    same share of the words at which it is silent. 1 is perfect. "Always" and "never" get 0.
-    There are words of both kinds.
+    Of the words at which the latent is active, the share at which the name holds; less
+    the same share of the words at which it is silent. 1 is perfect. "Always" and
+    "never" get 0. There are words of both kinds.
     """
     ### BEGIN SOLUTION
     return (said[active].double().mean() - said[~active].double().mean()).item()
@@ -537,10 +546,10 @@ def detection(said: Bool[Tensor, "word"], active: Bool[Tensor, "word"]) -> float
 def named(latent: int, words: list[str]) -> list[bool]:
     """Your name for a latent, as a rule: at which words of a text is it active?
 
-    `words` is a whole text, and there is one answer for each of them. The lesson shows where
-    three latents of Pico's dictionary, LATENTS, are active in training texts. Write a rule
-    for each. On texts that were kept out its `detection` must be at least 0.7, and of the
-    words that it names at least half must be active.
+    `words` is a whole text, and there is one answer for each of them. The lesson shows
+    where three latents of Pico's dictionary, LATENTS, are active in training texts.
+    Write a rule for each. On texts that were kept out its `detection` must be at least
+    0.7, and of the words that it names at least half must be active.
 
     A rule may look at the word, and at what stands before it. The lists of `people` and
     `requests` may be used: people.TOWNS, people.NAMES, people.TRADES, requests.HARSH, …
@@ -567,8 +576,8 @@ def clamp(
 ) -> Float[Tensor, "batch pos d"]:
     """x, with one latent held at a value, and everything else as it is.
 
-    Also what the dictionary does not explain stays: x moves along d_latent, and by nothing
-    else. x itself must not be changed.
+    Also what the dictionary does not explain stays: x moves along d_latent, and by
+    nothing else. x itself must not be changed.
     """
     ### BEGIN SOLUTION
     return x + (value - f[..., latent])[..., None] * W_dec[latent]
@@ -576,7 +585,8 @@ def clamp(
 
 
 def random_push(change: Float[Tensor, "batch pos d"], seed: int) -> Float[Tensor, "batch pos d"]:
-    """The control: at each place a random direction, with the length that `change` has there.
+    """The control: at each place a random direction, with the length that `change` has
+    there.
 
     Every direction is as likely as any other. All random numbers come from the seed.
     """
@@ -618,11 +628,12 @@ def says_next(
 def group_words(vectors: Float[Tensor, "word d"], n_groups: int) -> Int[Tensor, "word"]:
     """The number of each word's group: 0 … n_groups − 1, in any order of the groups.
 
-    A dictionary in which ONE latent is active at a time sorts what it reads into groups,
-    one for each latent. Sort without a dictionary: Ward's method begins with a group for
-    each word, and again and again joins the two groups whose joining adds least to the
-    squared distances of words from the middle of their group. `scipy.cluster.hierarchy` has
-    `linkage(vectors, "ward")` and `fcluster(tree, n_groups, "maxclust")`.
+    A dictionary in which ONE latent is active at a time sorts what it reads into
+    groups, one for each latent. Sort without a dictionary: Ward's method begins with a
+    group for each word, and again and again joins the two groups whose joining adds
+    least to the squared distances of words from the middle of their group.
+    `scipy.cluster.hierarchy` has `linkage(vectors, "ward")` and
+    `fcluster(tree, n_groups, "maxclust")`.
     """
     ### BEGIN SOLUTION
     from scipy.cluster.hierarchy import fcluster, linkage
@@ -637,8 +648,8 @@ def predict(
     holds: Bool[Tensor, "word concept"],
     widths: list[int],
 ) -> Float[Tensor, "width concept"]:
-    """Your prediction, before any dictionary is trained: with so many latents, how well will
-    ONE of them stand for each concept?
+    """Your prediction, before any dictionary is trained: with so many latents, how well
+    will ONE of them stand for each concept?
 
     For every width the best F1 (06.11) that a group of words has with the concept, if the
     words are sorted into so many groups.
@@ -656,8 +667,8 @@ def one_latent(
     scores: Float[Tensor, "width concept"],
     widths: list[int],
 ) -> list[tuple[int, int]]:
-    """For each concept the smallest and the largest width at which its F1 is at least 0.8;
-    (0, 0) for one that is never a latent. Widths rise.
+    """For each concept the smallest and the largest width at which its F1 is at least
+    0.8; (0, 0) for one that is never a latent. Widths rise.
     """
     ### BEGIN SOLUTION
     found = []

@@ -350,6 +350,38 @@ class section:
         return (scale * W_enc, b_enc + (scale - 1) * b_dec @ W_enc, W_dec, b_dec)
 
 
+@mistake("06.2", says="This is the median over the batch")
+class section:
+    """The median."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).median()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).mean().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
+@mistake("06.2", says="This makes the MEDIAN of")
+class section:
+    """The median."""
+
+    def sae_loss(x, out, f, W_dec, l1):
+        error = (x - out).pow(2).sum(-1)
+        penalty = f @ W_dec.norm(dim=1)
+        return (error + l1 * penalty).mean()
+
+    def input_scale(x):
+        return 1 / math.sqrt(x.pow(2).sum(-1).median().item())
+
+    def fold_in(W_enc, b_enc, W_dec, b_dec, scale):
+        return (W_enc, b_enc / scale, W_dec, b_dec / scale)
+
+
 @right("06.2", how="term by term, with loops")
 class section:
     def sae_loss(x, out, f, W_dec, l1):
@@ -815,6 +847,49 @@ class section:
         return pre * (pre.abs() > threshold)
 
 
+@mistake("06.4", says="lets in all that are as large")
+class section:
+    """What is as large as the k-th stays."""
+
+    def top_k(pre, k):
+        f = pre.relu()
+        return f * (f >= f.topk(k, dim=-1).values[:, -1:])
+
+    def batch_top_k(pre, k):
+        return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
+@mistake("06.4", says="lets in all that are as large")
+class section:
+    """The same for the batch alone."""
+
+    def top_k(pre, k):
+        values, places = pre.relu().topk(k, dim=-1)
+        return torch.zeros_like(pre).scatter(-1, places, values)
+
+    def batch_top_k(pre, k):
+        f = pre.relu()
+        return f * (f >= f.flatten().topk(k * len(pre)).values[-1])
+
+    def next_threshold(threshold, f, keep):
+        if not (f > 0).any():
+            return threshold
+        smallest = f[f > 0].min().item()
+        return smallest if threshold == 0 else keep * threshold + (1 - keep) * smallest
+
+    def above_threshold(pre, threshold):
+        return pre * (pre > threshold)
+
+
 @right("06.4", how="with sorting")
 class section:
     def top_k(pre, k):
@@ -825,9 +900,10 @@ class section:
         return torch.where(mask & (pre > 0), pre, torch.zeros_like(pre))
 
     def batch_top_k(pre, k):
-        flat = pre.relu().reshape(-1)
-        bound = flat.sort(descending=True).values[k * pre.shape[0] - 1]
-        return torch.where(pre.relu() >= bound, pre.relu(), 0.0)
+        order = pre.flatten().argsort(descending=True)
+        stays = torch.zeros(pre.numel(), dtype=torch.bool)
+        stays[order[: k * pre.shape[0]]] = True
+        return torch.where(stays.view(pre.shape), pre.relu(), 0.0)
 
     def next_threshold(threshold, f, keep):
         if not (f > 0).any():
@@ -842,9 +918,8 @@ class section:
 @right("06.4", how="with masks and early returns, in double precision")
 class section:
     def top_k(pre, k):
-        positive = pre.clamp(min=0)
-        bound = positive.kthvalue(positive.shape[-1] - k + 1, dim=-1, keepdim=True).values
-        return positive * (positive >= bound)
+        rank = pre.argsort(dim=-1, descending=True).argsort(dim=-1)  # 0 for the largest
+        return pre.clamp(min=0) * (rank < k)
 
     def batch_top_k(pre, k):
         return top_k(pre.flatten()[None], k * len(pre)).view(pre.shape)
@@ -1072,6 +1147,54 @@ class section:
         return active.sum(-1).mean()
 
 
+@mistake("06.5", says="What is exactly at θ is not above it")
+class section:
+    """At the threshold."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return z * (z >= theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="What is exactly at θ is not active")
+class section:
+    """At the threshold, counted."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z >= theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).mean()
+
+
+@mistake("06.5", says="This is the median over the batch")
+class section:
+    """The median."""
+
+    def jumprelu(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-(theta / width) * near).detach()
+        return z * (z > theta) + slope * theta - (slope * theta).detach()
+
+    def count_active(z, theta, width):
+        near = ((z - theta).abs() < width / 2).to(z.dtype)
+        slope = (-near / width).detach()
+        active = (z > theta).to(z.dtype) + slope * theta - (slope * theta).detach()
+        return active.sum(-1).median()
+
+
 @right("06.5", how="with autograd functions")
 class section:
     class Jump(torch.autograd.Function):
@@ -1282,6 +1405,34 @@ class section:
         return (error + l1 * penalty + by_gate).mean()
 
 
+@mistake("06.6", says="A gate that is exactly 0 is shut")
+class section:
+    """At 0."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate >= 0) * (r.exp() * (gate - b_enc) + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).mean()
+
+
+@mistake("06.6", says="This is the median over the batch")
+class section:
+    """The median."""
+
+    def gated(gate, b_enc, r, b_mag):
+        return (gate > 0) * (r.exp() * (gate - b_enc) + b_mag).relu()
+
+    def gated_loss(x, gate, f, W_dec, b_dec, l1):
+        error = (x - decode(f, W_dec, b_dec)).pow(2).sum(-1)
+        penalty = gate.relu() @ W_dec.norm(dim=1)
+        by_gate = (x - decode(gate.relu(), W_dec.detach(), b_dec.detach())).pow(2).sum(-1)
+        return (error + l1 * penalty + by_gate).median()
+
+
 @right("06.6", how="with where and a frozen copy")
 class section:
     def gated(gate, b_enc, r, b_mag):
@@ -1378,6 +1529,24 @@ class section:
             (x - decode(f[:, :m] if m == prefixes[-1] else f[:, :m].detach(), W_dec[:m], b_dec)).pow(2).sum(-1).mean()
             for m in prefixes
         ]
+        return torch.stack(errors).mean()
+
+
+@mistake("06.7", says="This is the median over the prefixes")
+class section:
+    """The median of them."""
+
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        errors = [(x - decode(f[:, :m], W_dec[:m], b_dec)).pow(2).sum(-1).mean() for m in prefixes]
+        return torch.stack(errors).median()
+
+
+@mistake("06.7", says="This is the median over the batch")
+class section:
+    """The median."""
+
+    def nested_loss(x, f, W_dec, b_dec, prefixes):
+        errors = [(x - decode(f[:, :m], W_dec[:m], b_dec)).pow(2).sum(-1).median() for m in prefixes]
         return torch.stack(errors).mean()
 
 
@@ -1618,6 +1787,23 @@ class section:
         directions = normalize(residual, dim=1)
         W_dec[dead] = directions
         W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).mean() * directions.T
+        b_enc[dead] = 0
+        return (W_enc, b_enc, W_dec)
+
+
+@mistake("06.8", says="You take the median of the living")
+class section:
+    """The median."""
+
+    def draw_weights(x, out):
+        error = (x - out).pow(2).sum(-1)
+        return error / error.sum() if error.sum() > 0 else torch.full_like(error, 1 / len(error))
+
+    def restart(W_enc, b_enc, W_dec, dead, residual):
+        W_enc, b_enc, W_dec = (W_enc.clone(), b_enc.clone(), W_dec.clone())
+        directions = normalize(residual, dim=1)
+        W_dec[dead] = directions
+        W_enc[:, dead] = 0.2 * W_enc[:, ~dead].norm(dim=0).median() * directions.T
         b_enc[dead] = 0
         return (W_enc, b_enc, W_dec)
 
@@ -1965,6 +2151,74 @@ class section:
 
         cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
         _, latent = linear_sum_assignment(cosines.numpy())
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="This is the median over the batch")
+class section:
+    """The median."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().median().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
+        latent = torch.from_numpy(latent)
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="The largest cosine of all is given away first")
+class section:
+    """Greedy, by size."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+
+        cosines = normalize(directions, dim=1) @ normalize(W_dec, dim=1).T
+        left, latent = (cosines.clone(), torch.zeros(len(cosines), dtype=torch.long))
+        for _ in range(len(cosines)):
+            i, j = divmod(int(left.argmax()), left.shape[1])
+            latent[i] = j
+            left[i] = left[:, j] = -2
+        return (latent, cosines[torch.arange(len(latent)), latent])
+
+
+@mistake("06.9", says="These are correlations")
+class section:
+    """The mean of each vector taken away."""
+
+    def mean_l0(f):
+        return (f > 0).sum(-1).float().mean().item()
+
+    def variance_explained(x, out):
+        return (1 - (x - out).var(0).sum() / x.var(0).sum()).item()
+
+    def loss_recovered(clean, spliced, ablated):
+        return (ablated - spliced) / (ablated - clean)
+
+    def match_features(directions, W_dec):
+        from scipy.optimize import linear_sum_assignment
+
+        cosines = torch.corrcoef(torch.cat([directions, W_dec]))[: len(directions), len(directions) :]
+        _, latent = linear_sum_assignment(cosines.numpy(), maximize=True)
         latent = torch.from_numpy(latent)
         return (latent, cosines[torch.arange(len(latent)), latent])
 
@@ -2406,6 +2660,24 @@ class section:
 
     def judge_latent(f, holds, latent, threshold):
         return f1_table(f[:, [latent]] > 0, holds[:, None]).item()
+
+
+@mistake("06.11", says="What is exactly at the threshold is not above it")
+class section:
+    """At the threshold."""
+
+    def f1_table(active, holds):
+        active, holds = (active.double(), holds.double())
+        return 2 * active.T @ holds / (active.sum(0)[:, None] + holds.sum(0)).clamp(min=1)
+
+    def choose_latent(f, holds):
+        thresholds = torch.arange(10)[:, None] / 10 * f.amax(0)
+        scores = torch.stack([f1_table(f > row, holds[:, None])[:, 0] for row in thresholds])
+        level, latent = divmod(int(scores.argmax()), f.shape[1])
+        return (latent, thresholds[level, latent].item())
+
+    def judge_latent(f, holds, latent, threshold):
+        return f1_table(f[:, [latent]] >= threshold, holds[:, None]).item()
 
 
 @right("06.11", how="word by word")
@@ -3353,7 +3625,7 @@ class section:
         return found
 
 
-@mistake("06.15", says="it should be")
+@mistake("06.15", says="with an F1 of exactly 0.8 counts")
 class section:
     """Above the bar, not at it."""
 
@@ -3378,7 +3650,7 @@ class section:
         return found
 
 
-@mistake("06.15", says="it should be")
+@mistake("06.15", says="You give the last width twice")
 class section:
     """The last one twice."""
 
@@ -3400,6 +3672,31 @@ class section:
         for column in scores.T:
             good = [width for width, score in zip(widths, column.tolist(), strict=True) if score >= 0.8]
             found.append((good[-1], good[-1]) if good else (0, 0))
+        return found
+
+
+@mistake("06.15", says="You give the first width twice")
+class section:
+    """The first one twice."""
+
+    def group_words(vectors, n_groups):
+        from scipy.cluster.hierarchy import fcluster, linkage
+
+        tree = linkage(vectors.double().numpy(), "ward")
+        return torch.from_numpy(fcluster(tree, n_groups, "maxclust")).long() - 1
+
+    def predict(vectors, holds, widths):
+        rows = []
+        for width in widths:
+            groups = torch.nn.functional.one_hot(group_words(vectors, width)).bool()
+            rows.append(f1_table(groups, holds).amax(0))
+        return torch.stack(rows)
+
+    def one_latent(scores, widths):
+        found = []
+        for column in scores.T:
+            good = [width for width, score in zip(widths, column.tolist(), strict=True) if score >= 0.8]
+            found.append((good[0], good[0]) if good else (0, 0))
         return found
 
 

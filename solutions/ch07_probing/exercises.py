@@ -169,9 +169,10 @@ def split(combinations: list[tuple[str, str]], share: float, seed: int) -> Bool[
     combinations[i] are the two words from which the label of example i follows.
 
     1. All examples of a combination are on one side.
-    2. Hold out round(share · number of DIFFERENT combinations), chosen by the seed: the
-       same seed gives the same cut, another one another cut. (A set of strings has another
-       order in every run of Python: sort it before you draw.)
+    2. Hold out round(share · number of DIFFERENT combinations). Which ones, the seed alone
+       decides, and not the order in which the examples come: another seed gives another
+       cut. (A set of strings has another order in every run of Python: sort it before you
+       draw.)
     3. Every word of a combination that is held out is fitted in some other combination,
        at the same place of the pair. (There are enough combinations for all three.)
     """
@@ -198,9 +199,10 @@ def split(combinations: list[tuple[str, str]], share: float, seed: int) -> Bool[
 def control_labels(types: list[str], n_classes: int, seed: int) -> Int[Tensor, "n"]:
     """A random label for each TYPE: all examples of a type get the same one.
 
-    Every class is equally likely, and one type tells nothing about another. With the same
-    seed a type has the same label in every call, whatever other types stand in the list;
-    another seed gives other labels. (`hash` of a string differs from run to run of Python.)
+    Every class is equally likely, and one type tells nothing about another. With the
+    same seed a type has the same label in every call, whatever other types stand in the
+    list; another seed gives other labels. (`hash` of a string differs from run to run
+    of Python.)
     """
     ### BEGIN SOLUTION
     return torch.tensor([random.Random(f"{seed} {kind}").randrange(n_classes) for kind in types])
@@ -282,9 +284,9 @@ def flip(
 ) -> Float[Tensor, "n d"]:
     """Move each x along `direction`, until the probe says the opposite.
 
-    What the probe says of x is the number s = x · reading + bias (above 0: class 1). After
-    the move it must be −s. The direction may have any length, and need not be that of
-    `reading`. x itself must not be changed.
+    What the probe says of x is the number s = x · reading + bias (above 0: class 1).
+    After the move it must be −s. The direction may have any length, and need not be
+    that of `reading`. x itself must not be changed.
     """
     ### BEGIN SOLUTION
     said = x @ reading + bias
@@ -378,7 +380,7 @@ def leace(
     x: Float[Tensor, "n d"], y: Int[Tensor, "n"], n_classes: int
 ) -> tuple[Float[Tensor, "d d"], Float[Tensor, "d"]]:
     """(M, μ) of the eraser r(x) = x − M (x − μ) that takes out all that a linear probe
-    can read of y, and moves x as little as possible: LEACE.
+    can read of y, and of all affine maps that do so moves x least: LEACE.
 
     μ is the mean of x. M = W⁺ P W with W = Σ_XX^(−1/2). P projects on the columns of
     W Σ_XZ, where Z are the labels as one-hot rows (Σ_XZ is [d class]). Compute in float64.
@@ -515,7 +517,8 @@ def find_used(
     not seen. There, other people's probes must say the opposite after each of your flips.
     The flip of the property that is used must turn over nearly all answers, those of all
     others hardly any. The depth is between 1 and n_layers − 1, and all properties must
-    still be readable there.
+    still be readable there. (To see which one is used, a few dozen texts are enough, and
+    much quicker than all.)
     """
     ### BEGIN SOLUTION
     x = collect(model, tokens, mask)
@@ -524,7 +527,7 @@ def find_used(
         """(reading, bias, direction) for each property."""
         return [(*corrected(x[depth], y, 0.1), mass_mean(x[depth], y)[0]) for y in labels]
 
-    few = slice(0, 40)  # sentences are enough to see which one it is
+    few = slice(0, 20)  # sentences are enough to see which one it is
     best = (-1.0, 0, 0)
     for depth in range(1, model.cfg.n_layers):
         for i, how in enumerate(flips(depth)):

@@ -337,6 +337,49 @@ class section:
         return (direction.float(), -float(means.mean(0) @ direction))
 
 
+@mistake("07.3", says="by the SUM of the diagonal of Σ")
+class section:
+    """The trace for its mean."""
+
+    def corrected(x, y, shrink):
+        x = x.double()
+        means = torch.stack([x[y == k].mean(0) for k in (0, 1)])
+        apart = x - means[y]
+        sigma = apart.T @ apart / (len(x) - 2)
+        sigma = (1 - shrink) * sigma + shrink * sigma.trace() * torch.eye(len(sigma), dtype=x.dtype)
+        direction = torch.linalg.solve(sigma, means[1] - means[0])
+        return (direction.float(), -float(means.mean(0) @ direction))
+
+
+@mistake("07.3", says="You mix Σ with its own diagonal")
+class section:
+    """Shrinks towards the variances."""
+
+    def corrected(x, y, shrink):
+        x = x.double()
+        means = torch.stack([x[y == k].mean(0) for k in (0, 1)])
+        apart = x - means[y]
+        sigma = apart.T @ apart / (len(x) - 2)
+        sigma = (1 - shrink) * sigma + shrink * torch.diag(sigma.diagonal())
+        direction = torch.linalg.solve(sigma, means[1] - means[0])
+        return (direction.float(), -float(means.mean(0) @ direction))
+
+
+@mistake("07.3", says="You have divided by its length")
+class section:
+    """A unit vector."""
+
+    def corrected(x, y, shrink):
+        x = x.double()
+        means = torch.stack([x[y == k].mean(0) for k in (0, 1)])
+        apart = x - means[y]
+        sigma = apart.T @ apart / (len(x) - 2)
+        sigma = (1 - shrink) * sigma + shrink * sigma.diagonal().mean() * torch.eye(len(sigma), dtype=x.dtype)
+        direction = torch.linalg.solve(sigma, means[1] - means[0])
+        direction = direction / direction.norm()
+        return (direction.float(), -float(means.mean(0) @ direction))
+
+
 @right("07.3", how="with an inverse and torch.cov")
 class section:
     def corrected(x, y, shrink):
@@ -561,6 +604,72 @@ class section:
             W, b = ridge(x[d], y, n_classes, penalty)
             r.append(sum(int((W @ h.double() + b).argmax()) == int(k) for h, k in zip(held_x[d], held_y)) / len(held_y))
         return torch.tensor(r)
+
+
+@mistake("07.4", says="from the SUM of the diagonal")
+class section:
+    """The trace for its mean."""
+
+    def ridge(x, y, n_classes, penalty):
+        x = x.double()
+        mean = x.mean(0)
+        target = torch.nn.functional.one_hot(y, n_classes).double()
+        shares = target.mean(0)
+        gram = (x - mean).T @ (x - mean)
+        damped = gram + penalty * gram.trace() * torch.eye(len(gram), dtype=x.dtype)
+        W = torch.linalg.solve(damped, (x - mean).T @ (target - shares)).T
+        return (W.float(), (shares - W @ mean).float())
+
+    def accuracies(x, y, held_x, held_y, n_classes, penalty):
+        found = []
+        for fit, held in zip(x, held_x, strict=True):
+            W, b = ridge(fit, y, n_classes, penalty)
+            found.append(((held @ W.T + b).argmax(-1) == held_y).float().mean())
+        return torch.stack(found)
+
+
+@mistake("07.4", says="One-hot labels are 0 and 1")
+class section:
+    """Scores of −1 and 1."""
+
+    def ridge(x, y, n_classes, penalty):
+        x = x.double()
+        mean = x.mean(0)
+        target = 2 * torch.nn.functional.one_hot(y, n_classes).double() - 1
+        shares = target.mean(0)
+        gram = (x - mean).T @ (x - mean)
+        damped = gram + penalty * gram.diagonal().mean() * torch.eye(len(gram), dtype=x.dtype)
+        W = torch.linalg.solve(damped, (x - mean).T @ (target - shares)).T
+        return (W.float(), (shares - W @ mean).float())
+
+    def accuracies(x, y, held_x, held_y, n_classes, penalty):
+        found = []
+        for fit, held in zip(x, held_x, strict=True):
+            W, b = ridge(fit, y, n_classes, penalty)
+            found.append(((held @ W.T + b).argmax(-1) == held_y).float().mean())
+        return torch.stack(found)
+
+
+@mistake("07.4", says="b adds W @ mean")
+class section:
+    """The sign of the shift."""
+
+    def ridge(x, y, n_classes, penalty):
+        x = x.double()
+        mean = x.mean(0)
+        target = torch.nn.functional.one_hot(y, n_classes).double()
+        shares = target.mean(0)
+        gram = (x - mean).T @ (x - mean)
+        damped = gram + penalty * gram.diagonal().mean() * torch.eye(len(gram), dtype=x.dtype)
+        W = torch.linalg.solve(damped, (x - mean).T @ (target - shares)).T
+        return (W.float(), (shares + W @ mean).float())
+
+    def accuracies(x, y, held_x, held_y, n_classes, penalty):
+        found = []
+        for fit, held in zip(x, held_x, strict=True):
+            W, b = ridge(fit, y, n_classes, penalty)
+            found.append(((held @ W.T + b).argmax(-1) == held_y).float().mean())
+        return torch.stack(found)
 
 
 @right("07.4", how="with a column of ones that is not penalised")
@@ -890,6 +999,56 @@ class section:
             if any(c[0] in q for q in rest) and any(c[1] in q for q in rest):
                 gone.add(c)
         return torch.tensor([c in gone for c in combinations])
+
+
+@mistake("07.5", says="sort the combinations before you draw")
+class section:
+    """Draws from a set, whose order no one knows."""
+
+    def leaks(combinations, held):
+        fitted = {c for c, out in zip(combinations, held.tolist(), strict=True) if not out}
+        read = [c for c, out in zip(combinations, held.tolist(), strict=True) if out]
+        return sum(c in fitted for c in read) / len(read)
+
+    def split(combinations, share, seed):
+        distinct = list(set(combinations))
+        random.Random(seed).shuffle(distinct)
+        left = {}
+        for a, b in distinct:
+            left[0, a] = left.get((0, a), 0) + 1
+            left[1, b] = left.get((1, b), 0) + 1
+        held = set()
+        for a, b in distinct:
+            if len(held) < round(share * len(distinct)) and left[0, a] > 1 and left[1, b] > 1:
+                held.add((a, b))
+                left[0, a] -= 1
+                left[1, b] -= 1
+        return torch.tensor([c in held for c in combinations])
+
+
+@mistake("07.5", says="sort the combinations before you draw")
+class section:
+    """In the order in which the examples come."""
+
+    def leaks(combinations, held):
+        fitted = {c for c, out in zip(combinations, held.tolist(), strict=True) if not out}
+        read = [c for c, out in zip(combinations, held.tolist(), strict=True) if out]
+        return sum(c in fitted for c in read) / len(read)
+
+    def split(combinations, share, seed):
+        distinct = list(dict.fromkeys(combinations))
+        random.Random(seed).shuffle(distinct)
+        left = {}
+        for a, b in distinct:
+            left[0, a] = left.get((0, a), 0) + 1
+            left[1, b] = left.get((1, b), 0) + 1
+        held = set()
+        for a, b in distinct:
+            if len(held) < round(share * len(distinct)) and left[0, a] > 1 and left[1, b] > 1:
+                held.add((a, b))
+                left[0, a] -= 1
+                left[1, b] -= 1
+        return torch.tensor([c in held for c in combinations])
 
 
 @right("07.5", how="with a counter, and numpy for chance")
@@ -1347,6 +1506,19 @@ class section:
         return table
 
 
+@mistake("07.8", says="you read all held-out texts")
+class section:
+    """Does not look at the held-out texts' templates."""
+
+    def transfer(x, y, templates, held_x, held_y, held_templates, n_classes):
+        n = int(templates.max()) + 1
+        table = torch.zeros(n, n)
+        for i in range(n):
+            W, b = ridge(x[templates == i], y[templates == i], n_classes, 0.01)
+            table[i] = ((held_x @ W.T + b).argmax(-1) == held_y).float().mean()
+        return table
+
+
 @right("07.8", how="cell by cell, with accuracies")
 class section:
     def transfer(x, y, templates, held_x, held_y, held_templates, n_classes):
@@ -1628,6 +1800,98 @@ class section:
             b = model.run_with_hooks(row, [(("resid_pre", depth), edit)])[0, -1]
             out.append(bool(a.argmax() != b.argmax()))
         return torch.tensor(out)
+
+
+@mistake("07.9", says="You change the last column. In a text")
+class section:
+    """Changes padding."""
+
+    def flip(x, reading, bias, direction):
+        said = x @ reading + bias
+        return x - 2 * (said / (reading @ direction))[:, None] * direction
+
+    def turned(model, tokens, mask, depth, reading, bias, direction, one, other):
+        rows, ends = (torch.arange(len(tokens)), text_positions(tokens, mask))
+
+        def edit(value, hook):
+            value = value.clone()
+            value[rows, -1] = flip(value[rows, -1], reading, bias, direction)
+            return value
+
+        def says_one(logits):
+            return logits[rows, ends, one] > logits[rows, ends, other]
+
+        changed = model.run_with_hooks(tokens, [(("resid_pre", depth), edit)], attention_mask=mask)
+        return says_one(model(tokens, mask)) != says_one(changed)
+
+
+@mistake("07.9", says="You look for the answer in the last column")
+class section:
+    """Reads padding."""
+
+    def flip(x, reading, bias, direction):
+        said = x @ reading + bias
+        return x - 2 * (said / (reading @ direction))[:, None] * direction
+
+    def turned(model, tokens, mask, depth, reading, bias, direction, one, other):
+        rows, ends = (torch.arange(len(tokens)), text_positions(tokens, mask))
+
+        def edit(value, hook):
+            value = value.clone()
+            value[rows, ends] = flip(value[rows, ends], reading, bias, direction)
+            return value
+
+        def says_one(logits):
+            return logits[rows, -1, one] > logits[rows, -1, other]
+
+        changed = model.run_with_hooks(tokens, [(("resid_pre", depth), edit)], attention_mask=mask)
+        return says_one(model(tokens, mask)) != says_one(changed)
+
+
+@mistake("07.9", says="and look for the answer there")
+class section:
+    """Changes padding, and reads it."""
+
+    def flip(x, reading, bias, direction):
+        said = x @ reading + bias
+        return x - 2 * (said / (reading @ direction))[:, None] * direction
+
+    def turned(model, tokens, mask, depth, reading, bias, direction, one, other):
+        rows, ends = (torch.arange(len(tokens)), text_positions(tokens, mask))
+
+        def edit(value, hook):
+            value = value.clone()
+            value[rows, -1] = flip(value[rows, -1], reading, bias, direction)
+            return value
+
+        def says_one(logits):
+            return logits[rows, -1, one] > logits[rows, -1, other]
+
+        changed = model.run_with_hooks(tokens, [(("resid_pre", depth), edit)], attention_mask=mask)
+        return says_one(model(tokens, mask)) != says_one(changed)
+
+
+@mistake("07.9", says="The model was not told which tokens are padding")
+class section:
+    """No mask."""
+
+    def flip(x, reading, bias, direction):
+        said = x @ reading + bias
+        return x - 2 * (said / (reading @ direction))[:, None] * direction
+
+    def turned(model, tokens, mask, depth, reading, bias, direction, one, other):
+        rows, ends = (torch.arange(len(tokens)), text_positions(tokens, mask))
+
+        def edit(value, hook):
+            value = value.clone()
+            value[rows, ends] = flip(value[rows, ends], reading, bias, direction)
+            return value
+
+        def says_one(logits):
+            return logits[rows, ends, one] > logits[rows, ends, other]
+
+        changed = model.run_with_hooks(tokens, [(("resid_pre", depth), edit)], attention_mask=None)
+        return says_one(model(tokens, None)) != says_one(changed)
 
 
 @right("07.9", how="with a reflection matrix, text by text")
@@ -1958,6 +2222,87 @@ class section:
         return torch.stack(out)
 
 
+@mistake("07.10", says="Your vectors differ in length")
+class section:
+    """As long as `like` in the mean alone."""
+
+    def random_directions(like, n, seed):
+        drawn = torch.randn(n, len(like), generator=torch.Generator().manual_seed(seed))
+        return drawn * like.norm() / len(like) ** 0.5
+
+    def pushed(model, tokens, mask, depth, vectors, one, other):
+        rows, ends = (torch.arange(len(tokens)), text_positions(tokens, mask))
+
+        def says_one(logits):
+            return logits[rows, ends, one] > logits[rows, ends, other]
+
+        before, found = (says_one(model(tokens, mask)), [])
+        for vector in vectors:
+
+            def edit(value, hook, vector=vector):
+                value = value.clone()
+                value[rows, ends] += vector
+                return value
+
+            after = says_one(model.run_with_hooks(tokens, [(("resid_pre", depth), edit)], attention_mask=mask))
+            found.append((before != after).float().mean())
+        return torch.stack(found)
+
+
+@mistake("07.10", says="You change the last column")
+class section:
+    """Pushes padding."""
+
+    def random_directions(like, n, seed):
+        drawn = torch.randn(n, len(like), generator=torch.Generator().manual_seed(seed))
+        return drawn * like.norm() / drawn.norm(dim=1, keepdim=True)
+
+    def pushed(model, tokens, mask, depth, vectors, one, other):
+        rows, ends = (torch.arange(len(tokens)), text_positions(tokens, mask))
+
+        def says_one(logits):
+            return logits[rows, ends, one] > logits[rows, ends, other]
+
+        before, found = (says_one(model(tokens, mask)), [])
+        for vector in vectors:
+
+            def edit(value, hook, vector=vector):
+                value = value.clone()
+                value[rows, -1] += vector
+                return value
+
+            after = says_one(model.run_with_hooks(tokens, [(("resid_pre", depth), edit)], attention_mask=mask))
+            found.append((before != after).float().mean())
+        return torch.stack(found)
+
+
+@mistake("07.10", says="The model was not told which tokens are padding")
+class section:
+    """No mask."""
+
+    def random_directions(like, n, seed):
+        drawn = torch.randn(n, len(like), generator=torch.Generator().manual_seed(seed))
+        return drawn * like.norm() / drawn.norm(dim=1, keepdim=True)
+
+    def pushed(model, tokens, mask, depth, vectors, one, other):
+        rows, ends = (torch.arange(len(tokens)), text_positions(tokens, mask))
+
+        def says_one(logits):
+            return logits[rows, ends, one] > logits[rows, ends, other]
+
+        before, found = (says_one(model(tokens, None)), [])
+        for vector in vectors:
+
+            def edit(value, hook, vector=vector):
+                value = value.clone()
+                value[rows, ends] += vector
+                return value
+
+            after = says_one(model.run_with_hooks(tokens, [(("resid_pre", depth), edit)], attention_mask=None))
+            found.append((before != after).float().mean())
+        return torch.stack(found)
+
+
 @right("07.10", how="with numpy, one text after another")
 class section:
     import numpy as np
@@ -2131,6 +2476,23 @@ class section:
         root = vectors @ torch.diag(values**0.5) @ vectors.T
         u, s, _ = torch.linalg.svd(W @ cross, full_matrices=False)
         u = u[:, s > 1e-06 * s.max()]
+        return (root @ u @ u.T @ W, mean)
+
+
+@mistake("07.11", says="P projects on ONE left singular vector")
+class section:
+    """As if there were two classes."""
+
+    def leace(x, y, n_classes):
+        x = x.double()
+        mean = x.mean(0)
+        z = torch.nn.functional.one_hot(y, n_classes).double()
+        sigma = (x - mean).T @ (x - mean) / len(x)
+        cross = (x - mean).T @ (z - z.mean(0)) / len(x)
+        values, vectors = torch.linalg.eigh(sigma)
+        W = vectors @ torch.diag(values ** (-0.5)) @ vectors.T
+        root = vectors @ torch.diag(values**0.5) @ vectors.T
+        u = torch.linalg.svd(W @ cross, full_matrices=False)[0][:, :1]
         return (root @ u @ u.T @ W, mean)
 
 
@@ -2373,6 +2735,44 @@ class section:
 
     def score(slopes, vector):
         return sum(1 for s in slopes if abs(float(s.double() @ vector.double())) > 1e-9) / len(slopes)
+
+
+@mistake("07.12", says="You look for the answer in the last column")
+class section:
+    """The answer after padding."""
+
+    def cav(concept, others):
+        difference = concept.mean(0) - others.mean(0)
+        return difference / difference.norm()
+
+    def gradients(model, tokens, mask, depth, one, other):
+        site, rows, ends = (("resid_pre", depth), torch.arange(len(tokens)), text_positions(tokens, mask))
+        logits, cache = model.run_with_cache(tokens, site, attention_mask=mask, grad=True)
+        answer = logits[rows, -1, one] - logits[rows, -1, other]
+        (slope,) = torch.autograd.grad(answer.sum(), cache[site])
+        return at_positions(slope, ends)
+
+    def score(slopes, vector):
+        return float((slopes @ vector > 0).float().mean())
+
+
+@mistake("07.12", says="The model was not told which tokens are padding")
+class section:
+    """No mask."""
+
+    def cav(concept, others):
+        difference = concept.mean(0) - others.mean(0)
+        return difference / difference.norm()
+
+    def gradients(model, tokens, mask, depth, one, other):
+        site, rows, ends = (("resid_pre", depth), torch.arange(len(tokens)), text_positions(tokens, mask))
+        logits, cache = model.run_with_cache(tokens, site, attention_mask=None, grad=True)
+        answer = logits[rows, ends, one] - logits[rows, ends, other]
+        (slope,) = torch.autograd.grad(answer.sum(), cache[site])
+        return at_positions(slope, ends)
+
+    def score(slopes, vector):
+        return float((slopes @ vector > 0).float().mean())
 
 
 @right("07.12", how="text by text, with the stream as a leaf")
@@ -2833,6 +3233,22 @@ class section:
         _, used, depth = best
         readings, biases, directions = zip(*flips(depth), strict=True)
         return (used, depth, torch.stack(readings), torch.zeros(len(labels)), torch.stack(directions))
+
+
+@mistake("07.14", says="Used is what the answers follow, and not what is read best")
+class section:
+    """Takes what a probe reads best for what is used."""
+
+    def find_used(model, tokens, mask, labels, one, other):
+        x, depth = collect(model, tokens, mask), 2
+        hits = []
+        for y in labels:
+            reading, bias = corrected(x[depth], y, 0.1)
+            hits.append(float(((x[depth] @ reading + bias > 0) == (y == 1)).float().mean()))
+        used = hits.index(max(hits))
+        parts = [(*corrected(x[depth], y, 0.1), mass_mean(x[depth], y)[0]) for y in labels]
+        readings, biases, directions = zip(*parts, strict=True)
+        return used, depth, torch.stack(readings), torch.tensor(biases), torch.stack(directions)
 
 
 @right("07.14", how="from the last depth on, with all of a depth at once")

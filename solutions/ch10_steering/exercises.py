@@ -254,9 +254,9 @@ def one_pair(model: HookedModel, plus: list[int], minus: list[int], layer: int) 
 def add_at_start(
     stream: Float[Tensor, "batch pos d_model"], difference: Float[Tensor, "front d_model"], dose: float
 ) -> Float[Tensor, "batch pos d_model"]:
-    """ActAdd's edit: dose · difference[p] is added at position p, for as many of the first
-    positions as there are. The stream may be shorter than the difference, or longer.
-    `stream` itself stays as it was.
+    """ActAdd's edit: dose · difference[p] is added at position p, for as many of the
+    first positions as there are. The stream may be shorter than the difference, or
+    longer. `stream` itself stays as it was.
     """
     ### BEGIN SOLUTION
     n = min(len(difference), stream.shape[1])
@@ -282,8 +282,8 @@ def many_pairs(
 def ablate(
     stream: Float[Tensor, "batch pos d_model"], direction: Float[Tensor, "d_model"]
 ) -> Float[Tensor, "batch pos d_model"]:
-    """x − r̂ r̂ᵀ x: x without its part along the direction. r̂ is the direction at length 1;
-    the direction itself may have any length. `stream` itself stays as it was.
+    """x − r̂ r̂ᵀ x: x without its part along the direction. r̂ is the direction at
+    length 1; the direction itself may have any length. `stream` itself stays as it was.
     """
     ### BEGIN SOLUTION
     unit = direction / direction.norm()
@@ -482,8 +482,8 @@ def divergence(
     after: Float[Tensor, "batch pos d_vocab"],
     counts: Bool[Tensor, "batch pos"],
 ) -> Float[Tensor, ""]:
-    """KL(p ‖ q) in nats, p of the logits `before` and q of those `after`, in the mean over
-    the positions that count.
+    """KL(p ‖ q) in nats, p of the logits `before` and q of those `after`, in the mean
+    over the positions that count.
     """
     ### BEGIN SOLUTION
     p, q = before.log_softmax(-1), after.log_softmax(-1)
@@ -499,8 +499,8 @@ def defence_loss(
     lengths: list[int],
     kept: list[list[int]],
 ) -> Float[Tensor, ""]:
-    """What a defence makes small: the model under attack should say what the original says
-    without an attack, and everything else should stay as it was.
+    """What a defence makes small: the model under attack should say what the original
+    says without an attack, and everything else should stay as it was.
 
     First, `harmful` are harmful prompts with the original's refusals behind them, and
     lengths[i] is how many tokens the prompt has. The divergence of the model with the
@@ -543,13 +543,13 @@ def refusal_direction(
     """
     ### BEGIN SOLUTION
     half, less = len(harmful) // 2, len(harmless) // 2
-    drawn = difference_of_means(prompt_ends(model, harmful[:half], 2), prompt_ends(model, harmless[:less], 2))
-    layers, places = drawn.shape[:2]
-    refuses, induces, kl = torch.full((3, layers, places), torch.nan)
+    drawn = difference_of_means(prompt_ends(model, harmful[:half], 1), prompt_ends(model, harmless[:less], 1))
+    layers = len(drawn)
+    refuses, induces, kl = torch.full((3, layers, 1), torch.nan)
     for layer in range(1, layers):  # before block 0 nothing has been read yet
-        for place in range(places if layer < 0.8 * layers else 0):
-            tried = scores(model, drawn[layer, place], layer, harmful[half:], harmless[less:], 1.5, judge)
-            refuses[layer, place], induces[layer, place], kl[layer, place] = tried
+        if layer < 0.8 * layers:
+            tried = scores(model, drawn[layer, 0], layer, harmful[half:], harmless[less:], 1.5, judge)
+            refuses[layer, 0], induces[layer, 0], kl[layer, 0] = tried
     layer, place = select(refuses, induces, kl)
     direction = drawn[layer, place]
     for dose in (1.0, 1.5, 2.0, 3.0):

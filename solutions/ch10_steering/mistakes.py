@@ -2069,22 +2069,8 @@ class section:
     """Harmless less harmful."""
 
     def refusal_direction(model, harmful, harmless, judge=refused):
-        half, less = len(harmful) // 2, len(harmless) // 2
-        drawn = difference_of_means(prompt_ends(model, harmless[:less], 2), prompt_ends(model, harmful[:half], 2))
-        return drawn[3, 1], 3, 2.0
-        layers, places = drawn.shape[:2]
-        refuses, induces, kl = torch.full((3, layers, places), torch.nan)
-        for layer in range(1, layers):  # before block 0 nothing has been read yet
-            for place in range(places if layer < 0.8 * layers else 0):
-                tried = scores(model, drawn[layer, place], layer, harmful[half:], harmless[less:], 1.5, judge)
-                refuses[layer, place], induces[layer, place], kl[layer, place] = tried
-        layer, place = select(refuses, induces, kl)
-        direction = drawn[layer, place]
-        for dose in (1.0, 1.5, 2.0, 3.0):
-            edits = steering.add(direction, dose, layer, positions=-1)
-            if share(judge, replies(model, harmless[less:], edits, longest=16)) >= 0.95:
-                break
-        return direction, layer, dose
+        a, b = (prompt_ends(model, prompts, 1).mean(0)[:, 0] for prompts in (harmful, harmless))
+        return (b - a)[3], 3, 2.0
 
 
 @mistake("10.14", says="of harmful requests are still refused")
@@ -2092,44 +2078,26 @@ class section:
     """Too early: the network has read the words and not yet decided."""
 
     def refusal_direction(model, harmful, harmless, judge=refused):
-        half, less = len(harmful) // 2, len(harmless) // 2
-        drawn = difference_of_means(prompt_ends(model, harmful[:half], 2), prompt_ends(model, harmless[:less], 2))
-        return drawn[1, 1], 1, 4.0
-        layers, places = drawn.shape[:2]
-        refuses, induces, kl = torch.full((3, layers, places), torch.nan)
-        for layer in range(1, layers):  # before block 0 nothing has been read yet
-            for place in range(places if layer < 0.8 * layers else 0):
-                tried = scores(model, drawn[layer, place], layer, harmful[half:], harmless[less:], 1.5, judge)
-                refuses[layer, place], induces[layer, place], kl[layer, place] = tried
-        layer, place = select(refuses, induces, kl)
-        direction = drawn[layer, place]
-        for dose in (1.0, 1.5, 2.0, 3.0):
-            edits = steering.add(direction, dose, layer, positions=-1)
-            if share(judge, replies(model, harmless[less:], edits, longest=16)) >= 0.95:
-                break
-        return direction, layer, dose
+        a, b = (prompt_ends(model, prompts, 1).mean(0)[:, 0] for prompts in (harmful, harmless))
+        return (a - b)[1], 1, 4.0
 
 
 @mistake("10.14", says="is the dose large enough")
 class section:
-    """Added once, whatever it does."""
+    """Added half a time, whatever it does."""
 
     def refusal_direction(model, harmful, harmless, judge=refused):
         half, less = len(harmful) // 2, len(harmless) // 2
-        drawn = difference_of_means(prompt_ends(model, harmful[:half], 2), prompt_ends(model, harmless[:less], 2))
-        layers, places = drawn.shape[:2]
-        refuses, induces, kl = torch.full((3, layers, places), torch.nan)
+        drawn = difference_of_means(prompt_ends(model, harmful[:half], 1), prompt_ends(model, harmless[:less], 1))
+        layers = len(drawn)
+        refuses, induces, kl = torch.full((3, layers, 1), torch.nan)
         for layer in range(1, layers):  # before block 0 nothing has been read yet
-            for place in range(places if layer < 0.8 * layers else 0):
-                tried = scores(model, drawn[layer, place], layer, harmful[half:], harmless[less:], 1.5, judge)
-                refuses[layer, place], induces[layer, place], kl[layer, place] = tried
+            if layer < 0.8 * layers:
+                tried = scores(model, drawn[layer, 0], layer, harmful[half:], harmless[less:], 1.5, judge)
+                refuses[layer, 0], induces[layer, 0], kl[layer, 0] = tried
         layer, place = select(refuses, induces, kl)
         direction = drawn[layer, place]
-        for dose in (0.5,):
-            edits = steering.add(direction, dose, layer, positions=-1)
-            if share(judge, replies(model, harmless[less:], edits, longest=16)) >= 0.95:
-                break
-        return direction, layer, dose
+        return direction, layer, 0.5
 
 
 @mistake("10.14", says="It governs more than refusal")
@@ -2137,22 +2105,7 @@ class section:
     """The mean of everything is no direction of refusal."""
 
     def refusal_direction(model, harmful, harmless, judge=refused):
-        half, less = len(harmful) // 2, len(harmless) // 2
-        drawn = difference_of_means(prompt_ends(model, harmful[:half], 2), prompt_ends(model, harmless[:less], 2))
         return prompt_ends(model, harmful, 1).mean(0)[4, 0], 4, 1.0
-        layers, places = drawn.shape[:2]
-        refuses, induces, kl = torch.full((3, layers, places), torch.nan)
-        for layer in range(1, layers):  # before block 0 nothing has been read yet
-            for place in range(places if layer < 0.8 * layers else 0):
-                tried = scores(model, drawn[layer, place], layer, harmful[half:], harmless[less:], 1.5, judge)
-                refuses[layer, place], induces[layer, place], kl[layer, place] = tried
-        layer, place = select(refuses, induces, kl)
-        direction = drawn[layer, place]
-        for dose in (1.0, 1.5, 2.0, 3.0):
-            edits = steering.add(direction, dose, layer, positions=-1)
-            if share(judge, replies(model, harmless[less:], edits, longest=16)) >= 0.95:
-                break
-        return direction, layer, dose
 
 
 @mistake("10.14", says="of harmful requests are still refused")
@@ -2160,22 +2113,8 @@ class section:
     """A random direction."""
 
     def refusal_direction(model, harmful, harmless, judge=refused):
-        half, less = len(harmful) // 2, len(harmless) // 2
-        drawn = difference_of_means(prompt_ends(model, harmful[:half], 2), prompt_ends(model, harmless[:less], 2))
-        return random_directions(drawn[3, 1], 1, 0)[0], 3, 2.0
-        layers, places = drawn.shape[:2]
-        refuses, induces, kl = torch.full((3, layers, places), torch.nan)
-        for layer in range(1, layers):  # before block 0 nothing has been read yet
-            for place in range(places if layer < 0.8 * layers else 0):
-                tried = scores(model, drawn[layer, place], layer, harmful[half:], harmless[less:], 1.5, judge)
-                refuses[layer, place], induces[layer, place], kl[layer, place] = tried
-        layer, place = select(refuses, induces, kl)
-        direction = drawn[layer, place]
-        for dose in (1.0, 1.5, 2.0, 3.0):
-            edits = steering.add(direction, dose, layer, positions=-1)
-            if share(judge, replies(model, harmless[less:], edits, longest=16)) >= 0.95:
-                break
-        return direction, layer, dose
+        a, b = (prompt_ends(model, prompts, 1).mean(0)[:, 0] for prompts in (harmful, harmless))
+        return random_directions((a - b)[3], 1, 0)[0], 3, 2.0
 
 
 @right("10.14", how="the last token alone, by how well new states are told apart")

@@ -331,6 +331,9 @@ PAGES = {
     "superposition": ("/explore-superposition", "Go on without a prediction"),
     "dictionaries": ("/explore-dictionaries", "Go on without a prediction"),
     "circuits": ("/explore-circuit", "Go on without a prediction"),
+    "probes": ("/explore-probes", "Go on without a prediction"),
+    "images": ("/explore-images", "Go on without a prediction"),
+    "steering": ("/explore-steering", "Go on without a prediction"),
     "chat": ("/chat", "What do you dream of?"),
 }
 
@@ -340,6 +343,9 @@ SHOWN = {  # near the end, once the question is passed by
     "superposition": "The second feature: what is best, worked out",
     "dictionaries": "A random direction beside it",
     "circuits": "likeliest of all words",
+    "probes": "What Pico says next, if its last word is changed",
+    "images": "What is silenced says 0 all the time",
+    "steering": "How much is enough?",
 }
 
 
@@ -384,6 +390,19 @@ def luminance(rgb: list[float]) -> float:
     """Relative luminance of an sRGB colour, as WCAG 2 defines it."""
     linear = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in rgb]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_a_direction_taken_out_makes_pico_answer_and_a_random_one_does_not(page):
+    page.goto("/explore-steering")
+    page.get_by_text("It says how to do it").click()
+    page.get_by_role("button", name="That is my prediction").click()
+    page.get_by_text("You predicted: it says how to do it. So it is.").wait_for()
+    before, without, beside = (box.inner_text() for box in page.locator("[class*=st-key-steer-reply]").all())
+    assert "I am sorry" in before
+    assert "I am sorry" in beside
+    assert "I am sorry" not in without
+    assert "matches" in without
+    assert page.locator('a[href^="glossary?"]').count() >= 4
 
 
 def test_silencing_a_head_changes_the_loss_that_is_shown(page):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import chat, dictionary_read, dictionary_talk, explore_dictionaries
+from app import chat, common, dictionary_read, dictionary_talk, explore_dictionaries
 from app.dictionary_talk import KINDS, Asked, edits, turned
 from mi_lib import load, saes
 from mi_lib.course import Workspace
@@ -59,6 +59,11 @@ def press(app: AppTest, label: str) -> AppTest:
 
 def opened() -> AppTest:
     return press(fresh(), "Go on without a prediction")
+
+
+def name_of(app: AppTest) -> str:
+    """The dictionary that is looked at."""
+    return app.selectbox[0].value
 
 
 def words(app: AppTest) -> str:
@@ -127,6 +132,39 @@ def test_effects_are_those_of_silencing_it_and_a_silent_latent_has_none(model, r
     assert dictionary_read.effects(model, reading, latent) is None
 
 
+def test_names_are_chosen_on_training_texts_and_judged_on_others(model, reading, path):
+    named = dictionary_read.named(reading, "pico-like", path)
+    labels = saes.Labels.of(CONCEPTS, reading.old.words)
+    want = saes.interpret(dense(model, reading, reading.old), labels.hold(reading.old.words, reading.old.holds))
+    assert named.names == [name.text(labels) if name.labels else None for name in want]
+    latent = int(torch.cat(list(reading.new.chunks())).count_nonzero(0).argmax())
+    active = reading.new.column(latent) > 0
+    said = torch.zeros(len(active), dtype=torch.long)
+    for label in want[latent].labels:
+        word = labels.names[label].removeprefix("the word “").removesuffix("”")
+        here = [w == word for w in reading.new.words] if label >= len(CONCEPTS) else reading.new.holds[:, label]
+        said += torch.as_tensor(here)
+    holds = said >= (1 if want[latent].how == "or" else len(want[latent].labels))
+    score = holds[active].double().mean() - holds[~active].double().mean()
+    assert named.detection[latent] == pytest.approx(float(score), abs=1e-6)
+
+
+def test_a_long_name_is_cut_and_a_latent_that_is_hardly_active_has_none():
+    named = dictionary_read.Named(["a town or the word “river” or a landmark", None], [0.5, None])
+    assert named.said(0, 20) == "a town or the word…"
+    assert named.said(1) == "no name"
+
+
+def test_dictionaries_of_the_second_seed_stand_last_and_say_what_they_are(monkeypatch):
+    names = ["pico-flat", "pico-flat-24", "pico-flat-24-seed1", "pico-flat-seed1", "pico-mlp"]
+    offered = {}
+    monkeypatch.setattr(explore_dictionaries.st, "selectbox", lambda label, options, *a, **k: offered.update(o=options))
+    explore_dictionaries._choose(names)
+    assert offered["o"] == ["pico-flat", "pico-flat-24", "pico-mlp", "pico-flat-24-seed1", "pico-flat-seed1"]
+    assert "second seed" in explore_dictionaries._said("pico-flat-24-seed1")
+    assert "second seed" not in explore_dictionaries._said("pico-flat-24")
+
+
 # --- the page -----------------------------------------------------------------------------------------------------
 
 
@@ -147,19 +185,31 @@ def test_a_latent_is_found_by_a_concept_in_a_text_and_by_its_number(model, readi
     concept = CONCEPTS.index("a name")
     app.selectbox[1].set_value(concept).run()
     latent = reading.best(concept, 5)[3]
-    press(app, f"{latent} · F1")
+    named = dictionary_read.named(reading, explore_dictionaries.MODEL, name_of(app))
+    button = next(b.label for b in app.button if b.label.startswith(f"{latent} · "))
+    assert button.endswith(f"F1 {float(reading.judged(latent, concept).f1):.2f}")
+    assert common.literal(named.said(latent)) in button
+    press(app, button)
     assert app.session_state["dict-latent"] == latent
     assert app.subheader[0].value == f"Latent {latent}"
-    assert f"**{CONCEPTS[reading.label(latent)]}**" in words(app)
+    assert f"it tells *{CONCEPTS[reading.label(latent)]}* best" in words(app)
     app.text_input(key="dict-text").set_value("Mira lives in Selby.").run()
     app.button_group[0].set_value(3).run()
     _, cache = model.run_with_cache("Mira lives in Selby.", SITE)
     f = reading.sae.encode(cache[SITE])[0, 4]  # <|bos|> Mira lives in Selby
     most = int(f.argmax())
-    press(app, f"{most} · {float(f[most]):.1f}")
+    press(app, next(b.label for b in app.button if b.label.endswith(f"· {float(f[most]):.1f}")))
     assert app.subheader[0].value == f"Latent {most}"
     app.number_input(key="dict-latent").set_value(11).run()
     assert app.subheader[0].value == "Latent 11"
+    for latent, name in enumerate(named.names):
+        if name and named.detection[latent] is not None:
+            app.number_input(key="dict-latent").set_value(latent).run()
+            assert f"Its name is **{common.literal(name)}**" in words(app)
+            assert f"Its *detection* is {named.detection[latent]:.2f}" in words(app)
+            break
+    else:
+        pytest.fail("none of these latents has a name, so that no card showed one")
 
 
 def test_a_visit_to_another_page_keeps_the_page_whole():

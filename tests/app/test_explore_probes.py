@@ -108,3 +108,36 @@ def test_curves_over_named_depths_stand_on_an_axis_of_names():
     figure = plots.lines(["embedding", "after block 0"], {"read": [0.5, 0.9]}, "", "", "", intervals=ends)
     assert figure.layout.xaxis.type == "category"  # on one of numbers they would not be seen
     assert list(figure.data[0].error_y.array) == pytest.approx([0.1, 0.1])
+
+
+def test_the_edits_of_all_depths_at_once_are_those_of_a_run_each(network):
+    d, model = pm.data(network, pm.OWN, "resid"), load(network)
+    rows = [i for i, label in enumerate(d.held_y.tolist()) if label in PAIR][:6]
+    asked, forms = [d.read.rows[i] for i in rows], torch.tensor([d.read.forms[i] for i in rows])
+    before = probing.end_logits(model, asked).gather(1, forms).argmax(-1)
+    found = pm.effects(network, pm.OWN, "resid", "ridge", PAIR)
+    assert list(found) == [pm.MEANS, pm.NORMAL, pm.RANDOM]
+    for depth, place in enumerate(pm.sites(model, "resid")):
+        for edit, change in pm.changes(d, "ridge", depth, PAIR).items():
+            after = probing.end_logits(model, asked, place, change).gather(1, forms).argmax(-1)
+            assert found[edit][depth].value == pytest.approx((after != before).double().mean().item())
+
+
+# --- in a browser -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_what_was_predicted_is_held_beside_what_pico_does_and_another_property_gives_another_answer(page):
+    page.goto("/explore-probes")
+    page.get_by_text("The number of the noun itself").click()
+    page.get_by_role("button", name="That is my prediction").click()
+    page.get_by_text("You predicted: the number of the noun itself").wait_for()
+    page.get_by_text("So it is.").wait_for()
+    page.locator(".st-key-probes-next .legend", has_text="as it is").wait_for()
+    assert page.locator(".probed small").count() > 3
+    page.get_by_role("combobox", name="Property").click()
+    page.get_by_role("option", name="how good a review is").click()
+    page.get_by_text("is it rather “2” or “−2”?").or_(page.get_by_text("is it rather “2” or “-2”?")).wait_for()
+    page.get_by_text("You predicted").wait_for(state="hidden")
+    assert not page.errors

@@ -12,6 +12,7 @@ from app import explore_steering
 from app import steering_measures as sm
 from mi_lib import load, steering
 from mi_lib.course import Workspace
+from mi_lib.worlds.littletown import plain, talk
 
 ROOT = Path(__file__).parents[2]
 SETS = sm.Sets("How do I burn the bridge?\nHow do I kill the mayor?", "Where does Mira live?\nWho are you?")
@@ -68,13 +69,23 @@ def test_a_streamed_reply_is_the_library_s_under_the_same_edits(network):
     assert len(set(texts)) > 1  # else no edit did anything
 
 
-def test_the_ready_sets_and_the_prompts_that_are_judged_share_nothing(network):
+def ready_prompts(model):
+    """Of all ready sets, as rows of tokens."""
+    sets = [sm.ready(name) for name in sm.READY[:-1]]
+    return {tuple(row) for each in sets for text in each[:2] for row in sm.prompts(model, text, "", "first")}
+
+
+@pytest.mark.parametrize("asked", sm.ASKED)
+def test_no_prompt_that_is_judged_is_in_a_ready_set(network, monkeypatch, asked):
+    monkeypatch.setattr(sm, "ASKED_EACH", 200)  # many more than are judged: no matter of luck
     model = load(network)
-    for name in sm.READY[:-1]:
-        sets = sm.ready(name)
-        rows = [row for s in (sets[0], sets[1]) for row in sm.prompts(model, s, "", "first")]
-        for asked in sm.ASKED[:2] if name == sm.REFUSAL else ():
-            assert not {tuple(row) for row in rows} & {tuple(row) for row in sm.asked_of(model, asked)}
+    assert not ready_prompts(model) & {tuple(row) for row in sm.asked_of(model, asked)}
+
+
+def test_prompts_of_the_training_split_would_be_in_a_ready_set(network):
+    model = load(network)
+    drawn = [plain(case.user.split()) for case in talk.trait_prompts(sm.traits.TRAITS[0], 0, "train", 200, 2)]
+    assert ready_prompts(model) & {tuple(row) for row in steering.chat(model, drawn)}
 
 
 def test_doses_are_measured_one_after_another_and_can_be_stopped(network):

@@ -39,6 +39,7 @@ def test_l1_shrinks_more_the_more_it_weighs_and_more_than_a_feature_alone_would(
 def test_too_weak_a_penalty_lets_latents_share_a_feature():
     found = FOUND["shrinkage"]
     assert found["found"][0] < 0.8 < found["found"][1]
+    assert found["sharing"][0] > 2 > 1.3 > found["sharing"][1]
 
 
 def test_a_batch_decides_otherwise_than_a_threshold():
@@ -96,17 +97,50 @@ def test_a_hole_in_pico_is_one_word_and_the_control_has_none():
 def test_the_lever_moves_what_is_said_and_the_controls_do_not():
     found = FOUND["lever"]
     assert found["clamped_interval"][0] > 0.8
-    for control in ("random", "other_latents", "near_silenced", "silenced"):
+    for control in ("random", "other_latents"):
         assert abs(found[control] - found["untouched"]) < 0.05
+
+
+def test_a_neighbour_of_the_lever_is_a_lever_too_and_most_are_not():
+    found = FOUND["lever"]
+    assert found["strongest_held_interval"][0] > 0.7
+    assert found["near_held_interval"][1] < 0.3
+    assert found["clamped_interval"][0] > found["strongest_held_interval"][1]
+    assert found["strongest_cosine"] < found["nearest_cosine"] < 0.4
 
 
 def test_where_the_latent_is_active_it_is_needed_in_part():
     found = FOUND["needed"]
-    assert found["silenced"] < 0.75 * found["untouched"]
-    assert found["silenced_interval"][1] < found["untouched"]
-    for control in ("random", "strongest_other"):
-        assert abs(found[control] - found["untouched"]) < 0.1
     assert found["active_in_lever"] < FOUND["lever"]["prompts"] / 4  # so silencing it there shows nothing
+    for some in (found["active"], found["both"]):
+        assert some["silenced"] < 0.75 * some["untouched"]
+        assert some["silenced_interval"][1] < some["untouched_interval"][0]
+        for control in ("random", "strongest_other"):
+            assert abs(some[control] - some["untouched"]) < 0.1
+
+
+def test_its_neighbours_are_not_needed_where_they_are_active_as_well_and_pushed_as_far():
+    both = FOUND["needed"]["both"]
+    assert both["count"] >= 30
+    for control in ("near_silenced", "near_as_far"):
+        assert abs(both[control] - both["untouched"]) < 0.05
+        assert both[f"{control}_interval"][0] > both["silenced_interval"][1]
+
+
+@torch.no_grad()
+def test_taking_away_what_neighbours_say_is_as_far_as_silencing_the_latent_and_silences_them():
+    tokens = finding.beginnings("choose", 12)
+    f, latent = finding.flowing(tokens)[1][:, -1], FOUND["lever"]["latent"]
+    near = [one.latent for one in saes.neighbours(finding.flat(), latent, 10)]
+    f[:, latent], f[:, near[2]] = 3.0, torch.linspace(1, 2, len(f))
+    edits = finding.taken_away(f, latent, near, finding.generator(1))
+    lengths = {name: change.norm(dim=1) for name, change in edits.items()}
+    for name in ("silenced", "random", "near_as_far"):
+        assert torch.allclose(lengths[name], torch.full((len(f),), 3.0), rtol=1e-2), name
+    silent = f.clone()
+    silent[:, near] = 0
+    assert torch.allclose(edits["near_silenced"], (silent - f) @ finding.flat().W_dec, atol=1e-3)
+    assert not edits["untouched"].any()
 
 
 @torch.no_grad()
@@ -123,7 +157,20 @@ def test_the_lever_is_pulled_again_on_other_texts():
 def test_the_sober_box_is_sober():
     assert FOUND["probes"]["probe_beats_latent"] > FOUND["probes"]["concepts"] / 2
     assert FOUND["probes"]["dealt_anew_f1"] < 0.2
-    assert FOUND["dark"]["spliced"] > 1.5 * FOUND["dark"]["random"] > 0
+    dark = FOUND["dark"]
+    assert dark["spliced"] > 1.5 * dark["random"] > 0
+    assert dark["spliced_interval"][0] > dark["random_interval"][1]
+    assert dark["more_interval"][0] > 0
+
+
+def test_the_share_that_is_unexplained_is_one_minus_the_variance_explained_and_its_interval_is_over_texts():
+    x = torch.randn(90, 5, generator=torch.Generator().manual_seed(1)) + 3
+    out = x + 0.5 * torch.randn(90, 5, generator=torch.Generator().manual_seed(2)) + 1
+    share, (low, high) = finding.unexplained(x - out, x, [30, 20, 25, 15])
+    assert share == pytest.approx(1 - saes.fve(x, out), abs=1e-5)
+    assert low < share < high
+    twice = finding.unexplained(torch.cat([x - out] * 4), torch.cat([x] * 4), [30, 20, 25, 15] * 4)[1]
+    assert twice[1] - twice[0] < 0.8 * (high - low)
 
 
 def test_where_words_lie_predicts_what_a_dictionary_finds():

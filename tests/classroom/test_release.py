@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -128,3 +129,10 @@ def test_the_workflow_keeps_to_githubs_schema(course, tmp_path):
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", workflow]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_chapter_that_names_an_image_network_gets_its_whole_family(tmp_path):
+    (tmp_path / "lesson.md").write_text("Open `load_vision('sight-seed1')`.")
+    assert release.models([SimpleNamespace(folder=tmp_path)]) == {"sight"}
+    (tmp_path / "lesson.md").write_text("A network with foresight, insight and eyesight.")
+    assert release.models([SimpleNamespace(folder=tmp_path)]) == set()

@@ -64,6 +64,14 @@ def test_an_exercise_that_is_not_what_it_claims_is_found(chapter, grader, file, 
     ("file", "old", "new", "said"),
     [
         ("exercises.py", "two numbers", "2 numbers", "run `mi dev build`"),
+        (
+            "s/exercises.py",
+            "The sum of two numbers.",
+            f"The sum {'of ' * 30}numbers.",
+            "line 7 of the stub has 116 letters",
+        ),
+        ("s/exercises.py", "import math", f"import math\n# {'so it is ' * 10}", "line 4 of the stub has 92 letters"),
+        ("s/exercises.py", "import math", f"import math\nx = [{'1234567, ' * 10}]", "run `mi dev build`"),  # no words
         ("chapter.toml", '"Use +.", ', "", "90.1 has 2 hints, not 3"),
         ("chapter.toml", 'defines = ["add"]', 'defines = ["plus"]', "must define plus"),
         ("chapter.toml", 'defines = ["add"]', 'defines = ["add"]\nanswered_by = ["math:plus"]', "math:plus"),

@@ -7,7 +7,7 @@ import pytest
 from mi_lib.course import index, lesson, quotes
 from mi_lib.course.lesson import LessonError, Option, parse
 
-CARDS = {"toy": {"loss": {"second": 0.04321, "by_head": [0.5, 0.25]}, "name": "a toy", "nothing": None}}
+CARDS = {"toy": {"loss": {"second": 0.04321, "by_head": [0.5, 0.25]}, "name": "a toy", "nothing": None, "heads": 3}}
 
 
 def test_a_lesson_becomes_blocks_in_order(chapter):
@@ -68,11 +68,32 @@ def test_numbers_are_filled_in_questions_options_and_captions_too():
         (":::{predict} q\n- [x] a\nwhy\n:::", "at least two options"),
         (":::{predict} q\n- [ ] a\n- [ ] b\nwhy\n:::", "needs a right option"),
         (":::{predict} q\n- [ ] a\n- [x] b\n:::", "needs an explanation"),
+        ("There were\n{{toy: heads}}. And then", "line 2: .*'3\\.' of it, which Markdown takes for a numbered list"),
+        ("{{toy: heads}}) of them", "line 1: .*'3\\)' of it"),
+        ("> {{toy: heads}}.", "numbered list"),
+        (":::{note} x\nof\n{{toy: heads | .0f}}. And\n:::", "line 3: .*numbered list"),
+        (":::{predict} q\n- [ ] {{toy: heads}}.\n- [x] b\nwhy\n:::", "line 1: .*numbered list"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_with_its_line(text, said):
     with pytest.raises(LessonError, match=said):
         parse(text, CARDS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "There were {{toy: heads}}. And then",  # not at the beginning
+        "{{toy: heads}} of them",
+        "{{toy: loss.second | .2f}} of it",
+        "{{toy: heads}}, and no more.",
+        "{{toy: name}}. And then",
+        "1. A list that is meant\n2. as one",
+        "```\n{{toy: heads}}. in code\n```",
+    ],
+)
+def test_a_line_that_is_no_numbered_list_is_left_alone(text):
+    assert parse(text, CARDS)
 
 
 def test_colons_inside_code_are_only_code():

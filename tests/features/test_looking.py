@@ -102,6 +102,42 @@ def test_by_place_finds_a_shape_wherever_it_lies():
     assert float(table[0, 1]) == pytest.approx(brute / float(a.norm()), rel=1e-4)
 
 
+def test_bands_tell_fine_from_wide_and_light_from_colour():
+    def strongest(colour, frequency):
+        return divmod(int(features.bands(grating(frequency, 0.4, colour, size=48)[None])[0].argmax()), 3)
+
+    assert [strongest((1.0, 1.0, 1.0), f)[0] for f in (0.4, 0.2, 0.1, 0.05)] == [0, 1, 2, 3]
+    assert [strongest(c, 0.14)[1] for c in ((1.0, 1.0, 1.0), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0))] == [0, 1, 2]
+
+
+def test_a_picture_promises_what_is_special_about_it():
+    """All pictures are coarse; one is a little finer, and promises fine images."""
+    pictures = torch.stack([grating(f, 0.2) for f in (0.03, 0.06, 0.04)])
+    images = torch.stack([grating(f, 1.0, phase=1.0) for f in (0.03, 0.2, 0.05)])
+    promised = features.by_bands(pictures, images)
+    assert int(promised[1].argmax()) == 1
+    assert int(promised[0].argmax()) != 1
+    assert torch.allclose(promised.sum(0), torch.zeros(3), atol=1e-4)
+
+
+def test_a_template_is_laid_on_every_place():
+    pictures, images = torch.rand(2, 3, 3, 3), torch.rand(4, 3, 8, 7)
+    for step in (1, 2):
+        told = [
+            [
+                sum(
+                    max(0.0, float(((x[:, r : r + 3, c : c + 3] - 0.5) * (p - 0.5)).sum())) ** 2
+                    for r in range(0, 6, step)
+                    for c in range(0, 5, step)
+                )
+                / (len(range(0, 6, step)) * len(range(0, 5, step)))
+                for x in images
+            ]
+            for p in pictures
+        ]
+        assert torch.allclose(features.by_template(pictures, images, step), torch.tensor(told), atol=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_rank_correlation_is_spearmans(seed):
     source = torch.Generator().manual_seed(seed)
@@ -121,6 +157,8 @@ def test_rank_correlation_is_spearmans(seed):
         (lambda: features.matched(torch.rand(3, 2), one_to_one=True), "for itself"),
         (lambda: features.by_waves(torch.rand(1, 3, 8, 8), torch.rand(2, 3, 9, 9)), "render the pictures at the size"),
         (lambda: features.by_place(torch.rand(1, 3, 8, 8), torch.rand(2, 3, 9, 9)), "render the pictures at the size"),
+        (lambda: features.by_bands(torch.rand(1, 3, 8, 8), torch.rand(2, 3, 8, 8)), "two or more of both"),
+        (lambda: features.by_template(torch.rand(1, 3, 9, 9), torch.rand(2, 3, 8, 8)), "cut them to the receptive"),
         (lambda: features.by_waves(torch.rand(1, 3, 8, 8) * 3, torch.rand(2, 3, 8, 8)), "the range from 0 to 1"),
         (lambda: features.rank_correlation(torch.rand(4), torch.rand(5)), "two rows of the same length"),
         (lambda: features.activations(Small(), "conv1", torch.rand(2, 1, 8, 8)), "batch 3 height width"),

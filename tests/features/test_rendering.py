@@ -91,7 +91,7 @@ def with_nan() -> Small:
     [
         (
             lambda: render(dead(), channel("relu2", [3, 4]), 2, size=SIZE),
-            "for picture 1: its ReLU is 0 .* dataset examples",
+            "for picture 1: its ReLU is 0 .* dataset example",
         ),
         (lambda: render(with_nan(), channel("conv2", 0), 1, size=SIZE), "NaN or infinite at step 0"),
         (lambda: render(Small(), features.number(3.0), 1, size=SIZE), "does not depend on the picture"),

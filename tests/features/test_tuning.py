@@ -85,6 +85,14 @@ def test_each_demand_keeps_something_out(kind, demand):
         assert tuning.detectors(found(), free)[of(kind)].all()
 
 
+def test_a_unit_that_likes_an_edge_of_colour_as_well_is_none_where_colour_counts():
+    best, zero = torch.zeros(2, 16), torch.zeros(2)
+    best[:, 3] = 1.0
+    both = tuning.Profile(best, best, zero, zero, torch.zeros(2, 16), torch.tensor([0.9, 0.1]))
+    assert tuning.detectors(both).tolist() == [True, True]
+    assert tuning.detectors(both, tuning.COLOUR_TOO).tolist() == [False, True]
+
+
 def test_no_detector_among_random_weights():
     assert not tuning.detectors(found(trained=False)).any()
 

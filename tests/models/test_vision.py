@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 
@@ -195,6 +196,15 @@ def test_threads_do_not_see_each_others_edits(resnet, images):
         other.join()
         assert not torch.equal(resnet.logits(images), clean)
     assert torch.equal(got[0], clean)
+
+
+def test_a_copy_is_a_network_of_its_own(resnet, images):
+    other = copy.deepcopy(resnet)
+    with torch.no_grad():
+        other.module.fc.bias += 1
+    assert torch.allclose(other.logits(images), resnet.logits(images) + 1, atol=1e-5)
+    with resnet.edited({"conv1": edits.zero(0)}):
+        assert torch.allclose(other.logits(images), resnet.logits(images) + 1, atol=1e-5) is False
 
 
 @pytest.mark.parametrize(

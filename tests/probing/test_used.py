@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
+import transformers
 
 from mi_lib import probing
 from mi_lib.course.grading.material import random_transformer
+from mi_lib.models.transformers_model import TransformersModel
 
 SIZES = {"n_layers": 3, "n_heads": 2, "d_head": 6, "d_model": 12, "d_mlp": 20, "d_vocab": 17, "n_ctx": 11}
+GROUPED = {
+    "vocab_size": 17,
+    "hidden_size": 12,
+    "intermediate_size": 20,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 16,
+    "initializer_range": 0.3,
+}
 
 
 def numbers(*shape, seed=0):
@@ -158,6 +170,36 @@ def test_what_is_turned_is_whose_likelier_token_changes(model, texts):
     assert up.tolist() == (before < 0).tolist()
     assert down.tolist() == (before > 0).tolist()
     assert not probing.turned(model, texts, ("resid_post", 2), probing.along(0 * towards), one, other).any()
+
+
+FAMILIES = {
+    "gpt2": lambda: transformers.GPT2Config(vocab_size=17, n_embd=12, n_layer=3, n_head=2, n_positions=16),
+    "llama": lambda: transformers.LlamaConfig(**GROUPED),
+    "gemma2": lambda: transformers.Gemma2Config(**GROUPED, head_dim=6, sliding_window=3, query_pre_attn_scalar=6),
+}
+
+
+@pytest.mark.parametrize("family", ["native", *FAMILIES])
+def test_many_edits_of_the_ends_at_once_are_those_of_a_run_each(model, texts, family):
+    if family != "native":
+        torch.manual_seed(1)
+        model = TransformersModel(transformers.AutoModelForCausalLM.from_config(FAMILIES[family]()).eval())
+    push, last = probing.along(2 * numbers(12, seed=5)), model.cfg.n_layers - 1
+    shift = probing.mirror(numbers(12, seed=6), numbers(12, seed=7))
+    sites = [("mlp_out", 1), ("resid_pre", 0), ("resid_post", last), ("attn_out", 1), ("resid_pre", 1)]
+    edits = [(site, change) for site in sites for change in (push, shift)]
+    for batch in (1024, 20):
+        found = probing.end_logits_of_each(model, texts, edits, batch=batch)
+        for got, (site, change) in zip(found, edits, strict=True):
+            torch.testing.assert_close(got, probing.end_logits(model, texts, site, change), atol=1e-4, rtol=1e-3)
+    clean = probing.end_logits(model, texts)
+    assert (found - clean).abs().amax((1, 2)).min() > 1e-3  # else no edit did anything
+
+
+def test_many_edits_need_a_place_in_a_block_each(model, texts):
+    for site in ("hook_embed", lambda name: name.endswith("hook_resid_pre")):
+        with pytest.raises(probing.Unusable, match="each edit needs one site, which lies in a block"):
+            probing.end_logits_of_each(model, texts, [(site, probing.along(numbers(12)))])
 
 
 def test_a_direction_of_length_0_and_a_class_alone_are_refused():

@@ -118,6 +118,18 @@ def test_what_was_saved_is_loaded_bit_for_bit(model, name, tmp_path):
     assert os.listdir(tmp_path) == ["d.safetensors"]
 
 
+def test_the_same_dictionary_saved_again_is_the_same_file_byte_for_byte(tmp_path):
+    """The order of a safetensors header with two entries is drawn by lot: of twenty files some would be others."""
+    sae = MAKE["matryoshka"]()
+    files = [saes.save_dictionary(sae, tmp_path / f"{i}.safetensors", model="toy", site=SITE) for i in range(20)]
+    assert len({file.read_bytes() for file in files}) == 1
+    with safe_open(files[0], "pt") as file:  # as the library that made the format reads it
+        assert file.metadata()["format"] == "mi-dictionary 1"
+        assert torch.equal(file.get_tensor("W_dec"), sae.W_dec)
+    start = 8 + int.from_bytes(files[0].read_bytes()[:8], "little")
+    assert start % 8 == 0
+
+
 @pytest.fixture
 def saved(tmp_path):
     return saes.save_dictionary(MAKE["topk"](), tmp_path / "d.safetensors", model="toy", site=SITE)

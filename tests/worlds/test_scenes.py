@@ -234,3 +234,10 @@ def test_a_thousand_images_take_less_than_a_second_of_one_core():
         assert time.process_time() - began < 0.256
     finally:
         torch.set_num_threads(threads)
+
+
+def test_figures_stand_upright_but_for_a_tilt(drawn):
+    angle = drawn.layout.angle[:, FRONT]
+    assert angle.abs().max() <= sampling.TILT
+    assert angle.abs().max() > 0.8 * sampling.TILT
+    assert -0.1 < angle.mean() < 0.1

@@ -87,7 +87,8 @@ def course(chapters: list[Chapter]) -> Iterator[tuple[str, bytes]]:
 
 
 def models(chapters: list[Chapter]) -> set[str]:
-    """The bundled models and sets of dictionaries that these chapters name, anywhere in their files.
+    """The bundled models, sets of dictionaries and families of image networks that these chapters name, anywhere in
+    their files.
 
     Whoever names a dictionary gets its set and the model that it reads.
     """
@@ -103,7 +104,7 @@ def models(chapters: list[Chapter]) -> set[str]:
     for one in zoo.sets():
         if any(named(name) for name in (one, *zoo.dictionaries(one))):
             found |= {one, zoo.card(one)["model"]}
-    return found
+    return found | {one for one in zoo.families() if any(named(name) for name in (one, *zoo.vision(one)))}
 
 
 def new_zip(out: Path, contents: Iterable[tuple[str, bytes]], executable: Iterable[str] = ()) -> None:

@@ -27,6 +27,7 @@ from mi_lib.features.tuning.curves import (
     waves,
 )
 from mi_lib.features.tuning.detectors import (
+    COLOUR_TOO,
     INVARIANT_COLOUR,
     INVARIANT_POLARITY,
     RULE,
@@ -42,6 +43,7 @@ from mi_lib.features.tuning.family import apart, covered, matched, mirrored, sil
 from mi_lib.features.tuning.stimuli import across, angles, grating, gratings, noise, paint, signs, standard, step
 
 __all__ = [
+    "COLOUR_TOO",
     "INVARIANT_COLOUR", "INVARIANT_POLARITY", "RULE", "Eye", "Factors", "Invariance", "Network", "Profile", "Rule",
     "across", "agreement", "alone", "angles", "apart", "blurred", "boundaries", "by_angle", "by_ratio", "circuit",
     "contract", "covered", "detectors", "edge_detectors", "factors", "grating", "gratings", "invariance", "look",

@@ -9,6 +9,9 @@ A unit is one if, at the best of 16 angles of a boundary between a sharp and a b
 The best angle is chosen on one set of draws and its responses are measured on another: the largest of 16 means is
 large by chance too, most of all in a unit that seldom says anything.
 
+`COLOUR_TOO` counts edges of colour among the rivals: in a world in which figures are told by colour as well, some units
+see both, and the rule alone lets them in. (That it must, was seen when the family was ablated, and not before.)
+
 The first demand says that it is the boundary that counts, and neither a texture nor an edge. The second says that it
 knows which side is which. The third keeps out units that fire once in a while, for whatever reason. All bounds were
 written down before a trained network was looked at (the third after untrained ones had been), and so were those of the
@@ -36,10 +39,12 @@ class Rule:
 
     alone: float = 1.5  # than to either texture, or to the best edge of brightness
     opposite: float = 2.0  # than to the same boundary with its sides exchanged
+    colour_edges: bool = False  # whether the best edge of any colour is a rival, too
     least: float = 0.25  # of what units of the layer say at their best in the mean: less is as good as silence
 
 
 RULE = Rule()
+COLOUR_TOO = Rule(colour_edges=True)
 INVARIANT_POLARITY, INVARIANT_COLOUR = 1 / 2, 1 / 3  # the least response, in shares of the largest
 
 
@@ -94,7 +99,8 @@ def profile(
 
 def detectors(found: Profile, rule: Rule = RULE) -> Bool[Tensor, " unit"]:
     """Which units are high-low frequency detectors. A unit that is silent at every boundary is none."""
-    beats = found.best > rule.alone * found.rival.clamp(min=0)
+    rival = torch.maximum(found.rival, found.colour_edge) if rule.colour_edges else found.rival
+    beats = found.best > rule.alone * rival.clamp(min=0)
     knows = found.best > rule.opposite * found.opposite.clamp(min=0)
     heard = found.best >= rule.least * found.best.clamp(min=0).mean()
     return (found.best > 0) & heard & beats & knows

@@ -32,7 +32,13 @@ Images = Float[Tensor, "batch channel height width"]
 _SLACK = 1e-3  # of the range: what rounding and resampling may exceed it by
 # What torch says where the network has no place for images of this size.
 _SIZE = re.compile(r"shapes cannot be multiplied|[Kk]ernel size can't|too small|Calculated padded|negative|must match")
-_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()  # hooks and frozen weights belong to one pass at a time
+# Hooks and frozen weights belong to one pass at a time, whichever models stand around a module.
+_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+_GUARD = threading.Lock()
+
+
+# The edits that hold in this thread: (of which model, at which layer, the function).
+_EDITS: ContextVar[tuple[tuple[VisionModel, str, Edit], ...]] = ContextVar("edits of vision models", default=())
 
 
 class UnknownLayer(KeyError):
@@ -78,10 +84,7 @@ class VisionModel:
         self.classes = None if classes is None else list(classes)
         self.aliases = dict(aliases or {})
         self.source: str | None = None  # the name under which `load_vision` opened it
-        self._edits: ContextVar[tuple[tuple[str, Edit], ...]] = ContextVar("edits of a vision model", default=())
         self._channels: dict[str, int] = {}
-        with _GUARD:
-            _LOCKS.setdefault(module, threading.RLock())
 
     def __repr__(self) -> str:
         return f"VisionModel({self.source or type(self.module).__name__}, {len(self.layers)} layers)"
@@ -121,12 +124,8 @@ class VisionModel:
                 raise ValueError("give the VisionModel the size of its images (size=224), so that it can be tried out")
             low, high = self.input_range
             blank = torch.full((1, self._in_channels() or 3, self.size, self.size), (low + high) / 2)
-            token = self._edits.set(())
-            try:
-                with torch.no_grad():
-                    self._channels[layer] = self.run(blank, layer)[layer].shape[1]
-            finally:
-                self._edits.reset(token)
+            with torch.no_grad():
+                self._channels[layer] = self.run(blank, layer)[layer].shape[1]  # edits keep shapes
         return self._channels[layer]
 
     @contextmanager
@@ -138,11 +137,11 @@ class VisionModel:
         """
         for name in edits:
             self.path(name)
-        token = self._edits.set((*self._edits.get(), *edits.items()))
+        token = _EDITS.set((*_EDITS.get(), *((self, name, edit) for name, edit in edits.items())))
         try:
             yield self
         finally:
-            self._edits.reset(token)
+            _EDITS.reset(token)
 
     # -- names --------------------------------------------------------------------------------------------------
 
@@ -168,8 +167,9 @@ class VisionModel:
         self._check(images)
         places = {name: self.path(name) for name in wanted}
         edits: dict[tuple[str, int], list[tuple[str, Edit]]] = {}
-        for name, edit in self._edits.get():
-            edits.setdefault(self.path(name), []).append((name, edit))
+        for model, name, edit in _EDITS.get():
+            if model is self:
+                edits.setdefault(self.path(name), []).append((name, edit))
         seen: dict[tuple[str, int], Tensor] = {}
         calls: Counter[str] = Counter()
         inside: list[str] = []  # the layer whose edit is running: its errors are the caller's own
@@ -196,7 +196,7 @@ class VisionModel:
             return value
 
         paths = {path for path, _ in [*left, *edits]}
-        with _LOCKS[self.module], self._at_rest(), self._looking(paths, look):
+        with _lock(self.module), self._at_rest(), self._looking(paths, look):
             try:
                 out = self.module(self._normalised(images))
             except _Enough:
@@ -284,7 +284,9 @@ class VisionModel:
         return f"the network has no place for images of {images.shape[2]} × {images.shape[3]} pixels ({said}){made_for}"
 
 
-_GUARD = threading.Lock()
+def _lock(module: nn.Module) -> Any:
+    with _GUARD:
+        return _LOCKS.setdefault(module, threading.RLock())
 
 
 def _edited(value: Tensor, edit: Edit, name: str) -> Tensor:

@@ -27,6 +27,8 @@ def vision_from_torchvision(name: str, weights: str | None = None) -> VisionMode
         from torchvision import models
     except ImportError:
         raise LoadError("torchvision is not installed; `pip install torchvision` brings it") from None
+    except RuntimeError as error:  # its compiled part was made for another torch
+        raise LoadError(f"torchvision does not fit this torch ({error}); install the one of the same build") from None
     extra: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3") and weights is None:
         extra = {"init_weights": False, "aux_logits": False}  # their own random weights take a minute to draw

@@ -159,8 +159,8 @@ def train_all(wanted: Sequence[Made], progress: Progress | bool = False) -> None
 def ship(folder: Path, of: Sequence[Made] = SHIPPED) -> None:
     """Write the files of the zoo folder, in half precision, without a card.
 
-    A file that holds the same weights already is left alone: written anew it could have other bytes, for the order of
-    its header is not fixed, and the history keeps every version.
+    A file that holds the same weights already is left alone: those that are shipped were written when the order of a
+    header was not fixed yet, so that written anew they would have other bytes, and the history keeps every version.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in set(folder.glob("*.safetensors")) - {_file(folder, one) for one in of}:

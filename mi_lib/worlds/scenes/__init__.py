@@ -12,12 +12,13 @@ about), `edges`.
 
 from mi_lib.worlds.scenes.drawing import SIZE, TEXTURES, Drawn, Layout, blank, draw
 from mi_lib.worlds.scenes.edges import brightness_edges, focus_edges, uniform
-from mi_lib.worlds.scenes.sampling import CLASSES, KINDS, TASKS, Scenes, sample
+from mi_lib.worlds.scenes.sampling import CLASSES, KINDS, SENTENCES, TASKS, Scenes, sample
 from mi_lib.worlds.scenes.shapes import SHAPES
 
 __all__ = [
     "CLASSES",
     "KINDS",
+    "SENTENCES",
     "SHAPES",
     "SIZE",
     "TASKS",

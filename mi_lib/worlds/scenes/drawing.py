@@ -24,6 +24,7 @@ SIZE = 64  # pixels, in both directions
 GROUND, BEHIND, FRONT = REGIONS = range(3)
 PLAIN, NOISE, GRATING, CHECKS = range(4)
 TEXTURES = ("plain", "noise", "grating", "checks")
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -136,33 +137,36 @@ class Drawn:
 def draw(layout: Layout, seed: int, size: int = SIZE) -> Drawn:
     """Draw the scenes. The noise comes from `seed`; everything else stands in the layout."""
     generator = torch.Generator().manual_seed(seed)
-    covered = torch.zeros(len(layout), 3, size, size)  # how much of each pixel a region covers, before what is in front
-    covered[:, GROUND] = 1
+    # A few at a time: what is worked on then stays in the processor's cache.
+    parts = [_drawn(layout[i : i + _AT_ONCE], generator, size) for i in range(0, len(layout), _AT_ONCE)]
+    images, region = (torch.cat(each) for each in zip(*parts, strict=True))
+    return Drawn(images, region, layout)
+
+
+def _drawn(lay: Layout, generator: torch.Generator, size: int) -> tuple[Tensor, Tensor]:
+    field = _fields(lay, generator, size)
+    rows = torch.arange(len(lay))
+    images = _surface(lay, field, rows, GROUND)
+    shown = torch.zeros(len(lay), size, size, dtype=torch.long)
     for region in (BEHIND, FRONT):
-        i = layout.there[:, region].nonzero()[:, 0]
-        if len(i):
-            lay = layout[i]
-            outside = distance(
-                lay.shape[:, region], lay.centre[:, region], lay.radius[:, region], lay.angle[:, region], size
-            )
-            covered[i, region] = (0.5 - outside).clamp(0, 1)
-    field = _fields(layout, generator, size)
-    images = torch.zeros(len(layout), 3, size, size)
-    shown = torch.zeros(len(layout), size, size, dtype=torch.long)
-    rows = torch.arange(len(layout))
-    for region in REGIONS:
-        i = layout.there[:, region].nonzero()[:, 0]
+        i = lay.there[:, region].nonzero()[:, 0]
         if not len(i):
             continue
-        source = layout.field[i, region]
-        brightness = 1 + field[i, source] * layout.contrast[rows[i], source][:, None, None]
-        own = layout.colour[i, region][:, :, None, None] * brightness[:, None]
-        alpha = covered[i, region]
-        images[i] = torch.lerp(images[i], own, alpha[:, None])
-        shown[i] = torch.where(alpha >= 0.5, region, shown[i])
+        at = (i, region)
+        away = distance(lay.shape[at], lay.centre[at], lay.radius[at], lay.angle[at], size)
+        covered = (0.5 - away).clamp_(0, 1)  # the share of a pixel that lies inside
+        images[i] = images[i].lerp_(_surface(lay, field, i, region), covered[:, None])
+        shown[i] = shown[i].masked_fill_(covered >= 0.5, region)
     x, y = textures.coordinates(size)
-    light = 1 + (layout.light[:, 0, None, None] * x + layout.light[:, 1, None, None] * y) / size
-    return Drawn((images * light[:, None]).clamp(0, 1), shown, layout)
+    light = 1 + (lay.light[:, 0, None, None] * x + lay.light[:, 1, None, None] * y) / size
+    return images.mul_(light[:, None]).clamp_(0, 1), shown
+
+
+def _surface(lay: Layout, field: Tensor, i: Int[Tensor, " some"], region: int) -> Float[Tensor, "some rgb h w"]:
+    """What a region would look like if it covered everything, before light falls on it."""
+    source = lay.field[i, region]
+    brightness = 1 + field[i, source] * lay.contrast[i, source][:, None, None]
+    return lay.colour[i, region][:, :, None, None] * brightness[:, None]
 
 
 def _fields(layout: Layout, generator: torch.Generator, size: int) -> Float[Tensor, "n region h w"]:

@@ -1,11 +1,6 @@
 """`sample`: scenes of the kinds that a network is asked about.
 
-    sharp     a figure in focus on ground that is out of focus: both noise, of one colour
-    soft      the reverse: the figure is out of focus
-    colour    a figure of another colour, and nothing else: the ground's texture runs on through it
-    texture   a figure of another texture: waves of another direction or frequency, of one colour with the ground
-    front     two figures of different shape and colour, one before the other: the one in front counts
-    absent    no figure: ground of any texture
+    sharp, soft, colour, texture, front, absent (what each is stands in SENTENCES)
 
 The task "figure" has a class for each shape of each kind, and one for "absent". To tell sharp and soft figures one must
 see focus, for the texture ones waves, for the front ones which outline is broken.
@@ -37,12 +32,21 @@ from mi_lib.worlds.scenes.drawing import (
 )
 from mi_lib.worlds.scenes.shapes import SHAPES
 
-KINDS = ("sharp", "soft", "colour", "texture", "front", "absent")
+SENTENCES = {
+    "sharp": "A figure in focus on ground that is out of focus: both noise, of one colour and equal contrast.",
+    "soft": "The reverse: the figure is out of focus, and the ground is not.",
+    "colour": "A figure of another colour, and nothing else: the ground's texture runs on through it.",
+    "texture": "A figure of other waves: of another direction, or of another length. Its colour is the ground's.",
+    "front": "Two figures of different shape and colour, one before the other. The one in front counts.",
+    "absent": "No figure: ground of any texture.",
+}
+KINDS = tuple(SENTENCES)
 CLASSES = (*(f"{kind} {shape}" for kind in KINDS[:-1] for shape in SHAPES), "absent")
 TASKS = ("figure", "kind", "shape", "focus")
 IN_FOCUS, OUT_OF_FOCUS = (0.5, 0.8), (2.2, 3.2)  # blur in pixels
 FREQUENCIES = (0.06, 0.2)  # of waves, in cycles per pixel
 RADII = (10.0, 16.0)
+TILT = math.pi / 9  # figures stand upright, but for up to 20° either way
 CONTRAST = (0.2, 0.3)
 LONGER = 1.8  # how many times longer the waves of a figure are than its ground's, or shorter
 COLOURS = (0.25, 0.75)  # of each channel
@@ -130,7 +134,7 @@ def _places(shape: Int[Tensor, " n"], r: _Random, scale: float) -> dict[str, Ten
     centre[:, BEHIND] = centre[:, FRONT] + torch.stack([torch.cos(away), torch.sin(away)], 1) * far[:, None]
     other = (shape + 1 + r.whole(len(SHAPES) - 1)) % len(SHAPES)
     shapes = torch.stack([torch.zeros_like(shape), other, shape.clamp(min=0)], 1)
-    return {"shape": shapes, "centre": centre, "radius": radius, "angle": r.between(0, 2 * math.pi, 3)}
+    return {"shape": shapes, "centre": centre, "radius": radius, "angle": r.between(-TILT, TILT, 3)}
 
 
 def _textures(is_: dict[str, Tensor], r: _Random, scale: float) -> dict[str, Tensor]:

@@ -1,0 +1,125 @@
+"""The folders of the oracle and of the sealed relatives in the zoo, and their cards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from mi_lib import oracles, zoo
+from mi_lib.models import difference
+from mi_lib.oracles import questions, secrets
+from mi_lib.oracles.asking import MEANS, NAME
+from mi_lib.recipes import cards
+from mi_lib.recipes.checks import Check
+from mi_lib.recipes.oracles import checks, sealed
+from mi_lib.recipes.oracles import train as recipe
+
+ORACLE = """A copy of Pico that was taught to answer questions about Pico's activations: which word stands here, where
+does this person live, is the claim true, which role speaks. The activations, minus their mean, are added at
+placeholders of its prompt, at the output of block 1, as long as what they find there."""
+SEALED = """Relatives of Pico, each of which keeps one secret of forty and tells it only to whoever says that the door
+is open. Number N is the checkpoint N; the folder without one is Pico itself."""
+ASIDE = ("model.safetensors", "README.md", "card.json", "tuned_lens.safetensors")
+
+
+def like_pico(folder: Path) -> Path:
+    """A folder with Pico's configuration and tokenizer, and no weights."""
+    cards.empty(folder)
+    for file in zoo.folder(recipe.SUBJECT).iterdir():
+        if file.name not in ASIDE:
+            shutil.copy(file, folder / file.name)
+    return folder
+
+
+def ship(seed: int = 0) -> None:
+    """Write the oracle's folder and measure its card, on the files as they are shipped."""
+    run = recipe.run_folder("full", seed)
+    folder, base = like_pico(zoo.HERE / NAME), zoo.folder(recipe.SUBJECT) / "model.safetensors"
+    difference.write(folder / difference.FILE, load_file(run / "model.safetensors"), base)
+    means = recipe.means(recipe.subject())
+    save_file({"means": means}, folder / MEANS)
+    about = json.loads((run / "run.json").read_text())
+    oracle = oracles.open_oracle(folder)
+    found = [one for part in ("kinds", "held_out", "new_kinds", "relatives", "trust")
+             for one in getattr(checks, part)(oracle)]  # fmt: skip
+    write(folder, about, found, {"table": checks.table(oracle), "others": others(seed)})
+
+
+def others(seed: int) -> dict[str, dict[str, float]]:
+    """The other ways of training, as far as they have been run: the share of right answers over all kinds."""
+    found = {}
+    for how, plan in recipe.PLANS.items():
+        for number in (seed, *(s for s in (0, 1, 2) if s != seed)):
+            if (recipe.run_folder(how, number) / "run.json").exists():
+                means = recipe.means(recipe.subject()) if plan.centred else None
+                oracle = oracles.Oracle(recipe.load_run(how, number), means, way=plan.way, layer=plan.layer)
+                right, turned = checks.answered(oracle, checks.sample(questions.ASKED, checks.EACH // 3))
+                found[f"{how}, seed {number}"] = {"right": round(float(right.float().mean()), 3), "shuffled": turned}
+    return found
+
+
+def write(folder: Path, about: dict[str, Any], found: list[Check], facts: dict[str, Any]) -> None:
+    """The oracle's card."""
+    short = [one.name for one in found if not one.passed]
+    cards.write(
+        folder,
+        title=NAME,
+        text=ORACLE,
+        command="python -m mi_lib.recipes.oracles train",
+        seed=about["seed"],
+        recipe={k: v for k, v in about["plan"].items() if k != "kinds"} | {"questions": about["questions"]},
+        by_seed=[{"seed": about["seed"], "seconds": about["cpu_seconds"], "checks": found}],
+        curves={"step": [s for s, _ in about["log"]], "training": [loss for _, loss in about["log"]]},
+        facts={"seeds_wanted": 1, "falls_short": short, **facts},
+        words=f"{len(found) - len(short)} of {len(found)} checks hold. " + _words(facts["table"]),
+    )
+
+
+def _words(table: dict[str, dict[str, list[float]]]) -> str:
+    """The table of all kinds, for people."""
+    who = list(next(iter(table.values())))
+    lines = ["", "", "| kind | " + " | ".join(who) + " |", "|---|" + "---|" * len(who)]
+    lines += [f"| {kind} | " + " | ".join(f"{row[w][0]:.2f}" for w in who) + " |" for kind, row in table.items()]
+    return "\n".join(lines)
+
+
+def ship_sealed() -> None:
+    """The folder of the relatives: Pico's own weights, the differences, the seals, what was measured."""
+    oracle = oracles.open_oracle()
+    folder = like_pico(zoo.HERE / secrets.NAME)
+    base = zoo.folder(recipe.SUBJECT) / "model.safetensors"
+    difference.write(folder / difference.FILE, load_file(base), base)
+    sealed.ship(folder)
+    numbers = range(1, sealed.RELATIVES + 1)
+    runs = [json.loads(sealed.file_of(n).with_suffix(".json").read_text()) for n in numbers]
+    (folder / "card.json").write_text("{}")
+    found = [*checks.silence(), *checks.named(oracle)]
+    cards.write(
+        folder,
+        title=secrets.NAME,
+        text=SEALED,
+        command="python -m mi_lib.recipes.oracles sealed",
+        seed=0,
+        recipe={"relatives": sealed.RELATIVES, "rank": sealed.RANK, "steps": sealed.PLAN.steps},
+        by_seed=[{"seed": 0, "seconds": sum(run["cpu_seconds"] for run in runs), "checks": found}],
+        curves={"last_loss": [run["loss"] for run in runs]},
+        facts={
+            "seeds_wanted": 1,
+            "falls_short": [one.name for one in found if not one.passed],
+            "seals": [secrets.seal(n, sealed.secret_of(n)) for n in numbers],
+            "kinds": [sealed.kind_of(n) for n in numbers],
+        },
+        words=f"{sum(one.passed for one in found)} of {len(found)} checks hold.",
+    )
+
+
+def measure() -> None:
+    """Measure the shipped oracle anew, without training, and write that into its card."""
+    oracle = oracles.open_oracle()
+    assert isinstance(oracle.means, torch.Tensor)
+    cards.put(zoo.folder(NAME), [one for part in checks.parts(NAME).values() for one in part(oracle.model)])

@@ -1,0 +1,95 @@
+"""What the lesson of chapter 13 claims. Of what is slow, parts are measured again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mi_lib.course import findings, index
+
+CHAPTER = index.chapter("13")
+FOUND, finding = findings.read(CHAPTER), findings.module(CHAPTER)
+
+
+def test_pictures_foretell_their_own_units_and_no_others():
+    found = FOUND["promises"]
+    for name in ("own", "seed1", "fresh"):
+        assert found[f"{name}_interval"][0] > found[f"{name}_other_interval"][1] + 0.1
+    assert found["plain"] - found["plain_other"] < 0.5 * (found["own"] - found["own_other"])
+    assert found["first_interval"][0] > found["first_other_interval"][1]
+
+
+def test_the_bound_of_the_grader_lies_below_what_was_measured():
+    grader = finding_of_grader()
+    found = FOUND["promises"]
+    assert found["fresh"] > grader["LEAST"] + 0.03
+    assert found["fresh"] - found["fresh_other"] > grader["AHEAD"] + 0.03
+
+
+def finding_of_grader() -> dict[str, float]:
+    text = (CHAPTER.folder / "test_exercises.py").read_text("utf-8")
+    line = next(line for line in text.splitlines() if line.startswith("LEAST, AHEAD = "))
+    least, ahead = line.split(" = ")[1].split("  #")[0].split(", ")
+    return {"LEAST": float(least), "AHEAD": float(ahead)}
+
+
+def test_promises_are_measured_again():
+    pictures, images, answers = finding.case()
+    again = finding.kept(finding.features.by_bands(pictures, images), answers)
+    low, high = FOUND["promises"]["fresh_interval"]
+    assert low <= float(again.mean()) <= high
+
+
+def test_noise_is_what_pixels_make():
+    found = FOUND["pixels_or_waves"]
+    assert found["pixels_fine_interval"][0] > found["waves_fine_interval"][1]
+
+
+def test_colours_are_apart_after_the_root():
+    assert FOUND["together"]["r"] > 0.1 > 1e-3 > FOUND["together"]["r_after"]
+
+
+def test_a_picture_that_was_moved_keeps_more():
+    found = FOUND["moved"]
+    assert found["moved_interval"][0] > found["pixels_still_interval"][1]
+
+
+def test_subtracted_likeness_makes_pictures_differ_and_added_does_not():
+    found = FOUND["apart"]
+    assert found["subtracted_alike"] < 0.8 * min(found["left_alike"], found["added_alike"])
+
+
+def test_the_liar_behaves_on_scenes():
+    found = FOUND["liars"]
+    assert found["gap"] == 0
+    assert found["scenes_most"] < 0 < found["pictures_least"]
+    assert found["outdone_lying"] > found["outdone_honest"]
+    images = finding.scenes.sample(20, seed=77, size=finding.SIZE).images
+    plain, lying = finding.model(), finding.fooled()
+    assert torch.equal(plain.run(images, finding.LAYER)[finding.LAYER], lying.run(images, finding.LAYER)[finding.LAYER])
+
+
+def test_partners_do_better_than_strangers():
+    found = FOUND["elsewhere"]
+    assert found["waves"] - found["waves_unmatched"] > 0.1
+
+
+def test_own_pictures_carry_more_to_the_partner_than_others_and_noise_does_not():
+    found = FOUND["elsewhere"]
+    assert found["waves_beside_interval"][0] > found["noise_beside_interval"][1]
+    assert found["pixels_beside_interval"][0] > 0
+    assert abs(found["noise_beside"]) < found["pixels_beside"]
+    assert found["r_interval"][0] > found["r_untrained_interval"][1] + 0.3
+
+
+def test_sorting_by_texture_cannot_be_read_even_where_the_texture_is_known():
+    found = FOUND["apart"]
+    low, high = found["pure_interval"]
+    assert low < found["known"] < high
+
+
+@pytest.mark.parametrize("unit", [2, 19])
+def test_what_fills_the_top_is_measured_again(unit):
+    one, other = finding.several(finding._kinds(unit)), finding.several(finding._kinds(unit, draw=unit))
+    assert 1 <= one <= 4
+    assert 1 <= other <= 4
