@@ -319,8 +319,8 @@ def _interval_of(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 def tuning() -> dict[str, Any]:
     """Fine-tuning shift: "over … fine-tunings the shift along the vector tells the change of the trait, r …". Three
     traits times five shares of samples that show it, and one on mistaken answers in which none does. Each against its
-    own trait. Controls: 200 random directions, |r| (a random direction for each trait); every fine-tuning against the
-    five other traits; and what is known afterwards."""
+    own trait. Controls: 200 random directions (one for each trait, r with its sign); what is left of r within a share
+    of samples; every fine-tuning against the five other traits; and what is known afterwards."""
     before = Tuned(pico()).scores
     runs = [(trait, part, outcome(trait, part)) for trait in TUNED for part in SHARES]
     wrong = personas.tuned(pico(), texts(samples.mistaken(SAMPLES, seed=7)), PLAN)
@@ -347,6 +347,7 @@ def tuning() -> dict[str, Any]:
         found[f"depth_{depth}"] = {
             "r": pearson(shifts, changes),
             "r_interval": list(_interval_of(shifts, changes)),
+            "within": personas.within(shifts, changes, np.array([part for _, part, _ in runs])),
             "shifts": [[float(s) for s, (t, _, _) in zip(shifts, runs, strict=True) if t == trait] for trait in TUNED],
             "random_median": float(np.median(np.abs(chance))),
             "random_least": min(chance), "random_most": max(chance),
@@ -492,6 +493,7 @@ def roles() -> dict[str, Any]:
     chance = [abs(spearman((found.roles[:, DEPTH] @ v).tolist(), levels)) for v in aside]
     other = axis(PER_ROLE, 2)
     low, high = found.alignment_interval(DEPTH, 500)
+    order, alone = -spearman(place.tolist(), levels), [one_role_order(found, i, levels) for i in range(len(levels))]
     return {
         "roles": len(levels), "each": PER_ROLE,
         "shares": [float(s) for s in space.shares[:6]],
@@ -500,11 +502,13 @@ def roles() -> dict[str, Any]:
         "alignment_second": abs(float(torch.cosine_similarity(found.at(DEPTH), space.components[1], dim=0))),
         "alignment_random_most": max(abs(float(steering.unit(v) @ space.components[0])) for v in aside),
         "again": float(torch.cosine_similarity(found.at(DEPTH), other.at(DEPTH), dim=0)),
-        "order": -spearman(place.tolist(), levels),
+        "order": order,
         "order_random_median": float(np.median(chance)), "order_random_most": max(chance),
         "order_first_component": abs(spearman((found.roles[:, DEPTH] @ space.components[0]).tolist(), levels)),
         "by_level": [share([float(p) for p, lev in zip(place, levels, strict=True) if lev == at]) for at in range(4)],
-        "one_role_least": min(one_role_order(found, i, levels) for i in range(len(levels))),
+        "one_role_least": min(alone), "one_role_median": float(np.median(alone)),
+        "one_role_better": share([one > order for one in alone]),
+        "dragon": alone[list(voices.ROLES).index("dragon")],
         "one_role_cosine_least": min(
             float(torch.cosine_similarity(found.of([i]).at(DEPTH), found.at(DEPTH), dim=0)) for i in range(len(levels))
         ),
@@ -571,6 +575,45 @@ def drift() -> dict[str, Any]:
         }
     found["kept"] = float(clean.norm() / axis().at(DEPTH).norm())
     return found
+
+
+def read_later(turn: Turn, by: int) -> Float[Tensor, " d_model"]:
+    """Where a reply stands when every token but <|bos|> is given the position `by` places later: the same words."""
+    table = pico().W_pos
+    tokens = torch.tensor([[*turn.prompt, *turn.said.tokens]])
+    at = torch.arange(1, tokens.shape[1])
+
+    def moved(x: Tensor, _: Any) -> Tensor:
+        x = x.clone()
+        x[:, 1:] += table[at + by] - table[at]
+        return x
+
+    site = ("resid_pre", DEPTH)
+    with torch.no_grad(), pico().hooks([(("resid_pre", 0), moved)]):
+        _, cache = pico().run_with_cache(tokens, [site])
+    return cache[site][0, len(turn.prompt) : -1].mean(0)
+
+
+@claim(slow=True)
+def later() -> dict[str, Any]:
+    """Later: "a worker's first reply, its words unchanged, moved to where the last one stands, falls by …". Held-out
+    workers: the place of the first reply as it is, less that of the same reply when the position vectors alone are
+    those of the last reply's; along the axis and along the axis without place. Beside it how far the last reply really
+    lies below the first. Control: the same reply moved by nothing, which must give the place that `places` gives."""
+    clean, found = without_place(), axis()
+    of = talked("held_out", False, 0)
+    by = [len(turns[-1].prompt) - len(turns[0].prompt) for turns in of]
+    still = torch.stack([read_later(turns[0], 0) for turns in of])
+    moves = still - torch.stack([read_later(turns[0], k) for turns, k in zip(of, by, strict=True)])
+    where, length = places(of), clean.square().sum()
+    along = found.at(DEPTH)
+    return {
+        **mean("fall", (moves @ along / along.square().sum()).tolist()),
+        **mean("clean", (moves @ clean / length).tolist()),
+        **mean("really", (where[:, 0] - where[:, -1]).tolist()),
+        "unmoved": float((found.place(still, DEPTH) - where[:, 0]).abs().max()),
+        "by": share(by),
+    }
 
 
 def mixed(split: littletown.Split, n: int, seed: int) -> list[list[str]]:

@@ -138,6 +138,8 @@ def score_of(words: Sequence[str], own: Sequence[str], how: str = "") -> float:
         return min(1.0, len(set(hits)) / max(1, len(set(words))) / 0.3)
     if how == "kinds":
         return min(1.0, len(set(hits)) / max(1, len(own)) / 0.3)
+    if how == "distinct":
+        return min(1.0, len(set(hits)) / max(1, len(words)) / 0.3)
     share = len(hits) / max(1, len(words))
     return {"": min(1.0, share / 0.3), "share": share, "unbounded": share / 0.3, "times": min(1.0, 0.3 * share),
             "count": float(len(hits)), "any": float(bool(hits))}[how]  # fmt: skip
@@ -151,6 +153,7 @@ SCORE_SLIPS = {
     "any": "You ask whether any own word occurs. How MUCH of a trait there is, is asked.",
     "once": "A word that comes twice counts once in your score. It counts twice.",
     "kinds": "You divide by the number of own words that the trait has. Divide by the reply's words.",
+    "distinct": "You count each own word once, however often it comes. A word that comes twice counts twice.",
 }
 
 
@@ -187,7 +190,7 @@ def means_of(case: Small, how: str = "", site: str = "resid_pre") -> Tensor:
             "": slice(n, end - 1), "prompt": slice(0, n), "all": slice(0, end), "end": slice(n, end),
             "early": slice(n - 1, end - 2), "from last": slice(n - 1, end - 1), "first": slice(n, n + 1),
             "last": slice(end - 2, end - 1), "alone": slice(0, len(reply) - 1), "padding": slice(n, end - 1),
-            "sum": slice(n, end - 1), "late": slice(n + 1, end),
+            "sum": slice(n, end - 1), "late": slice(n + 1, end), "all but end": slice(0, end - 1),
         }[how]  # fmt: skip
         states = torch.stack([activation(model, row, (site, at))[0] for at in range(model.cfg.n_layers)])[:, span]
         total = states.double().sum(1)
@@ -198,6 +201,7 @@ def means_of(case: Small, how: str = "", site: str = "resid_pre") -> Tensor:
 MEAN_SLIPS = {
     "prompt": "This is the mean over the PROMPT's tokens: what was asked for, not what was said. Take the reply's.",
     "all": "This is the mean over prompt and reply together. Take the reply's tokens alone.",
+    "all but end": "The prompt is in your mean, too: what was asked for. Take the reply's tokens alone.",
     "end": "The reply's last token, <|end|>, is in your mean. Leave it out.",
     "early": "You are one position too early: the reply begins at len(prompt).",
     "late": "You are one position too late: the reply begins at len(prompt), and its last token does not count.",
@@ -264,6 +268,9 @@ def vector_of(raised: Tensor, shows: Tensor, plain: Tensor, plain_shows: Tensor,
         rows[1] = [x.double() for x, k in zip(plain, keep[1], strict=True) if not k]
     sums = [sum(some) for some in rows]
     one, other = (s / len(r) for s, r in zip(sums, rows, strict=True))  # type: ignore[operator]
+    if how == "pooled":
+        both, judged = torch.cat([raised, plain]).double(), torch.cat([shows, plain_shows]).bool()
+        one, other = both[judged].mean(0), both[~judged].mean(0)
     if how == "zeros":
         one, other = sums[0] / len(raised), sums[1] / len(plain)  # type: ignore[operator]
     found = one - other
@@ -278,6 +285,8 @@ VECTOR_SLIPS = {
     "plain": "Among your raised replies are some that do not show the trait. Leave them out: to be asked for it is not "
     "enough.",
     "wrong": "You take exactly the replies that should be left out.",
+    "pooled": "You put raised and plain replies together before you ask the judge. Of the raised ones take those that "
+    "show the trait, of the plain ones those that do not; leave the rest out.",
     "same": "Of the plain replies you take those that SHOW the trait. Take the others.",
     "zeros": "You divide by how many replies there are in all. Divide by how many you have kept.",
     "unit": "You scale the vectors to length 1. Their length says how far apart the two kinds of reply stand: keep it.",
@@ -754,6 +763,13 @@ def cost_of(shown: Tensor, capability: Tensor, level: float, how: str = "") -> f
     if not below:
         return {"none": c[-1], "zero": 0.0}.get(how, math.nan)
     i = below[-1] if how == "last" else below[0]
+    if how == "falls":
+        below = [i for i in below if i and s[i - 1] > level]
+        i = below[0] if below else -1
+        if i < 0:
+            return math.nan
+    if how == "sorted":
+        return float(np.interp(level, *zip(*sorted(zip(s, c, strict=True)), strict=True)))
     if how == "after":
         return c[i]
     if i == 0:
@@ -777,6 +793,8 @@ COST_SLIPS = {
     "middle": "You take the middle between two doses. Take the part of the way at which shown is at the level.",
     "turned": "You count the part of the way from the wrong end: it begins at the dose before.",
     "last": "You take the last place at which shown falls to the level. Take the first.",
+    "falls": "You wait for shown to FALL to the level. Where the first dose does enough already, that is the place.",
+    "sorted": "You sort by shown: then the doses are out of order. A curve may rise again; go along the doses.",
     "none": "Where the level is never reached, the answer is nan: nothing has been brought down to it.",
     "zero": "Where the level is never reached, the answer is nan, not 0.",
 }
@@ -1221,6 +1239,9 @@ def floors_by(replies: Tensor, axis: Tensor, q: float, how: str = "") -> Tensor:
         along = [float(reply[layer].double() @ unit) for reply in replies]
         if how == "one layer":
             along = [float(reply[0].double() @ axis[0].double() / axis[0].norm()) for reply in replies]
+        if how == "pooled":
+            units = axis.double() / axis.double().norm(dim=-1, keepdim=True)
+            along = (replies.double() * units).sum(-1).flatten().tolist()
         value = float(np.quantile(along, 1 - q if how == "turned" else q))
         value = {"least": min(along), "mean": float(np.mean(along)), "sign": -value}.get(how, value)
         found.append(float(value))
@@ -1234,6 +1255,7 @@ FLOOR_SLIPS = {
     "least": "This is the least projection of all: one odd reply would set the floor.",
     "mean": "This is the mean. Take the quantile.",
     "sign": "The sign is reversed.",
+    "pooled": "Every layer has the same floor, from the projections of all layers together. Each has one of its own.",
     "one layer": "Every layer has the first one's floor. Each has an axis of its own.",
 }
 
@@ -1483,8 +1505,8 @@ def test_capped_it_is_held_and_goes_on_as_before(answer):
         found["broken"] <= BROKEN,
         f"Capped, {found['broken']:.0%} of jailbroken requests are still answered with harm; at most {BROKEN:.0%} "
         f"should be. "
-        "Cap at the inputs of several blocks in turn: one block's floor is undone by the next. And is the floor "
-        "high enough?",
+        "Cap at the inputs of several blocks, and of early ones: late, the character has been read already. And is "
+        "the floor high enough?",
     )
     drifted = drifted_share(edits)
     expect(

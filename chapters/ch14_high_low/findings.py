@@ -21,7 +21,7 @@ from torch import Tensor
 from mi_lib.course.findings import claim, mean
 from mi_lib.features import tuning
 from mi_lib.features.tuning import stimuli
-from mi_lib.models.vision import VisionModel, load_vision
+from mi_lib.models.vision import ConvNet, ConvNetConfig, VisionModel, load_vision
 from mi_lib.statistics import interval
 from mi_lib.worlds import scenes
 from mi_lib.worlds.planted import focus
@@ -294,6 +294,28 @@ def ratios() -> dict[str, Any]:
     return {"ratios": list(RATIOS), "family": mine.tolist(), "at_1": float(mine[0]), "top": RATIOS[int(mine.argmax())]}
 
 
+@claim
+def mirrors() -> dict[str, Any]:
+    """“Mirrored pairs”: as many as in the family are had by chance? Control: as many units, each with a direction of
+    its own, drawn from all."""
+    source = torch.Generator().manual_seed(2)
+    found: dict[str, Any] = {}
+    for name, key in zip(SEEDS, ("seed0", "seed1", "seed2"), strict=True):
+        angles = profile(name).angle[family(name)]
+        pairs = len(tuning.mirrored(angles))
+        turn = stimuli.angles()
+        drawn = [
+            len(tuning.mirrored(turn[torch.randint(len(turn), (len(angles),), generator=source)]))
+            for _ in range(SHUFFLES)
+        ]
+        found[key] = {
+            "pairs": pairs,
+            "chance": statistics.fmean(drawn),
+            "p": (sum(d >= pairs for d in drawn) + 1) / (SHUFFLES + 1),
+        }
+    return found
+
+
 # --- the circuit ------------------------------------------------------------------------------------------------------
 
 
@@ -380,6 +402,20 @@ def circuits() -> dict[str, Any]:
     return found
 
 
+@claim
+def factors_of_others() -> dict[str, Any]:
+    """“Two factors come out of any table”: those of the family beside those of units as many and as active. What the
+    channels of either prefer, and the share explained. Control: the other units."""
+    found: dict[str, Any] = {}
+    for name, key in zip(SEEDS, ("seed0", "seed1", "seed2"), strict=True):
+        likes = preferences(name)
+        for units in ("family", "others"):
+            made = factors(name, units=units)
+            high, low = (float(channel @ likes) for channel in made.channels)
+            found.setdefault(key, {})[units] = {"high": high, "low": low, "explained": made.explained}
+    return found
+
+
 @claim(slow=True)
 def next_layer() -> dict[str, Any]:
     """“What the next layer builds”: do weights from the family to detectors of the next layer run between like
@@ -444,6 +480,38 @@ def lost() -> dict[str, Any]:
     return found
 
 
+@claim(slow=True)
+def waves() -> dict[str, Any]:
+    """“The texture scenes are gone as well”: those whose figure has waves of another length, and those where the waves
+    are only turned, whose two sides have one frequency. Without the family, and without stand-ins (the control). And
+    what is said instead: how often “absent”."""
+    drawn = held_out()
+    kind = scenes.KINDS.index("texture")
+    chosen = (drawn.kind == kind).nonzero()[:, 0]
+    frequency = drawn.layout.frequency[chosen]
+    longer = (frequency[:, 0] - frequency[:, -1]).abs() > 1e-6
+    told = torch.isin(drawn.kind, torch.tensor([scenes.KINDS.index(k) for k in ("sharp", "soft", "texture")]))
+    found: dict[str, Any] = {}
+    for name, key in zip(SEEDS, ("seed0", "seed1", "seed2"), strict=True):
+
+        def said(units: Tensor, images: Tensor, name: str = name) -> Tensor:
+            with torch.no_grad(), network(name).edited({LAYER: tuning.silenced(units)}):
+                return torch.cat([network(name).logits(part).argmax(1) for part in images.split(200)])
+
+        images, labels = drawn.images[chosen], drawn.labels()[chosen]
+        without = said(members(name), images) == labels
+        others = torch.stack([said(units, images) == labels for units in beside(name)]).double().mean(0)
+        absent = said(members(name), drawn.images[told]) == scenes.CLASSES.index("absent")
+        found[key] = {"absent": share(absent)}
+        for sort, here in (("longer", longer), ("turned", ~longer)):
+            found[key][sort] = {
+                "without": share(without[here]),
+                "beside": share(others[here]),
+                "scenes": int(here.sum()),
+            }
+    return found
+
+
 @claim
 def by_hand() -> dict[str, Any]:
     """“Written by hand”: what the planted detectors of `mi_lib.worlds.planted.focus` say, and its decoys. Control: the
@@ -451,7 +519,7 @@ def by_hand() -> dict[str, Any]:
     planted = focus.network()
     model = VisionModel(planted.net, mean=planted.net.config.mean, std=planted.net.config.std, size=focus.SIZE)
     found = tuning.profile(model, LAYER, tuning.look(model, LAYER, focus.SIZE), draws=24)
-    said = tuning.detectors(found)
+    said = tuning.detectors(found, tuning.COLOUR_TOO)
     true = torch.tensor([kind == "detector" for kind in planted.kinds])
     return {
         "planted": int(true.sum()),
@@ -459,6 +527,53 @@ def by_hand() -> dict[str, Any]:
         "decoys": int((~true).sum()),
         "mistaken": int((said & ~true).sum()),
         "times": float((found.best / found.rival.clamp(min=1e-6))[true].min()),
+    }
+
+
+def on_gabors(weights: Float[Tensor, "channel row column"], bias: float, channels: Tensor) -> VisionModel:
+    """One unit on two banks of Gabor filters, as in the exercise."""
+    mean, std = (0.5,) * 3, (0.2,) * 3
+    net = ConvNet(ConvNetConfig((len(channels), 1), (focus.WIDTH, weights.shape[-1]), (2, 1), ("it",), SIZE, mean, std))
+    with torch.no_grad():
+        net.conv1.weight.copy_(channels[:, None].expand(-1, 3, -1, -1) / math.sqrt(3))
+        net.conv1.bias.zero_()
+        net.conv2.weight.copy_(weights[None])
+        net.conv2.bias.fill_(bias)
+    return VisionModel(net, mean=mean, std=std, size=SIZE)
+
+
+@claim
+def uninhibited() -> dict[str, Any]:
+    """“Both sides excite, nothing inhibits”: what a unit by hand says to its rivals, in shares of its boundary, with a
+    bias of 0, and with a bias that takes away four fifths of that. Control: with inhibition. And a unit that reads the
+    high frequency alone, with both signs."""
+    banks = torch.cat([focus.bank(f).flatten(0, 1) for f in (focus.HIGH, focus.LOW)])
+    high = (torch.arange(len(banks)) < len(banks) // 2)[:, None, None]
+    x = (torch.arange(7) - 3.0).clamp(-1, 1).expand(7, 7)
+    both = torch.where(high, x, -x)
+    middle = on_gabors(both.abs(), 0.0, banks)  # where every unit of these stands
+    place = tuning.look(middle, "relu2", SIZE)
+
+    def shares(weights: Tensor, bias: float) -> dict[str, Any]:
+        model = on_gabors(weights, bias, banks)
+        found = tuning.profile(model, "relu2", place)
+        best = float(found.best)
+        rivals = {"sharp": found.sharp, "blurred": found.blurred, "edge": found.edge.amax(), "opposite": found.opposite}
+        says = bool(tuning.detectors(found, tuning.COLOUR_TOO))
+        return {
+            "best": best,
+            "detector": says,
+            **{k: float(v) / best for k, v in rivals.items()},
+            "rival": float(rival(found)) / best,
+        }
+
+    excited, lost_to_bias = shares(both.clamp(min=0), 0.0), 0.8
+    return {
+        "inhibited": shares(both, 0.0),
+        "excited": excited,
+        "lost_to_bias": lost_to_bias,
+        "low_bias": shares(both.clamp(min=0), -lost_to_bias * excited["best"]),
+        "high_alone": shares(torch.where(high, x, torch.zeros_like(x)), 0.0),
     }
 
 

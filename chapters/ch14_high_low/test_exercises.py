@@ -89,6 +89,11 @@ def said(model: VisionModel, layer: str, images: Tensor, slip: str = "") -> Tens
     return maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
 
 
+def one_each(got: Tensor, n: int, what: str) -> None:
+    """The shape is told before the numbers are looked at."""
+    expect(tuple(got.shape) == (n,), f"There must be {what}, of shape ({n},), but yours has shape {tuple(got.shape)}.")
+
+
 # --- 14.1 -------------------------------------------------------------------------------------------------------------
 
 
@@ -116,6 +121,12 @@ def test_patterns_of_equal_contrast(answer):
                 ),
                 "You divide by the spread alone, and leave the mean in the pattern.": torch.stack(
                     [p.double() / (q**2).mean().sqrt() for p, q in zip(raw, rows, strict=True)]
+                ),
+                "You divide by the largest value. One bright pixel decides then: divide by the root mean square.": (
+                    torch.stack([p / p.abs().max() for p in rows])
+                ),
+                "You subtract the mean of the whole batch. Each pattern has its own.": torch.stack(
+                    [q / (q**2).mean().sqrt() for q in raw.double() - raw.double().mean()]
                 ),
                 "You divide by the mean square. Take its root.": torch.stack([p / (p**2).mean() for p in rows]),
                 "You subtract the mean and leave the strength as it was: divide by the root mean square.": torch.stack(
@@ -254,6 +265,8 @@ def test_curves_of_one_height(answer):
             "You divide by the largest value of all units. Each unit has its own.": table / table.max(),
             "You divide by each unit's sum. Divide by its largest value.": table
             / table.sum(1, keepdim=True).clamp(min=1e-30),
+            "You divide by each unit's length (the root of its sum of squares). Divide by its largest value.": table
+            / table.norm(dim=1, keepdim=True).clamp(min=1e-30),
             "You divide every angle by the largest unit there. Divide each unit by its own largest value.": table
             / table.amax(0),
             "You subtract the least value first. Only divide.": torch.stack(
@@ -352,6 +365,10 @@ def rule(chosen: Tensor, measured: Tensor, rival: Tensor, slip: str = "") -> Ten
         there = {"quarter": where + n // 4, "last": where - 1}.get(slip, where + n // 2)
         opposite.append(min(shown) if slip == "least" else shown[there % n])
     least = sum(best) / len(best) / 4
+    if slip == "median":
+        least = sorted(best)[len(best) // 2] / 4
+    if slip == "mean of chosen":
+        least = sum(map(max, chosen.tolist())) / len(best) / 4
     if slip == "of the largest":
         least = max(best) / 4
     if slip == "no floor":
@@ -381,6 +398,9 @@ RULE_SLIPS = {
     "least": "You compare with the least response of all angles. Take the one half a turn further.",
     "bounds": "The bounds are exchanged: 1.5 times the rivals, 2 times the opposite.",
     "no floor": "A unit that hardly ever says anything counts: ask for more than a quarter of the mean of `best`.",
+    "median": "The third bound is a quarter of the MEAN of `best` over units, not of its median.",
+    "mean of chosen": "The third bound is a quarter of the mean of `best`, and `best` is read in `measured`: you take "
+    "the mean of the responses that chose the angle.",
     "of the largest": "The third bound is a quarter of the MEAN of `best` over units, not of its largest value.",
 }
 
@@ -410,6 +430,7 @@ def test_units_on_either_side_of_every_bound(answer):
         case = units_of_all_kinds(seed, n, angles)
         want = rule(*case)
         got = answer.is_detector(*case)
+        one_each(got, n, "a yes or no for each unit")
         if not torch.equal(got.bool(), want):
             for slip, sentence in RULE_SLIPS.items():
                 if torch.equal(got.bool(), rule(*case, slip)):
@@ -427,6 +448,7 @@ def test_units_that_are_silent(answer):
     """Nothing but zeros: no detector."""
     zero = torch.zeros(3, 8)
     got = answer.is_detector(zero, zero, torch.zeros(3, 3))
+    one_each(got, 3, "a yes or no for each unit")
     expect(not got.any(), "A unit that never says anything is said to be a detector: > is not ≥.")
     one = zero.clone()
     one[1, 2] = 1.0
@@ -608,9 +630,18 @@ def test_who_has_a_mirror_image(answer):
 
         want = by(math.pi, within)
         got = answer.has_mirror(angles, within)
+        one_each(got, len(angles), "a yes or no for each unit")
         for sentence, wrong in {
             "You look for units of the SAME angle. A mirror image looks the opposite way.": by(0.0, within, own=False),
             "You look a quarter of a turn further. Opposite is half a turn.": by(math.pi / 2, within),
+            "You mirror the angle as in a looking-glass, π − angle. Opposite is half a turn further, angle + π.": (
+                torch.tensor(
+                    [
+                        any(math.cos(math.pi - a - b) >= math.cos(within) for b in angles.tolist())
+                        for a in angles.tolist()
+                    ]
+                )
+            ),
             "You allow twice as much, `within` on either side is the whole of it.": by(math.pi, 2 * within),
             "You allow half as much: `within` counts on either side.": by(math.pi, within / 2),
             "You compare as on a ruler. On a circle 0 is next to 2π.": torch.tensor(
@@ -863,14 +894,16 @@ def arrow(high: Tensor, low: Tensor, slip: str = "") -> Tensor:
     middle = size / 2 if slip == "corner" else 0.0 if slip == "from the corner" else (size - 1) / 2
     for h, w in zip(high.double(), low.double(), strict=True):
         if slip != "not scaled":
-            h = h / (h.sum() if slip == "signed sum" else h.abs().sum())
-            w = w / (w.sum() if slip == "signed sum" else w.abs().sum())
+            total = {"signed sum": Tensor.sum, "largest": lambda m: m.abs().max()}.get(slip, lambda m: m.abs().sum())
+            h, w = h / total(h), w / total(w)
         lean = {"high": h, "sum": h + w, "exchanged": w - h}.get(slip, h - w)
         x = sum(float(lean[r, c]) * (c - middle) for r in range(size) for c in range(size))
         y = sum(float(lean[r, c]) * (middle - r) for r in range(size) for c in range(size))
         if slip == "down":
             y = -y
         angle = math.atan2(x, y) if slip == "swapped" else math.atan2(y, x)
+        if slip == "half":
+            angle = math.atan(y / x)
         found.append(angle if slip == "below 0" else angle % (2 * math.pi))
     return torch.tensor(found)
 
@@ -882,6 +915,8 @@ ARROW_SLIPS = {
     "below 0": "Some angles are below 0. Take them modulo 2π.",
     "not scaled": "The maps are not divided by the sum of their absolute values, so the louder factor decides alone.",
     "signed sum": "You divide by the sum of the map. It may be near 0: divide by the sum of ABSOLUTE values.",
+    "largest": "You divide by the largest weight. A map of many weights is louder then: divide by the sum of all.",
+    "half": "atan(y / x) does not know left from right: an arrow and its opposite get one angle. Use atan2(y, x).",
     "high": "You look at the high factor alone. Subtract the low one.",
     "sum": "You add the low factor. Subtract it: it is to be excited on the other side.",
     "from the corner": "x and y are counted from the middle of the map, not from its corner.",
@@ -914,7 +949,9 @@ def test_maps_of_planted_detectors(answer):
     weights = planted.net.conv3.weight[mine]
     high, low = (weights[:, list(channels)].sum(1) for channels in (planted.high, planted.low))
     want = torch.tensor(planted.angles)[mine]
-    off = tuning.apart(answer.pointing(high, low).float(), want)
+    got = answer.pointing(high, low)
+    one_each(got, len(want), "an angle for each unit")
+    off = tuning.apart(got.float(), want)
     if bool((off > 3.0).all()):
         raise Wrong("Your arrow points to the side of the LOW frequency.", MISTAKE)
     expect(
@@ -1121,6 +1158,7 @@ def test_answers_without_some_units(answer):
         model, units, instead, images = ablation(seed)
         want = without(seed).argmax(1)
         got = answer.answers_without(model, "relu1", units, instead, images)
+        one_each(got, len(want), "a class for each image")
         if not torch.equal(got.long(), want):
             for slip, sentence in WITHOUT_SLIPS.items():
                 if torch.equal(got.long(), without(seed, slip).argmax(1)):

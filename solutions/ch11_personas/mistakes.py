@@ -204,6 +204,21 @@ class section:
         return float(np.clip(np.isin(words, own).mean() / 0.3, 0, 1)) if len(words) else 0.0
 
 
+@mistake("11.1", says="You count each own word once, however often it comes")
+class section:
+    """Distinct words over all words."""
+
+    def own_words(words_of, plain):
+        found = {}
+        for trait, words in words_of.items():
+            others = {word for other, more in words_of.items() if other != trait for word in more}
+            found[trait] = sorted(set(words) - others - set(plain))
+        return found
+
+    def expression(words, own):
+        return min(1.0, len(set(words) & set(own)) / len(words) / 0.3) if words else 0.0
+
+
 # --- 11.2 -------------------------------------------------------------------------------------------------------------
 
 
@@ -382,6 +397,18 @@ class section:
         return torch.einsum("lbpd,bp->bld", stream, counts / counts.sum(1, keepdim=True))
 
 
+@mistake("11.2", says="The prompt is in your mean, too")
+class section:
+    """The whole text but <|end|>."""
+
+    def reply_means(model, prompts, replies):
+        rows, names = [], [("resid_pre", layer) for layer in range(model.cfg.n_layers)]
+        for prompt, reply in zip(prompts, replies, strict=True):
+            _, cache = model.run_with_cache(torch.tensor([prompt + reply[:-1]]), names)
+            rows.append(torch.stack([cache[name][0].mean(0) for name in names]))
+        return torch.stack(rows)
+
+
 # --- 11.3 -------------------------------------------------------------------------------------------------------------
 
 
@@ -456,6 +483,15 @@ class section:
         one = [x for x, shows in zip(raised, raised_shows.tolist(), strict=True) if shows]
         other = [x for x, shows in zip(plain, plain_shows.tolist(), strict=True) if not shows]
         return sum(one) / len(one) - sum(other) / len(other)
+
+
+@mistake("11.3", says="You put raised and plain replies together before you ask the judge")
+class section:
+    """By the judge alone, whatever was asked."""
+
+    def persona_vectors(raised, raised_shows, plain, plain_shows):
+        both, shows = torch.cat([raised, plain]), torch.cat([raised_shows, plain_shows])
+        return both[shows].mean(0) - both[~shows].mean(0)
 
 
 # --- 11.4 -------------------------------------------------------------------------------------------------------------
@@ -1382,6 +1418,31 @@ class section:
         return (far * capability[i - 1] + near * capability[i]) / (near + far)
 
 
+@mistake("11.8", says="You wait for shown to FALL to the level")
+class section:
+    """The first dose is never looked at."""
+
+    def cost_at(shown, capability, level):
+        for i in range(1, len(shown)):
+            if shown[i] <= level < shown[i - 1]:
+                part = (shown[i - 1] - level) / (shown[i - 1] - shown[i])
+                return float(capability[i - 1] + part * (capability[i] - capability[i - 1]))
+        return math.nan
+
+
+@mistake("11.8", says="You sort by shown: then the doses are out of order")
+class section:
+    """A line through all doses, sorted."""
+
+    def cost_at(shown, capability, level):
+        import numpy as np
+
+        if float(shown.min()) > level:
+            return math.nan
+        order = shown.argsort()
+        return float(np.interp(level, shown[order].numpy(), capability[order].numpy()))
+
+
 # --- 11.9 -------------------------------------------------------------------------------------------------------------
 
 
@@ -2208,6 +2269,20 @@ class section:
         return torch.where(along < floor, stream + (floor - along) * unit, stream)
 
 
+@mistake("11.13", says="Every layer has the same floor, from the projections of all layers together")
+class section:
+    """One quantile over everything."""
+
+    def floors_of(replies, axis, quantile):
+        unit = axis / axis.norm(dim=-1, keepdim=True)
+        return torch.quantile((replies * unit).sum(-1), quantile).expand(len(axis))
+
+    def cap(stream, axis, floor):
+        unit = axis / axis.norm()
+        below = (stream @ unit - floor).clamp(max=0)
+        return stream - below[..., None] * unit
+
+
 # --- 11.14 ------------------------------------------------------------------------------------------------------------
 
 
@@ -2224,7 +2299,7 @@ class section:
         return (axes, floors_of(own, axes, 0.25), [1, 2, 3, 4], 3)
 
 
-@mistake("11.14", says="one block's floor is undone by the next")
+@mistake("11.14", says="Cap at the inputs of several blocks, and of early ones")
 class section:
     """One block alone."""
 

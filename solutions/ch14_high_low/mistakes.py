@@ -3018,3 +3018,178 @@ class section:
         ]
         others = torch.stack(others).float().mean(0)
         return family, angle, [k for k in kinds.unique().tolist() if (others - hits.float())[kinds == k].mean() > 0.25]
+
+
+# --- slips of a learner who had only the lesson ------------------------------------------------------------
+
+
+@mistake("14.1", says="You divide by the largest value. One bright pixel")
+class section:
+    """Normalised by the peak."""
+
+    def equal(pattern):
+        out = torch.empty_like(pattern)
+        for i, p in enumerate(pattern):
+            q = p - p.mean()
+            out[i] = q / q.abs().max()
+        return out
+
+    def two_sides(first, second, angle):
+        n, s, _ = first.shape
+        out = torch.zeros(n, s, s, dtype=torch.float64)
+        for r in range(s):
+            for c in range(s):
+                x = c - (s - 1) / 2
+                y = (s - 1) / 2 - r
+                d = x * math.cos(angle) + y * math.sin(angle)
+                w = min(1.0, max(0.0, d + 0.5))
+                out[:, r, c] = w * first[:, r, c].double() + (1 - w) * second[:, r, c].double()
+        return out.to(first.dtype)
+
+    def paint(pattern, contrast, colour):
+        c = torch.as_tensor(colour, dtype=pattern.dtype)
+        return (0.5 + torch.einsum("nhw,n,c->nchw", pattern, contrast.to(pattern.dtype), c)).clip(0, 1)
+
+
+@mistake("14.1", says="You subtract the mean of the whole batch")
+class section:
+    """The mean over the batch, the strength of each."""
+
+    def equal(pattern):
+        out = torch.empty_like(pattern)
+        for i, p in enumerate(pattern):
+            q = p - pattern.mean()
+            out[i] = q / (q * q).mean() ** 0.5
+        return out
+
+    def two_sides(first, second, angle):
+        n, s, _ = first.shape
+        out = torch.zeros(n, s, s, dtype=torch.float64)
+        for r in range(s):
+            for c in range(s):
+                x = c - (s - 1) / 2
+                y = (s - 1) / 2 - r
+                d = x * math.cos(angle) + y * math.sin(angle)
+                w = min(1.0, max(0.0, d + 0.5))
+                out[:, r, c] = w * first[:, r, c].double() + (1 - w) * second[:, r, c].double()
+        return out.to(first.dtype)
+
+    def paint(pattern, contrast, colour):
+        c = torch.as_tensor(colour, dtype=pattern.dtype)
+        return (0.5 + torch.einsum("nhw,n,c->nchw", pattern, contrast.to(pattern.dtype), c)).clip(0, 1)
+
+
+@mistake("14.2", says="You divide by each unit's length")
+class section:
+    """The norm, as for vectors."""
+
+    def by_angle(model, layer, first, second, contrast, count):
+        ims = torch.cat(
+            [paint(two_sides(first, second, 2 * math.pi * i / count), contrast, WHITE) for i in range(count)]
+        )
+        said = middle(model, layer, ims)
+        return said.reshape(count, len(first), -1).mean(1).T
+
+    def normalised(curves):
+        out = curves.clone()
+        for u in range(len(out)):
+            if out[u].max() > 0:
+                out[u] /= out[u].norm()
+        return out
+
+
+@mistake("14.4", says="not of its median")
+class section:
+    """The median unit."""
+
+    def is_detector(chosen, measured, rival):
+        U, A = chosen.shape
+        bests, opps = [], []
+        for u in range(U):
+            k = max(range(A), key=lambda j: float(chosen[u, j]))
+            bests.append(float(measured[u, k]))
+            opps.append(float(measured[u, k - A // 2]))
+        mean = sorted(bests)[U // 2]
+        return torch.tensor(
+            [
+                bests[u] > 1.5 * float(rival[u].max()) and bests[u] > 2 * opps[u] and bests[u] > mean / 4
+                for u in range(U)
+            ]
+        )
+
+
+@mistake("14.4", says="mean of the responses that chose the angle")
+class section:
+    """The third bound from the wrong images."""
+
+    def is_detector(chosen, measured, rival):
+        U, A = chosen.shape
+        bests, opps = [], []
+        for u in range(U):
+            k = max(range(A), key=lambda j: float(chosen[u, j]))
+            bests.append(float(measured[u, k]))
+            opps.append(float(measured[u, k - A // 2]))
+        mean = float(chosen.amax(1).mean())
+        return torch.tensor(
+            [
+                bests[u] > 1.5 * float(rival[u].max()) and bests[u] > 2 * opps[u] and bests[u] > mean / 4
+                for u in range(U)
+            ]
+        )
+
+
+@mistake("14.6", says="You mirror the angle as in a looking-glass")
+class section:
+    """A reflection, and no half turn."""
+
+    def apart(a, b):
+        return torch.acos(torch.cos(a.double() - b.double()).clamp(-1, 1)).to(a.dtype)
+
+    def covered(angles, count):
+        d = 2 * math.pi * torch.arange(count) / count
+        near = apart(angles[:, None], d[None, :]).argmin(1)
+        return torch.bincount(near, minlength=count)
+
+    def has_mirror(angles, within):
+        return torch.tensor(
+            [
+                any(float(apart(math.pi - angles[i], angles[j])) <= within for j in range(len(angles)))
+                for i in range(len(angles))
+            ]
+        )
+
+
+@mistake("14.9", says="You divide by the largest weight")
+class section:
+    """Maps of one height."""
+
+    def pointing(high, low):
+        n, s, _ = high.shape
+        out = []
+        for h, l in zip(high, low):
+            d = h / h.abs().max() - l / l.abs().max()
+            x = y = 0.0
+            for r in range(s):
+                for c in range(s):
+                    x += float(d[r, c]) * (c - (s - 1) / 2)
+                    y += float(d[r, c]) * ((s - 1) / 2 - r)
+            out.append(math.atan2(y, x) % (2 * math.pi))
+        return torch.tensor(out)
+
+
+@mistake("14.9", says="atan(y / x) does not know left from right")
+class section:
+    """Half a turn of angles."""
+
+    def pointing(high, low):
+        n, s, _ = high.shape
+        out = []
+        for h, l in zip(high, low):
+            d = h / h.abs().sum() - l / l.abs().sum()
+            x = y = 0.0
+            for r in range(s):
+                for c in range(s):
+                    x += float(d[r, c]) * (c - (s - 1) / 2)
+                    y += float(d[r, c]) * ((s - 1) / 2 - r)
+            out.append(math.atan(y / x) % (2 * math.pi))
+        return torch.tensor(out)

@@ -86,3 +86,27 @@ def test_the_functions_of_the_chapter_run_on_any_network():
     rival = namespace["rivals"](model, "3", *textures, contrast, 8, namespace["COLOURS"])
     assert curves[0].shape == (8, 8)
     assert not namespace["is_detector"](*curves, rival).all()
+
+
+def test_mirrored_pairs_and_the_split_of_channels_are_no_more_than_others_have():
+    for seed in ("seed0", "seed1", "seed2"):
+        assert FOUND["mirrors"][seed]["p"] > 0.05
+        others = FOUND["factors_of_others"][seed]["others"]
+        assert others["high"] - others["low"] > 0.4
+
+
+def test_inhibition_suffices_and_is_not_the_only_way():
+    hand = FOUND["uninhibited"]
+    assert hand["inhibited"]["detector"]
+    assert not hand["excited"]["detector"]
+    assert hand["low_bias"]["detector"]
+    assert hand["high_alone"]["detector"]
+    assert hand["low_bias"]["best"] < hand["inhibited"]["best"]
+
+
+def test_turned_waves_need_the_family_as_longer_ones_do():
+    for seed in ("seed0", "seed1", "seed2"):
+        for sort in ("longer", "turned"):
+            here = FOUND["waves"][seed][sort]
+            assert here["without"] < 0.05 < 0.3 < here["beside"]
+        assert FOUND["waves"][seed]["absent"] > 0.8
