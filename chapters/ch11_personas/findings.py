@@ -493,7 +493,6 @@ def roles() -> dict[str, Any]:
     chance = [abs(spearman((found.roles[:, DEPTH] @ v).tolist(), levels)) for v in aside]
     other = axis(PER_ROLE, 2)
     low, high = found.alignment_interval(DEPTH, 500)
-    order, alone = -spearman(place.tolist(), levels), [one_role_order(found, i, levels) for i in range(len(levels))]
     return {
         "roles": len(levels), "each": PER_ROLE,
         "shares": [float(s) for s in space.shares[:6]],
@@ -502,13 +501,11 @@ def roles() -> dict[str, Any]:
         "alignment_second": abs(float(torch.cosine_similarity(found.at(DEPTH), space.components[1], dim=0))),
         "alignment_random_most": max(abs(float(steering.unit(v) @ space.components[0])) for v in aside),
         "again": float(torch.cosine_similarity(found.at(DEPTH), other.at(DEPTH), dim=0)),
-        "order": order,
+        "order": -spearman(place.tolist(), levels),
         "order_random_median": float(np.median(chance)), "order_random_most": max(chance),
         "order_first_component": abs(spearman((found.roles[:, DEPTH] @ space.components[0]).tolist(), levels)),
         "by_level": [share([float(p) for p, lev in zip(place, levels, strict=True) if lev == at]) for at in range(4)],
-        "one_role_least": min(alone), "one_role_median": float(np.median(alone)),
-        "one_role_better": share([one > order for one in alone]),
-        "dragon": alone[list(voices.ROLES).index("dragon")],
+        "one_role_least": min(one_role_order(found, i, levels) for i in range(len(levels))),
         "one_role_cosine_least": min(
             float(torch.cosine_similarity(found.of([i]).at(DEPTH), found.at(DEPTH), dim=0)) for i in range(len(levels))
         ),

@@ -769,7 +769,7 @@ def cost_of(shown: Tensor, capability: Tensor, level: float, how: str = "") -> f
         if i < 0:
             return math.nan
     if how == "sorted":
-        return float(np.interp(level, *zip(*sorted(zip(s, c, strict=True)), strict=True)))
+        return float(np.interp(level, *zip(*sorted(zip(s, c, strict=True), key=lambda x: x[0]), strict=True)))
     if how == "after":
         return c[i]
     if i == 0:

@@ -1439,7 +1439,7 @@ class section:
 
         if float(shown.min()) > level:
             return math.nan
-        order = shown.argsort()
+        order = shown.argsort(stable=True)
         return float(np.interp(level, shown[order].numpy(), capability[order].numpy()))
 
 
