@@ -172,9 +172,8 @@ def _forming() -> None:
                 if st.button(label, icon=icon, key="images-stop"):
                     run.going = not run.going
                     st.rerun()
-            again = common.caught(_set)
             args = ("images-seed", run.about[3] + 1)
-            st.button("From another start", icon=":material/casino:", on_click=again, args=args)
+            st.button("From another start", icon=":material/casino:", on_click=common.caught(_set), args=args)
         if len(run.values) > 1 and not run.going:
             steps = list(range(1, len(run.values) + 1))
             title = "How strongly the unit answers to it (mean over the picture)"

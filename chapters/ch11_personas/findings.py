@@ -780,7 +780,8 @@ KEPT = 24
 
 @claim(slow=True)
 def talks() -> dict[str, Any]:
-    """Conversations that Pico has had, for a grader that has no time to have them: what users ask and what is replied,
+    """For exercise 11.12, "where do the replies stand along the axis, turn by turn": conversations that Pico has had,
+    for a grader that has no time to have them: what users ask and what is replied,
     and whether the last reply has drifted. Held-out conversations as in `predicted`, with another seed."""
     users, of = mixed("held_out", KEPT, 9), mixed_talk("held_out", 9, KEPT)
     return {

@@ -108,7 +108,7 @@ def share(found: Tensor) -> float:
 
 @claim
 def sizes() -> dict[str, Any]:
-    """What the lesson counts: units by layer, pixels that they see, classes, stimuli."""
+    """For "it has … weights and four layers of units": units by layer, pixels that they see, classes, stimuli."""
     module = network(SEEDS[0]).module
     return {
         "units": [int(module.get_submodule(layer.replace("relu", "conv")).out_channels) for layer in LAYERS],
@@ -127,7 +127,8 @@ def sizes() -> dict[str, Any]:
 
 @claim
 def sees() -> dict[str, Any]:
-    """“It names the figure”: the share of held-out scenes called by their class, by kind. Control: before training."""
+    """For "It names the figure": the share of held-out scenes called by their class, by kind. Control: before
+    training."""
     hits, blank = right(SEEDS[0]), right(BLANK)
     found: dict[str, Any] = {**mean("all", hits), **mean("untrained", blank)}
     for kind in scenes.KINDS:
@@ -149,7 +150,7 @@ def example(name: str = SEEDS[0]) -> int:
 
 @claim
 def one_unit() -> dict[str, Any]:
-    """“One unit”: what the clearest member says to its boundary and to what is part of it. Controls: the rivals."""
+    """For "One unit": what the clearest member says to its boundary and to what is part of it. Controls: the rivals."""
     found, unit = profile(SEEDS[0]), example()
     return {
         "unit": unit,
@@ -165,8 +166,9 @@ def one_unit() -> dict[str, Any]:
 
 @claim
 def look_alikes() -> dict[str, Any]:
-    """“Many units answer to the boundary; few of them are detectors”: units of the layer that say at least a quarter of
-    the mean at their best boundary, those that some demand throws out, and which. Control: each demand left out."""
+    """For "Many units answer to the boundary; few of them are detectors": units of the layer that say at least a
+    quarter of the mean at their best boundary, those that some demand throws out, and which. Control: each demand
+    left out."""
     found = profile(SEEDS[0])
     heard = found.best >= tuning.RULE.least * found.best.mean()
     rivals = torch.stack([found.sharp, found.blurred, found.edge.amax(1), found.colour_edge], 1)
@@ -192,7 +194,7 @@ def look_alikes() -> dict[str, Any]:
 
 @claim
 def chance() -> dict[str, Any]:
-    """“The largest of 16 means is large by chance”: how much larger best responses look on the images that chose
+    """For "The largest of 16 means is large by chance": how much larger best responses look on the images that chose
     the angle than on others, over all units. Control: the same angle on other images."""
     found = profile(BLANK)
     chosen = found.boundary.amax(1)
@@ -208,7 +210,7 @@ def chance() -> dict[str, Any]:
 
 @claim(slow=True)
 def families() -> dict[str, Any]:
-    """“In every seed, and not before training”: detectors and edge detectors in each layer. Control: untrained."""
+    """For "In every seed, and not before training": detectors and edge detectors in each layer. Control: untrained."""
     found: dict[str, Any] = {}
     for name, key in zip((*SEEDS, BLANK), ("seed0", "seed1", "seed2", "untrained"), strict=True):
         counts = [int(family(name, layer).sum()) for layer in LAYERS]
@@ -229,8 +231,8 @@ def families() -> dict[str, Any]:
 
 @claim
 def kept() -> dict[str, Any]:
-    """“They hardly mind”: polarity, image by image, and colour, for the family and for edge detectors. Control: what
-    the means over images say of polarity, which is near 1 for both."""
+    """For "They hardly mind": polarity, image by image, and colour, for the family and for edge detectors. Control:
+    what the means over images say of polarity, which is near 1 for both."""
     name = SEEDS[0]
     found = profile(name)
     edges = tuning.edge_detectors(found)
@@ -286,8 +288,8 @@ def polarity_of_means(name: str, at: Float[Tensor, " unit"], draws: int = 32) ->
 
 @claim
 def ratios() -> dict[str, Any]:
-    """“The more the frequencies differ”: the best response to gratings by the ratio of their frequencies, each unit in
-    shares of its largest, in the mean of the family. Control: ratio 1, two sides of one frequency."""
+    """For "The more the frequencies differ": the best response to gratings by the ratio of their frequencies, each
+    unit in shares of its largest, in the mean of the family. Control: ratio 1, two sides of one frequency."""
     curves = tuning.by_ratio(network(SEEDS[0]), LAYER, eye(LAYER), RATIOS, seed=0)
     best = tuning.normalised(curves).amax(2)
     mine = best[family(SEEDS[0])].mean(0)
@@ -296,8 +298,8 @@ def ratios() -> dict[str, Any]:
 
 @claim
 def mirrors() -> dict[str, Any]:
-    """“Mirrored pairs”: as many as in the family are had by chance? Control: as many units, each with a direction of
-    its own, drawn from all."""
+    """For "Mirrored pairs": as many as in the family are had by chance? Control: as many units, each with a direction
+    of its own, drawn from all."""
     source = torch.Generator().manual_seed(2)
     found: dict[str, Any] = {}
     for name, key in zip(SEEDS, ("seed0", "seed1", "seed2"), strict=True):
@@ -358,15 +360,15 @@ def error(name: str, weighed: bool = True) -> Float[Tensor, " member"]:
 
 @claim
 def contracted() -> dict[str, Any]:
-    """“Each detector has a weight for every channel at every place”: how many. Control: none, it is a count."""
+    """For "Each detector has a weight for every channel at every place": how many. Control: none, it is a count."""
     table = weights(SEEDS[0])
     return {"places": table.shape[2] * table.shape[3], "numbers": table[0].numel()}
 
 
 @claim(slow=True)
 def circuits() -> dict[str, Any]:
-    """“Two factors, what they prefer, and an angle that weights alone predict”. Controls: preferences shuffled among
-    channels, angles shuffled among members, and the weights without asking who is awake."""
+    """For "Two factors, what they prefer, and an angle that weights alone predict". Controls: preferences shuffled
+    among channels, angles shuffled among members, and the weights without asking who is awake."""
     found: dict[str, Any] = {}
     source = torch.Generator().manual_seed(0)
     for name, key in zip(SEEDS, ("seed0", "seed1", "seed2"), strict=True):
@@ -404,8 +406,8 @@ def circuits() -> dict[str, Any]:
 
 @claim
 def factors_of_others() -> dict[str, Any]:
-    """“Two factors come out of any table”: those of the family beside those of units as many and as active. What the
-    channels of either prefer, and the share explained. Control: the other units."""
+    """For "Two factors come out of any table": those of the family beside those of units as many and as active. What
+    the channels of either prefer, and the share explained. Control: the other units."""
     found: dict[str, Any] = {}
     for name, key in zip(SEEDS, ("seed0", "seed1", "seed2"), strict=True):
         likes = preferences(name)
@@ -418,7 +420,7 @@ def factors_of_others() -> dict[str, Any]:
 
 @claim(slow=True)
 def next_layer() -> dict[str, Any]:
-    """“What the next layer builds”: do weights from the family to detectors of the next layer run between like
+    """For "What the next layer builds": do weights from the family to detectors of the next layer run between like
     angles? Control: the angles of the members shuffled."""
     source = torch.Generator().manual_seed(1)
     found: dict[str, Any] = {}
@@ -452,8 +454,9 @@ def silence(name: str) -> float:
 
 @claim(slow=True)
 def lost() -> dict[str, Any]:
-    """“Without them”: right answers by kind, with all units, with the family silent, and with units silent that are as
-    many and as active (mean, least and most of 20 sets), which could have fallen as far. Also: held at its means."""
+    """For "Without them": right answers by kind, with all units, with the family silent, and with units silent that
+    are as many and as active (mean, least and most of 20 sets), which could have fallen as far. Also: held at its
+    means."""
     found: dict[str, Any] = {}
     for name, key in zip(SEEDS, ("seed0", "seed1", "seed2"), strict=True):
         whole, without = right(name), right(name, members(name))
@@ -482,9 +485,9 @@ def lost() -> dict[str, Any]:
 
 @claim(slow=True)
 def waves() -> dict[str, Any]:
-    """“The texture scenes are gone as well”: those whose figure has waves of another length, and those where the waves
-    are only turned, whose two sides have one frequency. Without the family, and without stand-ins (the control). And
-    what is said instead: how often “absent”."""
+    """For "The texture scenes are gone as well": those whose figure has waves of another length, and those where the
+    waves are only turned, whose two sides have one frequency. Without the family, and without stand-ins (the
+    control). And what is said instead: how often "absent"."""
     drawn = held_out()
     kind = scenes.KINDS.index("texture")
     chosen = (drawn.kind == kind).nonzero()[:, 0]
@@ -514,8 +517,8 @@ def waves() -> dict[str, Any]:
 
 @claim
 def by_hand() -> dict[str, Any]:
-    """“Written by hand”: what the planted detectors of `mi_lib.worlds.planted.focus` say, and its decoys. Control: the
-    decoys, which the definition must throw out."""
+    """For "Written by hand": what the planted detectors of `mi_lib.worlds.planted.focus` say, and its decoys.
+    Control: the decoys, which the definition must throw out."""
     planted = focus.network()
     model = VisionModel(planted.net, mean=planted.net.config.mean, std=planted.net.config.std, size=focus.SIZE)
     found = tuning.profile(model, LAYER, tuning.look(model, LAYER, focus.SIZE), draws=24)
@@ -544,9 +547,9 @@ def on_gabors(weights: Float[Tensor, "channel row column"], bias: float, channel
 
 @claim
 def uninhibited() -> dict[str, Any]:
-    """“Both sides excite, nothing inhibits”: what a unit by hand says to its rivals, in shares of its boundary, with a
-    bias of 0, and with a bias that takes away four fifths of that. Control: with inhibition. And a unit that reads the
-    high frequency alone, with both signs."""
+    """For "Both sides excite, nothing inhibits": what a unit by hand says to its rivals, in shares of its boundary,
+    with a bias of 0, and with a bias that takes away four fifths of that. Control: with inhibition. And a unit that
+    reads the high frequency alone, with both signs."""
     banks = torch.cat([focus.bank(f).flatten(0, 1) for f in (focus.HIGH, focus.LOW)])
     high = (torch.arange(len(banks)) < len(banks) // 2)[:, None, None]
     x = (torch.arange(7) - 3.0).clamp(-1, 1).expand(7, 7)
@@ -585,7 +588,7 @@ STRICT, LAX = tuning.Rule(1.75, 2.35, True, 0.3), tuning.Rule(1.28, 1.7, True, 0
 
 @claim(slow=True)
 def sure() -> dict[str, Any]:
-    """By which the last exercise is judged: units that are detectors by stricter bounds, and units that are none by
+    """For "You are judged by what your units do": units that are detectors by stricter bounds, and units that are none by
     laxer ones, on four more sets of stimuli, with their angles. Control: the network before training."""
     found: dict[str, Any] = {}
     for name in (SEEDS[2], BLANK):

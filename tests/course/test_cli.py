@@ -444,7 +444,7 @@ def test_the_app_is_served_to_this_computer_alone_and_ends_on_a_signal(course):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mi_lib.cli", "app", "--port", str(port), "--no-browser"]
+    command = [sys.executable, "-m", "mi_lib.cli", "app", "--port", str(port), "--no-browser", "--no-token"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         for _ in range(200):
