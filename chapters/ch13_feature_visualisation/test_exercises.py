@@ -1229,6 +1229,8 @@ def test_the_correlation_of_ranks(answer):
     flat = answer.rank_correlation(torch.full((7,), 3.0), torch.arange(7.0))
     expect(not math.isnan(float(flat)), "Where one of the two never varies, yours is NaN (0 / 0). It should be 0.")
     expect_close(flat, 0.0, "the rank correlation with something that never varies")
+    two = answer.rank_correlation(torch.tensor([1.0, 2.0]), torch.tensor([5.0, 9.0]))
+    expect_close(two, 1.0, "the rank correlation of two pairs that grow together", atol=1e-5)
 
 
 @functools.cache

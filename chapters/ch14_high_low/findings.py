@@ -588,8 +588,8 @@ STRICT, LAX = tuning.Rule(1.75, 2.35, True, 0.3), tuning.Rule(1.28, 1.7, True, 0
 
 @claim(slow=True)
 def sure() -> dict[str, Any]:
-    """For "You are judged by what your units do": units that are detectors by stricter bounds, and units that are none by
-    laxer ones, on four more sets of stimuli, with their angles. Control: the network before training."""
+    """For "You are judged by what your units do": units that are detectors by stricter bounds, and units that are
+    none by laxer ones, on four more sets of stimuli, with their angles. Control: the network before training."""
     found: dict[str, Any] = {}
     for name in (SEEDS[2], BLANK):
         more = [tuning.profile(network(name), LAYER, eye(LAYER), seed=seed) for seed in (21, 22)]
