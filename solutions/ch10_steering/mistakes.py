@@ -1996,7 +1996,7 @@ class section:
         return attacked + divergence(as_before, model(texts, there), there)
 
 
-@mistake("10.13", says="its gradients are not")
+@mistake("10.13", says="gradients of your loss are wrong")
 class section:
     """The attack is run without gradients."""
 
