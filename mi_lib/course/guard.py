@@ -51,10 +51,12 @@ class Guard:
             return
         if (reason := self.foreign(scope)) is not None:
             await refuse(scope, receive, send, reason)
-        elif self.token is None or self.has_cookie(scope):
+        elif self.token is None:
             await self.app(scope, receive, send)
-        elif self.has_parameter(scope) and scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
-            await self.let_in(scope, send)
+        elif scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and self.has_parameter(scope):
+            await self.let_in(scope, send)  # with a cookie too, or the token would stay in the address
+        elif self.has_cookie(scope):
+            await self.app(scope, receive, send)
         else:
             await refuse(scope, receive, send, NO_TOKEN)
 

@@ -131,6 +131,12 @@ def test_the_token_in_the_address_becomes_a_cookie_and_leaves_the_address():
     assert "HttpOnly" in headers["set-cookie"]
 
 
+def test_the_token_leaves_the_address_of_who_has_the_cookie_already():
+    status, headers, _ = ask(guarded, path="/chapter", query=f"token={TOKEN}&step=3", host=HOST, cookie=COOKIE)
+    assert status == 303
+    assert headers["location"] == "/chapter?step=3"
+
+
 def test_the_redirect_stays_here():
     assert ask(guarded, path="//evil.example/x", query=f"token={TOKEN}", host=HOST)[1]["location"] == "/evil.example/x"
 
