@@ -1,0 +1,1230 @@
+"""The grader of chapter 12. It runs beside the learner's process, never in it: see mi_lib/course/grading.
+
+Oracles are written differently from the reference answers: one state and one question at a time, loops over words,
+float64, numpy. What numbers are is asked of random models whose biases and norms count; what a secret is, of the
+bundled oracle. All sizes of a case are different.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import mi_lib
+from mi_lib.course import index
+from mi_lib.course.grading import expect, expect_close, expect_equal, grades
+from mi_lib.course.grading.material import activation, generator, logits_with, randn, random_tokens, random_transformer
+from mi_lib.models import HookedModel, Transformer
+from mi_lib.oracles.prompts import ids
+from mi_lib.worlds import littletown
+from mi_lib.worlds.littletown import people
+
+D_MODEL = 13
+WORDS = littletown.vocabulary()
+
+
+@functools.cache
+def pico() -> HookedModel:
+    return mi_lib.load(index.chapter("12").model[0], check=False)
+
+
+def words_of(text: str) -> list[int]:
+    return [ids()[word] for word in text.split()]
+
+
+@functools.cache
+def small(number: int) -> Transformer:
+    """Random models of few words."""
+    layers, heads, d_head, norm = ((3, 2, 5, "layernorm"), (4, 3, 3, "none"))[number]
+    return random_transformer(
+        number, scale=0.4, n_layers=layers, d_model=D_MODEL, n_heads=heads, d_head=d_head, d_vocab=17, n_ctx=16,
+        d_mlp=19, act="gelu", norm=norm, attn_bias=True, unembed_bias=True,
+    )  # fmt: skip
+
+
+@functools.cache
+def speaker(number: int) -> Transformer:
+    """Random models that have Littletown's words, and so can be oracles."""
+    return random_transformer(
+        20 + number, scale=0.35, n_layers=(3, 4)[number], d_model=D_MODEL, n_heads=2, d_head=(5, 7)[number],
+        d_vocab=len(WORDS), n_ctx=40, d_mlp=11, act="gelu", norm="layernorm", attn_bias=True, unembed_bias=True,
+    )  # fmt: skip
+
+
+# --- 12.1 -------------------------------------------------------------------------------------------------------------
+
+
+def patched_by_us(model: HookedModel, tokens: list[int], place: int, states: Tensor, layer: int, how: str = "") -> Any:
+    """State by state. `how` makes known mistakes."""
+    site: Any = ("resid_pre", layer)
+    if how == "after":
+        site = ("resid_post", layer)
+    if how == "next":
+        site = ("resid_pre", min(layer + 1, model.cfg.n_layers - 1))
+    at = {"early": place - 1, "late": min(place + 1, len(tokens) - 1), "last": len(tokens) - 1}.get(how, place)
+    found = []
+    for i in range(len(states)):
+        state = states[0] if how == "first state" else states[i]
+
+        def change(value: Tensor, state: Tensor = state) -> None:
+            if how == "everywhere":
+                value[0] = state
+            elif how == "added":
+                value[0, at] = value[0, at] + state
+            elif how == "length":
+                value[0, at] = state / state.norm() * value[0, at].norm()
+            elif how != "untouched":
+                value[0, at] = state
+
+        logits = logits_with(model, torch.tensor([tokens]), site, change)[0]
+        found.append(logits[{"at place": place, "first": 0}.get(how, -1)])
+    return torch.stack(found)
+
+
+PATCH_SLIPS = {
+    "after": "You put the state behind the block. It takes the place of what ENTERS the block.",
+    "next": "You put the state in one block too late.",
+    "early": "You put the state one token too early.",
+    "late": "You put the state one token too late.",
+    "last": "You put the state at the prompt's last token. It belongs at `place`.",
+    "first state": "Every row has the same state. Row i of the batch has state i.",
+    "everywhere": "You put the state at every token. It takes the place of one.",
+    "added": "You ADD the state to what stands there. In a Patchscope it takes its place.",
+    "length": "You change the state's length. Put it in as it is.",
+    "untouched": "Nothing has been put in: these are the logits of the prompt as it is. An edit has to return "
+    "what shall stand there.",
+    "at place": "These are the logits after the place itself. Take those after the prompt's last token.",
+    "first": "These are the logits after the prompt's first token. Take those after its last one.",
+}
+
+
+@grades("12.1", weight=2)
+def test_states_in_another_prompt(answer):
+    """Random models, every layer, several places."""
+    for number, layer, place, n in ((0, 0, 3, 4), (0, 2, 5, 3), (1, 1, 2, 5), (1, 3, 4, 2)):
+        model = small(number)
+        tokens = random_tokens(1, 9, 17, 7 * number + layer)[0].tolist()
+        args = model, tokens, place, 2 * randn(n, D_MODEL, seed=layer + 10), layer
+        expect_close(
+            answer.patched(*args),
+            patched_by_us(*args),
+            "the logits after the prompt",
+            axes="state d_vocab",
+            atol=1e-4,
+            mistakes=lambda args=args: {text: patched_by_us(*args, how=how) for how, text in PATCH_SLIPS.items()},
+        )
+
+
+@grades("12.1")
+def test_states_in_a_prompt_of_pico_s(answer):
+    """A name's state from one text in another one about a pet."""
+    tokens, text = words_of("<|bos|> Adam has a pet , a"), words_of("<|bos|> On free days Mira goes for")
+    states = torch.stack([activation(pico(), torch.tensor([text]), ("resid_pre", d))[0, 4] for d in (0, 2, 4)])
+    for layer in (0, 3):
+        expect_close(
+            answer.patched(pico(), tokens, 1, states, layer),
+            patched_by_us(pico(), tokens, 1, states, layer),
+            "what Pico expects",
+            axes="state d_vocab",
+            atol=1e-3,
+            mistakes=lambda layer=layer: {
+                text: patched_by_us(pico(), tokens, 1, states, layer, how) for how, text in PATCH_SLIPS.items()
+            },
+        )
+
+
+# --- 12.2 -------------------------------------------------------------------------------------------------------------
+
+
+def shots_of(shots: Sequence[str], how: str = "") -> tuple[list[int], int]:
+    text = " ".join(f"{word} {word} ," for word in shots)
+    if how == "once":
+        text = " ".join(f"{word} ," for word in shots)
+    if how == "no commas":
+        text = " ".join(f"{word} {word}" for word in shots)
+    whole = [ids()["<|bos|>"], *words_of(text), ids()["<|act|>"]]
+    place = len(whole) - 1
+    if how == "no bos":
+        return whole[1:], place - 1
+    if how == "twice":
+        return [*whole, whole[-1]], place
+    if how == "no last comma":
+        return [*whole[:-2], whole[-1]], place - 1
+    if how == "no x":
+        return whole[:-1], place - 1
+    return whole, {"count": place + 1, "early": place - 1, "number": ids()["<|act|>"]}.get(how, place)
+
+
+SHOT_SLIPS = {
+    "once": "Each word stands once. Say it twice: that is what the prompt shows how to do.",
+    "no commas": "The commas are missing: one after every pair.",
+    "no last comma": "The comma after the last pair is missing.",
+    "no bos": "<|bos|> is missing. Every prompt begins with it.",
+    "twice": "x stands twice. Once: what the network says next is the answer.",
+    "no x": "The placeholder x is missing at the end.",
+    "count": "The tokens are right, but x is one token earlier: they are numbered from 0.",
+    "early": "The tokens are right, but x is one token later.",
+    "number": "This is the number of the WORD <|act|>. Asked for is where it stands.",
+}
+
+
+@grades("12.2")
+def test_the_identity_prompt(answer):
+    """Two to five words."""
+    for shots in (["apple", "boat"], ["king", "pear", "duck", "lamp"], ["Mira", "rope", "heron", "Oakham", "cart"]):
+        tokens, place = answer.identity_prompt(list(shots))
+        want = shots_of(shots)
+        expect_equal(
+            [*[int(t) for t in tokens], int(place)],
+            [*want[0], want[1]],
+            "the prompt's tokens, and x's place behind them",
+            mistakes=lambda shots=shots: {
+                text: [*shots_of(shots, how)[0], shots_of(shots, how)[1]] for how, text in SHOT_SLIPS.items()
+            },
+        )
+
+
+def shares_by_us(
+    model: HookedModel, states: Tensor, right: Tensor, tokens: list[int], place: int, how: str = ""
+) -> Tensor:
+    table = []
+    for some in states:
+        row = []
+        for layer in range(model.cfg.n_layers):
+            said = patched_by_us(model, tokens, place, some, layer, how="after" if how == "after" else "")
+            hits = [int(line.argmax()) == int(r) for line, r in zip(said, right, strict=True)]
+            if how == "top 3":
+                hits = [int(r) in line.topk(3).indices.tolist() for line, r in zip(said, right, strict=True)]
+            if how == "chance":
+                hits = [float(line.softmax(-1)[r]) for line, r in zip(said, right, strict=True)]
+            row.append(sum(hits) / (1 if how == "count" else len(hits)))
+        table.append(row)
+    found = torch.tensor(table, dtype=torch.float64)
+    return {"turned": found.T, "percent": 100 * found}.get(how, found)
+
+
+SHARE_SLIPS = {
+    "turned": "Rows and columns are exchanged. Rows are depths at which states were taken, columns layers.",
+    "after": "The states are put in behind the blocks. Layer l is what ENTERS block l.",
+    "top 3": "You count a state if its token is among the likeliest few. It must be the likeliest.",
+    "chance": "This is the mean probability of the right token. Count how often it is the likeliest.",
+    "count": "These are numbers of states. Divide by how many there are.",
+    "percent": "These are percentages. A share lies between 0 and 1.",
+}
+
+
+@grades("12.2", weight=2)
+def test_how_many_states_come_out(answer):
+    """Random models; states whose tokens come out at some layers and not at others."""
+    for number, sources, n in ((0, 3, 5), (1, 2, 7)):
+        model = small(number)
+        tokens, place = random_tokens(1, 8, 17, 40 + number)[0].tolist(), 5
+        states = 3 * randn(sources, n, D_MODEL, seed=60 + number)
+        right = torch.stack([
+            patched_by_us(model, tokens, place, states[i % sources, [i]], (i * 2) % model.cfg.n_layers)[0].argmax()
+            for i in range(n)
+        ])  # fmt: skip
+        args = model, states, right, tokens, place
+        expect_close(
+            answer.shares_by_layer(*args),
+            shares_by_us(*args),
+            "the shares",
+            axes="source target",
+            mistakes=lambda args=args: {text: shares_by_us(*args, how=how) for how, text in SHARE_SLIPS.items()},
+        )
+
+
+# --- 12.3 -------------------------------------------------------------------------------------------------------------
+
+
+def ridge(states: Tensor, targets: Tensor, weight: float, how: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """By a least-squares problem with additional rows, in float64."""
+    x, y = states.double().numpy(), targets.double().numpy()
+    if how == "reversed":
+        x, y = y, x
+    n, d = x.shape
+    weight = {"none": 0.0, "mean": weight * n, "square": weight**2}.get(how, weight)
+    mx, my = x.mean(0), y.mean(0)
+    if how == "origin":
+        mx, my = 0 * mx, 0 * my
+    if how == "only x":
+        my = 0 * my
+    if how == "punished":
+        x1 = np.concatenate([x, np.ones((n, 1))], 1)
+        found = np.linalg.solve(x1.T @ x1 + weight * np.eye(d + 1), x1.T @ y)
+        return found[:-1], found[-1]
+    a = np.concatenate([x - mx, math.sqrt(weight) * np.eye(d)])
+    b = np.concatenate([y - my, np.zeros((d, y.shape[1]))])
+    matrix = np.linalg.lstsq(a, b, rcond=None)[0]
+    offset = my - mx @ matrix
+    return matrix, {"no offset": 0 * offset, "to mean": my, "difference": my - mx}.get(how, offset)
+
+
+TRANSLATOR_SLIPS = {
+    "origin": "You fit through the origin. Take both means away first; they come back in the offset.",
+    "punished": "The offset is punished too. Take both means away first, and the weight is on M alone.",
+    "none": "`weight` is not used.",
+    "mean": "You take the mean of the errors. It is their sum.",
+    "square": "`weight` is squared. It stands before the squared entries as it is.",
+    "reversed": "You translate the wrong way: from targets to states.",
+    "no offset": "The offset is missing: mean(targets) − mean(states) @ M.",
+    "to mean": "The offset is the targets' mean. The states' mean, translated, must be taken off it.",
+    "difference": "The offset is the difference of the means. The states' mean has to be translated first.",
+}
+
+
+@grades("12.3", weight=2)
+def test_ridge_regression(answer):
+    """States and targets whose means are far from 0."""
+    for seed, n, d, weight in ((1, 29, 5, 3.0), (2, 41, 7, 0.5), (3, 11, 6, 10.0)):
+        states = randn(n, d, seed=seed) * torch.linspace(0.5, 2, d) + 2
+        targets = states @ randn(d, d, seed=seed + 10) + 0.5 * randn(n, d, seed=seed + 20) - 3
+        matrix, offset = answer.translator(states, targets, weight)
+        want = ridge(states, targets, weight)
+
+        def wrong(part: int, args: tuple = (states, targets, weight)) -> dict[str, np.ndarray]:
+            slips = {how: text for how, text in TRANSLATOR_SLIPS.items() if part == 0 or how != "origin"}
+            return {text: ridge(*args, how=how)[part] for how, text in slips.items()}
+
+        expect_close(matrix, want[0], "M", axes="from to", atol=1e-3, rtol=1e-3, mistakes=lambda wrong=wrong: wrong(0))
+        expect_close(offset, want[1], "the offset", atol=3e-3, rtol=1e-3, mistakes=lambda wrong=wrong: wrong(1))
+
+
+@grades("12.3")
+def test_a_planted_translation_is_found(answer):
+    """Targets that are an exact linear image of the states."""
+    states, true, shift = randn(40, 6, seed=5) + 1, randn(6, 6, seed=6), randn(6, seed=7)
+    matrix, offset = answer.translator(states, states @ true + shift, 1e-4)
+    again = randn(9, 6, seed=8)
+    expect_close(
+        again @ torch.as_tensor(matrix).float() + torch.as_tensor(offset).float(),
+        again @ true + shift,
+        "what other states are translated to",
+        axes="word d_model",
+        atol=1e-2,
+        rtol=1e-2,
+    )
+
+
+# --- 12.4 -------------------------------------------------------------------------------------------------------------
+
+MEAN_SLIPS = {
+    "next": "You take away the mean of the next depth. Each depth has its own.",
+    "before": "You take away the mean of the depth before. Each depth has its own.",
+    "own": "You take away the mean of these few words. What they have in common is lost with it: take the given mean.",
+    "all": "You take away the mean over all depths. Each depth has its own.",
+    "plus": "The mean is added. Take it away.",
+    "none": "Nothing has been taken away.",
+}
+
+
+def centred_by_us(vectors: Tensor, means: Tensor, depth: int, how: str = "") -> Tensor:
+    v, m = vectors.double(), means.double()
+    if how == "own":
+        return v - v.mean(0)
+    if how == "none":
+        return v
+    chosen = {"next": m[min(depth + 1, len(m) - 1)], "before": m[max(0, depth - 1)], "all": m.mean(0)}.get(
+        how, m[depth]
+    )
+    return torch.stack([row + chosen if how == "plus" else row - chosen for row in v])
+
+
+@grades("12.4")
+def test_the_mean_is_taken_away(answer):
+    """Several depths."""
+    for seed, n, depth in ((1, 4, 2), (2, 3, 1), (3, 1, 4)):
+        args = randn(n, D_MODEL, seed=seed), 2 * randn(6, D_MODEL, seed=seed + 5), depth
+        expect_close(
+            answer.centred(*args),
+            centred_by_us(*args),
+            "the centred activations",
+            axes="word d_model",
+            mistakes=lambda args=args: {text: centred_by_us(*args, how=how) for how, text in MEAN_SLIPS.items()},
+        )
+
+
+ADD_SLIPS = {
+    "replaced": "You put the vector IN PLACE of what stands there. Add it, so that the prompt's own part stays.",
+    "as it is": "You add the vectors as long as they are. A long one would drown the prompt: bring each to ‖h‖.",
+    "unit": "You add vectors of length 1. They should be as long as what stands at their place.",
+    "one norm": "One length has been taken over all places. Each place has its own norms.",
+    "swapped": "The lengths are exchanged: h + ‖v‖ · v / ‖h‖. Divide by ‖v‖, multiply by ‖h‖.",
+    "squared": "You divide by the square of the length. Divide by the length.",
+    "subtracted": "The vectors are taken away. Add them.",
+    "own length": "h has been brought to the vector's length. It is the vector that changes its length.",
+}
+
+
+def added_by_us(found: Tensor, vectors: Tensor, how: str = "") -> Tensor:
+    rows = []
+    for h, v in zip(found.double(), vectors.double(), strict=True):
+        lh, lv = float(h.norm()), max(float(v.norm()), 1e-12)
+        if how == "one norm":
+            lh, lv = float(found.double().norm()), float(vectors.double().norm())
+        rows.append({
+            "": h + lh / lv * v, "one norm": h + lh / lv * v, "replaced": lh / lv * v, "as it is": h + v,
+            "unit": h + v / lv, "swapped": h + lv / max(lh, 1e-12) * v, "squared": h + lh / lv**2 * v,
+            "subtracted": h - lh / lv * v, "own length": h * lv / lh + v,
+        }[how])  # fmt: skip
+    return torch.stack(rows)
+
+
+@grades("12.4", weight=2)
+def test_added_at_the_norm_found_there(answer):
+    """Vectors of very unlike length."""
+    for seed, n in ((1, 5), (2, 3), (3, 1)):
+        sizes = torch.tensor([30.0, 0.2, 4.0, 11.0, 0.01])[:n, None]
+        args = (
+            randn(n, D_MODEL, seed=seed) * torch.linspace(0.5, 3, n)[:, None],
+            sizes * randn(n, D_MODEL, seed=seed + 9),
+        )
+        expect_close(
+            answer.added(*args),
+            added_by_us(*args),
+            "what stands there now",
+            axes="place d_model",
+            atol=1e-4,
+            mistakes=lambda args=args: {text: added_by_us(*args, how=how) for how, text in ADD_SLIPS.items()},
+        )
+
+
+@grades("12.4")
+def test_a_vector_of_zeros_adds_nothing(answer):
+    """One place of three gets zeros."""
+    found, vectors = randn(3, D_MODEL, seed=11), randn(3, D_MODEL, seed=12)
+    vectors[1] = 0
+    got = answer.added(found, vectors)
+    expect(
+        not torch.isnan(torch.as_tensor(got)).any(), "A vector of zeros has become NaN: 0 / 0. It should add nothing."
+    )
+    want = added_by_us(found, vectors)
+    slips = {text: added_by_us(found, vectors, how) for how, text in ADD_SLIPS.items()}
+    expect_close(got, want, "what stands there now", axes="place d_model", atol=1e-4, mistakes=slips)
+
+
+# --- 12.5 -------------------------------------------------------------------------------------------------------------
+
+NAMES_OF_NUMBERS = ["zero", "one", "two", "three", "four", "five", "six"]
+
+
+def prompt_by_us(question: str, depth: int, count: int, how: str = "") -> tuple[list[int], list[int]]:
+    spoken = NAMES_OF_NUMBERS[depth + (how == "next layer")]
+    marks = " ".join(["<|act|>"] * (1 if how == "one" else count))
+    text = f"<|bos|> <|user|> layer {spoken} : {marks} {question} <|end|> <|assistant|>"
+    if how == "behind":
+        text = f"<|bos|> <|user|> layer {spoken} : {question} {marks} <|end|> <|assistant|>"
+    if how == "no layer":
+        text = f"<|bos|> <|user|> {marks} {question} <|end|> <|assistant|>"
+    if how == "no turn":
+        text = f"<|bos|> <|user|> layer {spoken} : {marks} {question} <|end|>"
+    if how == "no end":
+        text = f"<|bos|> <|user|> layer {spoken} : {marks} {question} <|assistant|>"
+    if how == "no bos":
+        text = text.removeprefix("<|bos|> ")
+    places = [i for i, word in enumerate(text.split()) if word == "<|act|>"]
+    places = {"from one": [i + 1 for i in places], "early": [i - 1 for i in places]}.get(how, places)
+    return words_of(text), places
+
+
+PROMPT_SLIPS = {
+    "no bos": "<|bos|> is missing. Every prompt begins with it.",
+    "one": "There is one placeholder. There is one for every activation.",
+    "behind": "The placeholders stand behind the question. They come before it.",
+    "no layer": "The prompt does not say which layer the activations come from.",
+    "no turn": "<|assistant|> is missing at the end: the oracle would go on asking.",
+    "no end": "<|end|> is missing behind the question.",
+    "next layer": "The layer in the prompt is one too high.",
+    "from one": "The tokens are right, but the placeholders are numbered from 1. Count from 0.",
+    "early": "The tokens are right, but the placeholders' numbers are one too low: <|bos|> is token 0.",
+}
+QUESTIONS = (
+    ("What is the pet ?", 4, 2), ("Tell me the home town .", 2, 3), ("Is the colour of the flag red ?", 1, 1),
+    ("Which is the word here ?", 5, 4),
+)  # fmt: skip
+
+
+@grades("12.5")
+def test_the_oracle_s_prompt(answer):
+    """Several questions, depths and numbers of activations."""
+    for args in QUESTIONS:
+        tokens, places = answer.oracle_prompt(*args)
+        want = prompt_by_us(*args)
+        expect_equal(
+            [[int(t) for t in tokens], [int(p) for p in places]],
+            [list(part) for part in want],
+            "the tokens, and the placeholders",
+            mistakes=lambda args=args: {
+                text: [list(part) for part in prompt_by_us(*args, how=how)] for how, text in PROMPT_SLIPS.items()
+            },
+        )
+
+
+def oracle_by_us(oracle: HookedModel, question: str, vectors: Tensor, depth: int, how: str = "") -> Tensor:
+    """One placeholder after the other, each by an edit of its own. `how` makes known mistakes."""
+    tokens, places = prompt_by_us(question, depth, len(vectors))
+    site: Any = ("resid_post", {"block 0": 0, "block 2": 2}.get(how, 1))
+    if how == "depth":
+        site = ("resid_pre", min(depth, oracle.cfg.n_layers - 1))
+    if how == "early":
+        places = [p - 1 for p in places]
+    if how == "late":
+        places = [p + 1 for p in places]
+    order = reversed(places) if how == "reversed" else places
+    kind = {"replaced": "replaced", "as it is": "as it is", "unit": "unit", "one norm": "one norm"}.get(how, "")
+
+    def change(value: Tensor) -> None:
+        if how == "untouched":
+            return
+        where = list(order)
+        if how == "first":
+            where = where[:1]
+        rows = value[0, where].clone()
+        some = vectors[: len(where)] if how != "mean" else vectors.mean(0).expand(len(where), -1)
+        value[0, where] = added_by_us(rows, some, kind).float()
+
+    logits = logits_with(oracle, torch.tensor([tokens]), site, change)[0]
+    return logits[{"at placeholder": places[-1], "one early": -2}.get(how, -1)]
+
+
+ORACLE_SLIPS = {
+    "replaced": "You put the activations IN PLACE of what stands there. They are added.",
+    "as it is": "The activations are added as long as they are. Bring each to the length of what stands there.",
+    "unit": "The activations are added at length 1. Bring each to the length of what stands there.",
+    "one norm": "One length has been taken over all placeholders. Each has its own norms.",
+    "block 0": 'You add at what ENTERS block 1, which is the output of block 0. The place is ("resid_post", 1).',
+    "block 2": "You add one block too late: at the output of block 1.",
+    "depth": "You add at the depth from which the activations come. Whatever their depth, they go in at block 1.",
+    "early": "You add one token before the placeholders.",
+    "late": "You add one token behind the placeholders.",
+    "reversed": "The activations are in reverse order. The first goes to the first placeholder.",
+    "first": "Only the first placeholder gets its activation. Every one gets its own.",
+    "mean": "Every placeholder gets the mean of the activations. Each gets its own.",
+    "untouched": "These are the answers without any activation: nothing has been added.",
+    "at placeholder": "These are the logits at the last placeholder. The answer comes after the whole prompt.",
+    "one early": "These are the logits before the last token. The answer comes after it.",
+}
+
+
+@grades("12.5", weight=2)
+def test_the_oracle_s_answer(answer):
+    """Random models as oracles; one to four activations, of unlike length."""
+    for number, (question, depth, count) in zip((0, 1, 0, 1), QUESTIONS, strict=True):
+        vectors = randn(count, D_MODEL, seed=depth) * torch.linspace(9, 0.3, count)[:, None]
+        args = speaker(number), question, vectors, depth
+        expect_close(
+            answer.oracle_logits(*args),
+            oracle_by_us(*args),
+            "the logits of the answer",
+            atol=1e-4,
+            mistakes=lambda args=args: {text: oracle_by_us(*args, how=how) for how, text in ORACLE_SLIPS.items()},
+        )
+
+
+# --- 12.6 -------------------------------------------------------------------------------------------------------------
+
+
+def questions_by_us(words: Sequence[str], table: dict[str, str], noun: str, how: str = "") -> list[Any]:
+    found, seen = [], set()
+    for number, word in enumerate(["<|bos|>", *words]):
+        if word not in table or (how == "each once" and word in seen) or (how == "first" and seen):
+            continue
+        seen.add(word)
+        place = {"words": number - 1, "behind": number + 1}.get(how, number)
+        told = word if how == "name" else table[word]
+        said = "What is the noun ?" if how == "noun" else f"What is the {noun} ?"
+        found.append([told, said, place] if how == "order" else [place, said, told])
+    return found
+
+
+QUESTION_SLIPS = {
+    "words": "You have numbered words. <|bos|> is token 0, so that word i is token i + 1.",
+    "behind": "The places are one token too late: ask at the name itself.",
+    "each once": "A name that comes twice can be asked about twice.",
+    "first": "You ask at the first name alone. Ask at every one.",
+    "name": "The answer is what the table says of the name, and not the name.",
+    "noun": "The question does not say what it asks for: put the noun in.",
+    "order": "In another order: place, question, answer.",
+}
+
+
+@grades("12.6")
+def test_questions_at_names(answer):
+    """Texts of the world, and one in which a name comes twice."""
+    pets = {name: one["pet"] for name, one in people.OF_PERSON.items()}
+    rivers = {name: one["river"] for name, one in people.OF_TOWN.items()}
+    names, towns = list(pets), list(rivers)
+    texts = [f"{names[0]} saw {names[3]} and {names[0]} went home .".split(), f"In {towns[2]} it is cold .".split(),
+             ["Nobody", "is", "here", "."], f"{towns[1]} , {towns[4]} , {towns[1]}".split()]  # fmt: skip
+    for words in texts:
+        for table, noun in ((pets, "pet"), (rivers, "river")):
+            got = answer.name_questions(list(words), table, noun)
+            expect_equal(
+                [[int(place), str(said), str(told)] for place, said, told in got]
+                if all(not isinstance(one[0], str) for one in got) else [list(one) for one in got],
+                questions_by_us(words, table, noun),
+                "the questions",
+                mistakes=lambda words=words, table=table, noun=noun: {
+                    text: questions_by_us(words, table, noun, how) for how, text in QUESTION_SLIPS.items()
+                },
+            )  # fmt: skip
+
+
+@functools.cache
+def stories() -> list[tuple[list[str], str, str]]:
+    """Stories of the world in which both are named before, and their giver and receiver."""
+    texts = (littletown.document(i, 611, "held_out") for i in range(400))
+    told = [one for one in texts if one.kind == "story.give" and one.truth["order"] != "ABC"][:14]
+    return [(one.words, one.truth["giver"], one.truth["receiver"]) for one in told]
+
+
+def due(words: Sequence[str], giver: str, receiver: str, how: str = "") -> int:
+    """From the labels of the world: the word before the one that is due, as a token's number."""
+    tokens = ["<|bos|>", *words]
+    gives = [i for i, word in enumerate(tokens) if word == giver]
+    names = [i for i, word in enumerate(tokens) if word == receiver]
+    at = min(i for i in names if i > gives[1])
+    return {
+        "": at - 1, "name": at, "words": at - 2, "first": names[0] - 1, "last": names[-1] - 1, "giver": gives[1],
+        "first giver": min([i for i in names if i > gives[0]]) - 1, "behind": at + 1,
+    }[how]  # fmt: skip
+
+
+DUE_SLIPS = {
+    "name": "You ask at the name itself. There the answer stands on the page: ask one token before it.",
+    "words": "This is the number of the WORD. <|bos|> is token 0.",
+    "first": "You ask before the receiver's first mention. There nobody has given anything yet.",
+    "last": "You ask before the receiver's LAST mention. The answer has been said by then: take the first one behind "
+    "the second giver.",
+    "first giver": "You look behind the first mention of the giver. It gives at its second one.",
+    "giver": "You ask at the giver. Ask at the token before the receiver's name.",
+    "behind": "You ask behind the name. There the answer has been said.",
+}
+
+
+@grades("12.6", weight=2)
+def test_where_a_receiver_can_be_asked(answer):
+    """Stories of the world, in which people are named in several orders."""
+    got = [int(answer.receiver_place(list(words), giver, receiver)) for words, giver, receiver in stories()]
+    expect_equal(
+        got,
+        [due(*one) for one in stories()],
+        "the places in several stories",
+        mistakes=lambda: {text: [due(*one, how) for one in stories()] for how, text in DUE_SLIPS.items()},
+    )
+
+
+# --- 12.7 -------------------------------------------------------------------------------------------------------------
+
+ASKED = (
+    ("What is the pet ?", 2, 2, "owl"), ("What is the home town ?", 1, 3, "Oakham"), ("Is the word boat ?", 2, 1, "no"),
+    ("Tell me the river .", 1, 2, "nothing"), ("What is the pet ?", 2, 4, "owl"),
+)  # fmt: skip
+
+
+def to_learn(n: int, seed: int) -> tuple[list[tuple[str, int]], list[Tensor], list[str]]:
+    some = ASKED[:n]
+    vectors = [randn(count, D_MODEL, seed=seed + i) for i, (_, _, count, _) in enumerate(some)]
+    return [(question, depth) for question, depth, _, _ in some], vectors, [word for *_, word in some]
+
+
+def loss_by_us(model: HookedModel, asked: Any, vectors: list[Tensor], answers: list[str], how: str = "") -> Tensor:
+    """Question by question; differentiable."""
+    nats = []
+    for (question, depth), some, word in zip(asked, vectors, answers, strict=True):
+        tokens, places = prompt_by_us(question, depth, len(some))
+
+        def edit(value: Tensor, hook: Any, places: list[int] = places, some: Tensor = some) -> Tensor:
+            new = value.clone()
+            for place, v in zip(places, some, strict=True):
+                new[0, place] = value[0, place] + value[0, place].norm() * v / v.norm()
+            return new
+
+        edits = [] if how == "no activations" else [(("resid_post", 1), edit)]
+        logits = model.run_with_hooks(torch.tensor([tokens]), edits)[0]
+        right = ids()[word]
+        log_p = logits[-1] - logits[-1].logsumexp(-1)
+        if how == "all tokens":
+            lines = logits[:-1].log_softmax(-1)
+            every = [-lines[i, tokens[i + 1]] for i in range(len(tokens) - 1)]
+            nats.append(torch.stack([*every, -log_p[right]]).mean())
+        elif how == "prompt":
+            lines = logits[:-1].log_softmax(-1)
+            nats.append(torch.stack([-lines[i, tokens[i + 1]] for i in range(len(tokens) - 1)]).mean())
+        elif how == "logit":
+            nats.append(-logits[-1, right])
+        elif how == "chance":
+            nats.append(-log_p[right].exp())
+        elif how == "sign":
+            nats.append(log_p[right])
+        elif how == "bits":
+            nats.append(-log_p[right] / math.log(2))
+        else:
+            nats.append(-log_p[right])
+    total = torch.stack(nats)
+    return total.sum() if how == "sum" else total[-1] if how == "one" else total.mean()
+
+
+LOSS_SLIPS = {
+    "all tokens": "The prompt's words count in your loss. Then the oracle learns to ask, too: only the answer counts.",
+    "prompt": "Your loss is over the prompt's words, and the answer is not among them.",
+    "no activations": "The activations have no part in your loss: use your `oracle_logits`.",
+    "logit": "This is minus the logit. Surprise is minus the LOG-PROBABILITY: log_softmax.",
+    "chance": "This is minus the probability. Take its logarithm.",
+    "sign": "The sign is wrong: this falls as answers get worse.",
+    "bits": "These are bits. Nats are asked for: the natural logarithm.",
+    "sum": "This is the sum over the questions. Take the mean.",
+    "one": "This is the loss of one question alone.",
+}
+
+
+@grades("12.7")
+def test_the_loss(answer):
+    """Random models as oracles; questions with unlike numbers of activations."""
+    for number, n, seed in ((0, 4, 30), (1, 5, 50), (0, 1, 70)):
+        args = speaker(number), *to_learn(n, seed)
+        expect_close(
+            answer.answer_loss(*args),
+            loss_by_us(*args).detach(),
+            "the loss",
+            atol=1e-4,
+            mistakes=lambda args=args: {text: loss_by_us(*args, how=how).detach() for how, text in LOSS_SLIPS.items()},
+        )
+
+
+@functools.cache
+def trained(n: int, seed: int, rate: float, steps: int, how: str = "") -> tuple[list[float], dict[str, Tensor]]:
+    """Each step by torch.autograd.grad."""
+    model = copy.deepcopy(speaker(0)).requires_grad_(True)
+    args, losses = to_learn(n, seed), []
+    kept = [torch.zeros_like(p) for p in model.parameters()]
+    for step in range(steps):
+        some = args
+        if how == "one question":
+            some = tuple(part[step % n : step % n + 1] for part in args)  # type: ignore[assignment]
+        loss = loss_by_us(model, *some, how={"sum of losses": "sum", "prompt too": "all tokens"}.get(how, ""))
+        each = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        with torch.no_grad():
+            for i, (p, g) in enumerate(zip(model.parameters(), each, strict=True)):
+                g = torch.zeros_like(p) if g is None else g
+                kept[i] = kept[i] + g if how == "accumulate" else g
+                if how == "only unembedding" and p is not model.W_U:
+                    continue
+                p.add_({"uphill": rate, "rate": -10 * rate}.get(how, -rate) * kept[i])
+        losses.append(float(loss_by_us(model, *args)) if how == "after" else float(loss))
+    return losses, {name: value.detach() for name, value in model.state_dict().items()}
+
+
+TRAIN_SLIPS = {
+    "accumulate": "Gradients pile up from step to step: call optimizer.zero_grad() in each.",
+    "uphill": "The loss goes up, as if every step went the wrong way.",
+    "after": "losses[i] is the loss BEFORE step i. Yours is the one after it.",
+    "one question": "Each step learns from one question. Take all of them in every step.",
+    "rate": "The steps are ten times too large. Use `rate`.",
+    "only unembedding": "Only some parameters are trained. Give the optimizer oracle.parameters(), all of them.",
+    "prompt too": "The prompt's words are learned, too. Use your `answer_loss`: only the answer counts.",
+    "sum of losses": "You go down the sum of the losses. Use your `answer_loss`, their mean.",
+}
+
+
+@grades("12.7", weight=2)
+def test_training(answer):
+    """The losses and the weights of a few steps."""
+    for n, seed, rate, steps in ((3, 30, 0.05, 4), (5, 80, 0.02, 3)):
+        model = copy.deepcopy(speaker(0)).requires_grad_(True)
+        start = copy.deepcopy(model.state_dict())
+        made, losses = answer.train(model, *to_learn(n, seed), rate, steps)
+        want, weights = trained(n, seed, rate, steps)
+        args = n, seed, rate, steps
+        expect_close(
+            torch.tensor([float(x) for x in losses], dtype=torch.float64),
+            torch.tensor(want, dtype=torch.float64),
+            "the losses",
+            atol=1e-4,
+            rtol=1e-4,
+            mistakes=lambda args=args: {
+                text: torch.tensor(trained(*args, how)[0], dtype=torch.float64) for how, text in TRAIN_SLIPS.items()
+            },
+        )
+        expect(isinstance(made, Transformer), "The first thing that you return should be the oracle.")
+        for name, value in made.state_dict().items():
+            expect(
+                bool((start[name] == weights[name]).all()) or not bool((value == start[name]).all()),
+                f"The weights {name} of the oracle that you return are still those from before training.",
+            )
+            expect_close(value.detach(), weights[name], f"the trained weights {name}", atol=5e-5, rtol=1e-3)
+
+
+# --- 12.8 -------------------------------------------------------------------------------------------------------------
+
+
+def shuffled_by_us(vectors: Sequence[Tensor], how: str = "") -> list[Tensor]:
+    n = len(vectors)
+    half = {"next": 1, "own": 0, "more": n // 2 + 1, "back": n - n // 2}.get(how, n // 2)
+    found = []
+    for i in range(n):
+        own, other = vectors[i], vectors[(i + half) % n]
+        if how == "mirror":
+            other = vectors[n - 1 - i]
+        k = min(len(own), len(other))
+        if how == "all":
+            found.append(other)
+        elif how == "first":
+            found.append(other[:k])
+        elif how == "rows":
+            found.append(own[torch.arange(len(own)).roll(1)])
+        else:
+            found.append(torch.stack([other[len(other) - k + j] for j in range(k)]))
+    return found
+
+
+SHUFFLE_SLIPS = {
+    "own": "Every question has its own activations. Then nothing has been controlled.",
+    "next": "You take those of the next question. Take those half the list further on: neighbours may be of one text.",
+    "more": "You go one too far: len // 2 further on.",
+    "back": "You go back half the list. Go on half the list.",
+    "mirror": "You go through the list backwards. Then the one in the middle keeps its own.",
+    "all": "You keep all of the other's words. The question would be given more words than its own: take as many.",
+    "first": "Of the other's words you take the first. Take the last ones: what can be asked is known at the end.",
+    "rows": "You have shuffled the WORDS of each text. They are still that text's: take another one's.",
+}
+
+
+def flat(vectors: Sequence[Any]) -> Tensor:
+    """Lists of tensors as one row of numbers, each behind its own length."""
+    each = [torch.as_tensor(one).detach().double() for one in vectors]
+    return torch.cat([torch.cat([torch.tensor([float(len(one))]).double(), one.flatten()]) for one in each])
+
+
+@grades("12.8", weight=2)
+def test_another_text_s_activations(answer):
+    """Lists of even and odd length, with unlike numbers of words."""
+    for seed, counts in ((1, (3, 1, 4, 2, 4)), (2, (2, 2, 5, 1, 3, 4)), (3, (4, 2, 1))):
+        vectors = [randn(k, 5, seed=10 * seed + i) for i, k in enumerate(counts)]
+        got = answer.shuffled(vectors)
+        expect(len(got) == len(vectors), f"There are {len(vectors)} questions, but your list has {len(got)}.")
+        expect_close(
+            flat(got),
+            flat(shuffled_by_us(vectors)),
+            "each question's number of words and its activations, in a row",
+            mistakes=lambda vectors=vectors: {
+                text: flat(shuffled_by_us(vectors, how)) for how, text in SHUFFLE_SLIPS.items()
+            },
+        )
+
+
+@grades("12.8")
+def test_activations_that_say_nothing(answer):
+    """What is left once the mean is taken away."""
+    for seed, n, depth in ((1, 3, 2), (2, 1, 4), (3, 5, 0)):
+        vectors, means = randn(n, 7, seed=seed), randn(6, 7, seed=seed + 4)
+        expect_close(
+            answer.nothing(vectors, means, depth),
+            torch.stack([means[depth].double()] * n),
+            "the activations that say nothing",
+            axes="word d_model",
+            mistakes={
+                "These are zeros. The oracle takes its mean away from them, and then they say minus the mean.": 0
+                * vectors,
+                "These are minus the mean. Taking the mean away must leave nothing.": -means[depth].expand(n, -1),
+                "This is the mean of another depth.": means[(depth + 1) % 6].expand(n, -1),
+                "This is the mean of these words, and so says something about them.": vectors.mean(0).expand(n, -1),
+                "These are the centred activations: all that they say is left.": vectors - means[depth],
+                "This is the mean over all depths.": means.mean(0).expand(n, -1),
+            },
+        )
+
+
+# --- 12.9 -------------------------------------------------------------------------------------------------------------
+
+
+def majority_by_us(fitted: Sequence[str], asked: Sequence[str], how: str = "") -> float:
+    of = asked if how == "peeks" else fitted
+    counts: dict[str, int] = {}
+    for word in of:
+        counts[word] = counts.get(word, 0) + 1
+    top = max(counts.values())
+    word = sorted(w for w, c in counts.items() if c == top)[0 if how != "last" else -1]
+    if how == "fitted":
+        return sum(w == word for w in fitted) / len(fitted)
+    if how == "chance":
+        return 1 / len(counts)
+    if how == "rarest":
+        word = min(counts, key=lambda w: counts[w])
+    return sum(w == word for w in asked) / len(asked)
+
+
+MAJORITY_SLIPS = {
+    "peeks": "You take the commonest of the held-out answers. Whoever answers has not seen them: take it from "
+    "`fitted`.",
+    "fitted": "This is how common it is in training. Ask how often it is right among the held-out questions.",
+    "chance": "This is one in so many answers. Some are commoner than others.",
+    "rarest": "This is the rarest answer.",
+    "last": "Of equally common answers you take the last. Take the first in the alphabet.",
+}
+
+
+@grades("12.9")
+def test_the_commonest_answer(answer):
+    """Answers of unlike frequency, with ties."""
+    for fitted, asked in (
+        ("owl cat cat dog owl cat", "owl owl cat dog owl"),
+        ("dog cat owl owl dog", "owl dog dog cat owl owl fox"),
+        ("no yes yes", "no no no no yes"),
+    ):
+        a, b = fitted.split(), asked.split()
+        expect_close(
+            answer.majority(list(a), list(b)),
+            majority_by_us(a, b),
+            "the share of right answers",
+            mistakes=lambda a=a, b=b: {text: majority_by_us(a, b, how) for how, text in MAJORITY_SLIPS.items()},
+        )
+
+
+@functools.cache
+def clouds(seed: int) -> tuple[Tensor, list[str], Tensor, list[str]]:
+    """Classes that overlap a little, and a held-out part in which one of them is rare."""
+    names, centres = ("goat", "owl", "cat"), 1.6 * randn(3, 6, seed=seed)
+    which = torch.randint(0, 3, (60,), generator=generator(seed))
+    held = torch.randint(0, 3, (40,), generator=generator(seed + 1))
+    held[held == 1] = torch.where(torch.rand(int((held == 1).sum()), generator=generator(seed + 2)) < 0.6, 2, 1)
+    x, y = centres[which] + randn(60, 6, seed=seed + 3), centres[held] + randn(40, 6, seed=seed + 4)
+    return x, [names[i] for i in which], y, [names[i] for i in held]
+
+
+def probe_by_us(x: Tensor, labels_: list[str], y: Tensor, right: list[str], how: str = "") -> float:
+    from sklearn.linear_model import LogisticRegression
+
+    if how == "train share":
+        y, right = x, labels_
+    if how == "peeks":
+        x, labels_ = y, right
+    if how == "both":
+        x, labels_ = torch.cat([x, y]), [*labels_, *right]
+    probe = LogisticRegression(max_iter=1000).fit(x.double().numpy(), np.array(labels_))
+    said = probe.predict(y.double().numpy())
+    hits = float(np.mean([a == b for a, b in zip(said, right, strict=True)]))
+    if how == "balanced":
+        return float(np.mean([np.mean(said[np.array(right) == name] == name) for name in sorted(set(right))]))
+    return {"wrong": 1 - hits, "percent": 100 * hits, "count": hits * len(right)}.get(how, hits)
+
+
+PROBE_SLIPS = {
+    "train share": "This is how often the probe is right on what it was fitted on. Ask it about the held-out "
+    "activations.",
+    "peeks": "The probe is fitted on the held-out activations that it is asked about.",
+    "both": "The held-out activations are among those that the probe is fitted on.",
+    "wrong": "This is the share of WRONG answers.",
+    "percent": "This is a percentage. A share lies between 0 and 1.",
+    "count": "This is the number of right answers. Take their share.",
+    "balanced": "This is a mean over the answers. Every question counts the same.",
+}
+
+
+@grades("12.9", weight=2)
+def test_the_probe(answer):
+    """Three answers whose activations overlap."""
+    for seed in (3, 7, 12):
+        args = clouds(seed)
+        expect_close(
+            answer.probe_share(args[0], list(args[1]), args[2], list(args[3])),
+            probe_by_us(*args),
+            "the probe's share of right answers",
+            atol=0.004,
+            mistakes=lambda args=args: {text: probe_by_us(*args, how=how) for how, text in PROBE_SLIPS.items()},
+        )
+
+
+def aloud(words: Sequence[str], last: int, question: str, how: str = "") -> list[int]:
+    text = " ".join(words[: {"whole": len(words), "early": last, "late": last + 2}.get(how, last + 1)])
+    order = {
+        "behind": f"<|bos|> <|user|> {question} {text} <|end|> <|assistant|>",
+        "no turn": f"<|bos|> <|user|> {text} {question} <|end|>",
+        "no text": f"<|bos|> <|user|> {question} <|end|> <|assistant|>",
+        "no bos": f"<|user|> {text} {question} <|end|> <|assistant|>",
+        "no end": f"<|bos|> <|user|> {text} {question} <|assistant|>",
+        "two turns": f"<|bos|> <|user|> {text} <|end|> <|user|> {question} <|end|> <|assistant|>",
+        "one word": f"<|bos|> <|user|> {words[last]} {question} <|end|> <|assistant|>",
+    }
+    return words_of(order.get(how, f"<|bos|> <|user|> {text} {question} <|end|> <|assistant|>"))
+
+
+ALOUD_SLIPS = {
+    "whole": "The network may read the whole text, the oracle's activations only a part. Stop at word number `last`.",
+    "early": "Word number `last` is missing. The oracle's activations have read it.",
+    "late": "The text goes one word too far.",
+    "behind": "The question stands before the text. It comes behind it.",
+    "no turn": "<|assistant|> is missing at the end: the network would not answer.",
+    "no text": "The text is missing.",
+    "no bos": "<|bos|> is missing.",
+    "no end": "<|end|> is missing behind the question.",
+    "two turns": "Text and question stand in one turn: no <|end|> between them.",
+    "one word": "You give the network one word. Its activation has read all that stands before it, too.",
+}
+
+
+@grades("12.9")
+def test_the_black_box(answer):
+    """Texts of the world, asked at several words."""
+    for (words, *_), last, question in zip(stories(), (6, 9, 11), ("What is the pet ?", "What is the place ?",
+                                           "Who is it ?"), strict=False):  # fmt: skip
+        question = question.replace("Who is it", "Which is the place here")
+        expect_equal(
+            [int(t) for t in answer.black_box(list(words), last, question)],
+            aloud(words, last, question),
+            "the tokens that the network reads",
+            mistakes=lambda words=words, last=last, question=question: {
+                text: aloud(words, last, question, how) for how, text in ALOUD_SLIPS.items()
+            },
+        )
+
+
+# --- 12.10 ------------------------------------------------------------------------------------------------------------
+
+
+def answer_by_us(logits: Tensor, options: Sequence[str], how: str = "") -> tuple[str, float]:
+    names = list(options) or list(WORDS)
+    values = [float(logits[ids()[name]]) for name in names]
+    if how == "all words":
+        everything = logits.double()
+        total = float(everything.exp().sum())
+        best = max(range(len(names)), key=lambda i: values[i])
+        return names[best], math.exp(values[best]) / total
+    if how == "ignores":
+        best = int(logits.argmax())
+        return WORDS[best], float(logits.double().softmax(-1)[best])
+    best = (min if how == "least" else max)(range(len(names)), key=lambda i: values[i])
+    if how == "order":
+        best = max(range(len(names)), key=lambda i: float(logits[i]))
+    return names[best], values[best] if how == "logit" else math.exp(values[best]) / sum(map(math.exp, values))
+
+
+ANSWER_SLIPS = {
+    "all words": "The word is right, but its chance is that among all words. Take it among the options.",
+    "ignores": "You do not look at the options.",
+    "logit": "This is the logit. Make a probability of it.",
+    "least": "This is the least likely option.",
+    "order": "You look at the first logits. An option's logit stands at the number of its word.",
+}
+
+
+@grades("12.10")
+def test_an_answer_and_its_chance(answer):
+    """A choice of two to five words, and of all."""
+    for seed, text in (
+        (1, "owl goat"),
+        (2, "no yes"),
+        (3, "Oakham Tarrow boat cat pear"),
+        (4, ""),
+        (5, "king cat duck"),
+    ):
+        options = text.split()
+        logits = 2 * randn(len(WORDS), seed=seed)
+        said, chance = answer.answer(logits, options)
+        want = answer_by_us(logits, options)
+
+        def wrong(part: int, logits: Tensor = logits, options: list[str] = options) -> dict[str, Any]:
+            return {text: answer_by_us(logits, options, how)[part] for how, text in ANSWER_SLIPS.items()}
+
+        expect_equal(str(said), want[0], "the answer", mistakes=lambda wrong=wrong: wrong(0))
+        expect_close(chance, want[1], "the answer's chance", mistakes=lambda wrong=wrong: wrong(1))
+
+
+def bins_by_us(chances: Tensor, right: Tensor, bins: int, how: str = "") -> Tensor:
+    rows: list[list[tuple[float, float]]] = [[] for _ in range(bins)]
+    for p, r in zip(chances.double().tolist(), right.tolist(), strict=True):
+        number = min(int(float(np.float32(p) * np.float32(bins))), bins - 1)
+        if how == "one lost" and p >= 1:
+            continue
+        rows[number].append((p, float(r)))
+    table = []
+    for i, row in enumerate(rows):
+        if not row:
+            table.append([0.0, 0.0, 0.0] if how != "middle" else [(i + 0.5) / bins, 0.0, 0.0])
+            continue
+        p, r = (sum(column) / len(row) for column in zip(*row, strict=True))
+        n = float(len(row))
+        of = {"count": n, "right ones": r * n / max(1, int(right.sum()))}.get(how, n / len(chances))
+        table.append(
+            [
+                (i + 0.5) / bins if how == "middle" else p,
+                {"wrong": 1 - r, "of all": r * n / len(chances)}.get(how, r),
+                of,
+            ]
+        )
+    found = torch.tensor(table, dtype=torch.float64)
+    return found[:, [1, 0, 2]] if how == "swapped" else found
+
+
+BIN_SLIPS = {
+    "one lost": "A chance of exactly 1 is lost. It belongs to the last bin.",
+    "middle": "The first column is the middle of each bin. Take the mean chance of the answers in it.",
+    "wrong": "The second column is the share of WRONG answers.",
+    "count": "The third column holds numbers of answers. Take their share of all.",
+    "of all": "You divide the right answers of a bin by ALL answers. Divide by those in the bin.",
+    "right ones": "The third column is of right answers. Take all that lie in the bin.",
+    "swapped": "The first two columns are exchanged: first the mean chance, then the share of right answers.",
+}
+
+
+@grades("12.10", weight=2)
+def test_reliability(answer):
+    """Chances with an exact 1, with empty bins, with few and many bins."""
+    for seed, n, bins in ((1, 40, 5), (2, 17, 10), (3, 60, 4)):
+        chances = torch.rand(n, generator=generator(seed)) ** 0.5
+        chances[0] = 1.0
+        right = torch.rand(n, generator=generator(seed + 1)) < chances * 0.8
+        expect_close(
+            answer.reliability(chances, right, bins),
+            bins_by_us(chances, right, bins),
+            "the table",
+            axes="bin column",
+            mistakes=lambda args=(chances, right, bins): {
+                text: bins_by_us(*args, how=how) for how, text in BIN_SLIPS.items()
+            },
+        )
+
+
+def invented_by_us(said: Sequence[str], chances: Tensor, sure: float, how: str = "") -> tuple[float, float]:
+    numbers = [(word, float(p)) for word, p in zip(said, chances, strict=True)]
+    made_up = [p for word, p in numbers if (word == "nothing" if how == "reversed" else word != "nothing")]
+    certain = [p for p in made_up if (p >= sure if how == "at least" else p > sure)]
+    if how == "all sure":
+        certain = [p for _, p in numbers if p > sure]
+    below = len(numbers) if how == "of all" else len(made_up)
+    second = len(certain) / below if below else 0.0
+    if how == "mean":
+        second = sum(made_up) / len(made_up) if made_up else 0.0
+    return len(made_up) / (1 if how == "count" else len(numbers)), second
+
+
+INVENTED_SLIPS = {
+    "reversed": 'You count the answers that are right. An invention is any answer other than "nothing".',
+    "all sure": 'Of the sure answers some say "nothing". Count those that name something.',
+    "of all": "The second share is of ALL answers. It is of those that name something.",
+    "at least": "Sure is a chance ABOVE `sure`.",
+    "mean": "The second number is a mean chance. Count those above `sure`.",
+    "count": "The first number counts. Take the share of all answers.",
+}
+
+
+@grades("12.10")
+def test_inventions(answer):
+    """Answers to questions about what is not there."""
+    for said, p, sure in (
+        ("nothing owl nothing cat Oakham", (0.9, 0.8, 0.4, 0.3, 0.5), 0.5),
+        ("owl cat dog nothing", (0.2, 0.6, 0.75, 0.95), 0.6),
+        ("nothing nothing", (0.9, 0.3), 0.5),
+        ("owl", (0.4,), 0.25),
+    ):
+        words, chances = said.split(), torch.tensor(p)
+        got = answer.invented(list(words), chances, sure)
+        expect_close(
+            torch.tensor([float(x) for x in got], dtype=torch.float64),
+            torch.tensor(invented_by_us(words, chances, float(torch.tensor(sure))), dtype=torch.float64),
+            "both shares",
+            mistakes=lambda words=words, chances=chances, sure=sure: {
+                text: torch.tensor(invented_by_us(words, chances, float(torch.tensor(sure)), how), dtype=torch.float64)
+                for how, text in INVENTED_SLIPS.items()
+            },
+        )
+
+
+# --- 12.11 ------------------------------------------------------------------------------------------------------------
+
+
+def lift_by_us(own: Tensor, base: Tensor, how: str = "") -> Tensor:
+    def standing(rows: Tensor) -> Tensor:
+        lines = []
+        for row in rows.double():
+            line = row if how == "logits" else row - row.logsumexp(-1)
+            lines.append(line.exp() if how == "chances" else line)
+        total = torch.stack(lines)
+        if how == "mean first":
+            mean = rows.double().mean(0)
+            return mean - mean.logsumexp(-1)
+        if how == "rows":
+            return (rows.double() - rows.double().logsumexp(0)).mean(0)
+        return total.sum(0) if how == "sum" else total[0] if how == "one row" else total.mean(0)
+
+    a, b = standing(own), standing(base)
+    return {"no base": a, "reversed": b - a, "added": a + b, "divided": a / b}.get(how, a - b)
+
+
+LIFT_SLIPS = {
+    "no base": "The control is not taken away. A word may be likely in any text: what counts is how much MORE likely.",
+    "reversed": "The sign is wrong: own less base.",
+    "logits": "These are logits. Make log-probabilities of them first: a row may be higher than another one "
+    "throughout.",
+    "chances": "These are probabilities. Take their logarithms: log_softmax.",
+    "rows": "The softmax runs over the rows. It runs over the candidates.",
+    "sum": "This is the sum over the rows. Take the mean: own and base may have unlike numbers of rows.",
+    "mean first": "You take the mean of the logits. First the log-probabilities of every row, then their mean.",
+    "one row": "This is the first row alone. Take the mean over the rows.",
+    "added": "You add the control. Take it away.",
+    "divided": "You divide by the control. Log-probabilities are subtracted.",
+}
+
+
+@grades("12.11", weight=2)
+def test_the_lift(answer):
+    """Rows that lie at very unlike heights, and unlike numbers of them."""
+    for seed, a, b, n in ((1, 5, 3, 7), (2, 4, 4, 40), (3, 2, 6, 11)):
+        args = [
+            3 * randn(rows, n, seed=seed + 10 * i) + 6 * randn(rows, 1, seed=seed + 20 * i + 5)
+            for i, rows in enumerate((a, b))
+        ]
+        expect_close(
+            answer.lift(*args),
+            lift_by_us(*args),
+            "the lift of each candidate",
+            axes="candidate",
+            atol=1e-4,
+            mistakes=lambda args=args: {text: lift_by_us(*args, how=how) for how, text in LIFT_SLIPS.items()},
+        )
+
+
+def rank_by_us(values: Tensor, secret: int, how: str = "") -> float:
+    from scipy.stats import rankdata
+
+    numbers = values.double().numpy()
+    if how == "rising":
+        return float(rankdata(numbers)[secret])
+    if how == "from 0":
+        return float(rankdata(-numbers)[secret]) - 1
+    kind = {"first of equals": "min", "last of equals": "max"}.get(how, "average")
+    return float(rankdata(-numbers, kind)[secret])
+
+
+RANK_SLIPS = {
+    "rising": "You count from the lowest value. The highest has place 1.",
+    "from 0": "Places are counted from 1.",
+    "first of equals": "Of equal candidates yours stands first. They share their places: a method that tells all forty "
+    "apart by nothing has place 20.5, not 1.",
+    "last of equals": "Of equal candidates yours stands last. They share their places.",
+}
+
+
+@grades("12.11")
+def test_the_rank(answer):
+    """Values with equals, and forty that are all the same."""
+    drawn = (3 * randn(11, seed=4)).round()
+    for values, secret in (
+        (randn(9, seed=1), 4), (drawn, 2), (drawn, 7), (torch.zeros(40), 3), (torch.arange(12.0), 0),
+        (torch.arange(12.0), 11),
+    ):  # fmt: skip
+        expect_close(
+            answer.rank(values, secret),
+            rank_by_us(values, secret),
+            "the place",
+            mistakes=lambda values=values, secret=secret: {
+                text: rank_by_us(values, secret, how) for how, text in RANK_SLIPS.items()
+            },
+        )

@@ -1,0 +1,397 @@
+# %% [setup]
+"""Chapter 12: activation oracles.
+
+Replace each `raise NotImplementedError` by your answer; `mi check 12.1` says how you do.
+Every line that starts with `# %%` begins a section. Leave those lines where they are.
+
+The words of a text are numbered from 0 on. Its tokens have <|bos|> in front, so that word
+i is token i + 1. Depth d is the residual stream before block d, ("resid_pre", d); the
+last depth, n_layers, is what leaves the last block.
+
+An edit is a pair (site, function): `function(value, hook)` gets what stands at the site,
+[batch pos d_model], and returns what shall stand there. `model.run_with_hooks(tokens,
+[edit])` gives logits [batch pos d_vocab].
+
+To play: `from mi_lib import load, oracles`, `pico = load("pico")`, `oracle =
+oracles.open_oracle()`, and `read(pico, "Mira lives in Oakham .", depth=4)[0].vectors`.
+The oracle's network is `oracle.model`, and what is subtracted is `oracle.means`.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mi_lib.models import HookedModel
+from mi_lib.worlds import littletown
+from mi_lib.worlds.littletown import prose
+
+WORDS = littletown.vocabulary()
+NUMBER = {word: i for i, word in enumerate(WORDS)}
+
+
+# %% [12.1] One state, put into another prompt
+
+
+def patched(
+    model: HookedModel, tokens: list[int], place: int, states: Float[Tensor, "state d_model"], layer: int
+) -> Float[Tensor, "state d_vocab"]:
+    """What the network expects after a prompt when a state from elsewhere stands in it.
+
+    Each state takes the place of what ENTERS block `layer`, ("resid_pre", layer), at token
+    number `place`. One run for all of them: row i of the batch has state i. The result is
+    the logits after the prompt's last token.
+    """
+    ### BEGIN SOLUTION
+
+    def put(value, hook):
+        new = value.clone()
+        new[:, place] = states
+        return new
+
+    batch = torch.tensor([tokens] * len(states))
+    return model.run_with_hooks(batch, [(("resid_pre", layer), put)])[:, -1]
+    ### END SOLUTION
+
+
+# %% [12.2] The network reads itself
+
+
+def identity_prompt(shots: list[str]) -> tuple[list[int], int]:
+    """The tokens of "a a , b b , …, x" for the words a, b, …; and the number of x.
+
+    <|bos|> comes first, a comma after every pair. x is the last token. Its state will be
+    replaced, so which token holds its place does not matter: take "<|act|>".
+    """
+    ### BEGIN SOLUTION
+    words = ["<|bos|>"]
+    for word in shots:
+        words += [word, word, ","]
+    words.append("<|act|>")
+    return [NUMBER[word] for word in words], len(words) - 1
+    ### END SOLUTION
+
+
+def shares_by_layer(
+    model: HookedModel,
+    states: Float[Tensor, "source state d_model"],
+    right: Int[Tensor, "state"],
+    tokens: list[int],
+    place: int,
+) -> Float[Tensor, "source target"]:
+    """How many states come out, for every depth at which they were taken (row) and every
+    layer at which they are put in (column).
+
+    A state comes out if its own token, right[i], is the likeliest after the prompt.
+    """
+    ### BEGIN SOLUTION
+    table = torch.zeros(len(states), model.cfg.n_layers)
+    for source, some in enumerate(states):
+        for target in range(model.cfg.n_layers):
+            said = patched(model, tokens, place, some, target).argmax(-1)
+            table[source, target] = (said == right).float().mean()
+    return table
+    ### END SOLUTION
+
+
+# %% [12.3] A translator
+
+
+def translator(
+    states: Float[Tensor, "word d_model"], targets: Float[Tensor, "word d_model"], weight: float
+) -> tuple[Float[Tensor, "d_model d_model"], Float[Tensor, "d_model"]]:
+    """The matrix M and the offset c that turn a state from one depth into what the same
+    word has at another one: states @ M + c is as near to targets as it can be.
+
+    Ridge regression: M makes the sum of squared errors, plus `weight` times the sum of M's
+    squared entries, as small as can be. The offset is not punished.
+    """
+    ### BEGIN SOLUTION
+    from_mean, to_mean = states.mean(0), targets.mean(0)
+    x, y = states - from_mean, targets - to_mean
+    matrix = torch.linalg.solve(x.T @ x + weight * torch.eye(x.shape[1]), x.T @ y)
+    return matrix, to_mean - from_mean @ matrix
+    ### END SOLUTION
+
+
+# %% [12.4] As long as what stands there
+
+
+def centred(
+    vectors: Float[Tensor, "word d_model"], means: Float[Tensor, "depth d_model"], depth: int
+) -> Float[Tensor, "word d_model"]:
+    """What is peculiar to these activations from `depth`: less the mean at that depth."""
+    ### BEGIN SOLUTION
+    return vectors - means[depth]
+    ### END SOLUTION
+
+
+def added(
+    found: Float[Tensor, "place d_model"], vectors: Float[Tensor, "place d_model"]
+) -> Float[Tensor, "place d_model"]:
+    """At every place h + ‖h‖ · v / ‖v‖. A vector of zeros adds nothing.
+
+    found: h, what stands at each place. vectors: v, what is to be added at each.
+    """
+    ### BEGIN SOLUTION
+    length = vectors.norm(dim=-1, keepdim=True).clamp(min=1e-8)
+    return found + found.norm(dim=-1, keepdim=True) * vectors / length
+    ### END SOLUTION
+
+
+# %% [12.5] Handed over at the placeholders
+
+
+def oracle_prompt(question: str, depth: int, count: int) -> tuple[list[int], list[int]]:
+    """The tokens of the oracle's prompt, and the numbers of those that are placeholders.
+
+    For depth 4 and two activations (count 2):
+
+    <|bos|> <|user|> layer four : <|act|> <|act|> What is the pet ? <|end|> <|assistant|>
+
+    `prose.NUMBERS[4]` is "four". The words of a question stand between spaces.
+    """
+    ### BEGIN SOLUTION
+    head = ["<|bos|>", "<|user|>", "layer", prose.NUMBERS[depth], ":"]
+    words = [*head, *["<|act|>"] * count, *question.split(), "<|end|>", "<|assistant|>"]
+    return [NUMBER[word] for word in words], list(range(len(head), len(head) + count))
+    ### END SOLUTION
+
+
+def oracle_logits(
+    oracle: HookedModel, question: str, vectors: Float[Tensor, "word d_model"], depth: int
+) -> Float[Tensor, "d_vocab"]:
+    """The logits of the oracle's answer to a question about these (centred) activations.
+
+    They are added at the placeholders, in their order, at the output of block 1,
+    ("resid_post", 1), each as long as what stands there. The answer is what the oracle
+    expects after its prompt.
+    """
+    ### BEGIN SOLUTION
+    tokens, places = oracle_prompt(question, depth, len(vectors))
+
+    def edit(value, hook):
+        new = value.clone()
+        new[0, places] = added(value[0, places], vectors)
+        return new
+
+    return oracle.run_with_hooks(torch.tensor([tokens]), [(("resid_post", 1), edit)])[0, -1]
+    ### END SOLUTION
+
+
+# %% [12.6] Questions whose answers are known
+
+
+def name_questions(words: list[str], table: dict[str, str], noun: str) -> list[tuple[int, str, str]]:
+    """All questions of one kind that a text can be asked at its names.
+
+    table: for each name what is true of it, such as its pet. For every word of the text
+    that is in it: the number of its TOKEN, "What is the {noun} ?", and the answer.
+    """
+    ### BEGIN SOLUTION
+    return [(i + 1, f"What is the {noun} ?", table[word]) for i, word in enumerate(words) if word in table]
+    ### END SOLUTION
+
+
+def receiver_place(words: list[str], giver: str, receiver: str) -> int:
+    """The number of the token at which a story can be asked who is given to.
+
+    Both are named at the beginning, in any order, so that it could be either. Then the
+    giver gives, and at last the receiver is named. Ask at the token BEFORE that name: the
+    one before the first `receiver` behind the second `giver`.
+    """
+    ### BEGIN SOLUTION
+    gives = [i for i, word in enumerate(words) if word == giver][1]
+    return next(i for i, word in enumerate(words) if i > gives and word == receiver)  # word i − 1 is token i
+    ### END SOLUTION
+
+
+# %% [12.7] Learn to answer
+
+
+def answer_loss(
+    oracle: HookedModel,
+    questions: list[tuple[str, int]],
+    vectors: list[Float[Tensor, "_ d_model"]],
+    answers: list[str],
+) -> Float[Tensor, ""]:
+    """The mean surprise of the oracle at the right answers, in nats.
+
+    questions: (question, depth) of each; vectors: its (centred) activations, one or more;
+    answers: one word each. Only the answer counts, no word of the prompt.
+    """
+    ### BEGIN SOLUTION
+    nats = []
+    for (question, depth), some, word in zip(questions, vectors, answers, strict=True):
+        log_p = oracle_logits(oracle, question, some, depth).log_softmax(-1)
+        nats.append(-log_p[NUMBER[word]])
+    return torch.stack(nats).mean()
+    ### END SOLUTION
+
+
+def train(
+    oracle: HookedModel,
+    questions: list[tuple[str, int]],
+    vectors: list[Float[Tensor, "_ d_model"]],
+    answers: list[str],
+    rate: float,
+    steps: int,
+) -> tuple[HookedModel, list[float]]:
+    """So many steps down the slope: each takes `rate` times its gradient from every
+    parameter (torch.optim.SGD). Returns the oracle, changed in place, and the loss before
+    each step.
+
+    Every step learns from all the questions. The parameters already ask for gradients.
+    """
+    ### BEGIN SOLUTION
+    optimizer = torch.optim.SGD(oracle.parameters(), lr=rate)
+    losses = []
+    for _ in range(steps):
+        loss = answer_loss(oracle, questions, vectors, answers)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return oracle, losses
+    ### END SOLUTION
+
+
+# %% [12.8] What the question gives away
+
+
+def shuffled(vectors: list[Float[Tensor, "_ d_model"]]) -> list[Float[Tensor, "_ d_model"]]:
+    """Each question with another text's activations: those of the question half the list
+    (len // 2) further on, and from the list's end on from its beginning.
+
+    Where the other has more words than the question's own, its last ones, as many.
+    Where it has fewer, all it has.
+    """
+    ### BEGIN SOLUTION
+    half = len(vectors) // 2
+    others = [vectors[(i + half) % len(vectors)] for i in range(len(vectors))]
+    return [other[-len(own) :] for own, other in zip(vectors, others, strict=True)]
+    ### END SOLUTION
+
+
+def nothing(
+    vectors: Float[Tensor, "word d_model"], means: Float[Tensor, "depth d_model"], depth: int
+) -> Float[Tensor, "word d_model"]:
+    """Activations, as many as these, that say nothing: nothing is left of them once the
+    oracle has taken away its mean.
+    """
+    ### BEGIN SOLUTION
+    return means[depth].repeat(len(vectors), 1)
+    ### END SOLUTION
+
+
+# %% [12.9] Those who have no oracle
+
+
+def majority(fitted: list[str], asked: list[str]) -> float:
+    """How often whoever always says the commonest answer is right: the commonest of
+    `fitted`, the answers to the training questions; right among `asked`, the held-out ones.
+
+    Of equally common ones the first in the alphabet.
+    """
+    ### BEGIN SOLUTION
+    common = min(set(fitted), key=lambda word: (-fitted.count(word), word))
+    return asked.count(common) / len(asked)
+    ### END SOLUTION
+
+
+def probe_share(
+    fitted: Float[Tensor, "n d_model"], labels: list[str], held: Float[Tensor, "m d_model"], right: list[str]
+) -> float:
+    """How often a linear probe is right on held-out activations.
+
+    It is fitted on the training questions alone: scikit-learn's `LogisticRegression` with
+    max_iter=1000, and all else as it is.
+    """
+    ### BEGIN SOLUTION
+    from sklearn.linear_model import LogisticRegression
+
+    probe = LogisticRegression(max_iter=1000).fit(fitted.numpy(), labels)
+    said = probe.predict(held.numpy())
+    return sum(word == answer for word, answer in zip(said, right, strict=True)) / len(right)
+    ### END SOLUTION
+
+
+def black_box(words: list[str], last: int, question: str) -> list[int]:
+    """The tokens with which the network itself is asked, in words, with no look inside.
+
+    <|bos|> <|user|>, the text up to word number `last` and no further, the question,
+    <|end|> <|assistant|>. It may read what the oracle's activations have read, not more.
+    """
+    ### BEGIN SOLUTION
+    asked = ["<|bos|>", "<|user|>", *words[: last + 1], *question.split(), "<|end|>", "<|assistant|>"]
+    return [NUMBER[word] for word in asked]
+    ### END SOLUTION
+
+
+# %% [12.10] What its word is worth
+
+
+def answer(logits: Float[Tensor, "d_vocab"], options: list[str]) -> tuple[str, float]:
+    """The likeliest of the options, and its probability among them. If there are no
+    options ([]), of all words.
+    """
+    ### BEGIN SOLUTION
+    names = options or list(WORDS)
+    chances = logits[[NUMBER[word] for word in names]].softmax(-1)
+    best = int(chances.argmax())
+    return names[best], float(chances[best])
+    ### END SOLUTION
+
+
+def reliability(chances: Float[Tensor, "answer"], right: Bool[Tensor, "answer"], bins: int) -> Float[Tensor, "bin 3"]:
+    """For each bin of the chances 0 to 1, all of one width: the mean chance, the share of
+    right answers, and the share of all answers that lie in the bin.
+
+    A chance of exactly 1 belongs to the last bin. An empty bin is 0, 0, 0.
+    """
+    ### BEGIN SOLUTION
+    table = torch.zeros(bins, 3)
+    where = (chances * bins).long().clamp(max=bins - 1)
+    for i in range(bins):
+        inside = where == i
+        if inside.any():
+            table[i] = torch.stack([chances[inside].mean(), right[inside].float().mean(), inside.float().mean()])
+    return table
+    ### END SOLUTION
+
+
+def invented(said: list[str], chances: Float[Tensor, "answer"], sure: float) -> tuple[float, float]:
+    """Of answers to questions about what is NOT there: the share that names something all
+    the same, and of those the share whose chance is above `sure`.
+
+    The right answer is the word "nothing". The second share is 0 if nothing is invented.
+    """
+    ### BEGIN SOLUTION
+    made_up = [float(p) for word, p in zip(said, chances, strict=True) if word != "nothing"]
+    return len(made_up) / len(said), sum(p > sure for p in made_up) / max(1, len(made_up))
+    ### END SOLUTION
+
+
+# %% [12.11] Against the same text without a secret
+
+
+def lift(own: Float[Tensor, "row candidate"], base: Float[Tensor, "row candidate"]) -> Float[Tensor, "candidate"]:
+    """How much likelier each candidate is than in the control, in nats.
+
+    own, base: logits of the candidates, a row for each question that was asked, with the
+    secret and without. Log-probabilities among the candidates, their mean over the rows,
+    the difference.
+    """
+    ### BEGIN SOLUTION
+    return own.log_softmax(-1).mean(0) - base.log_softmax(-1).mean(0)
+    ### END SOLUTION
+
+
+def rank(values: Float[Tensor, "candidate"], secret: int) -> float:
+    """The place of candidate number `secret`, 1 for the highest value. Candidates with
+    equal values share their places: each has the mean of them.
+    """
+    ### BEGIN SOLUTION
+    above = (values > values[secret]).sum().item()
+    equal = (values == values[secret]).sum().item()
+    return above + (equal + 1) / 2
+    ### END SOLUTION
