@@ -1,4 +1,4 @@
-"""What is measured on the oracle, and on the relatives with a secret. The bounds were written before any of it was.
+"""What is measured on the oracle, and on the relatives with a secret. Each bound was written before its measurement.
 
 Everything is asked about texts of combinations that no training saw, at depth 4 and of four words, and every figure
 stands beside the same with another text's activations ("shuffled") or beside the baseline that is named.
@@ -17,7 +17,7 @@ import torch
 import mi_lib
 from mi_lib import oracles, zoo
 from mi_lib.models import HookedModel
-from mi_lib.oracles import dataset, judging, questions, secrets
+from mi_lib.oracles import dataset, judging, labels, questions, secrets
 from mi_lib.oracles.asking import NAME, SUBJECT, Oracle
 from mi_lib.oracles.dataset import Example
 from mi_lib.oracles.questions import Form
@@ -101,11 +101,13 @@ def held_out(oracle: Oracle) -> list[Check]:
     """Frames that training never used, and pairs of a kind and a name that it never asked."""
     right, turned = answered(oracle, sample(questions.ASKED, EACH // 3, new=True))
     found = [check("frames", "right answers to questions in words never trained on", right, 0.6, turned, OTHER)]
-    pairs = ("town", "trade", "pet", "hobby", "river", "mayor", "craft", "flag", "kind", "store")
-    right, turned = answered(oracle, sample(pairs, EACH // 2, left_out=True, split="train"))
-    found.append(
-        check("pairs", "right answers about a name and a kind never asked together", right, 0.6, turned, OTHER)
-    )
+    pairs = [kind for kind in labels.TABLES if kind in questions.ASKED and labels.left_out_of(kind)]
+    places = (("pairs", True, "at the name"), ("pairs_before", False, "at the word before it is said"))
+    for name, at_name, where in places:
+        asked = sample(pairs, EACH // 2, left_out=True, split="train", at_name=at_name)
+        right, turned = answered(oracle, asked)
+        claim = f"right answers about a name and a kind never asked together, {where}"
+        found.append(check(name, claim, right, 0.6, turned, OTHER))
     return found
 
 

@@ -32,7 +32,7 @@ from mi_lib.oracles.training import Plan
 OUT = Path("out/recipes/oracles")
 SUBJECT = "pico"
 RANK = 16
-FULL = Plan(steps=2400, texts=6, each=6)
+FULL = Plan(steps=2400, texts=8, each=16)
 NARROW = ("word", "pet", "gender", "river", "kind", "speaker", "receiver", "topic", "role")
 PLANS: dict[str, Plan] = {
     "full": FULL,
