@@ -167,6 +167,21 @@ def table(oracle: Oracle, kinds_: Sequence[str] = tuple(questions.KINDS)) -> dic
     }
 
 
+def shares(oracle: Oracle, few: Sequence[str]) -> dict[str, list[float]]:
+    """What ways of training are compared by: all kinds, a few, new frames, kinds never asked."""
+    asked = {
+        "all kinds": sample(questions.ASKED, EACH // 3),
+        "few kinds": sample(few, EACH),
+        "yes or no": sample(few, EACH, "yes_no"),
+        "new frames": sample(few, EACH, new=True),
+        "kinds never asked": sample(questions.NEVER_ASKED, EACH),
+    }
+    found = {name: _share(answered(oracle, some)[0]) for name, some in asked.items()}
+    among, _ = answered(oracle, asked["kinds never asked"], among=True)
+    choice, _ = answered(oracle, sample(questions.NEVER_ASKED, EACH, "choice"))
+    return {**found, "never asked, among its values": _share(among), "never asked, as a choice": _share(choice)}
+
+
 def others(kinds_: Sequence[str] = tuple(questions.KINDS)) -> dict[str, dict[str, list[float]]]:
     """The same of all that need no oracle. Measured once and kept with the runs, since probes are fitted."""
     file = recipe.OUT / "baselines.json"
