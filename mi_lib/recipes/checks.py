@@ -49,6 +49,7 @@ ROOMS = {  # each bundled model, set of dictionaries and family of image network
     "pico": "pico",
     "pico-base": "pico",
     "pico-dictionaries": "dictionaries",
+    "pico-oracle": "oracles",
     "repeats-gpt2": "repeats_gpt2",
     "sight": "sight",
 }
