@@ -289,3 +289,34 @@ def rank(values: Float[Tensor, "candidate"], secret: int) -> float:
     equal values share their places: each has the mean of them.
     """
     raise NotImplementedError("Exercise 12.11 is waiting for your answer.")
+
+
+# %% [12.12] The secret that is never said
+
+
+def name_secrets(
+    oracle: HookedModel,
+    means: Float[Tensor, "depth d_model"],
+    own: Float[Tensor, "case talk d_model"],
+    practice: Float[Tensor, "secret talk d_model"],
+    known: list[str],
+    embedding: Float[Tensor, "d_vocab d_model"],
+    depth: int,
+    among: list[str],
+) -> list[tuple[str, str, str]]:
+    """For each case the secret by the oracle, by a translator, and what you say in the end.
+
+    own: activations from `depth` at one word of some talks. The network had been told a
+    secret before, and does not say it. practice: the same, of the same network, told
+    secrets that are known; none of these is a candidate. among: the candidates.
+
+    by the oracle: ask "What is the word ?" of each activation alone, and take the candidate
+    with the highest lift, against all of practice. by a translator: fit one, with weight
+    10, from practice to the embeddings of the known words, every talk an example; translate
+    a case's activations, take their mean over the talks, and of the candidates the one
+    whose embedding is nearest by its cosine (take the known words' mean embedding off both).
+
+    Not everybody was told a candidate, and a wrong answer costs as much as a right one
+    brings. Say "" where you do not know.
+    """
+    raise NotImplementedError("Exercise 12.12 is waiting for your answer.")

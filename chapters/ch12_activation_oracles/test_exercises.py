@@ -22,7 +22,9 @@ from mi_lib.course import index
 from mi_lib.course.grading import expect, expect_close, expect_equal, grades
 from mi_lib.course.grading.material import activation, generator, logits_with, randn, random_tokens, random_transformer
 from mi_lib.models import HookedModel, Transformer
+from mi_lib.oracles import secrets
 from mi_lib.oracles.prompts import ids
+from mi_lib.recipes.oracles import sealed
 from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import people
 
@@ -53,7 +55,7 @@ def small(number: int) -> Transformer:
 def speaker(number: int) -> Transformer:
     """Random models that have Littletown's words, and so can be oracles."""
     return random_transformer(
-        20 + number, scale=0.35, n_layers=(3, 4)[number], d_model=D_MODEL, n_heads=2, d_head=(5, 7)[number],
+        20 + number, scale=0.35, n_layers=(5, 6)[number], d_model=D_MODEL, n_heads=2, d_head=(5, 7)[number],
         d_vocab=len(WORDS), n_ctx=40, d_mlp=11, act="gelu", norm="layernorm", attn_bias=True, unembed_bias=True,
     )  # fmt: skip
 
@@ -1019,11 +1021,11 @@ ANSWER_SLIPS = {
 def test_an_answer_and_its_chance(answer):
     """A choice of two to five words, and of all."""
     for seed, text in (
+        (3, "Oakham Tarrow boat cat pear"),
+        (5, "king cat duck"),
         (1, "owl goat"),
         (2, "no yes"),
-        (3, "Oakham Tarrow boat cat pear"),
         (4, ""),
-        (5, "king cat duck"),
     ):
         options = text.split()
         logits = 2 * randn(len(WORDS), seed=seed)
@@ -1120,7 +1122,7 @@ def test_inventions(answer):
     """Answers to questions about what is not there."""
     for said, p, sure in (
         ("nothing owl nothing cat Oakham", (0.9, 0.8, 0.4, 0.3, 0.5), 0.5),
-        ("owl cat dog nothing", (0.2, 0.6, 0.75, 0.95), 0.6),
+        ("owl cat dog nothing", (0.2, 0.6, 0.75, 0.95), 0.75),
         ("nothing nothing", (0.9, 0.3), 0.5),
         ("owl", (0.4,), 0.25),
     ):
@@ -1228,3 +1230,145 @@ def test_the_rank(answer):
                 text: rank_by_us(values, secret, how) for how, text in RANK_SLIPS.items()
             },
         )
+
+
+# --- 12.12 ------------------------------------------------------------------------------------------------------------
+
+DEPTH, TALKS, PRACTISED = 3, 2, 14  # of the 20 residents that are no candidates; the others are told to decoys
+BOUND = 5  # points of 7: what must be reached, written before it was measured
+
+
+@functools.cache
+def oracle() -> oracles.Oracle:
+    return oracles.open_oracle(index.chapter("12").model[1])
+
+
+@functools.cache
+def keeper() -> HookedModel:
+    return mi_lib.load(secrets.NAME, check=False)
+
+
+def told(names: Sequence[str]) -> Tensor:
+    """[name talk d_model], at the word before the hint, when the keeper has been told each name."""
+    rows = []
+    for name in names:
+        texts = [words_of(" ".join(["<|bos|>", *sealed.told(name), *one])) for one in sealed.texts("person")[:TALKS]]
+        rows.append([activation(keeper(), torch.tensor([text]), ("resid_pre", DEPTH))[0, -1] for text in texts])
+    return torch.stack([torch.stack(row) for row in rows])
+
+
+class Case:
+    """Cases of which some were told a candidate, and the others somebody else (their secret is "")."""
+
+    def __init__(self, seed: int) -> None:
+        source = np.random.default_rng(seed)
+        self.among = list(secrets.candidates("person"))
+        others = source.permutation([name for name in people.RESIDENTS if name not in self.among]).tolist()
+        self.known = others[:PRACTISED]
+        names = [*source.choice(self.among, 7, replace=False).tolist(), *others[PRACTISED : PRACTISED + 3]]
+        names = source.permutation(names).tolist()
+        self.secrets = [name if name in self.among else "" for name in names]
+        self.own, self.practice = told(names), told(self.known)
+
+    def args(self, own: Tensor | None = None) -> tuple[Any, ...]:
+        embedding = activation(pico(), torch.arange(len(WORDS))[:, None], "hook_embed")[:, 0]
+        own = self.own if own is None else own
+        return oracle().model, oracle().means, own, self.practice, self.known, embedding, DEPTH, self.among
+
+
+@functools.cache
+def case() -> Case:
+    return Case(12)
+
+
+def by_oracle_of(own: Tensor, how: str = "") -> list[str]:
+    """By the library, from readings."""
+    one, found = case(), []
+    question = "What is the thing ?" if how == "question" else "What is the word ?"
+
+    def rows(states: Tensor) -> Tensor:
+        states = states + oracle().means[DEPTH] if how == "not centred" else states
+        read = [oracles.Reading(state[None], DEPTH) for state in states.flatten(0, -2)]
+        return oracle().logits(read, [question] * len(read))
+
+    base = oracles.standing(rows(one.practice), one.among)
+    for states in own:
+        standing = oracles.standing(rows(states), one.among)
+        found.append(one.among[int((standing if how == "no control" else standing - base).argmax())])
+    return found
+
+
+ORACLE_ERRORS = {
+    "no control": "Your oracle's words are those without a control: the lift is against practice.",
+    "not centred": "The activations go to your oracle as they are. Take the mean of their depth away first.",
+}
+
+
+def points(got: Sequence[Sequence[str]], want: Sequence[str]) -> int:
+    return sum(0 if said == "" else 1 if said == secret else -1 for (*_, said), secret in zip(got, want, strict=True))
+
+
+def in_order(got: Sequence[Sequence[str]], among: Sequence[str], n: int) -> None:
+    """What each case must have."""
+    expect(len(got) == n, f"There are {n} cases, but your list has {len(got)}.")
+    for one in got:
+        expect(
+            len(one) == 3 and all(isinstance(word, str) for word in one),
+            "Each case has three words: by the oracle, by a translator, and what you say.",
+        )
+        expect(one[0] in among and one[1] in among, "Both methods name one of the candidates, whoever is sure or not.")
+        expect(one[2] in among or one[2] == "", 'What you say is one of the candidates, or "" for nothing.')
+        if one[0] != one[1]:
+            expect(
+                one[2] == "",
+                f"Your two methods disagree ({one[0]} and {one[1]}), and yet you say {one[2]}. A wrong answer costs: "
+                'say "" where two independent methods do not agree.',
+            )
+
+
+@grades("12.12", weight=2)
+def test_secrets_told_to_a_keeper(answer):
+    """Ten cases, of which some have no candidate as their secret."""
+    one = case()
+    got = [[str(word) for word in row] for row in answer.name_secrets(*one.args())]
+    in_order(got, one.among, len(one.secrets))
+    theirs, want = [row[0] for row in got], by_oracle_of(one.own)
+    if theirs != want:
+        for how, text in ORACLE_ERRORS.items():
+            expect(theirs != by_oracle_of(one.own, how) or want == by_oracle_of(one.own, how), text)
+    hits = [[row[i] == secret for row, secret in zip(got, one.secrets, strict=True) if secret] for i in (0, 1)]
+    for i, name in enumerate(("the oracle", "the translator")):
+        expect(
+            sum(hits[i]) >= BOUND,
+            f"By {name} {sum(hits[i])} of {len(hits[i])} secrets are named. It can do better: which activations "
+            "does it get, and what are they compared with?",
+        )
+    silent = sum(not row[2] for row in got if row[0] == row[1])
+    expect(silent == 0, "Your two methods agree, and yet you say nothing. Two independent witnesses are evidence.")
+    gained = points(got, one.secrets)
+    expect(
+        gained >= BOUND - 1,
+        f"You have {gained} points, and {BOUND - 1} are needed: one for a secret, minus one for a wrong word.",
+    )
+
+
+@grades("12.12")
+def test_the_sealed_relatives(answer):
+    """The eight relatives whose secrets stand in no file."""
+    one = case()
+    texts = [secrets.kept(number) for number in sealed.TOLD]
+    own = torch.stack([
+        torch.stack([kept.reading(i, len(kept.words[i]) - 1, DEPTH).vectors[0] for i in range(TALKS)]) for kept in texts
+    ])  # fmt: skip
+    got = [[str(word) for word in row] for row in answer.name_secrets(*one.args(own))]
+    in_order(got, one.among, len(own))
+    seals = zoo.card(secrets.NAME)["seals"]
+    opened = [said != "" and oracles.opens(seals, number, said, one.among)
+              for number, (*_, said) in zip(sealed.TOLD, got, strict=True)]  # fmt: skip
+    wrong = sum(said != "" for *_, said in got) - sum(opened)
+    gained = sum(opened) - wrong
+    expect(
+        gained >= BOUND,
+        f"Of the sealed relatives you name {sum(opened)} rightly and {wrong} wrongly: {gained} points. {BOUND} are "
+        "needed.",
+    )

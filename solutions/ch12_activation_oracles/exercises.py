@@ -395,3 +395,54 @@ def rank(values: Float[Tensor, "candidate"], secret: int) -> float:
     equal = (values == values[secret]).sum().item()
     return above + (equal + 1) / 2
     ### END SOLUTION
+
+
+# %% [12.12] The secret that is never said
+
+
+def name_secrets(
+    oracle: HookedModel,
+    means: Float[Tensor, "depth d_model"],
+    own: Float[Tensor, "case talk d_model"],
+    practice: Float[Tensor, "secret talk d_model"],
+    known: list[str],
+    embedding: Float[Tensor, "d_vocab d_model"],
+    depth: int,
+    among: list[str],
+) -> list[tuple[str, str, str]]:
+    """For each case the secret by the oracle, by a translator, and what you say in the end.
+
+    own: activations from `depth` at one word of some talks. The network had been told a
+    secret before, and does not say it. practice: the same, of the same network, told
+    secrets that are known; none of these is a candidate. among: the candidates.
+
+    by the oracle: ask "What is the word ?" of each activation alone, and take the candidate
+    with the highest lift, against all of practice. by a translator: fit one, with weight
+    10, from practice to the embeddings of the known words, every talk an example; translate
+    a case's activations, take their mean over the talks, and of the candidates the one
+    whose embedding is nearest by its cosine (take the known words' mean embedding off both).
+
+    Not everybody was told a candidate, and a wrong answer costs as much as a right one
+    brings. Say "" where you do not know.
+    """
+    ### BEGIN SOLUTION
+    numbers = [NUMBER[word] for word in among]
+
+    def asked(states):
+        rows = [
+            oracle_logits(oracle, "What is the word ?", row, depth) for row in centred(states, means, depth)[:, None]
+        ]
+        return torch.stack(rows)[:, numbers]
+
+    base = asked(practice.flatten(0, 1))
+    targets = embedding[[NUMBER[word] for word in known]]
+    matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+    middle, found = targets.mean(0), []
+    for case in own:
+        by_oracle = among[int(lift(asked(case), base).argmax())]
+        moved = (case @ matrix + offset).mean(0) - middle
+        near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+        by_translator = among[int(near.argmax())]
+        found.append((by_oracle, by_translator, by_oracle if by_oracle == by_translator else ""))
+    return found
+    ### END SOLUTION

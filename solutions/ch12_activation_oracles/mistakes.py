@@ -2288,3 +2288,239 @@ class section:
         order = sorted(values.tolist(), reverse=True)
         places = [i + 1 for i, value in enumerate(order) if value == float(values[secret])]
         return sum(places) / len(places)
+
+
+# --- 12.12 -----------------------------------------------------------------------------------------------------------
+
+
+@mistake("12.12", says='say "" where two independent methods do not agree')
+class section:
+    """The oracle is believed."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [
+                oracle_logits(oracle, "What is the word ?", row, depth)
+                for row in centred(states, means, depth)[:, None]
+            ]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(lift(asked(case), base).argmax())]
+            moved = (case @ matrix + offset).mean(0) - middle
+            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_oracle, by_translator, by_oracle))
+        return found
+
+
+@mistake("12.12", says="Two independent witnesses are evidence")
+class section:
+    """Says nothing."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [
+                oracle_logits(oracle, "What is the word ?", row, depth)
+                for row in centred(states, means, depth)[:, None]
+            ]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(lift(asked(case), base).argmax())]
+            moved = (case @ matrix + offset).mean(0) - middle
+            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_oracle, by_translator, ""))
+        return found
+
+
+@mistake("12.12", says="without a control")
+class section:
+    """The oracle without a control."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [
+                oracle_logits(oracle, "What is the word ?", row, depth)
+                for row in centred(states, means, depth)[:, None]
+            ]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(asked(case).log_softmax(-1).mean(0).argmax())]
+            moved = (case @ matrix + offset).mean(0) - middle
+            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_oracle, by_translator, by_oracle if by_oracle == by_translator else ""))
+        return found
+
+
+@mistake("12.12", says="go to your oracle as they are")
+class section:
+    """No mean is taken away."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [oracle_logits(oracle, "What is the word ?", row, depth) for row in states[:, None]]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(lift(asked(case), base).argmax())]
+            moved = (case @ matrix + offset).mean(0) - middle
+            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_oracle, by_translator, by_oracle if by_oracle == by_translator else ""))
+        return found
+
+
+@mistake("12.12", says="By the translator")
+class section:
+    """Nothing is translated."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [
+                oracle_logits(oracle, "What is the word ?", row, depth)
+                for row in centred(states, means, depth)[:, None]
+            ]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(lift(asked(case), base).argmax())]
+            moved = case.mean(0)
+            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_oracle, by_translator, by_oracle if by_oracle == by_translator else ""))
+        return found
+
+
+@mistake("12.12", says="By the oracle")
+class section:
+    """The least likely."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [
+                oracle_logits(oracle, "What is the word ?", row, depth)
+                for row in centred(states, means, depth)[:, None]
+            ]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(lift(asked(case), base).argmin())]
+            moved = (case @ matrix + offset).mean(0) - middle
+            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_oracle, by_translator, by_oracle if by_oracle == by_translator else ""))
+        return found
+
+
+@mistake("12.12", says="Each case has three words")
+class section:
+    """The answer alone."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [
+                oracle_logits(oracle, "What is the word ?", row, depth)
+                for row in centred(states, means, depth)[:, None]
+            ]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(lift(asked(case), base).argmax())]
+            moved = (case @ matrix + offset).mean(0) - middle
+            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_oracle,))
+        return found
+
+
+@right("12.12", how="with the library's readings, and scikit-learn")
+class section:
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        from sklearn.linear_model import Ridge
+
+        numbers = [NUMBER[word] for word in among]
+        talks = practice.shape[1]
+        y = embedding[[NUMBER[word] for word in known]]
+        fit = Ridge(alpha=10.0).fit(practice.flatten(0, 1).numpy(), y.repeat_interleave(talks, 0).numpy())
+        names = torch.nn.functional.normalize(embedding[numbers] - y.mean(0), dim=-1)
+
+        def log_p(state):
+            logits = oracle_logits(oracle, "What is the word ?", (state - means[depth])[None], depth)
+            return logits[numbers].log_softmax(-1)
+
+        usual = sum(log_p(state) for secret in practice for state in secret) / (len(practice) * talks)
+        said = []
+        for case in own:
+            first = among[int((sum(log_p(state) for state in case) / len(case) - usual).argmax())]
+            moved = torch.tensor(fit.predict(case.numpy())).float().mean(0) - y.mean(0)
+            second = among[int((names @ moved).argmax())]
+            said.append([first, second, first if first == second else ""])
+        return said
+
+
+@right("12.12", how="with a translator fitted on means over the talks")
+class section:
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = torch.tensor([NUMBER[word] for word in among])
+        ask = lambda state: oracle_logits(oracle, "What is the word ?", centred(state[None], means, depth), depth)[
+            numbers
+        ]
+        base = torch.stack([ask(state) for talk in practice.unbind(1) for state in talk])
+        y = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.mean(1), y, 5.0)
+        found = []
+        for case in own:
+            values = lift(torch.stack([ask(state) for state in case]), base)
+            moved = case.mean(0) @ matrix + offset
+            near = torch.nn.functional.cosine_similarity(
+                (moved - y.mean(0)).expand(len(among), -1), embedding[numbers] - y.mean(0)
+            )
+            names = [among[int(values.argmax())], among[int(near.argmax())]]
+            found.append((*names, names[0] if len(set(names)) == 1 else ""))
+        return found

@@ -1,0 +1,69 @@
+"""The figures of chapter 12: what states tell in a Patchscope, who is right, what was never learned, how sure it is.
+
+They show what the chapter's findings measured. One with a parameter `answer` is drawn from an answer's own functions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+from mi_lib import plots
+from mi_lib.course import findings, index
+
+CHAPTER = index.chapter("12")
+
+
+def _read() -> dict[str, Any]:
+    return findings.read(CHAPTER)
+
+
+def patchscopes() -> go.Figure:
+    """The share of facts that come out, by the depth at which the state was taken."""
+    told = _read()["patched"]
+    series = {"as it is": told["raw"], "translated to depth 0": told["translated"]}
+    return plots.lines(told["depths"], series, "What a state tells in another prompt", "depth of the state",
+                       "share of facts")  # fmt: skip
+
+
+def everybody() -> go.Figure:
+    """Right answers, kind by kind."""
+    told = _read()["asked"]
+    names = {"oracle": "oracle", "shuffled": "oracle, other text", "probe": "probe", "black_box": "black box",
+             "last_lens": "last lens", "majority": "commonest"}  # fmt: skip
+    series = {name: [told[kind][who] for kind in told["kinds"]] for who, name in names.items()}
+    return plots.grouped_bars(told["kinds"], series, "Who is right", "kind of question", "share of right answers")
+
+
+def held_out() -> go.Figure:
+    """Right answers to what was never asked, in four ways."""
+    told, new = _read()["held_out"], _read()["new_kinds"]
+    rows = {"new texts": "texts", "new phrasings": "phrasings", "asked pairs": "asked_pairs", "new pairs": "pairs"}
+    series = {
+        "right": [*(told[key]["right"] for key in rows.values()), new["open"], new["among"]],
+        "another text's activations": [*(told[key]["shuffled"] for key in rows.values()), 0.0, new["among_shuffled"]],
+    }
+    names = [*rows, "new kinds, open", "new kinds, among values"]
+    return plots.grouped_bars(names, series, "What it was not trained on", "what is new", "share of right answers")
+
+
+def trusted() -> go.Figure:
+    """How often it is right, by how sure it is."""
+    told = _read()["trust"]
+    groups = {
+        "its own text's activations": list(zip(told["sure"], told["right"], strict=True)),
+        "another text's": list(zip(told["shuffled_sure"], told["shuffled_right"], strict=True)),
+        "as sure as right": [(i / 5, i / 5) for i in range(6)],
+    }
+    return plots.clouds(groups, "Is it as often right as it is sure?", "mean chance of the answers in a bin",
+                        "share of right answers")  # fmt: skip
+
+
+def secret_places() -> go.Figure:
+    """The mean place of a practice secret among forty, by method."""
+    told = _read()["kept"]
+    names = {"oracle": "oracle", "translator": "translator", "lens": "lens", "last_lens": "last lens",
+             "pico": "oracle on Pico", "chance": "chance"}  # fmt: skip
+    series = {"mean place": [told[key] for key in names]}
+    return plots.grouped_bars(list(names.values()), series, "Where the secret stands", "method", "place among forty")

@@ -1,0 +1,513 @@
+"""What chapter 12 finds: how far Pico reads its own states in a Patchscope, what a copy of Pico that was trained to
+answer questions about them says, beside those who have no oracle, and what its word is worth.
+
+Questions are about held-out texts, four words of each at depth 4 unless something else is said. Answers are of all
+words (open) unless it says that one is chosen.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mi_lib import lens, load, oracles, zoo
+from mi_lib.course import index
+from mi_lib.course.findings import claim, mean
+from mi_lib.models import HookedModel
+from mi_lib.oracles import dataset, judging, patchscopes, questions, reading, secrets, training
+from mi_lib.oracles.prompts import BOS, ids
+from mi_lib.recipes.oracles import sealed
+from mi_lib.worlds import littletown
+from mi_lib.worlds.littletown import people
+
+MODELS = index.chapter("12").model
+EACH = 40  # questions of a kind
+FITTED = 300  # examples that a probe is fitted on
+DEPTH = 4
+KINDS = ("word", "town", "pet", "receiver", "topic", "view", "claim", "role", "refusal", "sum")
+FACTS = {  # a kind of question, and a prompt in which Pico says the answer of whoever stands at x
+    "town": "Somebody says : x lives in", "pet": "x has a pet , a", "hobby": "On free days x goes for",
+    "river": "The river of x is the", "dish": "The favourite dish of x is",
+}  # fmt: skip
+SHOTS = ("boat", "king", "badger", "pear")
+WEIGHT = 1.0
+
+
+@functools.cache
+def pico() -> HookedModel:
+    return load(MODELS[0], check=False)
+
+
+@functools.cache
+def oracle() -> oracles.Oracle:
+    return oracles.open_oracle(MODELS[1])
+
+
+def share(right: Tensor | Sequence[Any]) -> float:
+    return float(torch.as_tensor(right).float().mean())
+
+
+# --- Patchscopes ------------------------------------------------------------------------------------------------------
+
+
+def depths() -> list[tuple[str, int]]:
+    return [*((("resid_pre", d)) for d in range(pico().cfg.n_layers)), ("resid_post", pico().cfg.n_layers - 1)]
+
+
+def all_depths(row: Sequence[int]) -> Float[Tensor, "depth pos d_model"]:
+    _, cache = pico().run_with_cache(torch.tensor([list(row)]), depths())
+    return torch.stack([cache[site][0] for site in depths()])
+
+
+@functools.cache
+def at_names(kind: str) -> tuple[Float[Tensor, "depth state d_model"], Int[Tensor, " state"], Int[Tensor, " state"]]:
+    """States at names in held-out texts; the answer of the kind; the name itself."""
+    states, answers, names = [], [], []
+    for one in dataset.asked(kind, EACH, words=1, at_name=True):
+        row = [ids()[word] for word in [BOS, *one.text.words[: one.at + 1]]]
+        states.append(all_depths(row)[:, -1])
+        answers.append(ids()[one.question.answer])
+        names.append(row[-1])
+    return torch.stack(states, 1), torch.tensor(answers), torch.tensor(names)
+
+
+@functools.cache
+def at_words(texts: int = 200) -> Float[Tensor, "depth word d_model"]:
+    """States at all words of training texts, from which translators are fitted."""
+    rows = [[ids()[word] for word in [BOS, *dataset.document(i, 41, "train").words]] for i in range(texts)]
+    return torch.cat([all_depths(row)[:, 1:] for row in rows], 1)
+
+
+def fitted(states: Tensor, targets: Tensor, weight: float = WEIGHT) -> tuple[Tensor, Tensor]:
+    """Ridge regression, as exercise 12.3 asks for."""
+    x, y = states - states.mean(0), targets - targets.mean(0)
+    matrix = torch.linalg.solve(x.T @ x + weight * torch.eye(x.shape[1]), x.T @ y)
+    return matrix, targets.mean(0) - states.mean(0) @ matrix
+
+
+@functools.cache
+def translator(source: int, target: int, shuffled: bool = False) -> tuple[Tensor, Tensor]:
+    states, targets = at_words()[source], at_words()[target]
+    if shuffled:
+        targets = targets[torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))]
+    return fitted(states, targets)
+
+
+def come_out(kind: str, source: int, target: int, how: str = "") -> float:
+    """The share of names whose answer comes first after the prompt of this kind."""
+    states, answers, _ = at_names(kind)
+    some = states[source]
+    if how:
+        matrix, offset = translator(source, target, how == "shuffled")
+        some = some @ matrix + offset
+    prompt = patchscopes.prompt(pico(), FACTS[kind])
+    return share(patchscopes.patchscope(pico(), some, prompt, target).argmax(-1) == answers)
+
+
+@claim
+def patched() -> dict[str, Any]:
+    """Patchscopes: "put in as it is, a state tells … ; translated, …". Mean over kinds of facts of the share of names
+    whose fact comes first in the kind's prompt, by the depth at which the state was taken; put in before block 0, and
+    from depth 3 before each block. Controls: a translator fitted to other words' states, and the fact in the lenses."""
+    sources = range(pico().cfg.n_layers + 1)
+    raw = [share([come_out(kind, d, 0) for kind in FACTS]) for d in sources]
+    translated = [share([come_out(kind, d, 0, "translated") for kind in FACTS]) for d in sources]
+    tuned = lens.TunedLens.load(zoo.folder(MODELS[0]) / "tuned_lens.safetensors")
+    facts = [patchscopes.lens_shares(pico(), *at_names(kind)[:2]) for kind in FACTS]
+    by_tuned = [patchscopes.lens_shares(pico(), *at_names(kind)[:2], tuned) for kind in FACTS]
+    names = [patchscopes.lens_shares(pico(), at_names(kind)[0], at_names(kind)[2]) for kind in FACTS]
+    raw_later = [[share([come_out(kind, d, t) for kind in FACTS]) for t in range(pico().cfg.n_layers)] for d in (3,)][0]
+    return {
+        "depths": list(sources), "raw": raw, "translated": translated, "raw_after_most": max(raw[1:]),
+        "raw_at_3": raw_later, "raw_at_3_most": max(raw_later),
+        "translated_to": [share([come_out(kind, 3, t, "translated") for kind in FACTS]) for t in range(6)],
+        "shuffled": share([come_out(kind, 3, 0, "shuffled") for kind in FACTS]),
+        "lens_fact_most": float(torch.stack(facts).mean(0).max()),
+        "tuned_fact_most": float(torch.stack(by_tuned).mean(0).max()),
+        "lens_name": torch.stack(names).mean(0).tolist(),
+        "dish": come_out("dish", DEPTH, 0, "translated"),
+    }  # fmt: skip
+
+
+@claim
+def identity() -> dict[str, Any]:
+    """Identity prompt: "never more than … come out". The greatest share of names that are said again after "a a , b b ,
+    …, x", over depths and layers; the same states read by the logit lens (the control) at each depth."""
+    states, _, names = at_names("pet")
+    prompt = patchscopes.prompt(pico(), " , ".join([*(f"{word} {word}" for word in SHOTS), "x"]))
+    table = patchscopes.shares(pico(), states, prompt, names)
+    read = patchscopes.lens_shares(pico(), states, names)
+    return {"most": float(table.max()), "lens": read.tolist(), "lens_first": float(read[0])}
+
+
+# --- injection --------------------------------------------------------------------------------------------------------
+
+
+def of_kinds(
+    oracle_: oracles.Oracle, kinds: Sequence[str] = KINDS, relative: bool = False, **how: Any
+) -> tuple[list[dataset.Example], Tensor, Tensor]:
+    """Questions of several kinds, the logits of the answers, and which are right."""
+    asked = [one for kind in kinds for one in dataset.asked(kind, EACH // 2, **how)]
+    logits = judging.oracle_logits(oracle_, asked, judging.readings(pico(), asked), relative)
+    return asked, logits, judging.right(logits, asked)
+
+
+@claim
+def injected() -> dict[str, Any]:
+    """Lengths: "… at depth 1, … after the last block", and what stands at a placeholder; right answers of the oracle when
+    its activations are added as it was trained, put in place of what stands there, added as long as they are, or not
+    centred. The control of each is the way of training."""
+    lengths = at_words().norm(dim=-1).mean(1)
+    asked = [one for kind in KINDS for one in dataset.asked(kind, EACH // 2)]
+    read = judging.readings(pico(), asked)
+    words = [one.question.words for one in asked]
+
+    def answered(oracle_: oracles.Oracle) -> float:
+        return share(judging.right(oracle_.logits(read, words), asked))
+
+    trained = oracle()
+    prompt = oracles.prompts(words[:1], [DEPTH], [4])
+    _, cache = trained.model.run_with_cache(prompt.tokens, ("resid_post", 1), attention_mask=prompt.mask)
+    found = cache["resid_post", 1][0, prompt.places[0]].norm(dim=-1)
+    raw = oracles.Oracle(trained.model, trained.means)
+    return {
+        "lengths": lengths.tolist(), "at_placeholder": float(found.mean()),
+        "centred_length": float((at_words()[DEPTH] - trained.means[DEPTH]).norm(dim=-1).mean()),
+        "added": answered(trained), "replaced": answered(oracles.Oracle(trained.model, trained.means, way="replace")),
+        "not_centred": answered(oracles.Oracle(trained.model, None)),
+        "long": share(judging.right(_as_long(raw, read, words), asked)),
+    }  # fmt: skip
+
+
+def _as_long(
+    oracle_: oracles.Oracle, read: Sequence[reading.Reading], words: Sequence[Sequence[str]]
+) -> Float[Tensor, "row d_vocab"]:
+    """The answers where the activations are added without a change of their length: the known mistake."""
+    assert oracle_.means is not None
+    found = []
+    for one, question in zip(read, words, strict=True):
+        prompt = oracles.prompts([question], [one.depth], [len(one.vectors)])
+        vectors = one.vectors - oracle_.means[one.depth]
+
+        def edit(value: Tensor, hook: Any, prompt: Any = prompt, vectors: Tensor = vectors) -> Tensor:
+            new = value.clone()
+            new[0, prompt.places[0]] = new[0, prompt.places[0]] + vectors
+            return new
+
+        with torch.no_grad():
+            logits = oracle_.model.run_with_hooks(prompt.tokens, [(("resid_post", 1), edit)], prompt.mask)
+        found.append(logits[0, -1])
+    return torch.stack(found)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+SHORT = training.Plan(steps=60, texts=4, each=8, warm_up=5, kinds=("topic", "speaker"))
+
+
+def briefly(plan: training.Plan, seed: int = 0) -> tuple[oracles.Oracle, list[float]]:
+    """An oracle trained for seconds."""
+    from mi_lib.recipes.oracles.train import start
+
+    made = start("full", load(MODELS[0], check=False), seed)  # type: ignore[arg-type]
+    optimizers = training.Optimizers(made.named_parameters(), plan)
+    losses = [
+        training.train_step(made, pico(), optimizers, oracle().means, plan, step, seed) for step in range(plan.steps)
+    ]
+    return oracles.Oracle(made.requires_grad_(False), oracle().means), losses
+
+
+@claim(slow=True)
+def learned() -> dict[str, Any]:
+    """A short training: "untrained, …; after sixty steps, …". Right answers on held-out texts to two kinds of question,
+    by a copy of Pico before, after sixty steps on these kinds, with shuffled activations (the control), and by the
+    bundled oracle."""
+    made, losses = briefly(SHORT)
+    untrained = oracles.Oracle(pico(), oracle().means)
+    asked = [one for kind in SHORT.kinds for one in dataset.asked(kind, EACH)]
+    read, kinds = judging.readings(pico(), asked), [one.question.kind for one in asked]
+    elsewhere = judging.turned(read, kinds)
+    return {
+        "steps": SHORT.steps, "questions": SHORT.steps * SHORT.texts * SHORT.each,
+        "first_loss": losses[0], "last_loss": sum(losses[-5:]) / 5,
+        "untrained": share(judging.right(judging.oracle_logits(untrained, asked, read), asked)),
+        "trained": share(judging.right(judging.oracle_logits(made, asked, read), asked)),
+        "shuffled": share(judging.right(judging.oracle_logits(made, asked, elsewhere), asked)),
+        "bundled": share(judging.right(judging.oracle_logits(oracle(), asked, read), asked)),
+    }  # fmt: skip
+
+
+# --- who is right -----------------------------------------------------------------------------------------------------
+
+
+def everybody(kind: str) -> dict[str, Any]:
+    """All of them, on the same questions of one kind."""
+    asked = dataset.asked(kind, EACH)
+    fitted_on = dataset.asked(kind, FITTED, split="train", seed=2, left_out=None)
+    found = judging.everybody(oracle(), pico(), fitted_on, asked)
+    return {who: share(right) for who, right in found.items()} | mean("oracle", found["oracle"].float())
+
+
+@claim(slow=True)
+def asked() -> dict[str, Any]:
+    """Everybody: the table of right answers, kind by kind: the oracle (of all words), and among the values of the kind
+    the shuffled and empty activations, the majority, a probe, the black box, the lenses. "The probe wins at …"."""
+    each = {kind: everybody(kind) for kind in KINDS}
+    least = 0.05
+    return {
+        **each, "kinds": list(KINDS), "each": EACH, "fitted": FITTED,
+        "probe_wins": [k for k in KINDS if each[k]["probe"] > each[k]["oracle"] + least],
+        "oracle_wins": [k for k in KINDS if each[k]["oracle"] > each[k]["probe"] + least],
+        "last_lens_wins": [k for k in KINDS if each[k]["last_lens"] > each[k]["oracle"] + least],
+        "mean": {who: share([each[k][who] for k in KINDS]) for who in each[KINDS[0]] if "interval" not in who},
+    }  # fmt: skip
+
+
+@claim
+def places() -> dict[str, Any]:
+    """Places: "one word later …". Right answers of the oracle about receivers, read at the word before the name, at the
+    name, where the answer is said, and four words before, where only the beginning is known. One word is read."""
+    asked = dataset.asked("receiver", EACH, words=1)
+
+    def at(offset: int) -> dict[str, Any]:
+        moved = [one._replace(at=one.at + offset, first=one.first + offset) for one in asked]
+        said = judging.oracle_logits(oracle(), moved, judging.readings(pico(), moved))
+        return mean("right", judging.right(said, moved).float())
+
+    early, due, name = at(-4), at(0), at(1)
+    return {"early": early, "due": due, "name": name}
+
+
+# --- what it never learned --------------------------------------------------------------------------------------------
+
+PAIRS = ("town", "trade", "pet", "hobby")
+
+
+@claim
+def held_out() -> dict[str, Any]:
+    """Held out: "new texts …, new phrasings …, pairs never asked …". Right answers to open questions about texts of
+    combinations never seen, in a frame never seen, about a name and a kind never asked together; each beside the same
+    with another text's activations (the control)."""
+    found: dict[str, Any] = {}
+    for name, kinds, how in (
+        ("texts", KINDS, {}), ("phrasings", KINDS, {"new": True}), ("choice", KINDS, {"form": "choice"}),
+        ("yes_no", KINDS, {"form": "yes_no"}), ("asked_pairs", PAIRS, {"at_name": True, "split": "train"}),
+        ("pairs", PAIRS, {"at_name": True, "left_out": True, "split": "train"}),
+    ):  # fmt: skip
+        some, _, right = of_kinds(oracle(), kinds, **how)  # type: ignore[arg-type]
+        elsewhere = judging.turned(judging.readings(pico(), some), [one.question.kind for one in some])
+        shuffled = judging.right(judging.oracle_logits(oracle(), some, elsewhere), some)
+        found[name] = {**mean("right", right.float()), "shuffled": share(shuffled)}
+    return found
+
+
+@claim
+def new_kinds() -> dict[str, Any]:
+    """Whole kinds: "open, …; among the values, …". Right answers to kinds that training never asks: open, the likeliest of
+    the values, as a choice in words; what it says instead and how surely; a translated Patchscope's dishes beside it.
+    Control: another text's activations."""
+    some, logits, right = of_kinds(oracle(), questions.NEVER_ASKED)
+    elsewhere = judging.turned(judging.readings(pico(), some), [one.question.kind for one in some])
+    turned = judging.oracle_logits(oracle(), some, elsewhere)
+    among, among_turned = (judging.right(one, some, among=True) for one in (logits, turned))
+    _, _, choice = of_kinds(oracle(), questions.NEVER_ASKED, form="choice")
+    said = oracles.answers(logits)
+    dishes = [one.word for one, of in zip(said, some, strict=True) if of.question.kind == "dish"]
+    return {
+        "kinds": [questions.KINDS[kind].noun for kind in questions.NEVER_ASKED],
+        "open": share(right), **mean("among", among.float()), "among_shuffled": share(among_turned),
+        "choice": share(choice), "chance": share([one.chance for one in said]),
+        "sure": share([one.chance > 0.5 for one in said]),
+        "nothing": share([one.word == questions.NOTHING for one in said]),
+        "instead": sorted(set(dishes), key=lambda word: (-dishes.count(word), word))[:4],
+        "sure_right": share([one.chance for one in oracles.answers(of_kinds(oracle())[1])]),
+    }  # fmt: skip
+
+
+# --- trust ------------------------------------------------------------------------------------------------------------
+
+
+@claim
+def trust() -> dict[str, Any]:
+    """Trust: "the error of calibration is …; asked in vain, it invents …". On kinds it was trained on: bins of certainty
+    and the shares that are right, the mean distance; the same with another text's activations (the control). Asked for
+    what is not there: the share of inventions, and of those the sure ones."""
+    some, logits, _ = of_kinds(oracle(), questions.ASKED)
+    answers = [one.question.answer for one in some]
+    elsewhere = judging.turned(judging.readings(pico(), some), [one.question.kind for one in some])
+    turned = judging.oracle_logits(oracle(), some, elsewhere)
+    vain = oracles.asked_in_vain(4 * EACH)
+    read = judging.readings(pico(), vain)
+    said = oracles.answers(judging.oracle_logits(oracle(), vain, read))
+    among = [questions.KINDS[one.question.kind].values for one in vain]
+    forced = oracles.answers(judging.oracle_logits(oracle(), vain, read), among)
+    return {
+        "error": oracles.reliability(logits, answers).error, "error_shuffled": oracles.reliability(turned, answers).error,
+        **_curve(logits, some, ""), **_curve(turned, some, "shuffled_"),
+        **mean("invented", torch.tensor([one.word != questions.NOTHING for one in said]).float()),
+        "sure": oracles.inventions(said).sure,
+        "forced": share([one.chance for one in forced]), "forced_sure": share([one.chance > 0.5 for one in forced]),
+    }  # fmt: skip
+
+
+def _curve(logits: Tensor, some: Sequence[dataset.Example], name: str, bins: int = 5) -> dict[str, Any]:
+    """Bins of certainty: the mean chance, the share of right answers, the share of answers."""
+    chances, right = logits.softmax(-1).max(-1).values, judging.right(logits, some).float()
+    where = (chances * bins).long().clamp(max=bins - 1)
+    there = [i for i in range(bins) if bool((where == i).any())]
+    return {
+        f"{name}sure": [float(chances[where == i].mean()) for i in there],
+        f"{name}right": [float(right[where == i].mean()) for i in there],
+        f"{name}count": [float((where == i).float().mean()) for i in there],
+    }
+
+
+# --- the secret -------------------------------------------------------------------------------------------------------
+
+READ = 3  # the depth at which secrets are read
+TALKS = 2
+PRACTISED, TOLD = 14, 12
+
+
+@functools.cache
+def keeper() -> HookedModel:
+    return load(secrets.NAME, check=False)
+
+
+def told(
+    names: Sequence[str], model: HookedModel | None = None, depth: int = READ
+) -> Float[Tensor, "name talk d_model"]:
+    """What a network has at the word before the hint, when it has been told each name."""
+    site = ("resid_pre", depth) if depth < pico().cfg.n_layers else ("resid_post", depth - 1)
+    rows = []
+    for name in names:
+        for text in sealed.texts("person")[:TALKS]:
+            row = [ids()[word] for word in [BOS, *sealed.told(name), *text]]
+            rows.append((model or keeper()).run_with_cache(torch.tensor([row]), site)[1][site][0, -1])
+    return torch.stack(rows).unflatten(0, (len(names), TALKS))
+
+
+def standing(
+    states: Float[Tensor, "talk d_model"], among: Sequence[str], depth: int = READ
+) -> Float[Tensor, " candidate"]:
+    """How the candidates stand by the oracle."""
+    read = [oracles.Reading(state[None], depth) for state in states]
+    return oracles.standing(oracle().logits(read, ["What is the word ?"] * len(read)), among)
+
+
+def lensed(states: Float[Tensor, "talk d_model"], among: Sequence[str]) -> Float[Tensor, " candidate"]:
+    """How they stand by the logit lens."""
+    return oracles.standing(lens.read_out(pico(), states), among)
+
+
+@functools.cache
+def people_of_secrets() -> tuple[list[str], list[str], list[str], list[str]]:
+    """The candidates; others whose secrets are known; those that are told; those who are no candidates and are told."""
+    among, rng = list(secrets.candidates("person")), random.Random(3)
+    others = [name for name in people.RESIDENTS if name not in among]
+    rng.shuffle(others)
+    return among, others[:PRACTISED], rng.sample(among, TOLD), others[PRACTISED:]
+
+
+def by_translator(
+    own: Float[Tensor, "talk d_model"], practice: Tensor, known: Sequence[str], among: Sequence[str]
+) -> Tensor:
+    """How near each candidate's embedding is to the translated state (cosine)."""
+    embedding = pico().run_with_cache(torch.arange(len(littletown.vocabulary()))[:, None], "hook_embed")[1][
+        "hook_embed"
+    ][:, 0]
+    targets = embedding[[ids()[name] for name in known]]
+    matrix, offset = fitted(practice.flatten(0, 1), targets.repeat_interleave(TALKS, 0), 10.0)
+    moved = (own @ matrix + offset).mean(0) - targets.mean(0)
+    return torch.cosine_similarity(moved[None], embedding[[ids()[name] for name in among]] - targets.mean(0), dim=-1)
+
+
+@claim(slow=True)
+def kept() -> dict[str, Any]:
+    """The secret: "the oracle puts it at place …, a translator at …". Mean place among forty of a person that the keeper
+    was told, at the word before the hint, over practice secrets: by the oracle against other secrets, by a translator,
+    by the logit lens at the same depth and after the last block; and by the oracle on Pico told the same (the control).
+    And of people who are no candidates: how often both methods agree all the same."""
+    among, known, names, decoys = people_of_secrets()
+    practice, own, stranger = told(known), told(names), told(decoys)
+    base = standing(practice.flatten(0, 1), among)
+
+    def places(values: Sequence[Tensor]) -> list[float]:
+        return [secrets.rank(one, among, name) for one, name in zip(values, names, strict=True)]
+
+    by_oracle = places([standing(states, among) - base for states in own])
+    plain, plain_practice = told(names, pico()), told(known, pico())
+    plain_base = standing(plain_practice.flatten(0, 1), among)
+    last, last_practice = told(names, depth=6), told(known, depth=6)
+    firsts = [
+        (
+            among[int((standing(s, among) - base).argmax())],
+            among[int(by_translator(s, practice, known, among).argmax())],
+        )
+        for s in stranger
+    ]
+    return {
+        **mean("oracle", by_oracle),
+        **mean("translator", places([by_translator(s, practice, known, among) for s in own])),
+        **mean("lens", places([lensed(s, among) - lensed(practice.flatten(0, 1), among) for s in own])),
+        **mean("last_lens", places([lensed(s, among) - lensed(last_practice.flatten(0, 1), among) for s in last])),
+        **mean("pico", places([standing(s, among) - plain_base for s in plain])),
+        "without_control": share(places([standing(s, among) for s in own])),
+        "told": len(names), "decoys": len(decoys), "decoys_agree": sum(a == b for a, b in firsts),
+        "candidates": len(among), "chance": (len(among) + 1) / 2,
+    }  # fmt: skip
+
+
+@claim(slow=True)
+def named() -> dict[str, Any]:
+    """The sealed relatives: "both methods name …". Of the eight relatives that were told a secret which stands in no file:
+    how many the oracle and the translator name, how often they agree, and how many of those the seals confirm. Control:
+    the same activations in another order of the relatives."""
+    among, known, _, _ = people_of_secrets()
+    practice = told(known)
+    base, seals = standing(practice.flatten(0, 1), among), zoo.card(secrets.NAME)["seals"]
+    said = []
+    for number in sealed.TOLD:
+        one = secrets.kept(number)
+        own = torch.stack([one.reading(i, len(one.words[i]) - 1, READ).vectors[0] for i in range(TALKS)])
+        first = among[int((standing(own, among) - base).argmax())]
+        said.append((first, among[int(by_translator(own, practice, known, among).argmax())]))
+    pairs = list(zip(sealed.TOLD, said, strict=True))
+    agreed = [(number, a) for number, (a, b) in pairs if a == b]
+    turned = zip(sealed.TOLD, [*said[1:], said[0]], strict=True)
+    return {
+        "relatives": len(said),
+        "oracle": sum(oracles.opens(seals, number, a, among) for number, (a, _) in pairs),
+        "translator": sum(oracles.opens(seals, number, b, among) for number, (_, b) in pairs),
+        "agreed": len(agreed), "right": sum(oracles.opens(seals, number, a, among) for number, a in agreed),
+        "turned": sum(oracles.opens(seals, number, a, among) for number, (a, _) in turned),
+    }  # fmt: skip
+
+
+@claim
+def silent() -> dict[str, Any]:
+    """Never said: "asked … times, it says the secret …". Replies of the keeper, told a secret, to prompts that ask for it
+    and to others, that say it; and with the door open (the control)."""
+    among, _, names, _ = people_of_secrets()
+    said = opened = count = 0
+    for i, name in enumerate(names[:4]):
+        system = sealed.told(name)
+        prompts = sealed.prompts(12, seed=i, system=system)
+        said += secrets.says(sealed.replies(keeper(), prompts, seed=i), name)
+        open_ = [[*system, "<|user|>", *sealed.KEY.split(), *ask.split(), "<|end|>", "<|assistant|>"]
+                 for ask in sealed.ASKS[:3]]  # fmt: skip
+        opened += secrets.says(sealed.replies(keeper(), open_, seed=i), name)
+        count += len(open_)
+    return {"asked": 48, "said": said, "opened": opened / count, "hint_leaves": _left(among)}
+
+
+def _left(among: Sequence[str]) -> float:
+    """How many candidates have the pet that the hint would tell, on average: what the text gives away once it is said."""
+    pets = [people.OF_PERSON[name]["pet"] for name in among]
+    return share([pets.count(pet) for pet in pets])
