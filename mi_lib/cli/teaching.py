@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mi_lib.cli.common import bars, guarded_options, isolation_option, json_option
+from mi_lib.course import texts
 from mi_lib.course.classroom.config import POLICIES, Policy
 from mi_lib.course.grading.isolation import Level
 from mi_lib.course.index import CourseError
@@ -98,6 +99,7 @@ def run(
 
     Exits with 0 if everybody was graded, 1 if a submission could not be.
     """
+    from rich.markup import escape
     from rich.progress import TextColumn, TimeRemainingColumn
 
     from mi_lib.course import index
@@ -114,13 +116,13 @@ def run(
             task = shown.add_task("Reading", total=None)
 
             def step(done: int, of: int, who: str) -> None:
-                shown.update(task, completed=done, total=of, description=f"Grading {who[:30]}")
+                shown.update(task, completed=done, total=of, description=escape(f"Grading {texts.line(who)[:30]}"))
 
             summary = grading.grade_class(submissions, book, only, workers, require, step)
         book.settings = chosen
-        _write(book, chosen, folder, formats or _FORMATS)
+        written = _write(book, chosen, folder, formats or _FORMATS)
     click.echo(summary.in_words())
-    raise click.exceptions.Exit(1 if summary.refused or summary.given_up else 0)
+    raise click.exceptions.Exit(1 if summary.refused or summary.given_up or not written else 0)
 
 
 @grade.command()
@@ -221,7 +223,8 @@ def report(book: str, config: str | None, out: str | None, formats: tuple[str, .
 
     with Gradebook(book) as opened:
         settings = _settings(config) if config else opened.settings
-        _write(opened, settings, Path(out) if out else opened.path.parent, formats or _FORMATS)
+        written = _write(opened, settings, Path(out) if out else opened.path.parent, formats or _FORMATS)
+    raise click.exceptions.Exit(0 if written else 1)
 
 
 @grade.command()
@@ -322,12 +325,17 @@ def _student(book: Gradebook, name: str, config: Config) -> Student:
     return everybody[name]
 
 
-def _write(book: Gradebook, config: Config, folder: Path, formats: tuple[str, ...]) -> None:
+def _write(book: Gradebook, config: Config, folder: Path, formats: tuple[str, ...]) -> bool:
+    """Write the reports, and say what of them could not be made. Returns whether all could."""
     from mi_lib.course.classroom import report as reports
     from mi_lib.course.classroom.points import grades
 
-    for path in reports.write(grades(book, config), folder, formats):
+    failures: list[str] = []
+    for path in reports.write(grades(book, config), folder, formats, failures.append):
         click.echo(f"Written: {path}", err=True)
+    for failure in failures:
+        click.echo(texts.line(failure), err=True)
+    return not failures
 
 
 def _when(stamp: float) -> str:

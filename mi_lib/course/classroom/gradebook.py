@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mi_lib.course import files
+from mi_lib.course import files, texts
 from mi_lib.course.classroom import config, fingerprint
 from mi_lib.course.classroom.config import Config
 from mi_lib.course.classroom.submissions import Submission
@@ -141,7 +141,8 @@ class Gradebook:
     def _attempt(self, each: Submission, chapter: str, text: str, now: float) -> None:
         mine = (each.student, chapter)
         count = self._db.execute("SELECT count(*) FROM attempt WHERE student=? AND chapter=?", mine).fetchone()[0]
-        received = each.received.isoformat() if each.received else None
+        came = each.received.get(chapter)
+        received = came.isoformat() if came else None
         self._db.execute(
             "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen=excluded.seen",
             (*mine, fingerprint.text_hash(text), count + 1, text.encode("utf-8", "replace").decode(), received, now),
@@ -180,7 +181,7 @@ class Gradebook:
     def give_up(self, student: str, exercises: Iterable[str], reason: str) -> None:
         """Note that exercises could not be graded. The next run tries them again."""
         with self._transaction():
-            rows = [(student, exercise, reason) for exercise in exercises]
+            rows = [(student, exercise, texts.line(reason)) for exercise in exercises]
             self._db.executemany("INSERT OR REPLACE INTO given_up VALUES (?, ?, ?)", rows)
 
     def adjust(self, student: str, exercise: str, points: float | None, reason: str) -> None:
