@@ -25,7 +25,7 @@ CONTROLS_AND_SECOND_TASKS = {
 }
 
 # Bounds that were written before the training, and missed. The cards say so, and chapter 12 teaches each of them.
-MISSED: dict[str, set[str]] = {"pico-oracle": set()}
+MISSED = {"pico-oracle": {"open_view", "open_sum", "pairs", "new_kinds_choice"}}
 
 
 SEED, DRAWN = 13, 1  # parts of a card's checks that are measured anew; `mi zoo verify` measures all of them
@@ -45,7 +45,7 @@ def test_a_sample_of_a_cards_checks_measured_anew_holds_and_lies_where_the_card_
     assert measured
     for check in measured:
         kept = card[check.name]
-        assert check.passed, check.claim
+        assert check.passed or check.name in MISSED.get(name, ()), check.claim
         if kept.get("low") is None:
             assert check.value == pytest.approx(kept["value"], rel=0.02, abs=0.002), check.claim
         else:

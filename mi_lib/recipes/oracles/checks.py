@@ -209,7 +209,7 @@ def _share(right: torch.Tensor) -> list[float]:
 
 # Where activations are read, from which depth, and what is asked of them: chosen on secrets made for practice
 # (`practice`), before any sealed one was looked at.
-READ_DEPTH, ASKED_OF = 3, ("word",)  # at the word before the hint
+READ_DEPTH, ASKED_OF = 3, ("word", "after")  # at the word before the hint
 
 
 def relative(number: int) -> HookedModel:
