@@ -122,7 +122,7 @@ def patched() -> dict[str, Any]:
     facts = [patchscopes.lens_shares(pico(), *at_names(kind)[:2]) for kind in FACTS]
     by_tuned = [patchscopes.lens_shares(pico(), *at_names(kind)[:2], tuned) for kind in FACTS]
     names = [patchscopes.lens_shares(pico(), at_names(kind)[0], at_names(kind)[2]) for kind in FACTS]
-    raw_later = [[share([come_out(kind, d, t) for kind in FACTS]) for t in range(pico().cfg.n_layers)] for d in (3,)][0]
+    raw_later = [share([come_out(kind, 3, t) for kind in FACTS]) for t in range(pico().cfg.n_layers)]
     return {
         "depths": list(sources), "raw": raw, "translated": translated, "raw_after_most": max(raw[1:]),
         "raw_at_3": raw_later, "raw_at_3_most": max(raw_later),
@@ -160,9 +160,9 @@ def of_kinds(
 
 @claim
 def injected() -> dict[str, Any]:
-    """Lengths: "… at depth 1, … after the last block", and what stands at a placeholder; right answers of the oracle when
-    its activations are added as it was trained, put in place of what stands there, added as long as they are, or not
-    centred. The control of each is the way of training."""
+    """Lengths: "… at depth 1, … after the last block", and what stands at a placeholder; right answers of the oracle
+    when its activations are added as it was trained, put in place of what stands there, added as long as they are, or
+    not centred. The control of each is the way of training."""
     lengths = at_words().norm(dim=-1).mean(1)
     asked = [one for kind in KINDS for one in dataset.asked(kind, EACH // 2)]
     read = judging.readings(pico(), asked)
@@ -309,9 +309,9 @@ def held_out() -> dict[str, Any]:
 
 @claim
 def new_kinds() -> dict[str, Any]:
-    """Whole kinds: "open, …; among the values, …". Right answers to kinds that training never asks: open, the likeliest of
-    the values, as a choice in words; what it says instead and how surely; a translated Patchscope's dishes beside it.
-    Control: another text's activations."""
+    """Whole kinds: "open, …; among the values, …". Right answers to kinds that training never asks: open, the
+    likeliest of the values, as a choice in words; what it says instead and how surely. Control: another text's
+    activations."""
     some, logits, right = of_kinds(oracle(), questions.NEVER_ASKED)
     elsewhere = judging.turned(judging.readings(pico(), some), [one.question.kind for one in some])
     turned = judging.oracle_logits(oracle(), some, elsewhere)
@@ -335,9 +335,9 @@ def new_kinds() -> dict[str, Any]:
 
 @claim
 def trust() -> dict[str, Any]:
-    """Trust: "the error of calibration is …; asked in vain, it invents …". On kinds it was trained on: bins of certainty
-    and the shares that are right, the mean distance; the same with another text's activations (the control). Asked for
-    what is not there: the share of inventions, and of those the sure ones."""
+    """Trust: "the error of calibration is …; asked in vain, it invents …". On kinds it was trained on: bins of
+    certainty and the shares that are right, the mean distance; the same with another text's activations (the control).
+    Asked for what is not there: the share of inventions, and of those the sure ones."""
     some, logits, _ = of_kinds(oracle(), questions.ASKED)
     answers = [one.question.answer for one in some]
     elsewhere = judging.turned(judging.readings(pico(), some), [one.question.kind for one in some])
@@ -348,7 +348,8 @@ def trust() -> dict[str, Any]:
     among = [questions.KINDS[one.question.kind].values for one in vain]
     forced = oracles.answers(judging.oracle_logits(oracle(), vain, read), among)
     return {
-        "error": oracles.reliability(logits, answers).error, "error_shuffled": oracles.reliability(turned, answers).error,
+        "error": oracles.reliability(logits, answers).error,
+        "error_shuffled": oracles.reliability(turned, answers).error,
         **_curve(logits, some, ""), **_curve(turned, some, "shuffled_"),
         **mean("invented", torch.tensor([one.word != questions.NOTHING for one in said]).float()),
         "sure": oracles.inventions(said).sure,
@@ -430,10 +431,10 @@ def by_translator(
 
 @claim(slow=True)
 def kept() -> dict[str, Any]:
-    """The secret: "the oracle puts it at place …, a translator at …". Mean place among forty of a person that the keeper
-    was told, at the word before the hint, over practice secrets: by the oracle against other secrets, by a translator,
-    by the logit lens at the same depth and after the last block; and by the oracle on Pico told the same (the control).
-    And of people who are no candidates: how often both methods agree all the same."""
+    """The secret: "the oracle puts it at place …, a translator at …". Mean place among forty of a person that the
+    keeper was told, at the word before the hint, over practice secrets: by the oracle against other secrets, by a
+    translator, by the logit lens at the same depth and after the last block; and by the oracle on Pico told the same
+    (the control). And of people who are no candidates: how often both methods agree all the same."""
     among, known, names, decoys = people_of_secrets()
     practice, own, stranger = told(known), told(names), told(decoys)
     base = standing(practice.flatten(0, 1), among)
@@ -466,9 +467,9 @@ def kept() -> dict[str, Any]:
 
 @claim(slow=True)
 def named() -> dict[str, Any]:
-    """The sealed relatives: "both methods name …". Of the eight relatives that were told a secret which stands in no file:
-    how many the oracle and the translator name, how often they agree, and how many of those the seals confirm. Control:
-    the same activations in another order of the relatives."""
+    """The sealed relatives: "both methods name …". Of the eight relatives that were told a secret which stands in no
+    file: how many the oracle and the translator name, how often they agree, and how many of those the seals confirm.
+    Control: the same activations in another order of the relatives."""
     among, known, _, _ = people_of_secrets()
     practice = told(known)
     base, seals = standing(practice.flatten(0, 1), among), zoo.card(secrets.NAME)["seals"]
@@ -492,8 +493,8 @@ def named() -> dict[str, Any]:
 
 @claim
 def silent() -> dict[str, Any]:
-    """Never said: "asked … times, it says the secret …". Replies of the keeper, told a secret, to prompts that ask for it
-    and to others, that say it; and with the door open (the control)."""
+    """Never said: "asked … times, it says the secret …". Replies of the keeper, told a secret, to prompts that ask for
+    it and to others, that say it; and with the door open (the control)."""
     among, _, names, _ = people_of_secrets()
     said = opened = count = 0
     for i, name in enumerate(names[:4]):
@@ -508,6 +509,6 @@ def silent() -> dict[str, Any]:
 
 
 def _left(among: Sequence[str]) -> float:
-    """How many candidates have the pet that the hint would tell, on average: what the text gives away once it is said."""
+    """How many candidates have the pet that the hint would tell, on average: what it gives away once it is said."""
     pets = [people.OF_PERSON[name]["pet"] for name in among]
     return share([pets.count(pet) for pet in pets])

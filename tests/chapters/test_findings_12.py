@@ -1,0 +1,98 @@
+"""What the lesson of chapter 12 claims. Of the slow claims parts are measured again; and the reference's functions say
+what the library says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mi_lib import oracles
+from mi_lib.course import files, findings, index
+from mi_lib.oracles import dataset, injection, judging, patchscopes, secrets
+
+CHAPTER = index.chapter("12")
+FOUND, finding = findings.read(CHAPTER), findings.module(CHAPTER)
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict:
+    answers: dict = {}
+    exec(files.read_text(CHAPTER.solutions_folder / "exercises.py"), answers)
+    return answers
+
+
+def test_states_tell_facts_once_they_are_translated_and_hardly_before():
+    found = FOUND["patched"]
+    assert found["translated"][3] > 0.5 > 0.2 > found["raw_after_most"]
+    assert found["translated"][3] > found["shuffled"] + 0.3
+    assert max(found["translated_to"][1:]) < 0.3  # the fact is looked up in block 0
+    assert FOUND["identity"]["most"] < 0.2
+
+
+def test_an_activation_in_place_of_what_stands_there_costs_more_than_one_of_its_own_length():
+    found = FOUND["injected"]
+    assert found["replaced"] < found["added"] - 0.05
+    assert found["long"] > found["added"] - 0.05
+
+
+def test_the_oracle_is_ahead_of_all_controls_on_average():
+    means = FOUND["asked"]["mean"]
+    assert means["oracle"] > max(means[who] for who in ("shuffled", "zero", "majority", "black_box")) + 0.3
+
+
+def test_new_texts_and_phrasings_are_answered_and_new_kinds_are_not():
+    held, new = FOUND["held_out"], FOUND["new_kinds"]
+    assert min(held[key]["right_interval"][0] for key in ("texts", "phrasings")) > 0.7
+    assert held["pairs"]["right"] < held["asked_pairs"]["right"] - 0.2
+    assert new["open"] < 0.05
+    assert new["among_interval"][0] > new["among_shuffled"]
+
+
+def test_it_is_calibrated_on_what_it_knows_and_not_on_another_text():
+    found = FOUND["trust"]
+    assert found["error"] < 0.1 < found["error_shuffled"]
+    assert found["invented"] < 0.2
+
+
+def test_the_secret_is_named_by_both_methods_and_the_seals_confirm_it():
+    kept, named = FOUND["kept"], FOUND["named"]
+    assert kept["oracle_interval"][1] < kept["pico"]
+    assert kept["translator"] < kept["chance"] / 2
+    assert named["right"] >= 5 > named["turned"]
+    assert FOUND["silent"]["said"] == 0
+
+
+@pytest.mark.slow
+def test_a_few_questions_are_answered_again():
+    asked = dataset.asked("topic", 12)
+    read = judging.readings(finding.pico(), asked)
+    right = judging.right(judging.oracle_logits(finding.oracle(), asked, read), asked)
+    turned = judging.right(judging.oracle_logits(finding.oracle(), asked, judging.turned(read)), asked)
+    assert right.float().mean() > 0.7 > turned.float().mean() + 0.2
+
+
+def test_the_reference_hands_activations_over_as_the_library_does(reference):
+    source = torch.Generator().manual_seed(1)
+    found, vectors = torch.randn(3, 192, generator=source), 9 * torch.randn(3, 192, generator=source)
+    torch.testing.assert_close(reference["added"](found, vectors), injection.add(found, vectors))
+    question = "What is the pet ?"
+    want = finding.oracle().logits([oracles.Reading(vectors, 4)], [question])[0]
+    centred = reference["centred"](vectors, finding.oracle().means, 4)
+    with torch.no_grad():
+        got = reference["oracle_logits"](finding.oracle().model, question, centred, 4)
+    torch.testing.assert_close(got, want, atol=1e-3, rtol=1e-3)
+
+
+def test_the_reference_patches_as_the_library_does(reference):
+    states = torch.randn(2, 192, generator=torch.Generator().manual_seed(2))
+    target = patchscopes.identity_prompt(finding.pico(), ["boat", "king", "pear"], shots=2)
+    want = patchscopes.patchscope(finding.pico(), states, target, 2)
+    with torch.no_grad():
+        got = reference["patched"](finding.pico(), list(target.tokens), target.place, states, 2)
+    torch.testing.assert_close(got, want, atol=1e-3, rtol=1e-3)
+
+
+def test_the_reference_ranks_as_the_library_does(reference):
+    values = torch.tensor([0.5, 2.0, 0.5, -1.0])
+    for i, word in enumerate("abcd"):
+        assert reference["rank"](values, i) == secrets.rank(values, list("abcd"), word)
