@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mi_lib import plots
+from mi_lib import plots, zoo
 from mi_lib.course import findings, index
 
 CHAPTER = index.chapter("12")
@@ -27,25 +27,28 @@ def patchscopes() -> go.Figure:
                        "share of facts")  # fmt: skip
 
 
+KINDS = ("word", "town", "pet", "receiver", "topic", "view", "claim", "role", "refusal", "sum")
+
+
 def everybody() -> go.Figure:
-    """Right answers, kind by kind."""
-    told = _read()["asked"]
+    """Right answers, for some kinds, from the oracle's card."""
+    told = zoo.card(CHAPTER.model[1])["table"]
     names = {"oracle": "oracle", "shuffled": "oracle, other text", "probe": "probe", "black_box": "black box",
              "last_lens": "last lens", "majority": "commonest"}  # fmt: skip
-    series = {name: [told[kind][who] for kind in told["kinds"]] for who, name in names.items()}
-    return plots.grouped_bars(told["kinds"], series, "Who is right", "kind of question", "share of right answers")
+    series = {name: [told[kind][who][0] for kind in KINDS] for who, name in names.items()}
+    return plots.grouped_bars(KINDS, series, "Who is right", "kind of question", "share of right answers")
 
 
 def held_out() -> go.Figure:
-    """Right answers to what was never asked, in four ways."""
-    told, new = _read()["held_out"], _read()["new_kinds"]
-    rows = {"new texts": "texts", "new phrasings": "phrasings", "asked pairs": "asked_pairs", "new pairs": "pairs"}
+    """Right answers to what was never asked, in several ways, from the oracle's card."""
+    told = zoo.card(CHAPTER.model[1])["checks"]
+    rows = {"new texts": "all_open", "new phrasings": "frames", "new pairs, at the name": "pairs",
+            "new kinds, open": "new_kinds_open", "new kinds, among values": "new_kinds_among"}  # fmt: skip
     series = {
-        "right": [*(told[key]["right"] for key in rows.values()), new["open"], new["among"]],
-        "another text's activations": [*(told[key]["shuffled"] for key in rows.values()), 0.0, new["among_shuffled"]],
+        "its own text's activations": [told[key]["value"] for key in rows.values()],
+        "another text's activations": [told[key]["control"] for key in rows.values()],
     }
-    names = [*rows, "new kinds, open", "new kinds, among values"]
-    return plots.grouped_bars(names, series, "What it was not trained on", "what is new", "share of right answers")
+    return plots.grouped_bars(list(rows), series, "What it was not trained on", "what is new", "share of right answers")
 
 
 def trusted() -> go.Figure:

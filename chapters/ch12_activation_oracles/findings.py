@@ -28,7 +28,6 @@ from mi_lib.worlds.littletown import people
 
 MODELS = index.chapter("12").model
 EACH = 40  # questions of a kind
-FITTED = 300  # examples that a probe is fitted on
 DEPTH = 4
 KINDS = ("word", "town", "pet", "receiver", "topic", "view", "claim", "role", "refusal", "sum")
 FACTS = {  # a kind of question, and a prompt in which Pico says the answer of whoever stands at x
@@ -246,42 +245,41 @@ def learned() -> dict[str, Any]:
 # --- who is right -----------------------------------------------------------------------------------------------------
 
 
-def everybody(kind: str) -> dict[str, Any]:
-    """All of them, on the same questions of one kind."""
-    asked = dataset.asked(kind, EACH)
-    fitted_on = dataset.asked(kind, FITTED, split="train", seed=2, left_out=None)
-    found = judging.everybody(oracle(), pico(), fitted_on, asked)
-    return {who: share(right) for who, right in found.items()} | mean("oracle", found["oracle"].float())
-
-
-@claim(slow=True)
+@claim
 def asked() -> dict[str, Any]:
-    """Everybody: the table of right answers, kind by kind: the oracle (of all words), and among the values of the kind
-    the shuffled and empty activations, the majority, a probe, the black box, the lenses. "The probe wins at …"."""
-    each = {kind: everybody(kind) for kind in KINDS}
-    least = 0.05
+    """Everybody: "the oracle is ahead of the probe by more than five points at …". The table of the oracle's card
+    (right answers of all words by the oracle, among the values of the kind by all others), its means over the kinds
+    that were asked in training; at how many the oracle, the probe, the lens of the last block lead by more than five
+    points. Controls: shuffled and empty activations, and the commonest answer, which are among those who answer."""
+    table = zoo.card(MODELS[1])["table"]
+    kinds = [kind for kind in questions.ASKED if kind in table]
+    right = {who: {kind: table[kind][who][0] for kind in kinds} for who in table[kinds[0]]}
+
+    def leads(one: str, other: str) -> list[str]:
+        return [kind for kind in kinds if right[one][kind] > right[other][kind] + 0.05]
+
     return {
-        **each, "kinds": list(KINDS), "each": EACH, "fitted": FITTED,
-        "probe_wins": [k for k in KINDS if each[k]["probe"] > each[k]["oracle"] + least],
-        "oracle_wins": [k for k in KINDS if each[k]["oracle"] > each[k]["probe"] + least],
-        "last_lens_wins": [k for k in KINDS if each[k]["last_lens"] > each[k]["oracle"] + least],
-        "mean": {who: share([each[k][who] for k in KINDS]) for who in each[KINDS[0]] if "interval" not in who},
+        "kinds": len(kinds), "mean": {who: share(list(of.values())) for who, of in right.items()},
+        "oracle_leads": len(leads("oracle", "probe")), "probe_leads": len(leads("probe", "oracle")),
+        "probe_kinds": leads("probe", "oracle"), "last_lens_kinds": leads("last_lens", "oracle"),
+        "sum": {who: right[who]["sum"] for who in right}, "receiver": {who: right[who]["receiver"] for who in right},
     }  # fmt: skip
 
 
 @claim
 def places() -> dict[str, Any]:
-    """Places: "one word later …". Right answers of the oracle about receivers, read at the word before the name, at the
-    name, where the answer is said, and four words before, where only the beginning is known. One word is read."""
+    """Places: "at the word before the name the oracle names …". Right answers of the oracle about receivers, read at
+    word before the name, at the name, and four words before, where only the beginning is known; one word is read.
+    Control: asked for the word at the name, which is the receiver: whatever reads words can read it there."""
     asked = dataset.asked("receiver", EACH, words=1)
 
-    def at(offset: int) -> dict[str, Any]:
+    def at(offset: int, question: str = "") -> dict[str, Any]:
         moved = [one._replace(at=one.at + offset, first=one.first + offset) for one in asked]
-        said = judging.oracle_logits(oracle(), moved, judging.readings(pico(), moved))
+        words = [question or one.question.words for one in moved]
+        said = oracle().logits(judging.readings(pico(), moved), words)
         return mean("right", judging.right(said, moved).float())
 
-    early, due, name = at(-4), at(0), at(1)
-    return {"early": early, "due": due, "name": name}
+    return {"early": at(-4), "due": at(0), "name": at(1), "name_as_word": at(1, "What is the word ?")}
 
 
 # --- what it never learned --------------------------------------------------------------------------------------------
@@ -290,17 +288,13 @@ PAIRS = ("town", "trade", "pet", "hobby")
 
 
 @claim
-def held_out() -> dict[str, Any]:
-    """Held out: "new texts …, new phrasings …, pairs never asked …". Right answers to open questions about texts of
-    combinations never seen, in a frame never seen, about a name and a kind never asked together; each beside the same
-    with another text's activations (the control)."""
+def pairs() -> dict[str, Any]:
+    """Pairs: "those asked in training have …". Right answers to open questions at a name, about a name and a kind that
+    training asked together and about those that it did not; each beside the same with another text's activations (the
+    control)."""
     found: dict[str, Any] = {}
-    for name, kinds, how in (
-        ("texts", KINDS, {}), ("phrasings", KINDS, {"new": True}), ("choice", KINDS, {"form": "choice"}),
-        ("yes_no", KINDS, {"form": "yes_no"}), ("asked_pairs", PAIRS, {"at_name": True, "split": "train"}),
-        ("pairs", PAIRS, {"at_name": True, "left_out": True, "split": "train"}),
-    ):  # fmt: skip
-        some, _, right = of_kinds(oracle(), kinds, **how)  # type: ignore[arg-type]
+    for name, left_out in (("asked", False), ("new", True)):
+        some, _, right = of_kinds(oracle(), PAIRS, at_name=True, left_out=left_out, split="train")
         elsewhere = judging.turned(judging.readings(pico(), some), [one.question.kind for one in some])
         shuffled = judging.right(judging.oracle_logits(oracle(), some, elsewhere), some)
         found[name] = {**mean("right", right.float()), "shuffled": share(shuffled)}
@@ -309,24 +303,17 @@ def held_out() -> dict[str, Any]:
 
 @claim
 def new_kinds() -> dict[str, Any]:
-    """Whole kinds: "open, …; among the values, …". Right answers to kinds that training never asks: open, the
-    likeliest of the values, as a choice in words; what it says instead and how surely. Control: another text's
-    activations."""
+    """Whole kinds: "it answers with the nearest kind it knows". Open answers to kinds that training never asks: how
+    sure, how often "nothing", and what it says of dishes. Control: how sure it is of kinds that it was asked."""
     some, logits, right = of_kinds(oracle(), questions.NEVER_ASKED)
-    elsewhere = judging.turned(judging.readings(pico(), some), [one.question.kind for one in some])
-    turned = judging.oracle_logits(oracle(), some, elsewhere)
-    among, among_turned = (judging.right(one, some, among=True) for one in (logits, turned))
-    _, _, choice = of_kinds(oracle(), questions.NEVER_ASKED, form="choice")
     said = oracles.answers(logits)
     dishes = [one.word for one, of in zip(said, some, strict=True) if of.question.kind == "dish"]
     return {
-        "kinds": [questions.KINDS[kind].noun for kind in questions.NEVER_ASKED],
-        "open": share(right), **mean("among", among.float()), "among_shuffled": share(among_turned),
-        "choice": share(choice), "chance": share([one.chance for one in said]),
-        "sure": share([one.chance > 0.5 for one in said]),
+        "kinds": [questions.KINDS[kind].noun for kind in questions.NEVER_ASKED], "open": share(right),
+        "chance": share([one.chance for one in said]), "sure": share([one.chance > 0.5 for one in said]),
         "nothing": share([one.word == questions.NOTHING for one in said]),
         "instead": sorted(set(dishes), key=lambda word: (-dishes.count(word), word))[:4],
-        "sure_right": share([one.chance for one in oracles.answers(of_kinds(oracle())[1])]),
+        "chance_known": share([one.chance for one in oracles.answers(of_kinds(oracle())[1])]),
     }  # fmt: skip
 
 
@@ -335,24 +322,19 @@ def new_kinds() -> dict[str, Any]:
 
 @claim
 def trust() -> dict[str, Any]:
-    """Trust: "the error of calibration is …; asked in vain, it invents …". On kinds it was trained on: bins of
-    certainty and the shares that are right, the mean distance; the same with another text's activations (the control).
-    Asked for what is not there: the share of inventions, and of those the sure ones."""
-    some, logits, _ = of_kinds(oracle(), questions.ASKED)
-    answers = [one.question.answer for one in some]
+    """Trust: "its mean chance is …". Bins of certainty and the shares that are right, on some kinds that training
+    asked, and the same with another text's activations (the control). Asked for what is not there, with the values of
+    the kind as options: how sure it is of the one that it names."""
+    some, logits, _ = of_kinds(oracle())
     elsewhere = judging.turned(judging.readings(pico(), some), [one.question.kind for one in some])
     turned = judging.oracle_logits(oracle(), some, elsewhere)
-    vain = oracles.asked_in_vain(4 * EACH)
+    vain = oracles.asked_in_vain(2 * EACH)
     read = judging.readings(pico(), vain)
-    said = oracles.answers(judging.oracle_logits(oracle(), vain, read))
-    among = [questions.KINDS[one.question.kind].values for one in vain]
-    forced = oracles.answers(judging.oracle_logits(oracle(), vain, read), among)
+    forced = oracles.answers(
+        judging.oracle_logits(oracle(), vain, read), [questions.KINDS[one.question.kind].values for one in vain]
+    )
     return {
-        "error": oracles.reliability(logits, answers).error,
-        "error_shuffled": oracles.reliability(turned, answers).error,
         **_curve(logits, some, ""), **_curve(turned, some, "shuffled_"),
-        **mean("invented", torch.tensor([one.word != questions.NOTHING for one in said]).float()),
-        "sure": oracles.inventions(said).sure,
         "forced": share([one.chance for one in forced]), "forced_sure": share([one.chance > 0.5 for one in forced]),
     }  # fmt: skip
 

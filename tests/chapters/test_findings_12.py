@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mi_lib import oracles
+from mi_lib import oracles, zoo
 from mi_lib.course import files, findings, index
 from mi_lib.oracles import dataset, injection, judging, patchscopes, secrets
 
@@ -40,18 +40,18 @@ def test_the_oracle_is_ahead_of_all_controls_on_average():
     assert means["oracle"] > max(means[who] for who in ("shuffled", "zero", "majority", "black_box")) + 0.3
 
 
-def test_new_texts_and_phrasings_are_answered_and_new_kinds_are_not():
-    held, new = FOUND["held_out"], FOUND["new_kinds"]
-    assert min(held[key]["right_interval"][0] for key in ("texts", "phrasings")) > 0.7
-    assert held["pairs"]["right"] < held["asked_pairs"]["right"] - 0.2
+def test_new_pairs_and_new_kinds_are_where_it_fails():
+    pairs, new, checks = FOUND["pairs"], FOUND["new_kinds"], zoo.card(CHAPTER.model[1])["checks"]
+    assert pairs["new"]["right_interval"][1] < pairs["asked"]["right_interval"][0]
     assert new["open"] < 0.05
-    assert new["among_interval"][0] > new["among_shuffled"]
+    assert checks["new_kinds_among"]["low"] > checks["new_kinds_among"]["control"]
+    assert checks["frames"]["low"] > 0.7
 
 
-def test_it_is_calibrated_on_what_it_knows_and_not_on_another_text():
+def test_it_is_as_sure_of_another_text():
     found = FOUND["trust"]
-    assert found["error"] < 0.1 < found["error_shuffled"]
-    assert found["invented"] < 0.2
+    assert found["right"][-1] > 0.8 > 0.5 > found["shuffled_right"][-1]
+    assert found["shuffled_count"][-1] > 0.3
 
 
 def test_the_secret_is_named_by_both_methods_and_the_seals_confirm_it():
