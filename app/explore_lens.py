@@ -234,11 +234,8 @@ def _missed(earlier: bool) -> str:
 def _choose_word(model: HookedModel, reading: Reading) -> int:
     answer = int(reading.logits[-1, -1].argmax())
     names = _words(model, range(model.cfg.d_vocab))
-    return int(
-        st.selectbox(
-            "Word", range(len(names)), format_func=names.__getitem__, key=views.first(f"lens-word-{answer}", answer)
-        )
-    )
+    key = views.first(f"lens-word-{answer}", answer)
+    return int(st.selectbox("Word", range(len(names)), format_func=names.__getitem__, key=key))
 
 
 def _colours(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -11,7 +12,7 @@ from test_explorers import at, work  # noqa: F401 - the fixture
 from app import views
 from app.explorers import EXPLORERS
 
-VIEWS = {
+VIEWS: dict[str, dict[str, Any]] = {
     "explore": {
         "explore-network": "induction-1l", "explore-words": "my own", "explore-silenced": [(0, 1)],
         "explore-text": "river lamp cat river lamp",
