@@ -79,6 +79,7 @@ def _explorer(path: str) -> StreamlitPage:
                 raise
             st.rerun()  # a link that the page cannot show: it is shown as it begins
         views.offer(path)
+        views.program(importlib.import_module("app.in_code").code(path))
 
     shown = common.guarded(show, way_on=common.go_home)
     return st.Page(shown, title=each.title, url_path=path, icon=f":material/{each.icon}:", visibility="hidden")

@@ -78,7 +78,7 @@ def read(path: str, text: str) -> dict[str, Any] | None:
         return None
     try:
         view = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError, SystemError):  # the last of deep brackets
         return None
     if not isinstance(view, dict) or not all(isinstance(key, str) for key in view):
         return None
@@ -140,3 +140,11 @@ def offer(path: str) -> None:
     with st.expander("A link to this view", icon=":material/link:"):
         st.caption("Whoever opens it in this course sees the page as you see it now.")
         st.code(link, language=None, wrap_lines=True)
+
+
+def program(text: str) -> None:
+    """What the page shows, as a program that runs as it stands."""
+    if text:
+        with st.expander("Do it in code", icon=":material/code:"):
+            st.caption("What stands above, by the course's library. It runs as it stands, in Python or in a notebook.")
+            st.code(text, language="python")

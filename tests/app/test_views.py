@@ -9,8 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_explorers import at, work  # noqa: F401 - the fixture
 
-from app import views
+from app import in_code, views
 from app.explorers import EXPLORERS
+from app.image_measures import family
 
 VIEWS: dict[str, dict[str, Any]] = {
     "explore": {
@@ -37,7 +38,7 @@ def offered(app: AppTest, path: str) -> dict | None:
 
 def test_every_explorer_has_its_keys():
     assert set(views.KEYS) == set(EXPLORERS)
-    assert set(VIEWS) == set(EXPLORERS)
+    assert set(VIEWS) == set(EXPLORERS) == set(in_code.WRITTEN)
 
 
 @pytest.mark.parametrize("path", VIEWS)
@@ -47,6 +48,24 @@ def test_a_link_sets_the_page_and_the_page_offers_it_again(path):
     again = offered(app, path)
     assert again is not None
     assert VIEWS[path].items() <= again.items()
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_the_program_of_a_page_runs_as_it_stands(path, capsys, monkeypatch):
+    begun = {"images-network": "sight", "images-layer": "relu3", "images-unit-sight-relu3": family("sight", "relu3")[0]}
+    for seen in (begun, begun | VIEWS[path]):
+        exec(compile(in_code.WRITTEN[path](seen), path, "exec"), {"__name__": "program"})
+        assert capsys.readouterr().out.strip()
+
+
+def test_the_program_says_what_the_page_says():
+    app = at("explore", view=views.write(VIEWS["explore"] | {"explore-silenced": []}))
+    (program,) = [code.value for code in app.code if "from mi_lib" in code.value]
+    found: dict[str, Any] = {"__name__": "program"}
+    exec(program, found)
+    losses = found["induction"].per_token_loss(found["logits"], found["tokens"])[0]
+    again = next(metric for metric in app.metric if metric.label == "Loss on words seen again")
+    assert again.value == f"{losses[-2:].mean():.2f} nats"
 
 
 @pytest.mark.parametrize(
