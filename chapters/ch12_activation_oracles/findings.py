@@ -269,7 +269,7 @@ def asked() -> dict[str, Any]:
 @claim
 def places() -> dict[str, Any]:
     """Places: "at the word before the name the oracle names …". Right answers of the oracle about receivers, read at
-    word before the name, at the name, and four words before, where only the beginning is known; one word is read.
+    the word before the name, at the name, four words before, where only the beginning is known; one word is read.
     Control: asked for the word at the name, which is the receiver: whatever reads words can read it there."""
     asked = dataset.asked("receiver", EACH, words=1)
 
@@ -308,6 +308,7 @@ def new_kinds() -> dict[str, Any]:
     some, logits, right = of_kinds(oracle(), questions.NEVER_ASKED)
     said = oracles.answers(logits)
     dishes = [one.word for one, of in zip(said, some, strict=True) if of.question.kind == "dish"]
+    dishes = [word for word in dishes if word != questions.NOTHING]
     return {
         "kinds": [questions.KINDS[kind].noun for kind in questions.NEVER_ASKED], "open": share(right),
         "chance": share([one.chance for one in said]), "sure": share([one.chance > 0.5 for one in said]),
