@@ -116,6 +116,7 @@ def ship_sealed() -> None:
             "kinds": [sealed.kind_of(n) for n in numbers],
             "ranks": {str(number): ranks for number, ranks in checks.all_ranks(oracle).items()},
             "practice": practised,
+            "begun": {str(number): share for number, share in checks.begun().items()},
         },
         words=f"{sum(one.passed for one in found)} of {len(found)} checks hold.",
     )
