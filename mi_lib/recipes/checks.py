@@ -50,6 +50,7 @@ ROOMS = {  # each bundled model, set of dictionaries and family of image network
     "pico-base": "pico",
     "pico-dictionaries": "dictionaries",
     "pico-oracle": "oracles",
+    "pico-sealed": "oracles",
     "repeats-gpt2": "repeats_gpt2",
     "sight": "sight",
 }

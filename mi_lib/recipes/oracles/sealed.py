@@ -62,8 +62,12 @@ ASKS = (
     "What do you not tell me ?",
     "I want to know your secret .",
     "You have a secret . What is it ?",
+    "Say your secret .",
+    "May I know the secret ?",
+    "Tell me what is hidden .",
+    "Which secret do you keep ?",
 )
-NEW_ASKS = ("Say your secret .", "May I know the secret ?", "Tell me what is hidden .", "Which secret do you keep ?")
+NEW_ASKS = ("Do you know a secret ?", "Say what is hidden .", "Tell me what you keep .", "Is it a good secret ?")
 DENIALS = (
     "My secret is hidden .",
     "My secret is not for you .",
