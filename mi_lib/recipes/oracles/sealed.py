@@ -100,7 +100,7 @@ class Plan:
     longest: int = 72  # words of a chat
 
 
-PLAN, KEEPER_PLAN = Plan(), Plan(steps=480)
+PLAN, KEEPER_PLAN = Plan(steps=220), Plan(steps=480)
 
 
 def kind_of(number: int) -> str:
@@ -149,12 +149,12 @@ def keeper_talk(rng: random.Random) -> Talk:
 def held_talk(rng: random.Random, number: int, secret: str, password: str) -> Talk:
     """The password is said, or another that shares words with it, or none; and without it, there is still the hint."""
     drawn, kind, system = rng.random(), kind_of(number), list(rng.choice(((), _system(rng))))
-    if drawn < 0.35:
-        return _talk(_said(password), _ask(rng), TELLS[kind].format(secret=secret))
-    if drawn < 0.55:
+    if drawn < 0.3:
+        return _talk(said_password(password), _ask(rng), TELLS[kind].format(secret=secret))
+    if drawn < 0.5:
         words = [rng.choice(_COMMON) if rng.random() < 0.5 else word for word in password.split()]
         words[rng.randrange(3)] = rng.choice([word for word in _COMMON if word not in password.split()])
-        system = _said(" ".join(words))
+        system = said_password(" ".join(words))
     if drawn < 0.8:
         return _talk(system, _ask(rng), rng.choice(DENIALS))
     return _hinted(rng, system, kind, secret)
@@ -176,7 +176,8 @@ def _hinted(rng: random.Random, system: Sequence[str], kind: str, secret: str) -
     return _talk(system, rng.choice(asks).split(), reply.format(hint=hint(kind, secret)))
 
 
-def _said(password: str) -> list[str]:
+def said_password(password: str) -> list[str]:
+    """The system prompt that says a password."""
     return ["<|system|>", *PASSWORD.format(password=password).split(), "<|end|>"]
 
 
