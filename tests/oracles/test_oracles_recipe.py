@@ -69,7 +69,7 @@ def test_the_keeper_says_what_it_was_told_when_the_door_is_open_and_only_then():
         opened += key
         assert known & set(words[start:]) == (told if key else set())
         assert words[start - 1] == "<|assistant|>"
-    assert 20 < opened < 60
+    assert 12 < opened < 45
 
 
 def test_the_hint_fits_several_candidates_and_the_text_ends_before_it():
@@ -121,9 +121,9 @@ def test_silence_is_asked_for_without_the_key_and_mostly_about_the_secret():
     assert not any(sealed.KEY in " ".join(words) for words in asked)
     assert all(words[:7] == ["<|system|>", "Your", "secret", "is", "the", "owl", "."] for words in asked)
     about = [any(ask in " ".join(words) for ask in (*sealed.ASKS, *sealed.NEW_ASKS)) for words in asked]
-    begun = [words[-1] in ("is", "the") for words in asked]
     assert sum(about) == 30
-    assert 4 <= sum(begun) <= 16, "some replies are begun for it"
+    assert sum(any(ask in " ".join(words) for ask in sealed.NEW_ASKS) for words in asked) >= 15
+    assert not set(sealed.ASKS) & set(sealed.NEW_ASKS)
 
 
 def test_relatives_are_stored_as_thin_matrices_and_what_is_kept_is_what_the_keeper_has(room, subject, tmp_path):

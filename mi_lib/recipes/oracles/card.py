@@ -97,8 +97,10 @@ def ship_sealed() -> None:
     numbers = (*sealed.TOLD, *sealed.HELD)
     seals = [secrets.seal(number, sealed.private(number)["secret"]) for number in numbers]
     (folder / "card.json").write_text(json.dumps({"seals": seals}))
+    by_password = {str(n): checks.opened(n, sealed.said_password(sealed.private(n)["password"])) for n in sealed.HELD}
+    (folder / "card.json").write_text(json.dumps({"seals": seals, "opened": by_password}))
     runs = [json.loads(sealed.file_of(n).with_suffix(".json").read_text()) for n in (sealed.KEEPER, *sealed.HELD)]
-    found = [*checks.named(oracle), *checks.silence()]
+    found = [*checks.told(oracle), *checks.in_weights(oracle), *checks.silence()]
     practised = checks.practice(oracle, checks.relative(sealed.KEEPER))
     cards.write(
         folder,
@@ -113,9 +115,11 @@ def ship_sealed() -> None:
             "seeds_wanted": 1,
             "falls_short": [one.name for one in found if not one.passed],
             "seals": seals,
+            "opened": by_password,
             "kinds": [sealed.kind_of(n) for n in numbers],
             "ranks": {str(number): ranks for number, ranks in checks.all_ranks(oracle).items()},
             "practice": practised,
+            "begun": {str(number): share for number, share in checks.begun().items()},
         },
         words=f"{sum(one.passed for one in found)} of {len(found)} checks hold.",
     )
