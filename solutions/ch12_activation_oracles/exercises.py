@@ -288,7 +288,7 @@ def nothing(
 
 def majority(fitted: list[str], asked: list[str]) -> float:
     """How often whoever always says the commonest answer is right: the commonest of
-    `fitted`, the answers to the training questions; right among `asked`, the held-out ones.
+    `fitted`, the answers to the training questions; right among `asked`, held-out ones.
 
     Of equally common ones the first in the alphabet.
     """
@@ -410,17 +410,18 @@ def name_secrets(
     depth: int,
     among: list[str],
 ) -> list[tuple[str, str, str]]:
-    """For each case the secret by the oracle, by a translator, and what you say in the end.
+    """For each case the secret by the oracle, by a translator, and what you say at last.
 
     own: activations from `depth` at one word of some talks. The network had been told a
     secret before, and does not say it. practice: the same, of the same network, told
     secrets that are known; none of these is a candidate. among: the candidates.
 
-    by the oracle: ask "What is the word ?" of each activation alone, and take the candidate
-    with the highest lift, against all of practice. by a translator: fit one, with weight
-    10, from practice to the embeddings of the known words, every talk an example; translate
-    a case's activations, take their mean over the talks, and of the candidates the one
-    whose embedding is nearest by its cosine (take the known words' mean embedding off both).
+    by the oracle: ask "What is the word ?" of each activation alone, and take the
+    candidate with the highest lift, against all of practice. by a translator: fit one,
+    with weight 10, from practice to the embeddings of the known words, every talk an
+    example; translate a case's activations, take their mean over the talks, and of the
+    candidates the one whose embedding is nearest by its cosine (the known words' mean
+    embedding taken off both).
 
     Not everybody was told a candidate, and a wrong answer costs as much as a right one
     brings. Say "" where you do not know.
