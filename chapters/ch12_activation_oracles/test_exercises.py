@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 import mi_lib
+from mi_lib import oracles, zoo
 from mi_lib.course import index
 from mi_lib.course.grading import expect, expect_close, expect_equal, grades
 from mi_lib.course.grading.material import activation, generator, logits_with, randn, random_tokens, random_transformer
