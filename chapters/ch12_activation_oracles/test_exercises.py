@@ -1288,7 +1288,6 @@ def by_oracle_of(own: Tensor, how: str = "") -> list[str]:
     question = "What is the thing ?" if how == "question" else "What is the word ?"
 
     def rows(states: Tensor) -> Tensor:
-        states = states + oracle().means[DEPTH] if how == "not centred" else states
         read = [oracles.Reading(state[None], DEPTH) for state in states.flatten(0, -2)]
         return oracle().logits(read, [question] * len(read))
 
@@ -1301,7 +1300,6 @@ def by_oracle_of(own: Tensor, how: str = "") -> list[str]:
 
 ORACLE_ERRORS = {
     "no control": "Your oracle's words are those without a control: the lift is against practice.",
-    "not centred": "The activations go to your oracle as they are. Take the mean of their depth away first.",
 }
 
 

@@ -2374,30 +2374,6 @@ class section:
         return found
 
 
-@mistake("12.12", says="go to your oracle as they are")
-class section:
-    """No mean is taken away."""
-
-    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
-        numbers = [NUMBER[word] for word in among]
-
-        def asked(states):
-            rows = [oracle_logits(oracle, "What is the word ?", row, depth) for row in states[:, None]]
-            return torch.stack(rows)[:, numbers]
-
-        base = asked(practice.flatten(0, 1))
-        targets = embedding[[NUMBER[word] for word in known]]
-        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
-        middle, found = targets.mean(0), []
-        for case in own:
-            by_oracle = among[int(lift(asked(case), base).argmax())]
-            moved = (case @ matrix + offset).mean(0) - middle
-            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
-            by_translator = among[int(near.argmax())]
-            found.append((by_oracle, by_translator, by_oracle if by_oracle == by_translator else ""))
-        return found
-
-
 @mistake("12.12", says="By the translator")
 class section:
     """Nothing is translated."""
@@ -2452,7 +2428,7 @@ class section:
         return found
 
 
-@mistake("12.12", says="Each case has three words")
+@mistake("12.12", says="should be three things")
 class section:
     """The answer alone."""
 
