@@ -627,7 +627,8 @@ def needs(name: str, units: Int[Tensor, " member"], mask: Bool[Tensor, " unit"],
 
     The layers up to LAYER are the same for all of them, and run once."""
     module = network(name).module
-    above = module[list(dict(module.named_children())).index(LAYER) + 1 :]
+    names = [name for name, _ in module.named_children()]
+    above = torch.nn.Sequential(*list(module)[names.index(LAYER) + 1 :])
     with torch.no_grad():
         said = network(name).run(drawn.images, [LAYER])[LAYER]
 
