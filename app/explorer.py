@@ -57,7 +57,7 @@ def _tokens(model: HookedModel) -> torch.Tensor | None:
     st.session_state.setdefault("explore-text", EXAMPLE)
     st.caption("Type below, in the field above the words.")
     text = st.session_state["explore-text"]
-    if problem := _unreadable(model, text):
+    if problem := unreadable(model, text):
         st.warning(problem)
         if "not know" in problem and (mended := mend(model.tokenizer, text.lower())):
             st.button(
@@ -68,7 +68,7 @@ def _tokens(model: HookedModel) -> torch.Tensor | None:
     return model.to_tokens(text)
 
 
-def _unreadable(model: HookedModel, text: str) -> str:
+def unreadable(model: HookedModel, text: str) -> str:
     """Why the network cannot read this text, as Markdown; "" if it can."""
     if missing := unknown_words(model.tokenizer, text):
         lines = [f"The network knows {model.cfg.d_vocab - 1} plain nouns. It does not know:", ""]

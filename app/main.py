@@ -51,6 +51,7 @@ PAGES = {
     explorers.ADDRESS: ("Explore", "explore", "explorers"),
     "chat": ("Talk to Pico", "chat", "chat"),
     "glossary": ("Glossary", "dictionary", "glossary"),
+    common.FOUND: ("What you have found", "auto_stories", "found"),
 }
 
 

@@ -54,6 +54,7 @@ class Submission:
     """What one student handed in.
 
     texts: the exercise file of each chapter that it answers. received: when the file that answers a chapter came.
+    source: what the export calls the student; labels: where it has several names for one, all of them.
     """
 
     student: str
@@ -62,6 +63,7 @@ class Submission:
     received: dict[str, datetime] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,8 @@ def _understand(
     except Refused as refused:
         found = {}
         so_far.problems.append(f"{str(refused).rstrip('.')}; none of them is graded. Hand in the answers alone.")
-    result = Submission(student, texts.line(part[0][0]), problems=so_far.problems)
+    labels = tuple(dict.fromkeys(texts.line(label) for label, _ in part))
+    result = Submission(student, labels[0], problems=so_far.problems, labels=labels)
     for number, candidates in sorted(found.items()):
         _choose(result, number, candidates, chapters[number])
     result.notes += _remarks(so_far)

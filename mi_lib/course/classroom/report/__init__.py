@@ -25,10 +25,12 @@ def write(
     folder: Path,
     formats: Iterable[str] = FORMATS,
     failed: Callable[[str], None] = lambda sentence: None,
+    notice: str = "",
 ) -> list[Path]:
     """Write the grades in these formats. Returns the files and folders that were written.
 
     failed: told, in a sentence, of whom a report could not be made for, and of a file that could not be written.
+    notice: a sentence for the page of the class.
     """
     from mi_lib.course.classroom.report import ctrf, gradescope, html, junit, table
 
@@ -51,7 +53,7 @@ def write(
         "json": ("grades.json", table.as_json),
         "junit": ("junit.xml", junit.text),
         "ctrf": ("ctrf.json", ctrf.text),
-        "html": ("class.html", lambda whom: html.of_class(whom, names)),
+        "html": ("class.html", lambda whom: html.of_class(whom, names, notice)),
     }
     of_one: dict[str, tuple[str, Callable[[Student], str]]] = {
         "gradescope": ("gradescope/{}.json", gradescope.text),

@@ -27,13 +27,14 @@ section { margin: 1.6rem 0 } ul.tests { list-style: none; padding-left: 0 } h2 {
 """
 
 
-def of_class(students: list[Student], names: dict[str, str]) -> str:
+def of_class(students: list[Student], names: dict[str, str], notice: str = "") -> str:
     """The class: each exercise at a glance with its common mistakes, then everybody's total."""
     glances = common.at_a_glance(students)
     totals = sorted(student.total for student in students)
     most = students[0].most if students else 0.0
     middle = f"{totals[len(totals) // 2]:g}" if totals else "–"
     parts = [f"<h1>The class</h1><p>{len(students)} students, median {middle} of {most:g} points.</p>"]
+    parts += [f"<p class=bad>{markup(notice)}</p>"] if notice else []
     parts.append(
         "<h2>By exercise</h2><table><tr><th>exercise<th class=n>handed in<th>passed<th class=n>mean points"
         "<th class=n>grading time<th>most common known mistakes</tr>"
