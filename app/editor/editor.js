@@ -26,15 +26,19 @@ const LONGEST_WAIT_MS = 500 // of a tap
 
 const escape = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;")
 
-function coloured(text) {
+// The text as rows: a box for each line, which is as high as the line when it wraps, so that its number stands beside
+// it. A token of several lines is cut at their ends.
+function coloured(text, first) {
   let html = ""
   let last = 0
   for (const m of text.matchAll(TOKENS)) {
     const kind = ["s", "c", "k", "n", "d"][m.slice(1).findIndex((group) => group !== undefined)]
-    html += escape(text.slice(last, m.index)) + `<span class="${kind}">${escape(m[0])}</span>`
+    const pieces = m[0].split("\n").map((piece) => piece && `<span class="${kind}">${escape(piece)}</span>`)
+    html += escape(text.slice(last, m.index)) + pieces.join("\n")
     last = m.index + m[0].length
   }
-  return html + escape(text.slice(last)) + "\n"
+  const lines = (html + escape(text.slice(last))).split("\n")
+  return lines.map((line, i) => `<div data-line="${first + i}">${line || "&#8203;"}</div>`).join("")
 }
 
 // Empty lines around an answer belong to the file's layout, and Python leaves them out.
@@ -61,15 +65,15 @@ function draft(name, value) {
 function attach(root, component) {
   const area = root.querySelector("textarea")
   const back = root.querySelector(".colours")
-  const numbers = root.querySelector(".numbers")
   const editor = { version: null, synced: null, number: 0, adopted: 0, timer: 0, escaped: false, component }
   editor.pressed = -Infinity // when a mouse button or finger went down elsewhere and is not up yet
   editor.heard = 0 // the highest number that Python has told us of
   editor.waiting = new Set() // taps, as functions that let them go
 
   const draw = () => {
-    back.innerHTML = coloured(area.value)
-    numbers.textContent = area.value.split("\n").map((_, i) => editor.first + i).join("\n")
+    back.innerHTML = coloured(area.value, editor.first)
+    const digits = String(editor.first + area.value.split("\n").length).length
+    root.querySelector(".paper").style.setProperty("--gutter", `${digits + 2}ch`)
     root.querySelector(".editor").classList.toggle("dark", isDark(root.querySelector(".editor")))
     root.querySelector(".below").classList.toggle("dark", isDark(root.querySelector(".editor")))
   }
@@ -91,14 +95,14 @@ function attach(root, component) {
   const check = () => {
     clearTimeout(editor.timer)
     editor.component.setTriggerValue("check", outgoing())
-    lookAtTheVerdict(shownVerdict()?.className)
+    lookAtOutcome(shownOutcome()?.className)
   }
-  // The verdict stands below the editor, often out of sight: when a new one comes, bring it into view.
-  const shownVerdict = () => document.querySelector('[class*="st-key-verdict-"]')
-  const lookAtTheVerdict = (old, tries = 150) => {
-    const verdict = shownVerdict()
-    if (verdict && verdict.className !== old) verdict.scrollIntoView({ block: "nearest", behavior: "smooth" })
-    else if (tries && editor.attached) setTimeout(() => lookAtTheVerdict(old, tries - 1), 200)
+  // What comes of it stands below the editor, often out of sight: when it comes, bring it into view.
+  const shownOutcome = () => document.querySelector(`[class*="st-key-${editor.outcome}-"]`)
+  const lookAtOutcome = (old, tries = 150) => {
+    const outcome = shownOutcome()
+    if (outcome && outcome.className !== old) outcome.scrollIntoView({ block: "nearest", behavior: "smooth" })
+    else if (tries && editor.attached) setTimeout(() => lookAtOutcome(old, tries - 1), 200)
   }
 
   // Taps elsewhere. Nothing is sent between down and up: the page could move under the finger.
@@ -225,6 +229,9 @@ function attach(root, component) {
   editor.receive = (data) => {
     editor.first = data.first_line
     editor.name = data.name
+    editor.outcome = data.outcome
+    root.querySelector(".check").textContent = data.action
+    area.setAttribute("aria-label", data.label)
     const opened = editor.version === null
     const late = data.heard < editor.number // a number of null counts as 0
     const known = same(data.text, editor.synced)

@@ -86,7 +86,7 @@ def _shown(console: Console, value: Shown, depth: int = 0) -> None:
         console.print(Text(room + head))
     if value.more:
         console.print(Text(room + value.more.replace("\n", f"\n{room}")))
-    elif value.picture is not None and depth == 0:
+    elif value.picture is not None and value.picture.ndim < 3 and depth == 0:
         for line in picture(value.picture, console.width):
             console.print(Text(line))
     if value.figure is not None:

@@ -87,11 +87,13 @@ def _tensor(x: torch.Tensor, kind: str = "tensor") -> dict[str, Any]:
 
 
 def _picture(x: torch.Tensor) -> dict[str, Any]:
-    """At most 128 x 128 of the numbers of a matrix, or 1024 of a row: every k-th. Nothing for other shapes.
+    """At most 128 x 128 of the numbers of a matrix, or 1024 of a row: every k-th. Nothing for other shapes but images.
 
     Axes of length 1 are left out, so that a batch of one matrix is a matrix.
     """
     axes = [n for n in x.shape if n > 1]
+    if len(axes) == 3 and axes[0] == 3 and max(axes) <= MAX_ROWS and x.min() >= 0 and x.max() <= 1:
+        return {"picture": x.reshape(axes).float().contiguous(), "every": [1, 1, 1]}  # an image: red, green and blue
     if not 1 <= len(axes) <= 2 or math.prod(axes) < 2:
         return {}
     most = (MAX_POINTS,) if len(axes) == 1 else (MAX_ROWS, MAX_COLUMNS)
