@@ -20,8 +20,10 @@ MAX_PICTURES = 3  # of the parts of one value; of more, the lines that describe 
 
 
 @common.guarded
-def show(exercise: Exercise, workspace: Workspace) -> None:
-    """Part of the card's fragment: what is typed here and in the answer above reaches Python in one message."""
+def show(exercise: Exercise, workspace: Workspace, imports: str) -> None:
+    """imports: what the file imports of the library.
+
+    Part of the card's fragment: what is typed here and in the answer above reaches Python in one message."""
     kept = st.session_state.get(f"scratch-{exercise.id}") or _begin(exercise)
     st.markdown("**Try it out** :gray[· lines that run after your file, without a grade]")
     text = _text(exercise, workspace, kept)
@@ -40,6 +42,7 @@ def show(exercise: Exercise, workspace: Workspace) -> None:
         action="Run",
         outcome="tried",
         label="Lines to try",
+        imports=imports,
     )
     if kept["running"] is not None and kept.pop("begun", False):
         with st.spinner("Running …"):

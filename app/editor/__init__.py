@@ -34,6 +34,7 @@ def editor(
     action: str = "Check",
     outcome: str = "verdict",
     label: str = "Your code",
+    imports: str = "",
 ) -> Any:
     """Show an editor. Its result has `draft` and `check`, each None or a text that was typed.
 
@@ -45,6 +46,7 @@ def editor(
     hold: keep what is typed, because the learner is being asked which of two versions to take.
     action: what stands on its button; outcome: what comes of it is shown in a container whose key begins so.
     label: what the editor is called for those who cannot see it.
+    imports: what the file imports of the library elsewhere, so that names here say what they are.
     """
     data = {
         "name": name,
@@ -57,5 +59,6 @@ def editor(
         "action": action,
         "outcome": outcome,
         "label": label,
+        "imports": imports,
     }
     return _editor(key=key, data=data, default={"draft": None}, on_draft_change=on_draft, on_check_change=on_check)

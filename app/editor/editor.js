@@ -159,6 +159,47 @@ function attach(root, component) {
     else area.setSelectionRange(from, from + changed.length)
   }
 
+  // The name under the mouse, as far as it goes: of `steering.add` under "steering" that, under "add" both. Text lies in
+  // the colours; a string and a comment say nothing of the library.
+  const nameAt = (x, y) => {
+    const inside = (box) => x >= box.left && x <= box.right && y >= box.top && y < box.bottom
+    const row = [...back.children].find((each) => inside(each.getBoundingClientRect()))
+    const walker = row && document.createTreeWalker(row, NodeFilter.SHOW_TEXT)
+    let before = ""
+    while (walker?.nextNode()) {
+      const node = walker.currentNode
+      for (const m of node.parentElement.matches(".s, .c") ? [] : node.data.matchAll(/[A-Za-z_]\w*/g)) {
+        const range = document.createRange()
+        range.setStart(node, m.index)
+        range.setEnd(node, m.index + m[0].length)
+        const box = [...range.getClientRects()].find(inside)
+        if (box) return { chain: (before + node.data.slice(0, m.index)).match(/[\w.]*$/)[0] + m[0], box }
+      }
+      before += node.data
+    }
+    return null
+  }
+  let looking = 0
+  const look = (event) => {
+    const { clientX, clientY, pointerType } = event
+    cancelAnimationFrame(looking)
+    const library = window.miLibrary
+    if (!library || pointerType !== "mouse") return
+    looking = requestAnimationFrame(async () => {
+      const name = nameAt(clientX, clientY)
+      if (name) await library.load()
+      const entry = name && library.find(`${editor.imports}\n${area.value}`, name.chain)
+      if (entry) library.show(entry, name.box)
+      else library.hide()
+    })
+  }
+  area.addEventListener("pointermove", look)
+  area.addEventListener("pointerleave", () => {
+    cancelAnimationFrame(looking)
+    window.miLibrary?.hide()
+  })
+  root.querySelector(".library").addEventListener("click", () => window.miLibrary?.start(window.miLibrary.wordAtCaret(area)))
+
   const keys = (event) => {
     const meta = event.ctrlKey || event.metaKey
     const { selectionStart: start, selectionEnd: end, value } = area
@@ -230,7 +271,9 @@ function attach(root, component) {
     editor.first = data.first_line
     editor.name = data.name
     editor.outcome = data.outcome
+    editor.imports = data.imports
     root.querySelector(".check").textContent = data.action
+    root.querySelector(".library").hidden = data.outcome !== "verdict" // one of them is enough for two editors
     area.setAttribute("aria-label", data.label)
     const opened = editor.version === null
     const late = data.heard < editor.number // a number of null counts as 0

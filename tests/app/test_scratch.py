@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import plotly.graph_objects as go
 import pytest
 import torch
@@ -26,7 +28,7 @@ def test_lines_are_run_and_kept_and_are_no_answer(page, workspace):
     open_exercise(page, 11)
     saved = Workspace.open(workspace)
     before = saved.text("02")
-    assert "model = load(" in page.locator("textarea").nth(1).input_value()  # there is something to begin with
+    assert "torch.randn(3, 5)" in page.locator("textarea").nth(1).input_value()  # there is something to begin with
     type_lines(page, "print('so much')\ntorch.arange(6.0).reshape(2, 3)")
     page.keyboard.press("Control+Enter")
     page.get_by_text("Tensor 2 × 3 · float32 · 0 to 5, mean 2.5").wait_for()
@@ -48,7 +50,7 @@ def test_an_endless_loop_shows_its_seconds_can_be_stopped_and_the_page_lives_on(
     type_lines(page, "print('begun', flush=True)\nwhile True: pass")
     page.get_by_role("button", name="Run").click()
     page.get_by_text("Running …").wait_for()
-    page.get_by_text("2 s", exact=True).wait_for()
+    page.get_by_text(re.compile(r"^[1-9]\d* s$")).wait_for()
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("You stopped it after").wait_for()
     assert page.get_by_text("begun", exact=True).count() == 1
@@ -122,7 +124,7 @@ def test_what_went_wrong_is_said_with_what_was_printed_before():
     app = shown(
         Tried(printed="before\n", problem="NameError on line 1 here: name '__x__' is not defined.", traceback="t")
     )
-    assert app.code[0].value == "before\n"
+    assert app.code[0].value == "before"
     assert r"name '\_\_x\_\_' is not" in app.error[0].value
     assert "Nothing was printed" in shown(Tried()).caption[0].value
     assert shown(Tried(problem="You stopped it after 2 s.", stopped=True)).info[0].value == "You stopped it after 2 s."
