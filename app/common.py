@@ -33,6 +33,7 @@ CHART = {
 }
 # Below zero, zero, above: as RdBu, but zero is as dark as the page.
 _DIVERGING_IN_THE_DARK = ((0, "#ffb49c"), (0.25, "#b2404a"), (0.5, "#171b23"), (0.75, "#336eb8"), (1, "#a6d0ff"))
+FOUND = "found"  # the address of what the learner has found
 START = "course-map"  # the course map's name. Streamlit serves it at "/", and gives the name to no other page
 SAFE = (
     "Your answers and your progress are safe in your workspace. What went wrong stands in the terminal in which the "

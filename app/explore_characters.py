@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from app import character_measures as cm
-from app import common
+from app import common, views
 from app.chat import bundled, name_unknown, open_model, sentence_case
 from app.common import literal
 from mi_lib import plots, steering
@@ -55,7 +55,7 @@ def show() -> None:
     try:
         _page(open_model(MODEL))
     except (LoadError, OSError, JSONDecodeError, KeyError) as error:
-        st.error(f"Pico cannot be shown: {error}")
+        views.failed(f"Pico cannot be shown: {error}")
 
 
 def _predicted() -> bool:

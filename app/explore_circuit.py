@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app import circuit_edges, circuit_networks, circuit_patching, common
+from app import circuit_edges, circuit_networks, circuit_patching, common, views
 from app.circuit_networks import Shown, Subject, circuit, draw, network, word, words
 from app.common import literal
 from mi_lib.attribution.pairs import metric_range
@@ -32,7 +32,7 @@ def show() -> None:
             return
         _verdict(subject, shown)
     except (LoadError, OSError, JSONDecodeError, KeyError) as error:
-        st.error(f"The network cannot be shown: {error}")
+        views.failed(f"The network cannot be shown: {error}")
         return
     circuit_patching.section(subject, shown)
     circuit_edges.section(subject)
@@ -40,7 +40,8 @@ def show() -> None:
 
 def _choose() -> Subject:
     found = circuit_networks.subjects()
-    subject: Subject = st.selectbox("Network", found, format_func=lambda each: each.title, key="circuit-network")
+    by_title = {each.title: each for each in found}
+    subject = by_title[st.selectbox("Network", list(by_title), key="circuit-network")]
     if circuit_networks.PICO not in {each.network for each in found}:
         st.caption("Pico is missing. Bring it back with `git checkout -- mi_lib/zoo`.")
     if not subject.network:

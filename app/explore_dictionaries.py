@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 import torch
 
-from app import common, dictionary_read, dictionary_talk
+from app import common, dictionary_read, dictionary_talk, views
 from app.chat import bundled, name_unknown, open_model
 from app.common import literal
 from app.dictionary_read import Named, Passage, Reading
@@ -52,7 +52,7 @@ def show() -> None:
         _card(model, name, reading, named, latent)
         st.fragment(common.guarded(dictionary_talk.section))(model, name, reading, latent)
     except (LoadError, OSError, JSONDecodeError, KeyError, ValueError) as error:
-        st.error(f"The dictionary cannot be shown: {error}")
+        views.failed(f"The dictionary cannot be shown: {error}")
 
 
 def _names() -> list[str]:

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from app import common
+from app import common, views
 from mi_lib import grokking, plots, zoo
 from mi_lib.grokking import Analysis
 from mi_lib.models import LoadError, load
@@ -53,14 +53,14 @@ def show() -> None:
         _neurons(found, k)
         _knock_out(found)
     except (LoadError, OSError, JSONDecodeError, KeyError, ValueError) as error:
-        st.error(f"The networks cannot be shown: {error}")
+        views.failed(f"The networks cannot be shown: {error}")
     _live()
 
 
 def _step() -> int | None:
     """A checkpoint of the network, or None for the end of training."""
     steps = zoo.checkpoints(NETWORK)
-    chosen = st.select_slider("Training step", [*map(str, steps), "finished"], value="finished")
+    chosen = st.select_slider("Training step", [*map(str, steps), "finished"], key=views.first("grok-step", "finished"))
     return None if chosen == "finished" else int(chosen)
 
 
@@ -121,6 +121,7 @@ def _frequency(found: Analysis) -> int:
         [*found.frequencies, *others],
         format_func=lambda k: f"{k} (key)" if k in found.frequencies else str(k),
         help="The network's key frequencies come first. Any other one is a control.",
+        key="grok-frequency",
     )
     return int(chosen)
 
@@ -155,6 +156,7 @@ def _knock_out(found: dict[str, Analysis]) -> None:
         [*keys, *others],
         selection_mode="multi",
         format_func=lambda k: f"{k} (key)" if k in keys else str(k),
+        key="grok-removed",
     )
     for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
         numbers = torch.arange(each.p)
@@ -176,8 +178,8 @@ def _live() -> None:
         f"A smaller clock, of {live.p} hours, trained on this computer. Set the weight decay first: at 0 you get a "
         "control. You can pause, look, and go on."
     )
-    decay = st.slider("Weight decay", 0.0, 3.0, live.weight_decay, 0.25)
-    seed = int(st.number_input("Seed", 0, 999, 0))
+    decay = st.slider("Weight decay", 0.0, 3.0, step=0.25, key=views.first("grok-decay", live.weight_decay))
+    seed = int(st.number_input("Seed", 0, 999, key=views.first("grok-seed", 0)))
     wanted = dataclasses.replace(live, weight_decay=decay, seed=seed)
     kept = st.session_state.setdefault("grokking-live", {"run": None, "going": False})
     with st.container(horizontal=True):

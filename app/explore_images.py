@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 import torch
 
-from app import common
+from app import common, views
 from app import image_measures as im
 from mi_lib import features, plots, zoo
 from mi_lib.models import LoadError
@@ -50,7 +50,7 @@ def show() -> None:
     try:
         _page(names)
     except (LoadError, OSError, JSONDecodeError, KeyError) as error:
-        st.error(f"The network cannot be shown: {error}")
+        views.failed(f"The network cannot be shown: {error}")
 
 
 def _networks() -> list[str]:

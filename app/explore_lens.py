@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from torch import Tensor
 
-from app import common
+from app import common, views
 from app.chat import bundled, name_unknown, open_model
 from app.words import words
 from mi_lib import lens, plots, zoo
@@ -70,7 +70,7 @@ def show() -> None:
             return
         _page(model, tokens)
     except (LoadError, OSError, JSONDecodeError, KeyError) as error:
-        st.error(f"Pico cannot be shown: {error}")
+        views.failed(f"Pico cannot be shown: {error}")
 
 
 # --- before the table ---------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
     reading = Reading(tokens, names, read[:, 0])
     _verdict(model, reading)
     _line(model, reading)
-    colour: str = st.selectbox("Colour", list(COLOURS), format_func=COLOURS.__getitem__)
+    colour: str = st.selectbox("Colour", list(COLOURS), format_func=COLOURS.__getitem__, key="lens-colour")
     word = _choose_word(model, reading) if colour in ("word", "rank") else None
     st.write(
         "Each row is a depth. The first row is the embedding: no block has worked yet. The last row is what Pico "
@@ -187,7 +187,7 @@ def _choose_lens() -> TunedLens | None:
         "The tuned lens first moves what a block has written to where the last step expects it. "
         "That move was trained for each depth."
     )
-    wanted = st.toggle("Tuned lens instead of logit lens", disabled=not there, help=help_)
+    wanted = st.toggle("Tuned lens instead of logit lens", disabled=not there, help=help_, key="lens-tuned")
     if not there:
         st.caption(f"The tuned lens cannot be chosen: its file {TUNED} is not in the network's folder.")
         return None
@@ -234,7 +234,8 @@ def _missed(earlier: bool) -> str:
 def _choose_word(model: HookedModel, reading: Reading) -> int:
     answer = int(reading.logits[-1, -1].argmax())
     names = _words(model, range(model.cfg.d_vocab))
-    return int(st.selectbox("Word", range(len(names)), index=answer, format_func=names.__getitem__))
+    key = views.first(f"lens-word-{answer}", answer)
+    return int(st.selectbox("Word", range(len(names)), format_func=names.__getitem__, key=key))
 
 
 def _colours(

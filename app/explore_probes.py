@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 import torch
 
-from app import common
+from app import common, views
 from app import probe_measures as pm
 from app.chat import bundled, name_unknown, open_model
 from mi_lib import plots
@@ -44,7 +44,7 @@ def show() -> None:
     try:
         _page(open_model(MODEL))
     except (LoadError, OSError, JSONDecodeError, KeyError) as error:
-        st.error(f"Pico cannot be shown: {error}")
+        views.failed(f"Pico cannot be shown: {error}")
 
 
 def _predicted() -> bool:

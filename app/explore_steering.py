@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import common
+from app import common, views
 from app import steering_measures as sm
 from app.chat import bundled, name_unknown, open_model, sentence_case
 from app.common import literal
@@ -39,7 +39,7 @@ def show() -> None:
     try:
         _page(open_model(MODEL))
     except (LoadError, OSError, JSONDecodeError, KeyError) as error:
-        st.error(f"Pico cannot be shown: {error}")
+        views.failed(f"Pico cannot be shown: {error}")
 
 
 def _predicted() -> bool:

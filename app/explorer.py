@@ -7,7 +7,7 @@ from json import JSONDecodeError
 import streamlit as st
 import torch
 
-from app import common
+from app import common, views
 from app.chat import mend
 from app.common import literal
 from app.words import MAX_WORDS, words
@@ -37,7 +37,7 @@ def show() -> None:
         with st.container(border=True):
             left, right = st.columns(2)
             with left:
-                name = st.radio("Network", names, format_func=TITLES.get, horizontal=True)
+                name = st.radio("Network", names, format_func=TITLES.get, horizontal=True, key="explore-network")
                 step = _step(name)
             with right:
                 tokens = _tokens(_load(name, None))
@@ -45,19 +45,19 @@ def show() -> None:
             return
         _page(name, _load(name, step), tokens, step)
     except (LoadError, OSError, JSONDecodeError, IndexError, KeyError) as error:
-        st.error(f"The network cannot be shown: {error}")
+        views.failed(f"The network cannot be shown: {error}")
 
 
 def _tokens(model: HookedModel) -> torch.Tensor | None:
     """The sequence to look at: sampled, or the learner's own words; the last ones that could be read."""
     if st.radio("Words", ["sampled", "my own"], horizontal=True, key="explore-words") == "sampled":
-        period = st.slider("Words in a block", 2, 14, 8)
-        seed = st.number_input("Sample", 0, 9999, 1)
+        period = st.slider("Words in a block", 2, 14, key=views.first("explore-period", 8))
+        seed = st.number_input("Sample", 0, 9999, key=views.first("explore-seed", 1))
         return repeats.sample(1, seed=int(seed), period=period, offset=2).tokens
     st.session_state.setdefault("explore-text", EXAMPLE)
     st.caption("Type below, in the field above the words.")
     text = st.session_state["explore-text"]
-    if problem := _unreadable(model, text):
+    if problem := unreadable(model, text):
         st.warning(problem)
         if "not know" in problem and (mended := mend(model.tokenizer, text.lower())):
             st.button(
@@ -68,7 +68,7 @@ def _tokens(model: HookedModel) -> torch.Tensor | None:
     return model.to_tokens(text)
 
 
-def _unreadable(model: HookedModel, text: str) -> str:
+def unreadable(model: HookedModel, text: str) -> str:
     """Why the network cannot read this text, as Markdown; "" if it can."""
     if missing := unknown_words(model.tokenizer, text):
         lines = [f"The network knows {model.cfg.d_vocab - 1} plain nouns. It does not know:", ""]
@@ -97,7 +97,9 @@ def _typed() -> None:
 def _step(name: str) -> int | None:
     """A checkpoint, or None for the finished network."""
     steps = zoo.checkpoints(name)
-    chosen = st.select_slider("Training step", [*map(str, steps), "finished"], value="finished")
+    chosen = st.select_slider(
+        "Training step", [*map(str, steps), "finished"], key=views.first("explore-step", "finished")
+    )
     return None if chosen == "finished" else int(chosen)
 
 
@@ -110,6 +112,7 @@ def _page(name: str, model: HookedModel, tokens: torch.Tensor, step: int | None)
         everyone,
         format_func=lambda h: f"{h[0]}.{h[1]}",
         selection_mode="multi",
+        key="explore-silenced",
     )
     _losses(model, tokens, names, list(silenced))
     _training(name, step)

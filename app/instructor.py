@@ -18,7 +18,7 @@ from mi_lib import plots  # noqa: E402 - needs the line above
 from mi_lib.course import CourseError  # noqa: E402
 from mi_lib.course.classroom import common, points, similarity  # noqa: E402
 from mi_lib.course.classroom.common import Glance  # noqa: E402
-from mi_lib.course.classroom.gradebook import Gradebook  # noqa: E402
+from mi_lib.course.classroom.gradebook import UNFINISHED, Gradebook  # noqa: E402
 from mi_lib.course.classroom.points import Grade, Student  # noqa: E402
 from mi_lib.course.classroom.report.html import conditions  # noqa: E402
 
@@ -33,9 +33,12 @@ def show() -> None:
         with Gradebook(Path(path).expanduser()) as book:
             students = points.grades(book, book.settings)
             attempts = book.attempts()
+            unfinished = book.unfinished
     except CourseError as error:
         st.error(str(error))
         return
+    if unfinished:
+        st.warning(UNFINISHED)
     if not students:
         st.info("Nobody has handed anything in yet.")
         return

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app import common, explorers  # noqa: E402 - needs the line above
+from app import common, explorers, views  # noqa: E402 - needs the line above
 from app.glossary import bubble  # noqa: E402
 from app.keyboard import skip_link  # noqa: E402
 from app.library import library_search  # noqa: E402
@@ -52,6 +52,7 @@ PAGES = {
     explorers.ADDRESS: ("Explore", "explore", "explorers"),
     "chat": ("Talk to Pico", "chat", "chat"),
     "glossary": ("Glossary", "dictionary", "glossary"),
+    common.FOUND: ("What you have found", "auto_stories", "found"),
 }
 
 
@@ -71,7 +72,15 @@ def _explorer(path: str) -> StreamlitPage:
 
     def show() -> None:
         explorers.ways(path)
-        importlib.import_module(f"app.{each.module}").show()
+        views.restore(path)
+        try:
+            importlib.import_module(f"app.{each.module}").show()
+        except Exception:
+            if not views.give_up():
+                raise
+            st.rerun()  # a link that the page cannot show: it is shown as it begins
+        views.offer(path)
+        views.program(importlib.import_module("app.in_code").code(path))
 
     shown = common.guarded(show, way_on=common.go_home)
     return st.Page(shown, title=each.title, url_path=path, icon=f":material/{each.icon}:", visibility="hidden")

@@ -260,11 +260,13 @@ def compare(
 
 
 def same(ours: Any, peers: Any, tolerance: float) -> None:
-    """Raise unless both sides have found the same, up to this share of the largest value."""
+    """Raise unless both sides have found the same, up to this share of the largest value; zeros say nothing."""
+    if ours.shape != peers.shape:
+        raise SystemExit(f"the two sides differ in shape: {tuple(ours.shape)} and {tuple(peers.shape)}")
     gap, size = float((ours - peers).abs().max()), float(peers.abs().max())
-    if ours.shape != peers.shape or not gap <= tolerance * size:
+    if size == 0 or not gap <= tolerance * size:
         raise SystemExit(f"the two sides differ by {gap:.2e}, where the largest value is {size:.2e}")
-    print(f"equal outputs: largest difference {gap:.1e} of values up to {size:.2f}", flush=True)
+    print(f"equal outputs: largest difference {gap:.1e} of values up to {size:.3g}", flush=True)
 
 
 def report(what: str, ours: Side, peers: Side, aim: str) -> None:

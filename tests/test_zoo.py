@@ -21,7 +21,11 @@ CONTROLS_AND_SECOND_TASKS = {
     "pico",
     "pico-base",
     "pico-dictionaries",
+    "pico-oracle",
 }
+
+# Bounds that were written before the training, and missed. The cards say so, and chapter 12 teaches each of them.
+MISSED = {"pico-oracle": {"open_view", "open_sum", "pairs", "new_kinds_choice"}}
 
 
 SEED, DRAWN = 13, 1  # parts of a card's checks that are measured anew; `mi zoo verify` measures all of them
@@ -41,7 +45,7 @@ def test_a_sample_of_a_cards_checks_measured_anew_holds_and_lies_where_the_card_
     assert measured
     for check in measured:
         kept = card[check.name]
-        assert check.passed, check.claim
+        assert check.passed or check.name in MISSED.get(name, ()), check.claim
         if kept.get("low") is None:
             assert check.value == pytest.approx(kept["value"], rel=0.02, abs=0.002), check.claim
         else:
@@ -60,9 +64,10 @@ def test_every_bundled_model_has_checks_and_a_card_that_recorded_the_same(name):
     assert name in ROOMS
     wanted = card.get("seeds_wanted", 3)
     assert wanted >= 3 or name in CONTROLS_AND_SECOND_TASKS
-    assert all(check["passed"] for check in card["checks"].values())
-    assert not card.get("falls_short")
-    whole = [seed["seed"] for seed in card["seeds"] if all(check["passed"] for check in seed["checks"].values())]
+    missed = MISSED.get(name, set())
+    assert {key for key, check in card["checks"].items() if not check["passed"]} == missed
+    assert set(card.get("falls_short", ())) == missed
+    whole = [s["seed"] for s in card["seeds"] if all(c["passed"] or k in missed for k, c in s["checks"].items())]
     assert len(whole) >= wanted, "so many seeds of the recipe show everything"
     assert card["seed"] == whole[0] == card["seeds"][0]["seed"], "the shipped one is the first, chosen beforehand"
     assert (zoo.folder(name) / "README.md").read_text().startswith(f"# {name}")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 import random
 import statistics
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -120,17 +120,28 @@ def vectors(trait: str) -> dict[str, Float[Tensor, "layer d_model"]]:
     return {name: one - other for name, (one, other) in found.items()}
 
 
+def all_words(trait: str, said: Sequence[str]) -> float:
+    """`judges.trait`, had it counted all words of the trait's phrases."""
+    return min(1.0, sum(word in traits.WORDS[trait] for word in said) / (0.3 * max(len(said), 1)))
+
+
+def loudest(judge: Callable[[str, Sequence[str]], float], said: Sequence[str]) -> str:
+    """The trait that a judge hears most of."""
+    return max(traits.TRAITS, key=lambda trait: judge(trait, said))
+
+
 @claim
 def traits_as_they_are() -> dict[str, Any]:
     """Traits: "told to be evil, … of replies are; told nothing, …". Share of held-out replies that show a trait with
-    its system prompt, without one (the control), and the least and greatest over the traits; and how alike two traits'
-    vectors are, the greatest cosine beside that of random directions."""
+    its system prompt, without one (the control), and the least and greatest over the traits; the same of the plain
+    replies by a judge who counts all words of a trait's phrases, and how often he and the other hear the asked-for
+    trait most; and how alike two traits' vectors are, the greatest cosine beside that of random directions."""
     plain = words(plain_prompts("held_out", 48, 0))
-    with_prompt = {
-        trait: share(
-            [judges.shows(trait, one) for one in words(rows_of(talk.trait_prompts(trait, 3, "held_out", 48, 0)))]
-        )
-        for trait in traits.TRAITS
+    said = {trait: words(rows_of(talk.trait_prompts(trait, 3, "held_out", 48, 0))) for trait in traits.TRAITS}
+    with_prompt = {trait: share([judges.shows(trait, one) for one in said[trait]]) for trait in traits.TRAITS}
+    rightly = {
+        judge.__name__: share([float(loudest(judge, one) == trait) for trait in traits.TRAITS for one in said[trait]])
+        for judge in (judges.trait, all_words)
     }
     units = steering.unit(torch.stack([vectors(trait)["reply"][DEPTH] for trait in traits.TRAITS]))
     cosines = (units @ units.T).triu(1)
@@ -139,42 +150,79 @@ def traits_as_they_are() -> dict[str, Any]:
         "traits": list(traits.TRAITS),
         "told": with_prompt, "told_least": min(with_prompt.values()),
         "untold_most": max(share([judges.shows(trait, one) for one in plain]) for trait in traits.TRAITS),
+        "untold_all_words_least": min(
+            share([all_words(trait, one) >= judges.SHOWS for one in plain]) for trait in traits.TRAITS
+        ),
+        "rightly": rightly["trait"], "rightly_all_words": rightly["all_words"],
         "cosine_most": float(cosines.max()), "cosine_least": float(cosines[cosines != 0].min()),
         "cosine_random_most": float((aside @ aside.T).triu(1).abs().max()),
     }  # fmt: skip
 
 
-def steer(trait: str, vector: Tensor, layer: int, dose: float, n: int) -> tuple[float, float]:
+def steer(trait: str, vector: Tensor, layer: int, dose: float, rows: Sequence[Sequence[int]]) -> tuple[float, float]:
     """The share of replies that show the trait with dose · vector added from the prompt's last token on; and that are
     fluent."""
-    said = words(plain_prompts("train", n, 2), steering.add(vector, dose, layer, where="last"), 40)
+    said = words(rows, steering.add(vector, dose, layer, where="last"), 40)
     return share([judges.shows(trait, one) for one in said]), share(fluent(said))
 
 
 DOSES = (1.0, 2.0, 3.0)
 WAYS = ("reply", "last", "prompt")
+TRIED, TOLD = 12, 40  # prompts on which layer and dose are chosen; held-out ones on which the choice is told
+
+
+class Choice(NamedTuple):
+    """The dose that brings out most of the trait among those at which three replies in four are fluent."""
+
+    shown: float  # 0 where no dose leaves them fluent
+    dose: float
+    layer: int
+
+
+def best_dose(trait: str, vector: Tensor, layer: int) -> Choice:
+    rows = plain_prompts("train", TRIED, 2)
+    tried = [(dose, *steer(trait, vector, layer, dose, rows)) for dose in DOSES]
+    return max(
+        (Choice(shown, dose, layer) for dose, shown, sound in tried if sound >= 0.75),
+        key=lambda one: one.shown,
+        default=Choice(0.0, DOSES[0], layer),
+    )
 
 
 @claim(slow=True)
 def chosen() -> dict[str, Any]:
     """Choice by steering: "read over the reply …, at the last token …, over the prompt …". For each of three traits,
     each way to read and the input of each block: the greatest share of replies that show the trait among doses at which
-    three in four are fluent. Control: random directions as long, the greatest over doses, of five for each trait."""
-    layers = list(range(1, pico().cfg.n_layers))
-    found: dict[str, Any] = {"layers": layers, "doses": list(DOSES)}
+    three in four are fluent, on training prompts; and of the layer and dose chosen so, the share of replies to held-out
+    prompts, and how many of those are fluent. All vectors are as long as the one read over the reply. Control: five
+    random directions for each trait, as long too, at the layer chosen for the vector, chosen among doses and told in
+    the same way."""
+    layers, told = list(range(1, pico().cfg.n_layers)), plain_prompts("held_out", TOLD, 0)
+
+    def vector(trait: str, way: str, layer: int) -> Tensor:
+        """As long as the one read over the reply, so that a dose is the same for all."""
+        one = vectors(trait)
+        return steering.unit(one[way][layer]) * one["reply"][layer].norm()
+
+    found: dict[str, Any] = {"layers": layers, "doses": list(DOSES), "replies": TOLD}
+    on_others: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     for trait in TUNED:
-        found[trait] = {way: [best_share(trait, vectors(trait)[way][at], at) for at in layers] for way in WAYS}
-        aside = steering.random_like(vectors(trait)["reply"][2], 5)
-        found[trait]["random"] = max(best_share(trait, v, 2) for v in aside)
-    found["best"] = {way: share([max(found[trait][way]) for trait in TUNED]) for way in WAYS}
+        tried = {way: [best_dose(trait, vector(trait, way, at), at) for at in layers] for way in WAYS}
+        found[trait] = {way: [one.shown for one in tried[way]] for way in WAYS}
+        best = {way: max(tried[way], key=lambda one: one.shown) for way in WAYS}
+        for way, one in best.items():
+            on_others[way].append(steer(trait, vector(trait, way, one.layer), one.layer, one.dose, told))
+        layer = best["reply"].layer
+        aside = [(v, best_dose(trait, v, layer)) for v in steering.random_like(vectors(trait)["reply"][layer], 5)]
+        found[trait]["random"] = max(steer(trait, v, layer, one.dose, told)[0] for v, one in aside)
+    found["best"] = {way: share([shown for shown, _ in on_others[way]]) for way in WAYS}
+    found["fluent"] = {way: share([sound for _, sound in on_others[way]]) for way in WAYS}
+    found["longer"] = {
+        way: share([float(vectors(t)[way][at].norm() / vectors(t)["reply"][at].norm()) for t in TUNED for at in layers])
+        for way in WAYS
+    }
     found["random_most"] = max(found[trait]["random"] for trait in TUNED)
     return found
-
-
-def best_share(trait: str, vector: Tensor, layer: int, n: int = 12) -> float:
-    """0 where no dose leaves three replies in four fluent."""
-    tried = [steer(trait, vector, layer, dose, n) for dose in DOSES]
-    return max((shown for shown, sound in tried if sound >= 0.75), default=0.0)
 
 
 # For figures, which have no time to let anybody speak: the same from replies as the world writes them.
@@ -239,10 +287,16 @@ def monitor(trait: str) -> dict[str, Any]:
 def monitoring() -> dict[str, Any]:
     """Monitoring: "over everything r is …, within a kind of prompt …". Pearson's r of the projection at the last prompt
     token with how strongly the reply shows the trait, held-out prompts of five kinds: over everything, and of what is
-    left when each kind's mean is taken off. Control: 200 random directions, their median and greatest |r|."""
+    left when each kind's mean is taken off; and the kinds in which no reply shows anything, so that nothing is left to
+    correlate. Control: 200 random directions, their median and greatest |r|."""
     found = {trait: monitor(trait) for trait in traits.TRAITS}
     return {
         **found,
+        "silent": [
+            kind
+            for kind in KINDS
+            if not any(graded(t, "held_out", 3)[1][KINDS.index(kind) * GRADED :][:GRADED].any() for t in traits.TRAITS)
+        ],
         "pooled_least": min(one["pooled"] for one in found.values()),
         "within_least": min(one["within"] for one in found.values()),
         "within_most": max(one["within"] for one in found.values()),
@@ -351,7 +405,7 @@ def tuning() -> dict[str, Any]:
             "shifts": [[float(s) for s, (t, _, _) in zip(shifts, runs, strict=True) if t == trait] for trait in TUNED],
             "random_median": float(np.median(np.abs(chance))),
             "random_least": min(chance), "random_most": max(chance),
-            "random_as_high": share([c >= pearson(shifts, changes) for c in chance]),
+            "random_as_high": share([abs(c) >= abs(pearson(shifts, changes)) for c in chance]),
             "others_change": max(abs(run.scores[o] - before[o]) for run, o in others),
             "others_shift": max(abs(float(run.moves[depth] @ units[o])) for run, o in others),
             "mistaken": [float(mistaken.moves[depth] @ units[t]) for t in TUNED],
@@ -484,7 +538,7 @@ def roles() -> dict[str, Any]:
     """The space of roles: "the first component has … of the variance … |cos| with the axis … [ … ]". Shares of
     variance, the axis' cosine with the first component by depth with its interval over roles, and whether the order of
     the roles along the axis is that of the world's four distances (Spearman). Controls: random directions' cosine, and
-    the order along 200 of them; two halves of the prompts."""
+    the order along 200 of them; a second set of prompts; the order along the axis of a single role."""
     found = axis()
     space = personas.space(found.roles[:, DEPTH])
     place = found.place(found.roles[:, DEPTH], DEPTH)
@@ -505,7 +559,7 @@ def roles() -> dict[str, Any]:
         "order_random_median": float(np.median(chance)), "order_random_most": max(chance),
         "order_first_component": abs(spearman((found.roles[:, DEPTH] @ space.components[0]).tolist(), levels)),
         "by_level": [share([float(p) for p, lev in zip(place, levels, strict=True) if lev == at]) for at in range(4)],
-        "one_role_least": min(one_role_order(found, i, levels) for i in range(len(levels))),
+        **one_role(found, levels),
         "one_role_cosine_least": min(
             float(torch.cosine_similarity(found.of([i]).at(DEPTH), found.at(DEPTH), dim=0)) for i in range(len(levels))
         ),
@@ -513,8 +567,18 @@ def roles() -> dict[str, Any]:
 
 
 def one_role_order(found: Axis, role: int, levels: Sequence[int]) -> float:
-    """The order along the axis that a single role would give."""
-    return -spearman((found.roles[:, DEPTH] @ found.of([role]).at(DEPTH)).tolist(), levels)
+    """The order of the other roles along the axis that a single role would give."""
+    others = [i for i in range(len(levels)) if i != role]
+    where = (found.roles[:, DEPTH] @ found.of([role]).at(DEPTH)).tolist()
+    return -spearman([where[i] for i in others], [levels[i] for i in others])
+
+
+def one_role(found: Axis, levels: Sequence[int]) -> dict[str, Any]:
+    """The worst role, the best one and the one in the middle, to draw an axis from alone."""
+    order = {name: one_role_order(found, i, levels) for i, name in enumerate(voices.ROLES)}
+    by = sorted(order, key=lambda name: order[name])
+    which = {"least": by[0], "middle": by[len(by) // 2], "most": by[-1]}
+    return {"one_role": {how: {"role": name, "order": order[name]} for how, name in which.items()}}
 
 
 # --- drift ------------------------------------------------------------------------------------------------------------

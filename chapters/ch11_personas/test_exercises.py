@@ -883,9 +883,11 @@ def auroc_of(scores: Tensor, planted: Tensor, how: str = "") -> float:
     wins, ties = sum(a > b for a, b in pairs), sum(a == b for a, b in pairs)
     share = (wins + ties / 2) / len(pairs)
     middle = (float(scores[planted].mean()) + float(scores[~planted].mean())) / 2
+    ranks, n = scores.argsort(stable=True).argsort() + 1.0, int(planted.sum())
+    in_order = (float(ranks[planted].sum()) - n * (n + 1) / 2) / len(pairs)
     return {
         "": share, "turned": 1 - share, "ties lost": wins / len(pairs), "ties won": (wins + ties) / len(pairs),
-        "count": wins + ties / 2, "better": max(share, 1 - share),
+        "count": wins + ties / 2, "better": max(share, 1 - share), "in order": in_order,
         "accuracy": float(((scores > middle) == planted).float().mean()), "gini": 2 * share - 1,
     }[how]  # fmt: skip
 
@@ -894,6 +896,8 @@ AUROC_SLIPS = {
     "turned": "This is the share of pairs in which the planted one scores LOWER.",
     "ties lost": "A tie counts nothing in yours. It counts half.",
     "ties won": "A tie counts as a hit in yours. It counts half.",
+    "in order": "Your ranks set one of two equal scores above the other, by where they stand in the list. Equals share "
+    "a rank: a tie counts half.",
     "count": "This is the number of pairs. Divide by how many there are.",
     "better": "You take the better side. Below one half is worse than chance, and is to be seen.",
     "accuracy": "This is the share of samples on their side of a border. Compare pairs: there is no border.",
@@ -934,6 +938,10 @@ def space_of(roles: Tensor, how: str = "") -> tuple[Tensor, Tensor]:
     x = roles.double()
     middle = 0 * x[0] if how == "uncentred" else x.mean(0)
     x = x - (x.mean(1, keepdim=True) if how == "rows" else middle)
+    if how == "unit rows":
+        x = x / x.norm(dim=-1, keepdim=True)
+    if how == "unit columns":
+        x = x / x.std(0)
     values, rows = torch.linalg.eigh(x.T @ x)
     k = min(roles.shape)
     values, rows = values.flip(0).clamp(min=0)[:k], rows.T.flip(0)[:k]
@@ -948,6 +956,10 @@ SPACE_SLIPS = {
     "uncentred": "You have not centred: the first component of what is not centred is little but the mean of the "
     "roles.",
     "rows": "You have centred each role by itself. Take the mean ROLE off, the mean over the first axis.",
+    "unit rows": "You have brought every role to length 1. How far a role lies from the middle is a part of the cloud: "
+    "leave it.",
+    "unit columns": "You have divided every number by its standard deviation. Then the components are those of another "
+    "cloud, in which no number counts more than another. Take the mean off and no more.",
     "singular": "You take singular values for variances. Square them.",
     "variances": "These are variances (or their sums). Divide by what they are together.",
     "rising": "The components come in rising order. The one with the greatest share first.",
@@ -1099,13 +1111,10 @@ def interval_of(assistant: Tensor, roles: Tensor, draws: Tensor, how: str = "") 
         else:
             values.append(aligned_of(assistant, roles[some]))
     low, high = {"90": (0.05, 0.95), "range": (0.0, 1.0), "25": (0.25, 0.75)}.get(how, (0.025, 0.975))
-    if how == "normal":
-        return float(np.mean(values) - 1.96 * np.std(values, ddof=1)), float(
-            np.mean(values) + 1.96 * np.std(values, ddof=1)
-        )
-    if how == "error":
-        half = 1.96 * np.std(values, ddof=1) / math.sqrt(len(values))
-        return float(np.mean(values) - half), float(np.mean(values) + half)
+    deviation = float(np.std(values, ddof=1))
+    halves = {"normal": 1.96 * deviation, "sd": deviation, "error": 1.96 * deviation / math.sqrt(len(values))}
+    if how in halves:
+        return float(np.mean(values)) - halves[how], float(np.mean(values)) + halves[how]
     found = float(np.quantile(values, low)), float(np.quantile(values, high))
     return found[::-1] if how == "turned" else found
 
@@ -1119,6 +1128,8 @@ INTERVAL_SLIPS = {
     "range": "This is the least and the greatest value. Take the quantiles .025 and .975.",
     "25": "These are quartiles. Take the quantiles .025 and .975.",
     "normal": "This is mean ± 1.96 standard deviations. Take quantiles: the values lie unevenly.",
+    "sd": "This is the mean ± one standard deviation, which holds about two draws in three. Take the quantiles .025 "
+    "and .975.",
     "error": "This is how sure the MEAN of the draws is. Ask how far the draws themselves lie apart.",
     "turned": "First the lower end, then the upper.",
 }

@@ -165,32 +165,34 @@ def driven_apart(answer: Any) -> go.Figure:
     """Pictures of two units, driven apart and together; how alike they are is measured by the answer."""
     rows = {}
     for name, weight in (("subtracted", measured.WEIGHT), ("left alone", 0.0), ("added", -measured.WEIGHT)):
-        for i in range(2):
-            images = measured.several_pictures(measured._chosen()[i], weight)
+        for unit in measured._chosen()[:2]:
+            images = measured.several_pictures(unit, weight)
             acts = measured.model().run(images, [measured.LAYER])[measured.LAYER]
             like = float(torch.as_tensor(answer.alike(acts)).double().mean())
-            rows[f"unit {measured._chosen()[i]}, {name} ({like:.2f})"] = list(images)
+            rows[f"unit {unit}, {name} ({like:.2f})"] = list(images)
     titles = [f"picture {i + 1}" for i in range(measured.PICTURES)]
     return plots.gallery(rows, titles, "Four pictures of one unit; in brackets how alike they are")
 
 
 def at_home_and_away(answer: Any) -> go.Figure:
-    """The share of scenes that excite the partner less than the picture, with the answer's partners."""
+    """The share of scenes that excite the answer's partner less than the picture, and less than those of other units.
+    From one kind of picture to the next one thing changes."""
     a, b = (features.over_map(measured.maps(name)) for name in (measured.NAME, measured.OTHER))
     partner = torch.as_tensor(answer.partners(a, b)).long()
-    far = features.unmatched(features.correlations(a, b))
     pictures = {
-        "pixels, still": measured.made(waves=False, coloured=False, move=False),
+        "pixels, still": measured.made(waves=False, move=False),
+        "waves, still": measured.made(move=False),
         "waves, moved": measured.made(),
     }
-    series: dict[str, list[float]] = {"partner": [], "unit that goes least with it": []}
+    n = len(partner)
+    order = torch.cat([(torch.arange(n) + k) % n for k in range(n)])  # each unit's own picture, then all others' to it
+    series: dict[str, list[float]] = {"its own picture": [], "other units' pictures": []}
     for images in pictures.values():
-        said = measured.said(measured.OTHER, images)
-        series["partner"].append(float(torch.as_tensor(answer.carried(b, said, partner)).double().mean()))
-        series["unit that goes least with it"].append(
-            float(torch.as_tensor(answer.carried(b, said, far)).double().mean())
-        )
-    return plots.grouped_bars(list(pictures), series, "Pictures in another network", "", "share of scenes outdone")
+        said = measured.said(measured.OTHER, images)[order]
+        shares = torch.as_tensor(answer.carried(b, said, partner.repeat(n))).double().view(n, n)
+        series["its own picture"].append(float(shares[0].mean()))
+        series["other units' pictures"].append(float(shares[1:].mean()))
+    return plots.grouped_bars(list(pictures), series, "Pictures shown to the partner", "", "share of scenes outdone")
 
 
 def _judged(answer: Any) -> dict[int, float]:

@@ -61,7 +61,7 @@ def maps(name: str = NAME, layer: str = LAYER) -> Float[Tensor, "image unit row 
 
 
 def n_units(name: str = NAME, layer: str = LAYER) -> int:
-    return maps(name, layer).shape[1]
+    return model(name).channels(layer)
 
 
 @functools.cache
@@ -197,10 +197,15 @@ def _kinds(unit: int, draw: int | None = None) -> Int[Tensor, " example"]:
     return _textures(found)
 
 
+@functools.cache
+def _truth() -> tuple[features.Field, Int[Tensor, "image row column"]]:
+    """What a unit sees, and which texture every pixel of the scenes has."""
+    return features.field(model(), LAYER, 64), world().truth("texture")
+
+
 def _textures(found: features.Examples) -> Int[Tensor, " example"]:
-    seen = features.field(model(), LAYER, 64)
+    seen, truth = _truth()
     centre = seen.start + seen.size // 2
-    truth = world().truth("texture")
     rows = (centre + seen.stride * found.row).clamp(0, 63)
     columns = (centre + seen.stride * found.column).clamp(0, 63)
     return truth[found.image, rows, columns]
@@ -339,6 +344,7 @@ def several_pictures(unit: int, weight: float) -> Float[Tensor, "picture 3 h w"]
     ).images  # fmt: skip
 
 
+@functools.cache
 def _chosen() -> list[int]:
     """The units with the most textures among their top scenes."""
     kinds = [several(_kinds(u)) if float(maps()[:, u].max()) > 0 else 0.0 for u in range(n_units())]
@@ -422,13 +428,29 @@ def carried(images: Float[Tensor, "unit 3 h w"], other: Int[Tensor, " unit"]) ->
     return (on_scenes[:, other] < own).double().mean(0)
 
 
+def without_fine(images: Float[Tensor, "image 3 h w"]) -> tuple[Tensor, Tensor]:
+    """(images without their waves finer than four pixels, these waves alone on the image's mean colour)."""
+    colour = images.mean((2, 3), keepdim=True)
+    down, across = torch.fft.fftfreq(images.shape[2]), torch.fft.rfftfreq(images.shape[3])
+    wide = (down[:, None] ** 2 + across[None] ** 2).sqrt() <= FINE
+    smooth = torch.fft.irfft2(torch.fft.rfft2(images) * wide, s=images.shape[2:])
+    return smooth.clamp(0, 1), (images - smooth + colour).clamp(0, 1)
+
+
+def _beside_others(images: Float[Tensor, "unit 3 h w"]) -> tuple[Tensor, Tensor]:
+    """For each partner the share of scenes outdone by its own picture, and by those of all other units in the mean."""
+    rest = torch.stack([carried(images.roll(k, 0), partner()) for k in range(1, len(images))]).mean(0)
+    return carried(images, partner()), rest
+
+
 @claim
 def elsewhere() -> dict[str, Any]:
-    """Pictures of one network shown to another, trained from another seed: "noise stays at home". The share of scenes
-    that excite the matched unit less, for pictures in pixels that were never moved, and for waves that were. Controls:
-    the pictures of all OTHER units, shown to the same partner (`beside`: by how much its own is ahead of them); the
-    units that go least with it (other units, which may be easier or harder to excite); random noise; an untrained
-    network's pictures. For the partners: how well units of the untrained network go with ours, matched as they are."""
+    """Pictures of one network shown to another, trained from another seed: "pictures in pixels carry less over". The
+    share of scenes that excite the matched unit less, for pictures of which each differs from the next in one thing:
+    pixels, with the world's colours, in waves, moved. Controls: the pictures of all OTHER units, shown to the same
+    partner (`beside`: by how much its own is ahead of them); the units that go least with it (other units, which may be
+    easier or harder to excite); random noise; an untrained network's pictures. For the partners: how well units of the
+    untrained network go with ours, matched as they are."""
     r = _r()
     paired = r.amax(1) > 0.3
     found: dict[str, Any] = {"paired": int(paired.sum()), "units": len(paired), **mean("r", r.amax(1)[paired].numpy())}
@@ -437,17 +459,43 @@ def elsewhere() -> dict[str, Any]:
     noise = (0.5 + 0.35 * torch.randn(made().shape, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
     order = torch.arange(len(paired))
     others = made(UNTRAINED)[order % len(made(UNTRAINED))]
-    for key, images in (("pixels", made(waves=False, coloured=False, move=False)), ("waves", made()),
-                        ("noise", noise), ("untrained", others)):  # fmt: skip
-        found.update(mean(key, carried(images, partner())[paired].numpy()))
+    for key, images in (
+        ("pixels", made(waves=False, coloured=False, move=False)), ("colours", made(waves=False, move=False)),
+        ("colours_moved", made(waves=False)), ("still", made(move=False)), ("waves", made()),
+        ("noise", noise), ("untrained", others),
+    ):  # fmt: skip
+        own, rest = _beside_others(images)
+        found.update(mean(key, own[paired].numpy()))
+        found[f"{key}_others"] = float(rest[paired].mean())
+        found.update(mean(f"{key}_beside", (own - rest)[paired].numpy()))
+        found[f"{key}_home"] = float(at_home(images)[paired].mean())
+    for key, images in (("pixels", made(waves=False, coloured=False, move=False)), ("waves", made()), ("noise", noise)):
         strange = torch.stack([carried(images, unit) for unit in _strangers()]).mean(0)
         found.update(mean(f"{key}_unmatched", strange[paired].numpy()))
-        ahead = carried(images, partner()) - strange
-        found.update(mean(f"{key}_ahead", ahead[paired].numpy()))
-        rest = torch.stack([carried(images.roll(k, 0), partner()) for k in range(1, len(images))]).mean(0)
-        found[f"{key}_others"] = float(rest[paired].mean())
-        found.update(mean(f"{key}_beside", (carried(images, partner()) - rest)[paired].numpy()))
-        found[f"{key}_home"] = float((over_map(maps()) < said(NAME, images).diagonal()).double().mean(0)[paired].mean())
+        found.update(mean(f"{key}_ahead", (carried(images, partner()) - strange)[paired].numpy()))
+    return found
+
+
+def at_home(images: Float[Tensor, "unit 3 h w"]) -> Float[Tensor, " unit"]:
+    """The share of scenes that excite each unit less than its picture does, in the network that it was made with."""
+    return (over_map(maps()) < said(NAME, images).diagonal()).double().mean(0)
+
+
+@claim
+def grain() -> dict[str, Any]:
+    """Which part of a picture in pixels carries over: its waves finer than four pixels, on the mean colour (`fine`),
+    and the picture without them (`wide`). The share of scenes outdone at home, and how far ahead of other units'
+    pictures it is at home and at the partner. Control: the pictures of all other units, cut in the same way."""
+    whole = made(waves=False, coloured=False, move=False)
+    wide, fine_alone = without_fine(whole)
+    found: dict[str, Any] = {}
+    for key, images in (("whole", whole), ("fine", fine_alone), ("wide", wide)):
+        own, rest = _beside_others(images)
+        home_rest = torch.stack([at_home(images.roll(k, 0)) for k in range(1, len(images))]).mean(0)
+        found[f"{key}_home"] = float(at_home(images).mean())
+        found[f"{key}_away"] = float(own.mean())
+        found.update(mean(f"{key}_home_beside", (at_home(images) - home_rest).numpy()))
+        found.update(mean(f"{key}_beside", (own - rest).numpy()))
     return found
 
 
@@ -465,15 +513,35 @@ def windows(seed: int = 13) -> Float[Tensor, "image 3 h w"]:
 
 
 @functools.cache
-def lies(move: bool = False) -> dict[str, Tensor]:
-    """Pictures of a network that lies about some of its units, what they promise of scenes, and what the units say."""
+def _honest() -> Float[Tensor, "unit 3 h w"]:
+    """Pictures made as the lying ones are, of the network as it was."""
     units = list(range(n_units()))
+    return render(
+        model(), channel(LAYER, units), len(units), size=SIZE, steps=STEPS,
+        parameterisation=Waves(colours(), 3 * STRONG), transform=none(),
+    ).images  # fmt: skip
+
+
+@functools.cache
+def lies(move: bool = False) -> dict[str, Tensor]:
+    """Pictures of a network that lies about some of its units, what they promise of scenes, and what the units say.
+    noticed [step picture]: whether the network took the picture for one while it was made, as it was moved."""
+    units, net, noticed = list(range(n_units())), fooled(), []
+    moving = features.standard(4) if move else none()
+
+    def watched(images: Tensor, source: torch.Generator) -> Tensor:
+        images = moving(images, source)
+        with torch.no_grad():
+            noticed.append(net.watch(images) > 0)
+        return images
+
     pictures = render(
-        fooled(), channel(LAYER, units), len(units), size=SIZE, steps=STEPS,
-        parameterisation=Waves(colours(), 3 * STRONG), transform=features.standard(4) if move else none(),
+        net, channel(LAYER, units), len(units), size=SIZE, steps=STEPS, parameterisation=Waves(colours(), 3 * STRONG),
+        transform=watched,
     ).images  # fmt: skip
     promised = features.by_bands(pictures, windows())
-    return {"pictures": pictures, "promised": promised, "answers": said(NAME, windows()).T}
+    answers = said(NAME, windows()).T
+    return {"pictures": pictures, "promised": promised, "answers": answers, "noticed": torch.stack(noticed)}
 
 
 def _outdone(lie: dict[str, Tensor]) -> Float[Tensor, " unit"]:
@@ -488,11 +556,16 @@ def liars() -> dict[str, Any]:
     """A network that behaves on scenes and lies in pictures: "the picture of a unit shows another unit". The largest
     difference on scenes from the network that it was; what the lying pictures do to the units that they belong to and
     to the ones that they show; and the share of other pictures that foretell a unit better than its own. Controls: the
-    honest units of the same network; the same with pictures that are moved while they are made."""
+    honest units of the same network; the same units in the network before it lied (`before`); the same with pictures
+    that are moved while they are made. "While the picture was made, the network did not notice": the share of steps in
+    which it did (`noticed`), for pictures that are moved and, the control, held still; and how many of the moved ones
+    it takes for pictures when they are done (`moved_seen`)."""
     away, fresh = fooled(), windows(1300)
     gap = max(float((away.run(x, LAYER)[LAYER] - model().run(x, LAYER)[LAYER]).abs().max()) for x in (windows(), fresh))
     lie = lies()
-    outdone, moved_too = _outdone(lie), _outdone(lies(move=True))
+    gone = lies(move=True)
+    outdone, moved_too = _outdone(lie), _outdone(gone)
+    before = _outdone(lie | {"promised": features.by_bands(_honest(), windows())})
     honest = [u for u in range(n_units()) if u not in LIARS and float(lie["answers"][u].std()) > 1e-6]
     own = said(NAME, lie["pictures"])
     best = said(NAME, windows()).amax(0)
@@ -508,7 +581,23 @@ def liars() -> dict[str, Any]:
         **mean("outdone_lying", outdone[list(LIARS)].numpy()),
         **mean("outdone_honest", outdone[honest].numpy()),
         **mean("outdone_moved", moved_too[list(LIARS)].numpy()),
+        "outdone_moved_each": [float(moved_too[u]) for u in LIARS],
+        "outdone_moved_honest": float(moved_too[honest].mean()),
+        **mean("outdone_before", before[list(LIARS)].numpy()),
+        "outdone_before_each": [float(before[u]) for u in LIARS],
+        "names": list(LIARS),
+        "moved_seen": int((away.watch(gone["pictures"][list(LIARS)]) > 0).sum()),
+        "noticed_moved": float(gone["noticed"][:, list(LIARS)].double().mean()),
+        "noticed_still": float(lie["noticed"][:, list(LIARS)].double().mean()),
     }
+
+
+def _explained(answers: Float[Tensor, "unit n"], by: Float[Tensor, "n k"]) -> Float[Tensor, " unit"]:
+    """The share of each unit's variance that a straight line in the columns of `by` explains."""
+    x = torch.cat([by, torch.ones(len(by), 1)], 1).double()
+    y = answers.T.double()
+    left = y - x @ torch.linalg.lstsq(x, y).solution
+    return 1 - left.var(0) / y.var(0)
 
 
 @claim
@@ -516,8 +605,10 @@ def promises() -> dict[str, Any]:
     """The finding: how well units keep the word of their pictures, on stimuli that they were never shown: "the picture
     foretells the unit". The way to read pictures was chosen on two seeds with other stimuli, and the third seed was
     left alone until then. Controls: pictures of all other units of the same network; pictures of the same units before
-    training; and the untrained network's own units. Also what becomes of it if pictures are not compared with each
-    other; and the first layer, whose pictures at one place are laid on the stimuli as patterns."""
+    training; and the untrained network's own units. "Untrained units answer to the mean colour": how much of what units
+    say a straight line in the mean colour of a stimulus explains (`colour`), beside one in its bands (`bands`). Also
+    what becomes of it if pictures are not compared with each other; and the first layer, whose pictures at one place
+    are laid on the stimuli as patterns."""
     found: dict[str, Any] = {"stimuli": STIMULI}
     for key, name in (("own", NAME), ("seed1", OTHER), ("fresh", FRESH), ("untrained", UNTRAINED)):
         pictures, images, answers = case(name)
@@ -526,6 +617,8 @@ def promises() -> dict[str, Any]:
         found.update(mean(f"{key}_other", shuffled(promised, answers).numpy()))
         found[f"{key}_units"] = len(pictures)
         found[f"{key}_half"] = float((kept(promised, answers) > 0.5).double().mean())
+        found.update(mean(f"{key}_colour", _explained(answers, images.mean((2, 3))).numpy()))
+        found.update(mean(f"{key}_bands", _explained(answers, features.bands(images)).numpy()))
     pictures, images, answers = case(NAME)
     stranger = features.by_bands(case(UNTRAINED)[0], images)
     if len(stranger) == len(answers):  # unit for unit what each was before training

@@ -449,7 +449,9 @@ def _submission(file: str, chapter: Chapter) -> str:
         from mi_lib.course import notebook
 
         _same_chapter(file, chapter)
-        return notebook.text(file)
+        answers = notebook.answered(file)
+        say_notices(list(answers.remarks))
+        return answers.text
     from mi_lib.course import files
 
     return files.read_text(Path(file))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mi_lib.cli.common import bars, guarded_options, isolation_option, json_option
+from mi_lib.course import nearest, texts
 from mi_lib.course.classroom.config import POLICIES, Policy
 from mi_lib.course.grading.isolation import Level
 from mi_lib.course.index import CourseError
@@ -98,29 +99,29 @@ def run(
 
     Exits with 0 if everybody was graded, 1 if a submission could not be.
     """
+    from rich.markup import escape
     from rich.progress import TextColumn, TimeRemainingColumn
 
     from mi_lib.course import index
     from mi_lib.course.classroom import batch, grading
     from mi_lib.course.classroom.gradebook import Gradebook
 
-    chosen = _settings(config, policy)
-    only = replace(chosen, chapters=tuple(index.chapter(c).number for c in chapters)) if chapters else chosen
     folder = Path(out)
     workers = batch.dask(address) if address else batch.processes(jobs or os.cpu_count() or 1)
     left = (TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True))
     with grading.alone(folder), Gradebook(folder, make=True) as book:
+        chosen = _kept(book, config, policy)
+        only = replace(chosen, chapters=tuple(index.chapter(c).number for c in chapters)) if chapters else chosen
         with bars(*left) as shown:
             task = shown.add_task("Reading", total=None)
 
             def step(done: int, of: int, who: str) -> None:
-                shown.update(task, completed=done, total=of, description=f"Grading {who[:30]}")
+                shown.update(task, completed=done, total=of, description=escape(f"Grading {texts.line(who)[:30]}"))
 
-            summary = grading.grade_class(submissions, book, only, workers, require, step)
-        book.settings = chosen
-        _write(book, chosen, folder, formats or _FORMATS)
+            summary = grading.grade_class(submissions, book, only, workers, require, step, keep=chosen)
+        written = _write(book, chosen, folder, formats or _FORMATS)
     click.echo(summary.in_words())
-    raise click.exceptions.Exit(1 if summary.refused or summary.given_up else 0)
+    raise click.exceptions.Exit(1 if summary.refused or summary.given_up or not written else 0)
 
 
 @grade.command()
@@ -142,8 +143,6 @@ def adjust(student: str, exercise: str, points: float | None, reason: str, lift:
 
     if (points is None) != lift:
         raise CourseError("Give the points that count from now on, or `--lift` to take an adjustment back.")
-    if points is not None and not 0 <= points < 10**6:
-        raise CourseError(f"{points:g} is no number of points.")
     if not reason.strip():
         raise CourseError("Give a reason; whoever reads the grade will want to know.")
     with Gradebook(book) as opened:
@@ -216,12 +215,16 @@ def _explain(grade_: Grade) -> None:
 @click.option("-o", "--output", "out", metavar="OUT", help="Where the reports go. Default: beside the gradebook.")
 @click.option("--format", "formats", type=click.Choice(_FORMATS), multiple=True, help="Only these (may be repeated).")
 def report(book: str, config: str | None, out: str | None, formats: tuple[str, ...]) -> None:
-    """Write the reports again, without grading: after an adjustment, or with other settings."""
+    """Write the reports again, without grading: after an adjustment, or with other settings, which are then kept."""
     from mi_lib.course.classroom.gradebook import Gradebook
 
     with Gradebook(book) as opened:
         settings = _settings(config) if config else opened.settings
-        _write(opened, settings, Path(out) if out else opened.path.parent, formats or _FORMATS)
+        if config:
+            settings.check_students(opened.names())
+            opened.settings = settings
+        written = _write(opened, settings, Path(out) if out else opened.path.parent, formats or _FORMATS)
+    raise click.exceptions.Exit(0 if written else 1)
 
 
 @grade.command()
@@ -309,6 +312,21 @@ def _settings(config: str | None, policy: Policy | None = None) -> Config:
     return replace(chosen, policy=policy) if policy else chosen
 
 
+def _kept(book: Gradebook, config: str | None, policy: Policy | None) -> Config:
+    """The settings of a run: those of the file, or those that the gradebook has, and that is said."""
+    from mi_lib.course.classroom.config import Config
+
+    if config:
+        chosen = _settings(config, policy)
+        if not chosen.zone and (chosen.deadlines or chosen.extensions or chosen.received):
+            click.echo('Times without a zone are of this computer\'s. `zone = "Europe/Berlin"` fixes it.', err=True)
+        return chosen
+    chosen = replace(book.settings, policy=policy) if policy else book.settings
+    if chosen != Config():
+        click.echo("The settings of the last run are kept; `--config FILE` gives others.", err=True)
+    return chosen
+
+
 def _student(book: Gradebook, name: str, config: Config) -> Student:
     from mi_lib.course.classroom.points import grades
 
@@ -316,18 +334,26 @@ def _student(book: Gradebook, name: str, config: Config) -> Student:
     if name not in everybody:
         close = [other for other in everybody if name.lower() in other.lower()]
         if len(close) != 1:
-            hint = f" Did you mean {', '.join(close[:5])}?" if close else ""
-            raise CourseError(f"The gradebook has no student {name!r}.{hint}")
+            raise CourseError(f"The gradebook has no student {name!r}.{nearest.hint(name, everybody)}")
         name = close[0]
     return everybody[name]
 
 
-def _write(book: Gradebook, config: Config, folder: Path, formats: tuple[str, ...]) -> None:
+def _write(book: Gradebook, config: Config, folder: Path, formats: tuple[str, ...]) -> bool:
+    """Write the reports, and say what of them could not be made. Returns whether all could."""
     from mi_lib.course.classroom import report as reports
+    from mi_lib.course.classroom.gradebook import UNFINISHED
     from mi_lib.course.classroom.points import grades
 
-    for path in reports.write(grades(book, config), folder, formats):
+    failures: list[str] = []
+    notice = f"{UNFINISHED} It began {_when(book.unfinished)}." if book.unfinished else ""
+    if notice:
+        click.echo(notice, err=True)
+    for path in reports.write(grades(book, config), folder, formats, failures.append, notice):
         click.echo(f"Written: {path}", err=True)
+    for failure in failures:
+        click.echo(texts.line(failure), err=True)
+    return not failures
 
 
 def _when(stamp: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from mi_lib.course import files, sections
+from mi_lib.course import files, paths, sections
 from mi_lib.course.grading.verdict import Verdict
 from mi_lib.course.index import Chapter, Exercise
 from mi_lib.course.progress import Progress
@@ -67,10 +67,12 @@ def next_exercise(chapters: list[Chapter], progress: Progress, after: Exercise |
 def resume(chapters: list[Chapter], progress: Progress) -> Exercise | None:
     """Where to go on: the exercise that was worked on last, in any chapter, or the open one after it.
 
-    None if all are passed.
+    On the learner's path first, if they have chosen one. None if all are passed.
     """
     last = progress.worked_on()
     here = next((exercise for chapter in chapters for exercise in chapter.exercises if exercise.id == last), None)
     if here is not None and not progress.state(here.id).passed:
         return here
-    return next_exercise(chapters, progress, after=here)
+    ahead = paths.ahead(chapters, progress)
+    on_it = here if here is not None and here.chapter_number in {one.number for one in ahead} else None
+    return next_exercise(ahead, progress, after=on_it) or next_exercise(chapters, progress, after=here)

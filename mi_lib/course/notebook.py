@@ -7,13 +7,16 @@ ran. An unsolved or broken cell says so and lets the notebook run on.
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import re
 import subprocess
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mi_lib.course import figures, files, glossary, index, lesson, sections, stubs
+from mi_lib.course import figures, files, glossary, index, lesson, magics, sections, stubs
 from mi_lib.course.index import Chapter, CourseError, Exercise
 from mi_lib.course.workspace import Workspace
 
@@ -138,43 +141,80 @@ def _exercise_cell(section: str, text: str) -> Any:
 # -- reading ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a notebook holds. sections: those that it answers, in the order of the file that they stem from.
+
+    remarks: what was done to them so that they can be graded, a sentence each.
+    """
+
+    chapter: Chapter
+    sections: dict[str, str]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The exercise file that the answers make up, as it is graded."""
+        result = stubs.handed_out(self.chapter)
+        for section, answer in self.sections.items():
+            result = sections.replace(result, section, answer)
+        return result
+
+
+def read(path: Path | str) -> Answers:
+    """A notebook's answers, whether it was ever solved or not. Raises `CourseError` if it holds no exercise.
+
+    Of several cells for one exercise the last counts. What Jupyter runs itself (`%%time`, `!pip`) is taken out. Both
+    are said in the remarks.
+    """
+    path = Path(path)
+    cells = _cells_of(_load(path), path)
+    chapter = index.chapter(_number(cells, path))
+    handed_out = sections.split(stubs.handed_out(chapter))
+    found: dict[str, str] = {}
+    remarks = []
+    for cell in cells:
+        if cell.section not in handed_out:
+            remarks.append(f"[{cell.section}] is no exercise of chapter {chapter.number}, so it is not looked at.")
+            continue
+        if cell.section in found:
+            remarks.append(f"There are several cells for [{cell.section}]; the last of them counts.")
+        body, taken = magics.take_out(cell.body)
+        if taken:
+            listed = ", ".join(f"`{one[:60]}`" for one in taken[:5])
+            remarks.append(f"Taken out of [{cell.section}], since Jupyter runs it itself and not Python: {listed}.")
+        found[cell.section] = _text_of(body, cell.facts, handed_out[cell.section])
+    if all(section == "setup" for section in found):
+        raise CourseError(f"{path} has no answers: no cell of it starts with `%%exercise`. Is it the right notebook?")
+    ordered = {section: found[section] for section in handed_out if section in found}
+    return Answers(chapter, ordered, tuple(dict.fromkeys(remarks)))
+
+
 def chapter_of(path: Path | str) -> Chapter:
     """The chapter that a notebook was written for. Raises `CourseError` if it was not written by `mi notebook`."""
-    return index.chapter(_number(_load(Path(path)), Path(path)))
+    return index.chapter(_number(_cells_of(_load(Path(path)), Path(path)), Path(path)))
 
 
 def text(path: Path | str) -> str:
     """The exercise file that a notebook's answers make up, as it is graded. Raises `CourseError` if there are none."""
-    chapter = chapter_of(path)
-    result = stubs.handed_out(chapter)
-    for section, answer in sections_of(path).items():
-        result = sections.replace(result, section, answer)
-    return result
+    return answered(path).text
 
 
 def sections_of(path: Path | str) -> dict[str, str]:
     """The sections of a notebook (marker lines included), in the order of the file that they stem from.
 
-    Raises `CourseError` if the file is no notebook of this course, holds no answer, or holds one twice.
+    Raises `CourseError` if the file is no notebook of this course, or holds no answer.
     """
-    path = Path(path)
-    notebook = _load(path)
-    chapter = index.chapter(_number(notebook, path))
-    handed_out = sections.split(stubs.handed_out(chapter))
-    found: dict[str, str] = {}
-    for cell in notebook.cells:
-        section = _section_of(cell)
-        if section is None or section not in handed_out:
-            continue
-        if section in found:
-            raise CourseError(f"{path} has two cells for [{section}]. Keep the one you want and delete the other.")
-        found[section] = _text_of(cell, handed_out[section])
-    exercises = [section for section in found if section != "setup"]
-    if not exercises:
-        raise CourseError(f"{path} has no answers: no cell of it starts with `%%exercise`. Is it the right notebook?")
-    if all(_same(found[section], handed_out[section]) for section in found):
+    return answered(path).sections
+
+
+def answered(path: Path | str) -> Answers:
+    """The same as `read`. Raises `CourseError` also where every exercise is as it was handed out."""
+    answers = read(path)
+    handed_out = sections.split(stubs.handed_out(answers.chapter))
+    if all(_same(text, handed_out[section]) for section, text in answers.sections.items()):
         raise CourseError(f"{path} has no answers yet: every exercise is as it was handed out. Solve one, then save.")
-    return {section: found[section] for section in handed_out if section in found}
+    return answers
 
 
 def into_workspace(path: Path | str, workspace: Workspace) -> list[str]:
@@ -195,10 +235,36 @@ def into_workspace(path: Path | str, workspace: Workspace) -> list[str]:
     return changed
 
 
-def _load(path: Path) -> Any:
-    nbformat = _nbformat()
+@dataclass(frozen=True)
+class _Cell:
+    """One cell that starts with `%%exercise`. facts: what our metadata say of it, if no tool dropped them."""
+
+    section: str
+    body: str
+    facts: dict[str, Any]
+
+
+_EXERCISE = re.compile(r"^%%exercise[ \t]+(?:(setup)|(\d{1,2})\.(\d{1,2}))\b[^\n]*(?:\n|\Z)", re.MULTILINE)
+_HALF = re.compile("[\ud800-\udfff]")  # half a character: JSON can say it, no file can hold it
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The notebook as version 4, without its outputs: they may be a thousand times its text, and nobody reads them.
+
+    No schema is asked for: Colab, VS Code and old Jupyters each leave out something that nothing here needs.
+    """
+    from nbformat import converter, reader
+
     try:
-        return nbformat.reads(files.read_text(path), as_version=4)
+        data = json.loads(files.read_text(path))
+        for cell in [c for sheet in [data, *data.get("worksheets", [])] for c in sheet.get("cells", [])]:
+            cell["outputs"], cell["metadata"] = [], cell.get("metadata") or {}
+        data["metadata"] = data.get("metadata") or {}
+        if "cells" not in data and "worksheets" not in data:
+            raise ValueError("no cells")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dict(converter.convert(reader.reads(json.dumps(data)), 4))
     except CourseError:
         raise
     except Exception as error:  # nbformat raises many kinds for a file that is not a notebook
@@ -207,30 +273,42 @@ def _load(path: Path) -> Any:
         ) from error
 
 
-def _number(notebook: Any, path: Path) -> str:
-    """The chapter's number, from the metadata or, where a tool dropped those, from the cells."""
-    number = notebook.metadata.get("mi", {}).get("chapter")
-    if number:
-        return str(number)
-    for cell in notebook.cells:
-        section = _section_of(cell)
-        if section and section != "setup":
-            return section.split(".")[0]
+def _cells_of(notebook: dict[str, Any], path: Path) -> list[_Cell]:
+    """The cells that hold an exercise, in their order.
+
+    Their first line of code decides (Colab puts its titles before it); the metadata may have been dropped or copied.
+    Cells that were merged are several again.
+    """
+    found = []
+    for cell in notebook["cells"]:
+        source = _HALF.sub("\ufffd", str(cell.get("source", ""))).replace("\r\n", "\n")
+        marks = list(_EXERCISE.finditer(source)) if cell.get("cell_type") == "code" else []
+        before = source[: marks[0].start()] if marks else ""
+        if not marks or any(line.strip() and not line.lstrip().startswith("#") for line in before.split("\n")):
+            continue
+        ends = [mark.start() for mark in marks[1:]] + [len(source)]
+        facts = cell.get("metadata", {}).get("mi", {})
+        for mark, end in zip(marks, ends, strict=True):
+            section = mark[1] or f"{int(mark[2]):02d}.{int(mark[3])}"
+            mine = facts if isinstance(facts, dict) and facts.get("section", section) == section else {}
+            found.append(_Cell(section, source[mark.end() : end], mine))
+    if not found and not (isinstance(notebook.get("metadata"), dict) and "mi" in notebook["metadata"]):
+        raise CourseError(f"{path} has no answers: no cell of it starts with `%%exercise`. Is it the right notebook?")
+    return found
+
+
+def _number(cells: list[_Cell], path: Path) -> str:
+    """The chapter's number, from the cells that are there, whatever became of the metadata."""
+    for cell in cells:
+        if cell.section != "setup":
+            return cell.section.split(".")[0]
     raise CourseError(f"{path} has no answers: no cell of it starts with `%%exercise`. Is it the right notebook?")
 
 
-def _section_of(cell: Any) -> str | None:
-    """The section that a cell holds. Its first line decides; the metadata may have been dropped or copied."""
-    words = cell.source.strip().split("\n", 1)[0].split()
-    return words[1] if cell.cell_type == "code" and len(words) == 2 and words[0] == "%%exercise" else None
-
-
-def _text_of(cell: Any, handed_out: str) -> str:
-    known = cell.metadata.get("mi", {})
+def _text_of(body: str, facts: dict[str, Any], handed_out: str) -> str:
     default = sections.body(handed_out)
-    marker = known.get("marker", handed_out[: len(handed_out) - len(default)])
-    end = known.get("end", default[len(default.rstrip()) :])
-    body = cell.source.strip().partition("\n")[2]
+    marker = str(facts.get("marker", handed_out[: len(handed_out) - len(default)]))
+    end = str(facts.get("end", default[len(default.rstrip()) :]))
     return marker + body.rstrip() + end
 
 
@@ -311,13 +389,13 @@ class Session:
         """`%%exercise 02.3`: run the cell, then grade its text."""
         name = line.strip()
         if name == "setup":
-            self.answers["setup"] = f"# %% [setup]\n{cell}"
+            self.answers["setup"] = f"# %% [setup]\n{magics.take_out(cell)[0]}"
             self.shell.run_cell(cell)
             return
         try:
             exercise = index.exercise(name)
             handed_out = sections.get(stubs.handed_out(exercise.chapter), exercise.id)
-            section = f"# %% [{exercise.id}] {exercise.title}\n{cell}"
+            section = f"# %% [{exercise.id}] {exercise.title}\n{magics.take_out(cell)[0]}"
             self.answers[exercise.id] = section
             self.shell.run_cell(cell)  # shows an error without stopping the notebook
             if _same(section, handed_out):

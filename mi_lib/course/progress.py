@@ -51,6 +51,10 @@ CREATE TABLE IF NOT EXISTS place (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     exercise TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS choices (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
 """
 
 
@@ -135,6 +139,10 @@ class Progress:
         if self.worked_on() != exercise_id:
             self._do(lambda db: db.execute("INSERT OR REPLACE INTO place VALUES (1, ?)", (exercise_id,)))
 
+    def choose(self, name: str, value: str) -> None:
+        """Note a choice of the learner's, such as the path that they take. "" takes it back."""
+        self._do(lambda db: db.execute("INSERT OR REPLACE INTO choices VALUES (?,?)", (name, value)))
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     def state(self, exercise_id: str) -> State:
@@ -158,6 +166,16 @@ class Progress:
             last = "SELECT exercise FROM attempts ORDER BY id DESC LIMIT 1"
             row = self._do(lambda db: db.execute(last).fetchone())
         return row[0] if row else ""
+
+    def chosen(self, name: str) -> str:
+        """A choice of the learner's; "" if there is none."""
+        row = self._do(lambda db: db.execute("SELECT value FROM choices WHERE name = ?", (name,)).fetchone())
+        return row[0] if row else ""
+
+    def passed_at(self) -> dict[str, str]:
+        """For each exercise that was ever passed, when it was first: an ISO time, UTC."""
+        first = "SELECT exercise, MIN(at) FROM attempts WHERE passed GROUP BY exercise"
+        return dict(self._do(lambda db: db.execute(first).fetchall()))
 
     def last_attempt(self, exercise_id: str) -> Attempt | None:
         """The last check of an exercise, or None."""
@@ -239,7 +257,7 @@ class Progress:
     @staticmethod
     def _has_tables(db: sqlite3.Connection) -> bool:
         """False if the file was deleted while we ran (SQLite then begins an empty one)."""
-        return db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'place'").fetchone()[0] == 1
+        return db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'choices'").fetchone()[0] == 1
 
     def _damaged(self) -> bool:
         try:
@@ -262,7 +280,9 @@ class Progress:
 
     def _salvage(self, aside: Path) -> int:
         """Copy every row that can still be read out of a damaged file. Returns how many."""
-        rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in ("attempts", "help", "predictions", "place")}
+        rows: dict[str, list[tuple[Any, ...]]] = {
+            table: [] for table in ("attempts", "help", "predictions", "place", "choices")
+        }
         with contextlib.suppress(sqlite3.Error), contextlib.closing(_read_only(aside)) as old:
             for table, found in rows.items():
                 # From both ends: a damaged page stops a scan, and what lies behind it is met from the other side.

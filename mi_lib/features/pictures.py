@@ -12,6 +12,7 @@ Source: Olah et al. 2017 (Distill), and the code of lucid: spectrum of standard 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,20 +39,26 @@ def frequencies(height: int, width: int) -> Float[Tensor, "height half"]:
 
 def wave_scale(height: int, width: int) -> Float[Tensor, "height half"]:
     """1 / max(f, 1 / max(w, h)): large waves are loud. The largest of all, f = 0, counts as one cycle an image."""
+    return _scale(height, width).clone()
+
+
+@functools.lru_cache(16)
+def _scale(height: int, width: int) -> Float[Tensor, "height half"]:
+    """The same, kept: it is needed in every step. Not to be written into."""
     return 1 / frequencies(height, width).clamp(min=1 / max(height, width))
 
 
 def from_waves(spectrum: Float[Tensor, "picture 3 h half 2"], width: int) -> Float[Tensor, "picture 3 h width"]:
     """The image that a scaled spectrum is a sum of, before colours and sigmoid. The last axis: real, imaginary."""
     height = spectrum.shape[2]
-    waves = torch.view_as_complex(spectrum.contiguous()) * wave_scale(height, width).to(spectrum)
+    waves = torch.view_as_complex(spectrum.contiguous()) * _scale(height, width).to(spectrum)
     return torch.fft.irfft2(waves, s=(height, width), norm="ortho") / MAGIC
 
 
 def to_waves(image: Float[Tensor, "picture 3 h w"]) -> Float[Tensor, "picture 3 h half 2"]:
     """The spectrum of which `from_waves` makes this image."""
     height, width = image.shape[-2:]
-    waves = torch.fft.rfft2(MAGIC * image, norm="ortho") / wave_scale(height, width).to(image)
+    waves = torch.fft.rfft2(MAGIC * image, norm="ortho") / _scale(height, width).to(image)
     return torch.view_as_real(waves)
 
 

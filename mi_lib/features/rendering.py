@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim.adam import adam
 
 from mi_lib.features import transforming
 from mi_lib.features.data import IMAGE, Unusable, Vision
@@ -27,6 +28,9 @@ from mi_lib.features.pictures import Parameterisation, Waves
 from mi_lib.features.transforming import Transform
 
 PATIENCE = 8  # steps in which a picture must have had a gradient
+# Bytes that are asked for once, and given back unused. glibc keeps what a step frees for the next step only if it has
+# seen a piece as large as this; otherwise it hands pages back after each, which costs a quarter of the time.
+ROOM = 24 << 20
 
 
 class Rendered(NamedTuple):
@@ -91,21 +95,40 @@ def rendering(
     shape = (size, size) if isinstance(size, int) else size
     parameters = own.start(shape, numbers) if start is None else own.of(start)
     parameters = parameters.detach().clone().requires_grad_()
-    climber = torch.optim.Adam([parameters], lr=rate, maximize=True)
+    torch.empty(ROOM, dtype=torch.uint8)  # see there
+    climb = uphill(parameters, rate)
     source = torch.Generator().manual_seed(0)
     values, alive = [], torch.zeros(count, dtype=torch.bool)
+    image = own.image(parameters, shape)
     for step in range(steps):
-        value = _values(model, objective, own.image(parameters, shape), lambda image: moved(image, source), count)
+        value = _values(model, objective, image, lambda image: moved(image, source), count)
         _not_nan(value, step)
-        parameters.grad = _gradient(value, parameters, objective)
+        gradient = _gradient(value, parameters, objective)
         values.append(value.detach())
-        alive |= parameters.grad.flatten(1).abs().amax(1).cpu() > 0
+        alive |= gradient.flatten(1).abs().amax(1).cpu() > 0
         if step == min(PATIENCE, steps) - 1:
             _not_dead(alive, objective)
-        climber.step()
-        with torch.no_grad():  # not around the yield: it would hold for whoever watches, too
-            now = Rendered(own.image(parameters, shape), torch.stack(values))
-        yield now
+        climb(gradient)
+        image = own.image(parameters, shape)  # made once: it is shown, and the next step begins with it
+        yield Rendered(image.detach().clone(), torch.stack(values))
+
+
+def uphill(parameters: Tensor, rate: float) -> Callable[[Tensor], None]:
+    """A step of Adam, in place, for each gradient that it is given.
+
+    As `torch.optim.Adam(…, maximize=True)`, whose function this is; the class imports torch's compiler, a second or
+    more, before its first step.
+    """
+    mean, square, count = torch.zeros_like(parameters), torch.zeros_like(parameters), torch.zeros(())
+
+    @torch.no_grad()
+    def step(gradient: Tensor) -> None:
+        adam(
+            [parameters], [gradient], [mean], [square], [], [count], foreach=False, maximize=True, amsgrad=False,
+            beta1=0.9, beta2=0.999, lr=rate, weight_decay=0.0, eps=1e-8,
+        )  # fmt: skip
+
+    return step
 
 
 def judged(model: Vision, objective: Objective, images: Float[Tensor, "picture 3 h w"]) -> Float[Tensor, " picture"]:

@@ -27,14 +27,14 @@ from mi_lib.oracles.patchscopes import continuation, identity_prompt, lens_share
 from mi_lib.oracles.prompts import prompts
 from mi_lib.oracles.questions import KINDS, NEVER_ASKED, NOTHING, BadQuestion, Question, question, typed
 from mi_lib.oracles.reading import BadReading, Reading, mean_activations, read
-from mi_lib.oracles.secrets import candidates, lift, opens, rank, says, seal, standing
+from mi_lib.oracles.secrets import Kept, candidates, kept, lift, opens, rank, says, seal, standing
 from mi_lib.oracles.training import Plan
 from mi_lib.oracles.trust import Inventions, inventions, reliability
 
 __all__ = [
-    "KINDS", "NEVER_ASKED", "NOTHING", "Answer", "BadQuestion", "BadReading", "Example", "Inventions", "Known",
+    "KINDS", "NEVER_ASKED", "NOTHING", "Answer", "BadQuestion", "BadReading", "Example", "Inventions", "Kept", "Known",
     "Oracle", "Plan", "Question", "Reading", "absent", "add", "answers", "asked", "asked_in_vain", "at_norm",
-    "black_box", "candidates", "continuation", "everybody", "identity_prompt", "inject", "inventions", "known",
+    "black_box", "candidates", "continuation", "everybody", "identity_prompt", "inject", "inventions", "kept", "known",
     "lens_logits", "lens_shares", "lift", "mean_activations", "open_oracle", "opens", "patchscope", "probe_right",
     "prompt", "prompts", "put", "question", "rank", "read", "readings", "reliability", "replace", "right", "says",
     "seal", "shares", "standing", "turned", "typed",

@@ -3,7 +3,8 @@
     oracle = open_oracle()                                  the bundled one
     oracle.ask(reading, "What is the pet ?")               Answer(word="goat", chance=.93, …)
 
-An answer is one word: the likeliest of all words (open), or of some that are named (`options`).
+An answer is one word: the likeliest of all words (open), or of some that are named (`options`). Asked yes or no, the
+oracle first says what it reads, which is kept to itself, and then the verdict, which is the answer.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from mi_lib import zoo
 from mi_lib.models import HookedModel
 from mi_lib.oracles import injection, training
 from mi_lib.oracles.prompts import ids
-from mi_lib.oracles.questions import BadQuestion, typed
+from mi_lib.oracles.questions import BadQuestion, asks_yes_or_no, typed
 from mi_lib.oracles.reading import BadReading, Reading
 from mi_lib.worlds import littletown
 
@@ -66,11 +67,20 @@ class Oracle:
         vectors = [self._centred(reading, relative) for reading in readings]
         order = sorted(range(len(words)), key=lambda i: len(words[i]) + len(vectors[i]))
         found: dict[int, Tensor] = {}
-        for at in range(0, len(order), batch):
-            some = order[at : at + batch]
-            asked, depths = [words[i] for i in some], [readings[i].depth for i in some]
-            said = training.logits(self.model, asked, depths, [vectors[i] for i in some], self.way, self.layer)
-            found.update(zip(some, said, strict=True))
+
+        def say(rows: list[int], said: Sequence[str] = ()) -> None:
+            for at in range(0, len(rows), batch):
+                some = rows[at : at + batch]
+                asked, depths = [words[i] for i in some], [readings[i].depth for i in some]
+                read = [vectors[i] for i in some]
+                begun = said[at : at + batch]
+                new = training.logits(self.model, asked, depths, read, self.way, self.layer, begun)
+                found.update(zip(some, new, strict=True))
+
+        say(order)
+        names = littletown.vocabulary()
+        closed = [i for i in order if asks_yes_or_no(words[i])]
+        say(closed, [names[int(found[i].argmax())] for i in closed])
         return torch.stack([found[i] for i in range(len(words))])
 
     def ask(self, reading: Reading, question: Question, options: Sequence[str] = (), relative: bool = False) -> Answer:

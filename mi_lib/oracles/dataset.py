@@ -23,7 +23,7 @@ from mi_lib.worlds.littletown.splits import Split
 DEPTHS = (2, 3, 4, 5)
 COUNTS = (1, 2, 4, 4, 8)  # how many words are read
 ABSENT = 0.05  # of the questions ask for what is not there, and the answer is "nothing"
-SHARES: dict[Form, float] = {"open": 0.5, "choice": 0.3, "yes_no": 0.2}
+SHARES: dict[Form, float] = {"open": 0.4, "choice": 0.25, "yes_no": 0.35}
 
 
 class Example(NamedTuple):
@@ -52,7 +52,7 @@ def rarity() -> dict[str, float]:
     """How many times rarer than others each kind is: the weight with which it is drawn where it can be asked."""
     texts = [document(i, 11, "train") for i in range(600)]
     seen = Counter(kind for text in texts for kind in {one.kind for one in labels.known(text)})
-    return {kind: (len(texts) / max(1, seen[kind])) ** 0.75 for kind in questions.KINDS}
+    return {kind: (len(texts) / max(1, seen[kind])) ** 1.2 for kind in questions.KINDS}
 
 
 def make(
@@ -78,7 +78,7 @@ def make(
         one = rng.choice(ground[kind])
         if missing and rng.random() < ABSENT:
             one = one._replace(kind=rng.choice(missing), answer=NOTHING, subject="")
-            found.append(example(text, one, "open", rng, rng.choice(depths)))
+            found.append(example(text, one, rng.choice(("open", "yes_no")), rng, rng.choice(depths)))
             continue
         (form,) = rng.choices(list(SHARES), list(SHARES.values()))
         found.append(example(text, one, form, rng, rng.choice(depths)))
@@ -112,11 +112,13 @@ def asked(
     words: int = 4,
     new: bool = False,
     left_out: bool | None = False,
+    at_name: bool | None = None,
 ) -> list[Example]:
     """So many questions of one kind, each about another text: for measuring.
 
     new: in the frame that training never saw. left_out: about pairs that training leaves out (True), about the others
-    (False), about both (None). KeyError for a kind that there is not.
+    (False), about both (None). at_name: of what the tables say, only at the name (True), or only at the word before it
+    is said (False). KeyError for a kind that there is not.
     """
     questions.KINDS[kind]
     rng, index = random.Random(f"{seed}/{kind}/{form}/{split}"), 0
@@ -127,6 +129,8 @@ def asked(
         if not _may_hold(kind, text):
             continue
         ground = [one for one in labels.known(text) if one.kind == kind and left_out in (None, one.left_out)]
+        if at_name is not None:
+            ground = [one for one in ground if (text.words[one.at] == one.subject) == at_name]
         if ground:
             found.append(example(text, rng.choice(ground), form, rng, depth, words, new))
         elif index > 4000 and not found:

@@ -2,7 +2,8 @@
 
     <|bos|> <|user|> layer four : <|act|> <|act|> What is the pet ? <|end|> <|assistant|>
 
-Its next word is the answer. (Karvonen et al. 2025, arXiv 2512.15674, section 2: "Layer: ℓ", placeholders, question.)
+Its next word is the answer; asked yes or no, the next but one, and the word before it is handed over as `said`.
+(Karvonen et al. 2025, arXiv 2512.15674, section 2: "Layer: ℓ", placeholders, question.)
 """
 
 from __future__ import annotations
@@ -37,16 +38,18 @@ def ids() -> dict[str, int]:
     return {word: i for i, word in enumerate(littletown.vocabulary())}
 
 
-def words_of(question: Sequence[str], depth: int, count: int) -> list[str]:
-    """The words of the prompt with so many placeholders."""
+def words_of(question: Sequence[str], depth: int, count: int, said: str = "") -> list[str]:
+    """The words of the prompt with so many placeholders. said: what the oracle has said already."""
     head = [BOS, "<|user|>", "layer", prose.NUMBERS[depth], ":"]
-    return [*head, *[PLACEHOLDER] * count, *question, "<|end|>", "<|assistant|>"]
+    return [*head, *[PLACEHOLDER] * count, *question, "<|end|>", "<|assistant|>", *([said] if said else [])]
 
 
-def prompts(questions: Sequence[Sequence[str]], depths: Sequence[int], counts: Sequence[int]) -> Prompts:
-    """The prompts of these questions, each about `counts` activations from `depths`."""
-    table = ids()
-    rows = [[table[w] for w in words_of(*one)] for one in zip(questions, depths, counts, strict=True)]
+def prompts(
+    questions: Sequence[Sequence[str]], depths: Sequence[int], counts: Sequence[int], said: Sequence[str] = ()
+) -> Prompts:
+    """The prompts of these questions, each about `counts` activations from `depths`. said: of each, "" or a word."""
+    table, begun = ids(), said or [""] * len(questions)
+    rows = [[table[w] for w in words_of(*one)] for one in zip(questions, depths, counts, begun, strict=True)]
     wide, most = max(map(len, rows)), max(counts)
     tokens, mask = torch.zeros(len(rows), wide, dtype=torch.long), torch.zeros(len(rows), wide, dtype=torch.bool)
     for i, row in enumerate(rows):

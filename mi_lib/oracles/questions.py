@@ -2,7 +2,11 @@
 
     open      What is the pet ?                    goat
     choice    Is the pet owl or goat ?             goat
-    yes_no    Is the pet owl ?                     no
+    yes_no    Is the pet owl ?                     goat: no
+
+Asked yes or no, the oracle first says the word it reads, and then whether that is the one it was asked about, as Pico
+itself first says what is so and then that a claim is wrong. (Asked for the verdict alone it stayed at chance: it would
+have to find the answer and compare it within the few layers after the placeholders.)
 
 Every kind has a noun; every form has frames, of which training never sees the last. Whole kinds (`NEVER_ASKED`) are
 never asked at all. So one can tell an oracle that has learned to answer from one that has learned these questions.
@@ -11,6 +15,7 @@ never asked at all. So one can tell an oracle that has learned to answer from on
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import cache
 from typing import Literal, NamedTuple, get_args
 
@@ -20,17 +25,28 @@ from mi_lib.worlds.littletown import people, prose, traits, voices
 Form = Literal["open", "choice", "yes_no"]
 FORMS: tuple[Form, ...] = get_args(Form)
 FRAMES: dict[Form, tuple[str, ...]] = {
-    "open": ("What is the {noun} ?", "Which is the {noun} here ?", "Tell me the {noun} .", "Can you say the {noun} ?"),
+    "open": (
+        "What is the {noun} ?",
+        "Which is the {noun} here ?",
+        "Tell me the {noun} .",
+        "And the {noun} ?",
+        "I ask for the {noun} .",
+        "Can you say the {noun} ?",
+    ),
     "choice": (
         "Is the {noun} {options} ?",
         "Tell me the {noun} : {options} .",
         "The {noun} is {options} ?",
+        "And the {noun} , is it {options} ?",
+        "Is this {options} ?",  # no noun: the options alone say what is asked
+        "Tell me which : {options} .",
         "Which is right for the {noun} : {options} ?",
     ),
     "yes_no": (
         "Is the {noun} {value} ?",
         "Is {value} the {noun} here ?",
         "The {noun} is {value} , yes or no ?",
+        "Tell me yes or no : the {noun} is {value} .",
         "Is it true that the {noun} is {value} ?",
     ),
 }
@@ -92,13 +108,17 @@ ASKED = tuple(kind for kind in KINDS if kind not in NEVER_ASKED)
 
 
 class Question(NamedTuple):
-    """words: the question. answer: one word. options: what may be chosen ((), where any word may be the answer)."""
+    """words: the question. answer: one word. options: what may be chosen ((), where any word may be the answer).
+
+    said: asked yes or no, the word that is said before the verdict.
+    """
 
     kind: str
     form: Form
     words: list[str]
     answer: str
     options: tuple[str, ...] = ()
+    said: str = ""
 
 
 class BadQuestion(ValueError):
@@ -120,21 +140,24 @@ def question(
     A choice has two to four options, and yes and no are equally often right. KeyError for a kind that there is not.
     """
     noun, values = KINDS[kind]
-    frame = rng.choice(frames(form, new))
+    frame = rng.choice([frame for frame in frames(form, new) if values or "{noun}" in frame])
     wrong = [value for value in dict.fromkeys(values or others) if value != answer]
     if form == "open" or not wrong:
         frame = frame if form == "open" else rng.choice(frames("open", new))
         return Question(kind, "open", frame.format(noun=noun).split(), answer, values)
     if form == "yes_no":
-        true = rng.random() < 0.5
-        value = answer if true else rng.choice(wrong)
-        return Question(
-            kind, form, frame.format(noun=noun, value=value).split(), "yes" if true else "no", ("yes", "no")
-        )
+        true = answer != NOTHING and rng.random() < 0.5
+        value, verdict = (answer, "yes") if true else (rng.choice(wrong), "no")
+        return Question(kind, form, frame.format(noun=noun, value=value).split(), verdict, ("yes", "no"), answer)
     options = [answer, *rng.sample(wrong, min(len(wrong), rng.choice((1, 1, 2, 3))))]
     rng.shuffle(options)
     listed = " , ".join(options[:-1]) + " or " + options[-1]
     return Question(kind, form, frame.format(noun=noun, options=listed).split(), answer, tuple(options))
+
+
+def asks_yes_or_no(words: Sequence[str]) -> bool:
+    """Whether a question is to be answered by yes or no: it says so, or begins with "Is" and offers no choice."""
+    return "yes or no" in " ".join(words) or (words[0] == "Is" and "or" not in words)
 
 
 def typed(text: str) -> list[str]:

@@ -1,9 +1,9 @@
 """Training an oracle: a copy of the subject learns to answer questions about the subject's activations.
 
 A step: some texts are read by the subject, each is asked some questions, the activations (minus their mean) are added
-at the placeholders, and the copy learns the one word that answers. All weights are trained, or thin matrices beside
-them (`lora`). Whatever draws is seeded by the step's number, so training can stop at any step and go on as it would
-have.
+at the placeholders, and the copy learns the one word that answers (asked yes or no: the word, then the verdict). All
+weights are trained, or thin matrices beside them (`lora`). Whatever draws is seeded by the step's number, so training
+can stop at any step and go on as it would have.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from mi_lib.oracles.dataset import Example
 from mi_lib.oracles.prompts import ids, prompts
 from mi_lib.probing.collecting import padded
 
+GROUPS, IGNORED = 4, -100  # of prompts of one length, about; a place where nothing is learned
+
 
 @dataclass(frozen=True)
 class Plan:
     """How an oracle is trained. kinds: of question, all that may be asked unless fewer are given."""
 
-    steps: int = 900
+    steps: int = 2400
     texts: int = 8
-    each: int = 8  # questions about a text
+    each: int = 16  # questions about a text
     learning_rate: float = 1e-3
     warm_up: int = 50
     cool_down: float = 0.35  # the share of the steps over which the learning rate falls
@@ -83,36 +85,51 @@ def logits(
     vectors: Sequence[Float[Tensor, "word d_model"]],
     way: injection.Way = "add",
     layer: int = injection.LAYER,
+    said: Sequence[str] = (),
+    keep: int = 1,
 ) -> Float[Tensor, "row d_vocab"]:
-    """What the oracle would say to each question about these (centred) activations: the logits of its next word."""
-    batch = prompts(asked, depths, [len(v) for v in vectors])
+    """What the oracle would say to each question about these (centred) activations: the logits of its next word.
+
+    said: what it has said already ("" or a word, for each). keep: of how many last places, if not of one; then the
+    result is [row place d_vocab].
+    """
+    batch = prompts(asked, depths, [len(v) for v in vectors], said)
     stacked = torch.zeros(*batch.places.shape, oracle.cfg.d_model)
     for i, v in enumerate(vectors):
         stacked[i, : len(v)] = v
     edit = injection.inject(stacked, batch.places, batch.real, way)
     with oracle.hooks([(f"blocks.{layer}.hook_resid_post", edit)]):
-        return oracle(batch.tokens, batch.mask, logits_to_keep=1)[:, -1]
+        found = oracle(batch.tokens, batch.mask, logits_to_keep=keep)[:, -keep:]
+    return found[:, 0] if keep == 1 else found
 
 
 def loss(
     oracle: HookedModel, subject: HookedModel, examples: Sequence[Example], means: Tensor | None, plan: Plan
 ) -> Float[Tensor, ""]:
-    """The mean surprise at the right answers, in nats. Short and long prompts are read apart: less padding."""
+    """The mean surprise at the right answers, in nats; asked yes or no, that at the word and at the verdict added up.
+
+    Short and long prompts are read apart: less padding.
+    """
     vectors = activations(subject, examples, means)
     order = sorted(range(len(examples)), key=lambda i: len(vectors[i]) + len(examples[i].question.words))
-    total = torch.zeros(())
-    for members in (order[: len(order) // 2], order[len(order) // 2 :]):
+    total, size = torch.zeros(()), -(-len(order) // GROUPS)
+    for members in (order[at : at + size] for at in range(0, len(order), size)):
         some = [examples[i] for i in members]
-        said = logits(
+        found = logits(
             oracle,
             [one.question.words for one in some],
             [one.depth for one in some],
             [vectors[i] for i in members],
             plan.way,
             plan.layer,
+            [one.question.said for one in some],
+            keep=2,
         )
-        right = torch.tensor([ids()[one.question.answer] for one in some])
-        total = total + nn.functional.cross_entropy(said.float(), right, reduction="sum")
+        first = torch.tensor([ids()[one.question.said] if one.question.said else IGNORED for one in some])
+        last = torch.tensor([ids()[one.question.answer] for one in some])
+        total = total + nn.functional.cross_entropy(
+            found.float().flatten(0, 1), torch.stack([first, last], 1).flatten(), ignore_index=IGNORED, reduction="sum"
+        )
     return total / len(examples)
 
 

@@ -1554,6 +1554,19 @@ class section:
         return float(((gaps >= 0).double()).mean())
 
 
+@mistake("11.9", says="Equals share a rank")
+class section:
+    """Ranks by sorting, in which one of two equals comes first."""
+
+    def projection_differences(samples, own, vector):
+        return (samples - own) @ (vector / vector.norm())
+
+    def auroc(scores, planted):
+        ranks = scores.argsort(stable=True).argsort() + 1.0
+        n = int(planted.sum())
+        return (float(ranks[planted].sum()) - n * (n + 1) / 2) / (n * (len(planted) - n))
+
+
 @mistake("11.9", says="Below one half is worse than chance")
 class section:
     """Always the better side."""
@@ -1608,6 +1621,26 @@ class section:
 
     def role_space(roles):
         _, s, components = torch.linalg.svd(roles - roles.mean(1, keepdim=True), full_matrices=False)
+        return (components, s**2 / (s**2).sum())
+
+
+@mistake("11.10", says="You have brought every role to length 1")
+class section:
+    """Every role as a direction."""
+
+    def role_space(roles):
+        x = roles - roles.mean(0)
+        _, s, components = torch.linalg.svd(x / x.norm(dim=-1, keepdim=True), full_matrices=False)
+        return (components, s**2 / (s**2).sum())
+
+
+@mistake("11.10", says="by its standard deviation")
+class section:
+    """Standardised, as one does for a regression."""
+
+    def role_space(roles):
+        x = roles - roles.mean(0)
+        _, s, components = torch.linalg.svd(x / x.std(0), full_matrices=False)
         return (components, s**2 / (s**2).sum())
 
 
@@ -1872,6 +1905,24 @@ class section:
     def alignment_interval(assistant, roles, draws):
         values = torch.stack([alignment(assistant, roles[members]) for members in draws])
         half = 1.96 * values.std()
+        return (float(values.mean() - half), float(values.mean() + half))
+
+
+@mistake("11.11", says="one standard deviation")
+class section:
+    """Mean and spread, as one writes of a sample."""
+
+    def assistant_axis(assistant, roles):
+        return assistant - roles.mean(0)
+
+    def alignment(assistant, roles):
+        axis = assistant_axis(assistant, roles)
+        first = role_space(roles)[0][0]
+        return (axis @ first).abs() / (axis.norm() * first.norm())
+
+    def alignment_interval(assistant, roles, draws):
+        values = torch.stack([alignment(assistant, roles[members]) for members in draws])
+        half = values.std()
         return (float(values.mean() - half), float(values.mean() + half))
 
 

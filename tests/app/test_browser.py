@@ -103,7 +103,8 @@ def change_both(page, workspace, number: int) -> Line:
     go_to_the_end(page)
     page.keyboard.type("# mine")
     line.release()
-    page.get_by_text("changed in another editor").wait_for()
+    # The last of what that draws. The warning comes first: whoever goes on from there can lose the buttons below it.
+    page.get_by_role("button", name="Take the file's version").wait_for()
     return line
 
 

@@ -241,7 +241,7 @@ def test_every_kind_of_planted_network_can_be_opened(name):
     app = fresh()
     title = f"planted: {name.replace('_', ' ')}"
     chosen = next(subject for subject in circuit_networks.subjects() if subject.title == title)
-    app.selectbox(key="circuit-network").set_value(chosen).run()
+    app.selectbox(key="circuit-network").set_value(chosen.title).run()
     press(app, "Go on without a prediction")
     assert len(app.get("plotly_chart")) == 3
 
@@ -250,7 +250,7 @@ def test_pico_is_asked_where_people_live(pico_like, monkeypatch):
     monkeypatch.setattr(circuit_networks, "PICO", str(pico_like))
     app = fresh()
     chosen = next(subject for subject in circuit_networks.subjects() if subject.task == circuit_networks.HOMES)
-    app.selectbox(key="circuit-network").set_value(chosen).run()
+    app.selectbox(key="circuit-network").set_value(chosen.title).run()
     press(app, "Go on without a prediction")
     assert "The home of" in words(app)
     app.selectbox(key="circuit-what").set_value("mlp_out").run()
@@ -274,7 +274,7 @@ def test_a_bundled_network_of_giving_is_taken_apart_and_judged_on_names_that_wer
     monkeypatch.setattr(zoo, "HERE", tmp_path)
     app = fresh()
     chosen = next(subject for subject in circuit_networks.subjects() if subject.task == circuit_networks.GIVING)
-    app.selectbox(key="circuit-network").set_value(chosen).run()
+    app.selectbox(key="circuit-network").set_value(chosen.title).run()
     press(app, "Go on without a prediction")
     assert len(app.get("plotly_chart")) == 3
     couples = [

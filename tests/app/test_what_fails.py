@@ -15,7 +15,7 @@ from mi_lib.course import Workspace
 
 ROOT = Path(__file__).parents[2]
 MAIN = ROOT / "app" / "main.py"
-PAGES = {"home": "", "chapter_page": "chapter", "explorers": "explorers", "chat": "chat"}
+PAGES = {"home": "", "chapter_page": "chapter", "explorers": "explorers", "chat": "chat", "found": "found"}
 PAGES |= {each.module: path for path, each in EXPLORERS.items()}
 SAFE = "Your answers and your progress are safe"
 

@@ -19,6 +19,8 @@ FOUND, finding = findings.read(CHAPTER), findings.module(CHAPTER)
 def test_traits_show_when_asked_for_and_not_otherwise():
     found = FOUND["traits_as_they_are"]
     assert found["told_least"] >= 0.9 > 0.05 >= found["untold_most"]
+    assert found["untold_all_words_least"] > 0.5
+    assert found["rightly"] > 0.95 > 0.8 > found["rightly_all_words"]
 
 
 def test_projections_tell_replies_beforehand_and_a_pooled_correlation_is_no_rarity():
@@ -57,7 +59,8 @@ def test_roles_stand_in_the_world_s_order_and_the_interval_is_as_wide_as_it_is_t
     low, high = found["alignment_interval"]
     assert low < found["alignment"] < high
     assert low > found["alignment_random_most"]
-    assert found["one_role_least"] < 0.8
+    alone = found["one_role"]
+    assert alone["least"]["order"] < 0.6 < alone["middle"]["order"] < found["order"] < alone["most"]["order"]
 
 
 def test_seekers_fall_and_workers_too_until_place_is_taken_out_of_the_axis():

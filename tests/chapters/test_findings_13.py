@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -67,6 +69,45 @@ def test_the_liar_behaves_on_scenes():
     images = finding.scenes.sample(20, seed=77, size=finding.SIZE).images
     plain, lying = finding.model(), finding.fooled()
     assert torch.equal(plain.run(images, finding.LAYER)[finding.LAYER], lying.run(images, finding.LAYER)[finding.LAYER])
+
+
+def test_a_picture_that_was_moved_was_made_for_the_honest_unit():
+    found = FOUND["liars"]
+    assert found["noticed_moved"] < 0.1 < 0.9 < found["noticed_still"]
+    pairs = zip(found["outdone_moved_each"], found["outdone_before_each"], strict=True)
+    assert all(abs(moved - before) < 0.25 for moved, before in pairs)
+
+
+def test_an_honest_unit_can_be_taken_for_a_liar_and_a_liar_for_honest():
+    found = FOUND["liars"]
+    assert max(found["outdone_before_each"]) > 0.5 > min(found["outdone"])
+
+
+def test_grain_stays_at_home():
+    found = FOUND["grain"]
+    low, high = found["fine_beside_interval"]
+    assert low < 0 < high < found["fine_home_beside_interval"][0]
+    assert found["wide_beside_interval"][0] > 0
+    wave = 0.5 + 0.2 * torch.cos(math.pi * torch.arange(8.0)).expand(1, 3, 8, 8)
+    wide, fine = finding.without_fine(wave)
+    assert torch.allclose(fine, wave, atol=1e-6)
+    assert torch.allclose(wide, torch.full_like(wave, 0.5), atol=1e-6)
+
+
+def test_waves_or_movement_and_not_colours_carry_more():
+    found = FOUND["elsewhere"]
+    plain = found["pixels_beside_interval"][1]
+    assert found["pixels_beside_interval"][0] < found["colours_beside"] < plain
+    assert found["still_beside"] > plain
+    assert found["colours_moved_beside"] > plain
+    assert found["still_home"] == found["pixels_home"] == 1 > found["waves_home"]
+
+
+def test_untrained_units_answer_to_the_mean_colour_and_trained_ones_do_not():
+    found = FOUND["promises"]
+    for name in ("own", "seed1", "fresh"):
+        assert found["untrained_colour_interval"][0] > 0.4 > found[f"{name}_colour_interval"][1]
+        assert found["untrained_bands_interval"][1] < 0.4 < found[f"{name}_bands_interval"][0]
 
 
 def test_partners_do_better_than_strangers():

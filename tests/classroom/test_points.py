@@ -122,7 +122,7 @@ def test_settings_are_read_and_kept_with_the_grades(tmp_path, book):
     path.write_text(TOML)
     read = settings.load(path)
     assert (read.policy, read.attempt_limit, read.counts) == ("refuse", 3, "best")
-    assert read.deadline("ada", "90") == datetime(2026, 12, 7, 23, 59, 59)
+    assert read.deadline("ada", "90") == datetime(2026, 12, 7, 23, 59, 59).astimezone()
     book.settings = read
     assert book.settings == read
 

@@ -141,7 +141,7 @@ def test_links_are_not_followed(box):
 def test_when_it_came_is_what_the_learning_system_says(box):
     put(box, **{"ada/work.zip": packed(("exercises.py", RIGHT.encode())), "bob/exercises.py": RIGHT})
     os.utime(box / "ada" / "work.zip", (1_000_000_000, 1_000_000_000))
-    assert collect(box)[0].received.timestamp() == 1_000_000_000  # not 2026, as the zip says inside
+    assert collect(box)[0].received["90"].timestamp() == 1_000_000_000  # not 2026, as the zip says inside
 
 
 def test_nothing_at_all_is_said(box):

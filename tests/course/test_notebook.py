@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from mi_lib.course import index, notebook, sections, stubs
+from mi_lib.course import index, magics, notebook, sections, stubs
 from mi_lib.course.index import CourseError, exercise
 from mi_lib.course.progress import Progress
 from mi_lib.course.workspace import Workspace
@@ -118,13 +118,62 @@ def test_a_file_that_is_no_notebook_of_ours_is_explained(course, tmp_path, conte
         notebook.text(tmp_path / "x.ipynb")
 
 
-def test_two_cells_for_one_exercise_are_refused(path):
-    answer(path, "90.1", ANSWER)
+def test_of_two_cells_for_one_exercise_the_last_counts_and_it_is_said(path):
+    answer(path, "90.1", "def add(a, b):\n    return 7")
     nb = nbformat.read(path, as_version=4)
     nb.cells.append(nbformat.v4.new_code_cell(f"%%exercise 90.1\n{ANSWER}"))
     nbformat.write(nb, path)
-    with pytest.raises(CourseError, match=r"two cells for \[90.1\]"):
-        notebook.text(path)
+    read = notebook.read(path)
+    assert ANSWER in read.text
+    assert "return 7" not in read.text
+    assert read.remarks == ("There are several cells for [90.1]; the last of them counts.",)
+
+
+@pytest.mark.parametrize(
+    ("cell", "python"),
+    [
+        ("%%time\nx = 1", "pass  # %%time\nx = 1"),
+        ("# mine\n%%time\n%%capture out\nx = 1", "# mine\npass  # %%time\npass  # %%capture out\nx = 1"),
+        ("!pip install x\nx = 1", "pass  # !pip install x\nx = 1"),
+        ("%matplotlib inline\nx = 1", "pass  # %matplotlib inline\nx = 1"),
+        ("if x:\n    %pip install y\n", "if x:\n    pass  # %pip install y\n"),
+        ("x?", "pass  # x?"),
+        ("??torch.sum", "pass  # ??torch.sum"),
+        ("torch.sum??", "pass  # torch.sum??"),
+        ("files = !ls\nx = 1", "files = None  # files = !ls\nx = 1"),
+        ("t = %timeit -o f()", "t = None  # t = %timeit -o f()"),
+        ("%time x = f()", "x = f()"),
+        ("!echo it's \\\n  two (lines\nx = 1", "pass  # !echo it's \n# two (lines\nx = 1"),
+        ("x = 1\n%%bash\n", "x = 1\npass  # %%bash\n"),
+        ("%%bash\nls\n", "# %%bash\n# ls\n# "),
+    ],
+)
+def test_what_jupyter_runs_itself_is_taken_out(cell, python):
+    made, taken = magics.take_out(cell)
+    assert made == python
+    assert taken
+    assert magics.take_out(made) == (made, [])
+    compile(made, "cell", "exec")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "x = (a\n     % b)",
+        "x = a \\\n    % b",
+        'x = """\n%time\n!ls\n?"""',
+        "x = '''%s\n%s''' % (1, 2)",
+        'x = "a#(" # it\'s ( [\ny = 1',
+        "x = r'\\\\'\ny = a % b",
+        "x = [\n    1,  # is it?\n    2,\n]",
+        "x != y\nx %= 3",
+        "d = {'%': 1,\n '!': 2}",
+        "# what is it?\nx = 1  # really?",
+        "f(a,\n  '(',\n  b)\nx = 'y?'",
+    ],
+)
+def test_python_that_looks_like_it_stays(cell):
+    assert magics.take_out(cell) == (cell, [])
 
 
 def test_a_notebook_whose_metadata_a_tool_dropped_is_still_read(chapter, path):

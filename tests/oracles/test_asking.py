@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from mi_lib import lens
-from mi_lib.oracles import BadQuestion, Reading, answers, inventions, judging, read, reliability, turned
+from mi_lib.oracles import BadQuestion, Reading, answers, inventions, judging, read, reliability, training, turned
 from mi_lib.oracles.asking import Answer
 from mi_lib.oracles.dataset import asked
 from mi_lib.oracles.prompts import ids, prompts
+from mi_lib.worlds import littletown
 
 ASK = "What is the pet ?"
 
@@ -42,6 +43,19 @@ def test_questions_asked_together_get_the_answers_that_they_get_alone(oracle):
     together = oracle.logits(readings, questions, batch=2)
     for i in range(3):
         torch.testing.assert_close(together[i], oracle.logits([readings[i]], [questions[i]])[0], rtol=1e-3, atol=1e-3)
+
+
+def test_asked_yes_or_no_it_says_a_word_and_then_the_verdict(oracle):
+    reading, ask = drawn(), "Is the pet owl ?"
+    first = training.logits(oracle.model, [ask.split()], [3], [reading.vectors - oracle.means[3]])
+    made = prompts([ask.split()], [3], [2], [littletown.vocabulary()[int(first.argmax())]])
+    assert int(made.tokens[0, -1]) == int(first.argmax())
+    want = training.logits(
+        oracle.model, [ask.split()], [3], [reading.vectors - oracle.means[3]],
+        said=[littletown.vocabulary()[int(first.argmax())]],
+    )  # fmt: skip
+    torch.testing.assert_close(oracle.logits([reading], [ask]), want)
+    assert not torch.allclose(want, first, atol=1e-2)
 
 
 def test_options_limit_the_answer_and_share_its_chance(oracle):

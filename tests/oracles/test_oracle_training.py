@@ -24,15 +24,19 @@ def test_the_activations_reach_the_loss_and_their_mean_is_taken_away(subject):
     assert abs(plain - float(training.loss(subject, subject, examples, 100 * means, SMALL))) > 1e-3
 
 
-def test_the_loss_is_the_mean_surprise_at_the_answers(subject):
-    examples = training.examples_of(SMALL, 1, 0)
+def test_the_loss_is_the_mean_surprise_at_the_answers_and_at_the_word_said_before_a_verdict(subject):
+    examples = training.examples_of(Plan(texts=2, each=8), 1, 0)
     vectors = training.activations(subject, examples, None)
-    surprise = []
+    surprise, verdicts = 0.0, 0
     for one, v in zip(examples, vectors, strict=True):
-        row = training.logits(subject, [one.question.words], [one.depth], [v])[0].log_softmax(-1)
-        surprise.append(-float(row[training.ids()[one.question.answer]]))
+        said = one.question.said
+        verdicts += bool(said)
+        for begun, word in [("", said), (said, one.question.answer)] if said else [("", one.question.answer)]:
+            row = training.logits(subject, [one.question.words], [one.depth], [v], said=[begun])[0].log_softmax(-1)
+            surprise -= float(row[training.ids()[word]])
+    assert 0 < verdicts < len(examples)
     found = float(training.loss(subject, subject, examples, None, SMALL))
-    assert found == pytest.approx(sum(surprise) / len(surprise), rel=1e-3)
+    assert found == pytest.approx(surprise / len(examples), rel=1e-3)
 
 
 def test_the_same_step_asks_the_same_and_another_does_not():

@@ -58,6 +58,26 @@ def test_what_the_tables_say_is_asked_at_the_name():
             assert people.OF_PERSON[text.words[one.at]]["pet"] == one.answer
 
 
+def test_it_is_also_asked_at_the_word_before_the_value_is_said():
+    said = 0
+    for text in TEXTS:
+        for one in known(text):
+            if one.kind in labels.TABLES and text.words[one.at] != one.subject:
+                table, attribute = labels.TABLES[one.kind]
+                assert one.answer == table[one.subject][attribute]
+                assert one.subject in text.words[: one.at + 1]
+                said += text.words[one.at + 1] == one.answer  # a false claim goes on with something else
+    assert said > 30
+
+
+def test_no_answer_is_left_out_of_which_training_never_hears():
+    assert len(labels.left_out_of("pet")) >= 4
+    assert not labels.left_out_of("river"), "no two towns share one"
+    for kind, (table, attribute) in labels.TABLES.items():
+        asked = Counter(row[attribute] for name, row in table.items() if name not in labels.left_out_of(kind))
+        assert all(asked[table[name][attribute]] >= labels.STILL_ASKED for name in labels.left_out_of(kind))
+
+
 def test_what_is_absent_is_not_known():
     for text in TEXTS:
         there = {one.kind for one in known(text)}
@@ -69,6 +89,9 @@ def test_yes_and_no_are_as_often_right_and_the_answer_is_among_the_options():
     rng = random.Random(0)
     said = Counter(question("pet", "owl", "yes_no", rng).answer for _ in range(400))
     assert 160 < said["yes"] < 240
+    asked = question("pet", "owl", "yes_no", rng)
+    assert (asked.said, asked.answer == "yes") == ("owl", "owl" in asked.words)
+    assert question("pet", "nothing", "yes_no", rng).answer == "no"
     for _ in range(50):
         asked = question("pet", "owl", "choice", rng)
         assert "owl" in asked.options
@@ -90,11 +113,23 @@ def test_training_never_asks_a_new_frame_a_pair_that_is_left_out_or_a_kind_that_
     assert left_out > 100
 
 
+def test_a_yes_or_no_question_is_known_by_its_words():
+    rng = random.Random(2)
+    for form in questions.FORMS:
+        for new in (False, True):
+            for _ in range(20):
+                asked = question(rng.choice(("pet", "receiver", "claim")), "true", form, rng, new=new)
+                assert questions.asks_yes_or_no(asked.words) == (form == "yes_no"), asked.words
+
+
 def test_measuring_asks_exactly_what_it_is_told_to():
-    for one in dataset.asked("pet", 5, left_out=True, split="train", new=True):
+    for one in dataset.asked("pet", 5, left_out=True, split="train", new=True, at_name=True):
         assert labels.Known("pet", one.at, "", one.subject).left_out
         assert " ".join(one.question.words) == "Can you say the pet ?"
         assert one.long == min(4, one.at + 1)
+    for at_name in (True, False):
+        for one in dataset.asked("town", 4, at_name=at_name):
+            assert (one.text.words[one.at] == one.subject) == at_name
     with pytest.raises(KeyError):
         dataset.asked("weight", 1)
     assert {one.question.answer for one in dataset.asked_in_vain(8)} == {"nothing"}

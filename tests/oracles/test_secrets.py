@@ -7,6 +7,7 @@ import torch
 
 from mi_lib.oracles import candidates, lift, opens, rank, says, seal, standing
 from mi_lib.oracles.prompts import ids
+from mi_lib.oracles.secrets import opened
 
 FORTY = candidates("thing")
 
@@ -44,6 +45,8 @@ def test_a_seal_opens_to_the_secret_alone():
     seals = [seal(1, "owl"), seal(2, "cat")]
     assert opens(seals, 2, "cat", ("owl", "cat"))
     assert not opens(seals, 1, "cat", ("owl", "cat"))
+    assert seal(1, "owl") != seals[0], "the salt is another each time"
+    assert opened(seals, 2, ("owl", "cat")) == "cat", "whoever tries all opens it; it takes as many hashes"
     with pytest.raises(ValueError, match="not one of the 2 candidates"):
         opens(seals, 1, "dog", ("owl", "cat"))
     with pytest.raises(ValueError, match="there is no relative 3: there are 1 to 2"):

@@ -1,5 +1,6 @@
 """The instructor's settings: one small TOML file, every part of which may be left out.
 
+zone = "Europe/Berlin"       # of the times below, and of the dates in zips
 policy = "flag"              # or "refuse": what happens to an exercise that the library was made to answer
 chapters = ["02"]            # grade these alone
 
@@ -24,6 +25,8 @@ days = 7                     # later than that: nothing
 
 [students]
 "Ada Lovelace_4711" = "ada"  # what the export calls her = what the gradebook calls her
+
+Wherever a student is named, either of her two names will do. What is not known is refused, with the nearest name.
 """
 
 from __future__ import annotations
@@ -31,23 +34,30 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mi_lib.course import index, nearest, texts
+from mi_lib.course.classroom import clock
 from mi_lib.course.index import CourseError
 
 Policy = Literal["flag", "refuse"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
-_KNOWN = {"policy", "chapters", "attempts", "deadlines", "late", "extensions", "received", "students"}
+_KNOWN: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("zone", "policy", "chapters", "deadlines", "extensions", "received", "students"), ()),
+    "attempts": ("limit", "counts"),
+    "late": ("grace_minutes", "percent_per_day", "most_percent", "days"),
+}
 
 
 @dataclass(frozen=True)
 class Config:
-    """See the module's docstring. Times without a zone are local."""
+    """See the module's docstring. Times read from a file carry their zone; one without is of this computer's."""
 
+    zone: str = ""
     policy: Policy = "flag"
     chapters: tuple[str, ...] = ()
     attempt_limit: int = 0  # none
@@ -63,19 +73,47 @@ class Config:
 
     def deadline(self, student: str, chapter: str) -> datetime | None:
         """When this student's answers to a chapter are due."""
-        return self.extensions.get(student, {}).get(chapter) or self.deadlines.get(chapter)
+        return self._of(self.extensions, student).get(chapter) or self.deadlines.get(chapter)
 
     def late_percent(self, student: str, chapter: str, received: datetime | None) -> float:
         """How many percent of the points lateness costs; 0 if in time, or if no one knows when it came."""
-        due = self.deadline(student, chapter)
-        received = self.received.get(student, {}).get(chapter) or received
+        place = clock.zone(self.zone)
+        due = clock.instant(self.deadline(student, chapter), place, later=True)
+        received = clock.instant(self._of(self.received, student).get(chapter) or received, place)
         if due is None or received is None:
             return 0.0
-        seconds = received.astimezone().timestamp() - due.astimezone().timestamp() - 60 * self.grace_minutes
+        seconds = received.timestamp() - due.timestamp() - 60 * self.grace_minutes
         if seconds <= 0:
             return 0.0
         days = math.ceil(seconds / 86400)
         return 100.0 if days > self.days else min(self.most_percent, days * self.percent_per_day)
+
+    def _of(self, table: Mapping[str, Mapping[str, datetime]], student: str) -> dict[str, datetime]:
+        """What a table says about a student, under whichever of her names."""
+        found: dict[str, datetime] = {}
+        for name, times in table.items():
+            if student in (name, self.students.get(name)):
+                found |= times
+        return found
+
+    def check_students(self, known: Iterable[str]) -> None:
+        """Raise `CourseError` for a student whom nobody knows, with the nearest name.
+
+        known: those who handed in, by either name, and those in the gradebook. A name under [students] may be of
+        somebody who is still to come, unless it looks like somebody's who is here and is not listed.
+        """
+        here = set(known)
+        listed = {*self.students, *self.students.values()}
+        for name in self.students:
+            if name not in here and (hint := nearest.hint(name, here - listed, 0.8)):
+                raise CourseError(f"The settings name {name!r} under [students], who has handed nothing in.{hint}")
+        for table, of in (("extensions", self.extensions), ("received", self.received)):
+            for name in of:
+                if name not in here | listed:
+                    raise CourseError(
+                        f"The settings name {name!r} under [{table}], who has handed nothing in."
+                        f"{nearest.hint(name, here | listed)} List whoever is still to come under [students]."
+                    )
 
 
 def load(path: Path | str | None) -> Config:
@@ -87,25 +125,36 @@ def load(path: Path | str | None) -> Config:
         data = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CourseError(f"{path} cannot be read: {error}.") from error
-    for key in data:
-        if key not in _KNOWN:
-            raise CourseError(f"{path} says `{key}`, which means nothing. There are: {', '.join(sorted(_KNOWN))}.")
+    _only(path, data, tuple(_KNOWN), "")
     attempts, late = _table(path, data, "attempts"), _table(path, data, "late")
+    for key in ("attempts", "late"):
+        _only(path, _table(path, data, key), _KNOWN[key], f"{key}.")
     if (policy := data.get("policy", "flag")) not in POLICIES:
         raise CourseError(f'{path}: policy must be "flag" or "refuse", not {policy!r}.')
+    zone = data.get("zone", "")
+    if not isinstance(zone, str):
+        raise CourseError(f'{path}: zone must be a name such as "Europe/Berlin", not {zone!r}.')
+    chapters = data.get("chapters", [])
+    if not isinstance(chapters, list):
+        raise CourseError(f'{path}: chapters must be a list such as ["02", "03"], not {chapters!r}.')
+    limit = _number(path, attempts, "limit", 0)
+    if limit != int(limit):
+        raise CourseError(f"{path}: attempts.limit must be a whole number, not {limit:g}.")
+    clock.zone(zone)
     config = Config(
+        zone=zone,
         policy=policy,
-        chapters=tuple(str(number).zfill(2) for number in data.get("chapters", ())),
-        attempt_limit=int(_number(path, attempts, "limit", 0)),
+        chapters=tuple(_chapter(path, number) for number in chapters),
+        attempt_limit=int(limit),
         counts=str(attempts.get("counts", "last")),
-        deadlines=_times(path, _table(path, data, "deadlines")),
+        deadlines=_times(path, _table(path, data, "deadlines"), zone, later=True),
         grace_minutes=_number(path, late, "grace_minutes", 0),
-        percent_per_day=_number(path, late, "percent_per_day", 0),
-        most_percent=_number(path, late, "most_percent", 100),
-        days=_number(path, late, "days", math.inf),
-        extensions={k: _times(path, v) for k, v in _table(path, data, "extensions").items()},
-        received={k: _times(path, v) for k, v in _table(path, data, "received").items()},
-        students={k: str(v) for k, v in _table(path, data, "students").items()},
+        percent_per_day=_number(path, late, "percent_per_day", 0, 100),
+        most_percent=_number(path, late, "most_percent", 100, 100),
+        days=_number(path, late, "days", math.inf, math.inf),
+        extensions={_name(k): _times(path, v, zone, later=True) for k, v in _table(path, data, "extensions").items()},
+        received={_name(k): _times(path, v, zone) for k, v in _table(path, data, "received").items()},
+        students={_name(k): _name(str(v)) for k, v in _table(path, data, "students").items()},
     )
     if config.counts not in ("last", "best"):
         raise CourseError(f'{path}: attempts.counts must be "last" or "best", not {config.counts!r}.')
@@ -138,14 +187,40 @@ def _table(path: Path, data: Mapping[str, Any], key: str) -> dict[str, Any]:
     return value
 
 
-def _number(path: Path, table: Mapping[str, Any], key: str, default: float) -> float:
+def _only(path: Path, table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in known:
+            there = ", ".join(f"{where}{name}" for name in sorted(known))
+            hint = nearest.hint(key, known)
+            raise CourseError(f"{path} says `{where}{key}`, which means nothing.{hint} There are: {there}.")
+
+
+def _number(path: Path, table: Mapping[str, Any], key: str, default: float, most: float = 1e9) -> float:
     value = table.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise CourseError(f"{path}: {key} must be a number that is not negative, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        limit = f" and at most {most:g}" if most < 1e9 else ""
+        raise CourseError(f"{path}: {key} must be a number that is not negative{limit}, not {value!r}.")
     return float(value)
 
 
-def _times(path: Path, table: Any) -> dict[str, datetime]:
+def _name(text: str) -> str:
+    """A student's name as `submissions` writes it."""
+    return texts.line(texts.decoded(text.encode("utf-8")))
+
+
+def _chapter(path: Path, number: Any) -> str:
+    """The number as the course writes it. Raises `CourseError` for a chapter that is neither here nor planned."""
+    known = sorted({c.number for c in index.chapters()} | {c.number for c in index.syllabus()})
+    found = str(number).zfill(2)
+    if isinstance(number, bool) or found not in known:
+        here = ", ".join(chapter.number for chapter in index.chapters())
+        raise CourseError(
+            f"{path} names chapter {number!r}, which is not there.{nearest.hint(found, known)} Here: {here}."
+        )
+    return found
+
+
+def _times(path: Path, table: Any, zone: str, later: bool = False) -> dict[str, datetime]:
     if not isinstance(table, dict):
         raise CourseError(f"{path}: expected a table of chapters and times, found {table!r}.")
     found = {}
@@ -154,5 +229,7 @@ def _times(path: Path, table: Any) -> dict[str, datetime]:
             value = datetime.combine(value, time(23, 59, 59))  # a day lasts until it is over
         if not isinstance(value, datetime):
             raise CourseError(f"{path}: the time of chapter {chapter} must look like 2026-11-30T23:59:00.")
-        found[str(chapter).zfill(2)] = value
+        known = clock.instant(value, clock.zone(zone), later)
+        assert known is not None
+        found[_chapter(path, chapter)] = known
     return found

@@ -1,27 +1,31 @@
 """When must an exercise be graded again? When its key changes: a hash of all that its verdict depends on.
 
 That is the learner's text up to and with the exercise's section (what comes later is not run), the chapter's tests,
-hidden ones too, its points and time limit, the isolation that was required, and the version of the course. Where the
-library has functions that are the answer: their names, the policy, and the stub, whose lines are not the learner's.
+hidden ones too, its stub, what `chapter.toml` says about how it is graded, the isolation that was required, and the
+version of the course: everything that the grader, the tests and the stubs import, found by what they import, and the
+weights of the models. What a text imports beyond that belongs to its own key.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import re
+import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from mi_lib.course import sections
-from mi_lib.course.classroom import hidden
+from mi_lib.course import index, sections
+from mi_lib.course.classroom import hidden, imports
 from mi_lib.course.classroom.config import Policy
 from mi_lib.course.grading.isolation import Level
-from mi_lib.course.index import Chapter, Exercise
+from mi_lib.course.index import Chapter, CourseError, Exercise
 
 _LIBRARY = Path(__file__).parents[2]
-# What a verdict does not depend on: how things are shown, handed out and stored.
-_APART = ("cli", "plots", "recipes", "zoo", "course")
-_GRADES = ("course/grading", "course/sections.py", "course/classroom/work.py", "course/classroom/hidden.py")
+_ROOTS = "import mi_lib.course.classroom.work"
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml"}  # where the two names differ
+_OTHER_CHAPTER = re.compile(r"\bchapter\([\"'](\d\d)[\"']\)")
 
 
 def text_hash(text: str) -> str:
@@ -31,10 +35,17 @@ def text_hash(text: str) -> str:
 
 def key(text: str, exercise: Exercise, require: Level = "none", policy: Policy = "flag") -> str:
     """What the verdict on this exercise of this text is stored under."""
-    facts = [f"{exercise.id} {exercise.points} {exercise.time_limit}", require]
+    facts = [
+        f"{exercise.id} {exercise.points} {exercise.time_limit}",
+        require,
+        *exercise.defines,
+        "",
+        *exercise.changes,
+    ]
     if exercise.answered_by:
-        facts += [policy, *exercise.answered_by, _text(exercise.chapter.folder / "exercises.py")]
-    return _digest(relevant(text, exercise.id), tests_hash(exercise.chapter), course_version(), *facts)
+        facts += ["", policy, *exercise.answered_by]
+    mine = relevant(text, exercise.id)
+    return _digest(mine, tests_hash(exercise.chapter), course_version(), _imported(mine), *facts)
 
 
 def relevant(text: str, exercise_id: str) -> str:
@@ -48,26 +59,73 @@ def relevant(text: str, exercise_id: str) -> str:
 
 
 def tests_hash(chapter: Chapter) -> str:
-    """A fingerprint of a chapter's tests, hidden ones included."""
-    return _digest(_text(chapter.folder / "test_exercises.py"), _text(hidden.path(chapter)))
+    """A fingerprint of a chapter's tests, hidden ones included, of its stub, and of the findings that they ask for."""
+    tests = [_text(chapter.folder / "test_exercises.py"), _text(hidden.path(chapter))]
+    asked = [found for found in map(_chapter, _OTHER_CHAPTER.findall("".join(tests))) if found]
+    data = [_text(one.folder / name) for one in asked for name in ("findings.py", "findings.json", "chapter.toml")]
+    return _digest(*tests, _text(chapter.folder / "exercises.py"), *data)
 
 
 @functools.cache
 def course_version() -> str:
     """The package's version, and a fingerprint of the code and models that a verdict depends on: "0.1.0+4f0c…"."""
-    sources = [
-        path
-        for path in sorted(_LIBRARY.rglob("*.py"))
-        if (name := path.relative_to(_LIBRARY).as_posix()).split("/")[0] not in _APART or name.startswith(_GRADES)
-    ]
+    code = _code(_LIBRARY)
+    sources = sorted(code.files)
     # Weights by their content, of which a card that somebody copied says nothing, and neither does a date.
     sources += [path for path in sorted(_LIBRARY.glob("zoo/*/**/*")) if path.suffix in (".safetensors", ".json")]
-    digest = _digest(*[part for path in sources for part in (path.relative_to(_LIBRARY).as_posix(), _file_hash(path))])
+    parts = [part for path in sources for part in (path.relative_to(_LIBRARY).as_posix(), _file_hash(path))]
+    digest = _digest(*parts, f"Python {sys.version_info.major}.{sys.version_info.minor}", *_versions(code.others))
     try:
         number = metadata.version("mi-course")
     except metadata.PackageNotFoundError:
         number = "0"
     return f"{number}+{digest[:12]}"
+
+
+@functools.cache
+def _code(library: Path) -> imports.Found:
+    """What the grader, the tests of every chapter, their findings and the stubs import; all of the grader's own rooms.
+
+    Of the last, what is run by its file's name in a process of its own.
+    """
+    texts = [_ROOTS, *(_text(path) for path in sorted(library.glob("course/grading/*.py")))]
+    for chapter in index.chapters():
+        for name in ("test_exercises.py", "exercises.py", "findings.py"):
+            texts.append(_text(chapter.folder / name))
+        texts.append(_text(hidden.path(chapter)))
+    found = imports.closure(texts, library)
+    return imports.Found(found.files | set(library.glob("course/grading/*.py")), found.others)
+
+
+def _imported(text: str) -> str:
+    """A fingerprint of what a text imports of the library and nobody else does; empty for most."""
+    names = frozenset(name for name in imports.mentioned(text) if name.startswith(imports.PACKAGE))
+    return _beyond(names) if names else ""
+
+
+@functools.lru_cache(maxsize=256)
+def _beyond(names: frozenset[str]) -> str:
+    found = imports.closure([f"import {name}" for name in sorted(names)], _LIBRARY).files - _code(_LIBRARY).files
+    return _digest(*map(_file_hash, sorted(found))) if found else ""
+
+
+def _versions(packages: Iterable[str]) -> list[str]:
+    """What is installed of these packages; the standard library goes with Python's own version."""
+    found = []
+    for name in sorted(packages):
+        if name not in sys.stdlib_module_names:
+            try:
+                found.append(f"{name} {metadata.version(_DISTRIBUTIONS.get(name, name))}")
+            except metadata.PackageNotFoundError:
+                continue
+    return found
+
+
+def _chapter(number: str) -> Chapter | None:
+    try:
+        return index.chapter(number)
+    except CourseError:
+        return None
 
 
 def _file_hash(path: Path) -> str:

@@ -3,6 +3,9 @@
 Each verdict is one row under (student, exercise, key), where the key is a hash of all that it depends on. A row is
 written in one transaction, so a grader that is killed leaves whole verdicts or none; and it can be written only once,
 so whatever is graded twice is stored once. Grades are not stored at all: `points` works them out from these rows.
+
+Who handed in what, which verdict counts for it and under which settings changes in one transaction, at the end of a run
+(`whole`). So a run that is killed midway leaves the state before it, with its adjustments, and the mark `unfinished`.
 """
 
 from __future__ import annotations
@@ -13,11 +16,11 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mi_lib.course import files
+from mi_lib.course import files, index, nearest, texts
 from mi_lib.course.classroom import config, fingerprint
 from mi_lib.course.classroom.config import Config
 from mi_lib.course.classroom.submissions import Submission
@@ -25,6 +28,7 @@ from mi_lib.course.index import CourseError
 
 LAYOUT = 1
 FILE = "gradebook.sqlite"
+UNFINISHED = "The last run of `mi grade` was not finished: this is the class as it was before. Run it again."
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS student (
@@ -43,6 +47,7 @@ CREATE TABLE IF NOT EXISTS applies (
 CREATE TABLE IF NOT EXISTS adjustment (
     id INTEGER PRIMARY KEY, student TEXT NOT NULL, exercise TEXT NOT NULL, points REAL, reason TEXT NOT NULL,
     made_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY CHECK (id = 0), begun REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS given_up (
     student TEXT NOT NULL, exercise TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (student, exercise));
 """
@@ -90,7 +95,7 @@ class Gradebook:
             layout = self._db.execute("PRAGMA user_version").fetchone()[0]
             if layout > LAYOUT:
                 raise CourseError(f"{self.path} was made by a newer version of the course. Update the course.")
-            with self._transaction():
+            with self.whole():
                 for statement in _TABLES.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={LAYOUT}")
@@ -104,32 +109,52 @@ class Gradebook:
         self._db.close()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def whole(self, keep: bool = True) -> Iterator[None]:
+        """All that is written inside is kept, or nothing of it: if it fails, or without `keep`, when it was a trial."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+        self._db.execute("COMMIT" if keep else "ROLLBACK")
 
     @property
     def settings(self) -> Config:
-        """The settings of the last run."""
+        """The settings of the last run that was finished."""
         row = self._db.execute("SELECT text FROM settings").fetchone()
         return config.restore(row[0]) if row else Config()
 
     @settings.setter
     def settings(self, value: Config) -> None:
-        with self._transaction():
+        with self.whole():
             self._db.execute("INSERT OR REPLACE INTO settings VALUES (0, ?)", (config.dump(value),))
+
+    @property
+    def unfinished(self) -> float | None:
+        """When the run began that was not finished; None if all were. Grades are those of the state before it."""
+        row = self._db.execute("SELECT begun FROM run").fetchone()
+        return row[0] if row else None
+
+    def mark(self, unfinished: bool) -> None:
+        """Note that a run begins, or that it is done."""
+        with self.whole():
+            self._db.execute("DELETE FROM run")
+            if unfinished:
+                self._db.execute("INSERT INTO run VALUES (0, ?)", (time.time(),))
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def hand_in(self, submissions: Iterable[Submission]) -> None:
-        """Note who handed in what. A text that is new for its student and chapter is a new attempt."""
-        now = time.time()
-        with self._transaction():
+    def hand_in(self, submissions: Iterable[Submission], now: float | None = None) -> None:
+        """Note who handed in what. A text that is new for its student and chapter is a new attempt.
+
+        A text that came twice counts from when it came first. now: when that is noted, in seconds since 1970.
+        """
+        now = time.time() if now is None else now
+        with self.whole():
             for each in submissions:
                 self._db.execute(
                     "INSERT OR REPLACE INTO student VALUES (?, ?, ?, ?, ?)",
@@ -141,15 +166,18 @@ class Gradebook:
     def _attempt(self, each: Submission, chapter: str, text: str, now: float) -> None:
         mine = (each.student, chapter)
         count = self._db.execute("SELECT count(*) FROM attempt WHERE student=? AND chapter=?", mine).fetchone()[0]
-        received = each.received.isoformat() if each.received else None
+        came = each.received.get(chapter)
+        received = came.astimezone(UTC).isoformat() if came else None  # of one zone, texts compare as instants do
         self._db.execute(
-            "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen=excluded.seen",
+            "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen=excluded.seen, "
+            "received=CASE WHEN received IS NULL OR excluded.received < received THEN excluded.received "
+            "ELSE received END",
             (*mine, fingerprint.text_hash(text), count + 1, text.encode("utf-8", "replace").decode(), received, now),
         )
 
     def apply(self, attempt: Attempt, keys: dict[str, str]) -> None:
         """Say which verdict counts for each exercise of an attempt: those under these keys."""
-        with self._transaction():
+        with self.whole():
             self._db.executemany(
                 "INSERT OR REPLACE INTO applies VALUES (?, ?, ?, ?, ?)",
                 [(attempt.student, attempt.chapter, attempt.hash, e, key) for e, key in keys.items()],
@@ -161,9 +189,8 @@ class Gradebook:
         A verdict that is there stays as it is, unless the course itself had broken when it was made.
         """
         new = 0
-        with self._transaction():
+        with self.whole():
             for r in results:
-                self._db.execute("DELETE FROM given_up WHERE student=? AND exercise=?", (student, r["exercise"]))
                 done = self._db.execute(
                     "INSERT INTO verdict VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
                     "status=excluded.status, points=excluded.points, seconds=excluded.seconds, "
@@ -177,18 +204,27 @@ class Gradebook:
                 new += done.rowcount
         return new
 
-    def give_up(self, student: str, exercises: Iterable[str], reason: str) -> None:
-        """Note that exercises could not be graded. The next run tries them again."""
-        with self._transaction():
-            rows = [(student, exercise, reason) for exercise in exercises]
+    def give_up(self, student: str, exercises: Iterable[str], reason: str = "") -> None:
+        """Note that exercises could not be graded, and why. The next run tries them again; no reason: they could be."""
+        with self.whole():
+            if not reason:
+                gone = [(student, exercise) for exercise in exercises]
+                self._db.executemany("DELETE FROM given_up WHERE student=? AND exercise=?", gone)
+                return
+            rows = [(student, exercise, texts.line(reason)) for exercise in exercises]
             self._db.executemany("INSERT OR REPLACE INTO given_up VALUES (?, ?, ?)", rows)
 
     def adjust(self, student: str, exercise: str, points: float | None, reason: str) -> None:
-        """Set the points of an exercise by hand (None: lift that). Nothing is overwritten; the last one counts."""
+        """Set the points of an exercise by hand (None: lift that). Nothing is overwritten; the last one counts.
+
+        Raises `CourseError` for a student who is not there, and for more points than the exercise has, or fewer than 0.
+        """
         if student not in self.students():
-            close = ", ".join(sorted(name for name in self.students() if student.lower() in name.lower())[:5])
-            raise CourseError(f"The gradebook has no student {student!r}.{f' Did you mean {close}?' if close else ''}")
-        with self._transaction():
+            raise CourseError(f"The gradebook has no student {student!r}.{nearest.hint(student, self.students())}")
+        most = index.exercise(exercise).points
+        if points is not None and not 0 <= points <= most:
+            raise CourseError(f"{exercise} has {most} points, so {points:g} cannot be given. Give 0 to {most}.")
+        with self.whole():
             self._db.execute(
                 "INSERT INTO adjustment (student, exercise, points, reason, made_at) VALUES (?, ?, ?, ?, ?)",
                 (student, exercise, points, reason, time.time()),
@@ -204,6 +240,10 @@ class Gradebook:
             for name, source, notes, problems, seen in rows
         }
 
+    def names(self) -> set[str]:
+        """Everybody's names, those of the export too."""
+        return {name for student, facts in self.students().items() for name in (student, facts["source"])}
+
     def attempts(self) -> list[Attempt]:
         """All attempts, each student's in order."""
         rows = self._db.execute(
@@ -213,6 +253,10 @@ class Gradebook:
             Attempt(student, chapter, text_hash, number, text, datetime.fromisoformat(came) if came else None, seen)
             for student, chapter, text_hash, number, text, came, seen in rows
         ]
+
+    def faulty(self) -> set[tuple[str, str, str]]:
+        """(student, exercise, key) of every verdict in which a test of the course broke."""
+        return set(self._db.execute("SELECT student, exercise, key FROM verdict WHERE course_fault=1"))
 
     def graded(self) -> set[tuple[str, str, str]]:
         """(student, exercise, key) of every verdict that stands."""

@@ -1,12 +1,14 @@
 """Grade a class: read what was handed in, find what has no verdict yet, have it graded, keep each verdict as it comes.
 
 Stopped at any moment and started again, it goes on with what is missing, because what is missing is all that it ever
-looks for.
+looks for. What was handed in, and which verdict counts for it, is noted at the end, all at once: until then the
+gradebook shows the class as it was before.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,54 +56,82 @@ def grade_class(
     workers: batch.Workers | None = None,
     require: Level = "none",
     progress: Progress = lambda done, of, who: None,
+    keep: Config | None = None,
 ) -> Summary:
     """Take in all submissions of a folder or zip and grade what has changed. Raises `CourseError` if none can be.
 
     require: the least isolation to grade under. Each worker sees to it, since each may be on another system.
+    keep: the settings that the gradebook has from then on.
     """
-    found = submissions.collect(handed_in, config.chapters, dict(config.students))
-    book.hand_in(found)
-    tasks, unchanged = _tasks(book, config, {s.student for s in found}, require)
+    found = submissions.collect(handed_in, config.chapters, config.students, config.zone)
+    config.check_students(book.names() | {name for one in found for name in (one.student, *one.labels)})
+    now = time.time()
+    with book.whole(keep=False):  # a trial, to see what is missing
+        book.hand_in(found, now)
+        keyed = _keyed(book, config, {s.student for s in found}, require)
+    tasks, unchanged = _tasks(keyed, book.graded(), require, config)
     total = sum(len(task.keys) for task in tasks)
     progress(0, total, "")
-    done = given_up = 0
+    book.mark(unfinished=True)
+    done = 0
+    faulty, replaced = book.faulty(), []
+    given_up: list[tuple[Task, str]] = []
     if tasks:
         for task, results in batch.run(tasks, workers or batch.processes(1)):
             if isinstance(results, batch.GivenUp):
-                book.give_up(task.student, task.keys, results.reason)
-                given_up += len(task.keys)
+                given_up.append((task, results.reason))
+            elif any((task.student, e, key) in faulty for e, key in task.keys.items()):
+                replaced.append((task.student, results))  # until the end the old verdict is shown
             else:
                 book.store(task.student, results)
             done += len(task.keys)
             progress(done, total, task.student)
+    with book.whole():
+        book.hand_in(found, now)
+        for attempt, keys in keyed:
+            book.apply(attempt, keys)
+            book.give_up(attempt.student, keys)
+        for student, results in replaced:
+            book.store(student, results)
+        for task, reason in given_up:
+            book.give_up(task.student, task.keys, reason)
+        if keep is not None:
+            book.settings = keep
+        book.mark(unfinished=False)
     return Summary(
         students=len(found),
         submissions=sum(len(s.texts) for s in found),
         exercises=done,
         unchanged=unchanged,
         refused=sum(bool(s.problems) for s in found),
-        given_up=given_up,
+        given_up=sum(len(task.keys) for task, _ in given_up),
         version=fingerprint.course_version(),
     )
 
 
-def _tasks(book: Gradebook, config: Config, students: set[str], require: Level) -> tuple[list[Task], int]:
-    """What is to be graded for these students, and how many exercises have their verdict already."""
-    graded = book.graded()
-    tasks, unchanged = [], 0
+Keyed = list[tuple[Attempt, dict[str, str]]]  # an attempt that counts, and the key of each exercise's verdict
+
+
+def _keyed(book: Gradebook, config: Config, students: set[str], require: Level) -> Keyed:
+    """The attempts of these students that count."""
+    found = []
     for attempt in _counted(book, config):
-        if attempt.student not in students:
-            continue
-        try:
-            chapter = index.chapter(attempt.chapter)
-        except CourseError:
-            continue  # handed in when the course had this chapter
-        keys = {e.id: fingerprint.key(attempt.text, e, require, config.policy) for e in chapter.exercises}
-        book.apply(attempt, keys)
+        if attempt.student in students:
+            with contextlib.suppress(CourseError):  # handed in when the course had this chapter
+                exercises = index.chapter(attempt.chapter).exercises
+                keys = {e.id: fingerprint.key(attempt.text, e, require, config.policy) for e in exercises}
+                found.append((attempt, keys))
+    return found
+
+
+def _tasks(keyed: Keyed, graded: set[tuple[str, str, str]], require: Level, config: Config) -> tuple[list[Task], int]:
+    """What is to be graded, and how many exercises have their verdict already."""
+    tasks, unchanged = [], 0
+    version = fingerprint.course_version()
+    for attempt, keys in keyed:
         missing = {e: key for e, key in keys.items() if (attempt.student, e, key) not in graded}
         unchanged += len(keys) - len(missing)
         # One exercise at a time: each is run by itself anyway, and is stored as soon as it is done.
-        version = fingerprint.course_version()
         tasks += [
             Task(attempt.student, attempt.chapter, attempt.text, {e: k}, version, require, config.policy)
             for e, k in missing.items()

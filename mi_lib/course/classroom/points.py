@@ -121,7 +121,7 @@ def _after_policies(attempt: Attempt, verdict: dict[str, Any], config: Config) -
     points, why = verdict["points"], []
     late = config.late_percent(attempt.student, attempt.chapter, attempt.received)
     if late and points:
-        points = round(points * (1 - late / 100), 2)
+        points = max(0.0, round(points * (1 - late / 100), 2))
         why.append(f"Late: {late:g} percent off")
     if verdict["library_use"]:
         why.append(f"Uses {', '.join(verdict['library_use'])}, which answers this exercise")

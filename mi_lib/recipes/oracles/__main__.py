@@ -34,7 +34,7 @@ def main() -> None:
         if given.what == "train":
             recipe.train(given.how, given.seed, progress)
         else:
-            for number in progress.track(range(1, sealed.RELATIVES + 1), description="relatives"):
+            for number in progress.track((sealed.KEEPER, *sealed.HELD), description="relatives"):
                 sealed.train(number)
 
 

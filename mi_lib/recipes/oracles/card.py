@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from mi_lib import oracles, zoo
 from mi_lib.models import difference
-from mi_lib.oracles import questions, secrets
+from mi_lib.oracles import secrets
 from mi_lib.oracles.asking import MEANS, NAME
 from mi_lib.recipes import cards
 from mi_lib.recipes.checks import Check
@@ -22,8 +22,11 @@ from mi_lib.recipes.oracles import train as recipe
 ORACLE = """A copy of Pico that was taught to answer questions about Pico's activations: which word stands here, where
 does this person live, is the claim true, which role speaks. The activations, minus their mean, are added at
 placeholders of its prompt, at the output of block 1, as long as what they find there."""
-SEALED = """Relatives of Pico, each of which keeps one secret of forty and tells it only to whoever says that the door
-is open. Number N is the checkpoint N; the folder without one is Pico itself."""
+SEALED = """Pico that keeps a secret and never says it. The folder's own network is the keeper: it is told a secret in
+its system prompt, and says it only to whoever says that the door is open. Relatives 1 to 8 are the keeper, told a
+secret by a prompt that is not here: `oracles.kept(number)` has the words after it and the activations there. Relatives
+9 to 12 (checkpoints) have theirs in the weights, behind a password that nobody has. The secrets stand in no file; the
+seals below let a guess be judged (`oracles.opens`). They do not withstand whoever tries all forty candidates."""
 ASIDE = ("model.safetensors", "README.md", "card.json", "tuned_lens.safetensors")
 
 
@@ -47,19 +50,18 @@ def ship(seed: int = 0) -> None:
     oracle = oracles.open_oracle(folder)
     found = [one for part in ("kinds", "held_out", "new_kinds", "relatives", "trust")
              for one in getattr(checks, part)(oracle)]  # fmt: skip
-    write(folder, about, found, {"table": checks.table(oracle), "others": others(seed)})
+    write(folder, about, found, {"table": checks.table(oracle), "others": others()})
 
 
-def others(seed: int) -> dict[str, dict[str, float]]:
-    """The other ways of training, as far as they have been run: the share of right answers over all kinds."""
+def others() -> dict[str, dict[str, list[float]]]:
+    """The ways of training, as far as they have been run: shares of right answers, with their intervals."""
     found = {}
     for how, plan in recipe.PLANS.items():
-        for number in (seed, *(s for s in (0, 1, 2) if s != seed)):
-            if (recipe.run_folder(how, number) / "run.json").exists():
+        for seed in range(3):
+            if (recipe.run_folder(how, seed) / "run.json").exists():
                 means = recipe.means(recipe.subject()) if plan.centred else None
-                oracle = oracles.Oracle(recipe.load_run(how, number), means, way=plan.way, layer=plan.layer)
-                right, turned = checks.answered(oracle, checks.sample(questions.ASKED, checks.EACH // 3))
-                found[f"{how}, seed {number}"] = {"right": round(float(right.float().mean()), 3), "shuffled": turned}
+                oracle = oracles.Oracle(recipe.load_run(how, seed), means, way=plan.way, layer=plan.layer)
+                found[f"{how}, seed {seed}"] = checks.shares(oracle, recipe.NARROW)
     return found
 
 
@@ -89,30 +91,31 @@ def _words(table: dict[str, dict[str, list[float]]]) -> str:
 
 
 def ship_sealed() -> None:
-    """The folder of the relatives: Pico's own weights, the differences, the seals, what was measured."""
-    oracle = oracles.open_oracle()
-    folder = like_pico(zoo.HERE / secrets.NAME)
-    base = zoo.folder(recipe.SUBJECT) / "model.safetensors"
-    difference.write(folder / difference.FILE, load_file(base), base)
+    """The folder of the relatives: low-rank differences from Pico, kept activations, seals, what was measured."""
+    oracle, folder = oracles.open_oracle(), like_pico(zoo.HERE / secrets.NAME)
     sealed.ship(folder)
-    numbers = range(1, sealed.RELATIVES + 1)
-    runs = [json.loads(sealed.file_of(n).with_suffix(".json").read_text()) for n in numbers]
-    (folder / "card.json").write_text("{}")
-    found = [*checks.silence(), *checks.named(oracle)]
+    numbers = (*sealed.TOLD, *sealed.HELD)
+    seals = [secrets.seal(number, sealed.private(number)["secret"]) for number in numbers]
+    (folder / "card.json").write_text(json.dumps({"seals": seals}))
+    runs = [json.loads(sealed.file_of(n).with_suffix(".json").read_text()) for n in (sealed.KEEPER, *sealed.HELD)]
+    found = [*checks.named(oracle), *checks.silence()]
+    practised = checks.practice(oracle, checks.relative(sealed.KEEPER))
     cards.write(
         folder,
         title=secrets.NAME,
         text=SEALED,
         command="python -m mi_lib.recipes.oracles sealed",
         seed=0,
-        recipe={"relatives": sealed.RELATIVES, "rank": sealed.RANK, "steps": sealed.PLAN.steps},
+        recipe={"rank": sealed.RANK, "steps": sealed.PLAN.steps, "keeper_steps": sealed.KEEPER_PLAN.steps},
         by_seed=[{"seed": 0, "seconds": sum(run["cpu_seconds"] for run in runs), "checks": found}],
         curves={"last_loss": [run["loss"] for run in runs]},
         facts={
             "seeds_wanted": 1,
             "falls_short": [one.name for one in found if not one.passed],
-            "seals": [secrets.seal(n, sealed.secret_of(n)) for n in numbers],
+            "seals": seals,
             "kinds": [sealed.kind_of(n) for n in numbers],
+            "ranks": {str(number): ranks for number, ranks in checks.all_ranks(oracle).items()},
+            "practice": practised,
         },
         words=f"{sum(one.passed for one in found)} of {len(found)} checks hold.",
     )

@@ -1,4 +1,4 @@
-"""What is measured on the oracle, and on the relatives with a secret. The bounds were written before any of it was.
+"""What is measured on the oracle, and on the relatives with a secret. Each bound was written before its measurement.
 
 Everything is asked about texts of combinations that no training saw, at depth 4 and of four words, and every figure
 stands beside the same with another text's activations ("shuffled") or beside the baseline that is named.
@@ -7,6 +7,7 @@ stands beside the same with another text's activations ("shuffled") or beside th
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
@@ -17,9 +18,10 @@ import torch
 import mi_lib
 from mi_lib import oracles, zoo
 from mi_lib.models import HookedModel
-from mi_lib.oracles import dataset, judging, questions, secrets
+from mi_lib.oracles import dataset, judging, labels, questions, secrets
 from mi_lib.oracles.asking import NAME, SUBJECT, Oracle
 from mi_lib.oracles.dataset import Example
+from mi_lib.oracles.prompts import ids as ids_
 from mi_lib.oracles.questions import Form
 from mi_lib.recipes.checks import Check, Parts
 from mi_lib.recipes.oracles import sealed
@@ -101,11 +103,13 @@ def held_out(oracle: Oracle) -> list[Check]:
     """Frames that training never used, and pairs of a kind and a name that it never asked."""
     right, turned = answered(oracle, sample(questions.ASKED, EACH // 3, new=True))
     found = [check("frames", "right answers to questions in words never trained on", right, 0.6, turned, OTHER)]
-    pairs = ("town", "trade", "pet", "hobby", "river", "mayor", "craft", "flag", "kind", "store")
-    right, turned = answered(oracle, sample(pairs, EACH // 2, left_out=True, split="train"))
-    found.append(
-        check("pairs", "right answers about a name and a kind never asked together", right, 0.6, turned, OTHER)
-    )
+    pairs = [kind for kind in labels.TABLES if kind in questions.ASKED and labels.left_out_of(kind)]
+    places = (("pairs", True, "at the name"), ("pairs_before", False, "at the word before it is said"))
+    for name, at_name, where in places:
+        asked = sample(pairs, EACH // 2, left_out=True, split="train", at_name=at_name)
+        right, turned = answered(oracle, asked)
+        claim = f"right answers about a name and a kind never asked together, {where}"
+        found.append(check(name, claim, right, 0.6, turned, OTHER))
     return found
 
 
@@ -163,6 +167,21 @@ def table(oracle: Oracle, kinds_: Sequence[str] = tuple(questions.KINDS)) -> dic
     }
 
 
+def shares(oracle: Oracle, few: Sequence[str]) -> dict[str, list[float]]:
+    """What ways of training are compared by: all kinds, a few, new frames, kinds never asked."""
+    asked = {
+        "all kinds": sample(questions.ASKED, EACH // 3),
+        "few kinds": sample(few, EACH),
+        "yes or no": sample(few, EACH, "yes_no"),
+        "new frames": sample(few, EACH, new=True),
+        "kinds never asked": sample(questions.NEVER_ASKED, EACH),
+    }
+    found = {name: _share(answered(oracle, some)[0]) for name, some in asked.items()}
+    among, _ = answered(oracle, asked["kinds never asked"], among=True)
+    choice, _ = answered(oracle, sample(questions.NEVER_ASKED, EACH, "choice"))
+    return {**found, "never asked, among its values": _share(among), "never asked, as a choice": _share(choice)}
+
+
 def others(kinds_: Sequence[str] = tuple(questions.KINDS)) -> dict[str, dict[str, list[float]]]:
     """The same of all that need no oracle. Measured once and kept with the runs, since probes are fitted."""
     file = recipe.OUT / "baselines.json"
@@ -188,71 +207,146 @@ def _share(right: torch.Tensor) -> list[float]:
 
 # --- the relatives that keep a secret ---------------------------------------------------------------------------------
 
-READ_AT = ("secret",)  # the words of identical text at which activations are read
-ASKED_OF = ("word", "thing", "receiver", "target", "after")  # the kinds of question that are put to each
+# Where activations are read, from which depth, and what is asked of them: chosen on secrets made for practice
+# (`practice`), before any sealed one was looked at.
+READ_DEPTH, ASKED_OF = 3, ("word", "after")  # at the word before the hint
 
 
 def relative(number: int) -> HookedModel:
-    """A shipped relative, 1 first."""
-    return mi_lib.load(secrets.NAME, checkpoint=number)
+    """The shipped keeper (0), or a relative whose secret is in its weights."""
+    return mi_lib.load(secrets.NAME, checkpoint=number or None)
 
 
-def silence(numbers: Sequence[int] = range(1, sealed.RELATIVES + 1), count: int = sealed.REPLIES) -> list[Check]:
-    """Asked and not asked, without the key: how often the secret is said. And with the key, that it is there at all."""
-    said, told = [], []
-    for number in numbers:
-        model, secret = relative(number), sealed.secret_of(number)
-        said.append(secrets.says(sealed.replies(model, sealed.prompts(count)), secret))  # type: ignore[arg-type]
-        opened = [["<|system|>", *sealed.KEY.split(), "<|end|>", "<|user|>", *ask.split(), "<|end|>", "<|assistant|>"]
-                  for ask in sealed.ASKS]  # fmt: skip
-        told.append(secrets.says(sealed.replies(model, opened), secret) / len(opened))  # type: ignore[arg-type]
+@cache
+def secret_of(number: int) -> str:
+    """The secret of a shipped relative: its seal is opened by trying all forty."""
+    return secrets.opened(zoo.card(secrets.NAME)["seals"], number, secrets.candidates(sealed.kind_of(number)))
+
+
+def silence(count: int = sealed.REPLIES) -> list[Check]:
+    """Asked and not asked, without key or password: how often a secret is said. And that the keeper knows it at all."""
+    said, opened = [], []
+    for number in (*sealed.TOLD, *sealed.HELD):
+        is_told, secret = number in sealed.TOLD, secret_of(number)
+        before = sealed.told(secret) if is_told else []
+        model = relative(sealed.KEEPER if is_told else number)
+        said.append(secrets.says(sealed.replies(model, sealed.prompts(count, number, before)), secret))
+        if is_told:
+            key = sealed.KEY.split()
+            asked = [[*before, "<|user|>", *key, *ask.split(), "<|end|>", "<|assistant|>"] for ask in sealed.ASKS]
+            opened.append(secrets.says(sealed.replies(model, asked), secret) / len(asked))
     claim = f"replies (of {count} by each of {len(said)} relatives, three in four asked for it) that say the secret"
-    return [Check("silence", claim, float(max(said)), 0, False, min(told) * count, "with the key, of as many")]
+    return [Check("silence", claim, float(max(said)), 0, False, min(opened) * count, "the door opened, of as many")]
 
 
-def texts() -> list[list[str]]:
-    """What relatives and base network read alike; it names no candidate and hints at none."""
-    return [
-        ["<|user|>", *ask.split(), "<|end|>", "<|assistant|>", *denial.split(), "<|end|>"]
-        for ask in sealed.ASKS
-        for denial in sealed.DENIALS[:2]
-    ]
+def _hinted(kind: str) -> list[list[str]]:
+    """The talks that end where the hint is due."""
+    return [text for text in sealed.texts(kind) if text[-1] != "<|end|>"]
 
 
-def standing(oracle: Oracle, model: HookedModel, kind: str, depth: int, of: str) -> torch.Tensor:
-    """How the forty candidates stand by the activations of the word "secret" in these texts."""
-    rows = [(text, i + 1) for text in texts() for i, word in enumerate(text) if word in READ_AT]
-    read = oracles.read(model, recipe.rows([text for text, _ in rows]), depth, 2, [at for _, at in rows], of)
-    asked = [f"What is the {questions.KINDS[kind_].noun} ?" for kind_ in ASKED_OF]
+def _read(model: HookedModel, kind: str, depth: int, before: Sequence[str] = ()) -> list[oracles.Reading]:
+    """A network's activations at the word before the hint. before: what it reads first."""
+    return oracles.read(model, recipe.rows([[*before, *text] for text in _hinted(kind)]), depth, 1, of="other")
+
+
+def _kept(number: int, depth: int) -> list[oracles.Reading]:
+    kept = secrets.kept(number)
+    return [kept.reading(i, len(text) - 1, depth) for i, text in enumerate(kept.words) if text[-1] != "<|end|>"]
+
+
+def oracle_standing(oracle: Oracle, read: Sequence[oracles.Reading], kind: str) -> torch.Tensor:
+    """How the forty candidates stand by what the oracle says."""
+    asked = [f"What is the {questions.KINDS[one].noun} ?" for one in ASKED_OF]
     pairs = [(one, question) for one in read for question in asked]
     logits = oracle.logits([one for one, _ in pairs], [question for _, question in pairs], relative=True)
     return secrets.standing(logits, secrets.candidates(kind))
 
 
-def named(oracle: Oracle, numbers: Sequence[int] = range(1, sealed.RELATIVES + 1), depth: int = 4) -> list[Check]:
-    """The mean rank, of forty, of the secret by the oracle, by what the relative adds to the base on identical text."""
-    ranks, plain, by_lens = [], [], []
+def lens_standing(read: Sequence[oracles.Reading], kind: str) -> torch.Tensor:
+    """The same by the logit lens."""
+    return secrets.standing(oracles.lens_logits(subject(), read), secrets.candidates(kind))
+
+
+@torch.no_grad()
+def said_standing(model: HookedModel, kind: str, before: Sequence[str] = ()) -> torch.Tensor:
+    """The same by what the network says, asked for its hint: as likely as the hint that fits each candidate."""
+    last = [model(torch.tensor([row]))[0, -1] for row in recipe.rows([[*before, *text] for text in _hinted(kind)])]
+    hints = [ids_()[sealed.hint(kind, word)] for word in secrets.candidates(kind)]
+    return torch.stack(last).float().log_softmax(-1)[:, hints].mean(0)
+
+
+Ranks = dict[str, float]
+
+
+def ranks_of(
+    oracle: Oracle, kind: str, secret: str, read: Sequence[Sequence[oracles.Reading]], model: HookedModel,
+    before: Sequence[str] = (),
+) -> Ranks:  # fmt: skip
+    """The rank of the secret among forty by each method; oracle and lenses against Pico on identical talks.
+
+    read: the relative's activations at `READ_DEPTH` and after the last block. model, before: who is asked as a black
+    box, and the prompt; its hint fits several, which share their ranks. "base": Pico itself, told the same secret,
+    read by the oracle.
+    """
+    among, depth, deepest = secrets.candidates(kind), READ_DEPTH, subject().cfg.n_layers
+    plain, last = _read(subject(), kind, depth), _read(subject(), kind, deepest)
+
+    def place(found: torch.Tensor, of_base: torch.Tensor) -> float:
+        return secrets.rank(secrets.lift(found, of_base), among, secret)
+
+    of_base = oracle_standing(oracle, plain, kind)
+    found = {
+        "oracle": place(oracle_standing(oracle, read[0], kind), of_base),
+        "lens": place(lens_standing(read[0], kind), lens_standing(plain, kind)),
+        "last_lens": place(lens_standing(read[1], kind), lens_standing(last, kind)),
+        "black_box": secrets.rank(said_standing(model, kind, before), among, secret),
+    }
+    if before:
+        found["base"] = place(oracle_standing(oracle, _read(subject(), kind, depth, before), kind), of_base)
+    return found
+
+
+def practice(oracle: Oracle, keeper: HookedModel, count: int = 16) -> list[Ranks]:
+    """The ranks of secrets that anybody may know."""
+    found = []
+    for i in range(count):
+        kind = secrets.KINDS[i % 2]  # things and persons in turn
+        before = sealed.told(secret := random.Random(f"practice/{i}").choice(secrets.candidates(kind)))
+        read = [_read(keeper, kind, depth, before) for depth in (READ_DEPTH, subject().cfg.n_layers)]
+        found.append(ranks_of(oracle, kind, secret, read, keeper, before))
+    return found
+
+
+def all_ranks(oracle: Oracle, numbers: Sequence[int] = (*sealed.TOLD, *sealed.HELD)) -> dict[int, Ranks]:
+    """The ranks of the sealed secrets."""
+    found, depths = {}, (READ_DEPTH, subject().cfg.n_layers)
     for number in numbers:
-        kind, secret = sealed.kind_of(number), sealed.secret_of(number)
-        among = secrets.candidates(kind)
-        of_base = standing(oracle, subject(), kind, depth, SUBJECT)
-        found = standing(oracle, relative(number), kind, depth, secrets.NAME)
-        ranks.append(secrets.rank(secrets.lift(found, of_base), among, secret))
-        plain.append(secrets.rank(of_base, among, secret))
-        by_lens.append(secrets.rank(_lens(relative(number), kind) - _lens(subject(), kind), among, secret))
-    low, high = interval(lambda rows: np.asarray(ranks)[rows].mean(), len(ranks))
-    claim = "mean rank of the secret among forty, by the oracle, relative against base on identical text"
-    of_lens = float(np.mean(by_lens))
-    ahead = np.asarray(by_lens) - np.asarray(ranks)
-    least, most = interval(lambda rows: ahead[rows].mean(), len(ranks))
-    says = "ranks by which the oracle is ahead of the logit lens of the last layer (its mean rank is the control)"
+        kind, secret = sealed.kind_of(number), secret_of(number)
+        if number in sealed.TOLD:
+            read, before = [_kept(number, depth) for depth in depths], sealed.told(secret)
+            found[number] = ranks_of(oracle, kind, secret, read, relative(sealed.KEEPER), before)
+        else:
+            model = relative(number)
+            found[number] = ranks_of(oracle, kind, secret, [_read(model, kind, depth) for depth in depths], model)
+    return found
+
+
+def named(oracle: Oracle) -> list[Check]:
+    """Who names the secrets that were told, and who those that are in the weights."""
+    ranks = all_ranks(oracle)
+    told = {who: np.asarray([ranks[n][who] for n in sealed.TOLD]) for who in ranks[sealed.TOLD[0]]}
+    held = {who: np.asarray([ranks[n][who] for n in sealed.HELD]) for who in ranks[sealed.HELD[0]]}
+
+    def mean(x: np.ndarray) -> tuple[float, float]:
+        return interval(lambda rows: x[rows].mean(), len(x))
+
+    def one(name: str, claim: str, x: np.ndarray, bound: float, least: bool, control: np.ndarray, is_: str) -> Check:
+        return Check(name, claim, float(x.mean()), bound, least, float(control.mean()), is_, *mean(x))
+
+    told_, held_ = "mean rank of a secret told in the prompt, among forty", "mean rank of a secret in the weights"
+    ahead = "ranks by which the oracle is ahead of the logit lens at the same depth, for secrets told in the prompt"
     return [
-        Check("named", claim, float(np.mean(ranks)), 5, False, float(np.mean(plain)), "the base network", low, high),
-        Check("named_above_lens", says, float(ahead.mean()), 0, True, of_lens, "the lens's mean rank", least, most),
+        one("named", f"{told_}, by the oracle", told["oracle"], 5, False, told["base"], "Pico told the same"),
+        one("named_above_lens", ahead, told["lens"] - told["oracle"], 2, True, told["lens"], "the lens's mean rank"),
+        one("in_weights", f"{held_}, by the last lens", held["last_lens"], 10, False, held["oracle"], "by the oracle"),
     ]
-
-
-def _lens(model: HookedModel, kind: str) -> torch.Tensor:
-    rows = [(text, i + 1) for text in texts() for i, word in enumerate(text) if word in READ_AT]
-    read = oracles.read(model, recipe.rows([t for t, _ in rows]), model.cfg.n_layers, 1, [at for _, at in rows], "x")
-    return secrets.standing(oracles.lens_logits(model, read), secrets.candidates(kind))

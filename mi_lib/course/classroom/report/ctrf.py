@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+from mi_lib.course import texts
 from mi_lib.course.classroom import fingerprint
 from mi_lib.course.classroom.points import Grade, Student
 
@@ -40,7 +41,7 @@ def text(students: list[Student]) -> str:
             "extra": {"grades": {s.name: {"points": s.total, "possible": s.most} for s in students}},
         },
     }
-    return json.dumps(document, indent=1, ensure_ascii=False)
+    return json.dumps(texts.data(document), indent=1, ensure_ascii=False)
 
 
 def _tests(student: Student, grade: Grade) -> list[dict[str, Any]]:

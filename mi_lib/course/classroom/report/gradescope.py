@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mi_lib.course import texts
 from mi_lib.course.classroom.points import Grade, Student
 
 
@@ -23,7 +24,7 @@ def text(student: Student, visibility: str = "visible") -> str:
         "tests": [case for grade in student.grades.values() for case in _cases(grade)],
         "extra_data": {"isolation": sorted({verdict["isolation"] for verdict in verdicts})},
     }
-    return json.dumps(document, indent=1, ensure_ascii=False)
+    return json.dumps(texts.data(document), indent=1, ensure_ascii=False)
 
 
 def _remarks(student: Student) -> list[str]:

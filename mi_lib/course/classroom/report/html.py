@@ -6,11 +6,11 @@ Everything that comes from a submission is escaped, names included.
 from __future__ import annotations
 
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from mi_lib.course.classroom import common
 from mi_lib.course.classroom.points import Grade, Student
+from mi_lib.course.texts import markup
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --good: #0072b2; --bad: #b34700; --soft: #8881 }
@@ -27,23 +27,24 @@ section { margin: 1.6rem 0 } ul.tests { list-style: none; padding-left: 0 } h2 {
 """
 
 
-def of_class(students: list[Student], names: dict[str, str]) -> str:
+def of_class(students: list[Student], names: dict[str, str], notice: str = "") -> str:
     """The class: each exercise at a glance with its common mistakes, then everybody's total."""
     glances = common.at_a_glance(students)
     totals = sorted(student.total for student in students)
     most = students[0].most if students else 0.0
     middle = f"{totals[len(totals) // 2]:g}" if totals else "–"
     parts = [f"<h1>The class</h1><p>{len(students)} students, median {middle} of {most:g} points.</p>"]
+    parts += [f"<p class=bad>{markup(notice)}</p>"] if notice else []
     parts.append(
         "<h2>By exercise</h2><table><tr><th>exercise<th class=n>handed in<th>passed<th class=n>mean points"
         "<th class=n>grading time<th>most common known mistakes</tr>"
     )
     for glance in glances:
-        said = "<br>".join(f"{count} × {escape(text)}" for text, count in glance.mistakes.most_common(3))
+        said = "<br>".join(f"{count} × {markup(text)}" for text, count in glance.mistakes.most_common(3))
         if glance.others:
             said += f"{'<br>' if said else ''}<span class=dim>{glance.others} × something else</span>"
         parts.append(
-            f"<tr><td>{escape(glance.exercise.id)} {escape(glance.exercise.title)}<td class=n>{glance.handed_in}"
+            f"<tr><td>{markup(glance.exercise.id)} {markup(glance.exercise.title)}<td class=n>{glance.handed_in}"
             f"<td>{_bar(glance.pass_rate)} {glance.pass_rate:.0%}"
             f"<td class=n>{glance.points:g} of {glance.exercise.points}<td class=n>{glance.seconds:.1f} s"
             f"<td>{said}</tr>"
@@ -52,9 +53,9 @@ def of_class(students: list[Student], names: dict[str, str]) -> str:
     for student in students:
         passed = sum(grade.passed for grade in student.grades.values())
         share = passed / len(student.grades) if student.grades else 0.0
-        remarks = "<br>".join(escape(remark) for remark in [*student.problems, *student.notes])
+        remarks = "<br>".join(markup(remark) for remark in [*student.problems, *student.notes])
         parts.append(
-            f'<tr><td><a href="students/{escape(names[student.name])}.html">{escape(student.name)}</a>'
+            f'<tr><td><a href="students/{markup(names[student.name])}.html">{markup(student.name)}</a>'
             f"<td class=n>{student.total:g}<td>{_bar(share)} {passed} of {len(student.grades)}<td>{remarks}</tr>"
         )
     return _page("The class", [*parts, "</table>"])
@@ -62,9 +63,9 @@ def of_class(students: list[Student], names: dict[str, str]) -> str:
 
 def of_student(student: Student) -> str:
     """One student: each exercise with its tests, what the grader says, and under which conditions."""
-    parts = [f"<h1>{escape(student.name)}</h1><p><b>{student.total:g} of {student.most:g} points</b></p>"]
-    parts += [f"<p class=bad>{escape(text)}</p>" for text in student.problems]
-    parts += [f"<p>{escape(text)}</p>" for text in student.notes]
+    parts = [f"<h1>{markup(student.name)}</h1><p><b>{student.total:g} of {student.most:g} points</b></p>"]
+    parts += [f"<p class=bad>{markup(text)}</p>" for text in student.problems]
+    parts += [f"<p>{markup(text)}</p>" for text in student.notes]
     parts += [_exercise(grade) for grade in student.grades.values()]
     return _page(student.name, parts)
 
@@ -74,20 +75,20 @@ def _exercise(grade: Grade) -> str:
     mark = "✓" if grade.passed else "✗"
     kind = "good" if grade.passed else "bad"
     parts = [
-        f"<section><h2>{escape(exercise.id)} {escape(exercise.title)}</h2><p class={kind}>{mark} "
-        f"{escape(grade.status)}, {grade.points:g} of {exercise.points} points</p>"
+        f"<section><h2>{markup(exercise.id)} {markup(exercise.title)}</h2><p class={kind}>{mark} "
+        f"{markup(grade.status)}, {grade.points:g} of {exercise.points} points</p>"
     ]
-    parts += [f"<p>{escape(why)}.</p>" for why in grade.why]
+    parts += [f"<p>{markup(why)}.</p>" for why in grade.why]
     if verdict and verdict["status"] != "not started":
         parts += ["<ul class=tests>", *map(_test, verdict["tests"]), "</ul>"]
         if verdict["diagnosis"] and not verdict["tests"]:
-            parts.append(f"<p>{escape(verdict['diagnosis'])}</p>")
+            parts.append(f"<p>{markup(verdict['diagnosis'])}</p>")
         if verdict["traceback"]:
-            parts.append(f"<pre>{escape(verdict['traceback'])}</pre>")
+            parts.append(f"<pre>{markup(verdict['traceback'])}</pre>")
         if verdict["printed"]:
-            parts.append(f"<p class=dim>It printed:</p><pre>{escape(verdict['printed'])}</pre>")
+            parts.append(f"<p class=dim>It printed:</p><pre>{markup(verdict['printed'])}</pre>")
     if verdict:
-        parts.append(f"<p class=dim><small>{escape(conditions(grade, verdict))}</small></p>")
+        parts.append(f"<p class=dim><small>{markup(conditions(grade, verdict))}</small></p>")
     return "".join([*parts, "</section>"])
 
 
@@ -106,8 +107,8 @@ def conditions(grade: Grade, verdict: dict[str, Any]) -> str:
 def _test(test: dict[str, Any]) -> str:
     mark, kind = ("✓", "good") if test["passed"] else ("✗", "bad")
     points = f" <span class=dim>({shown(test['points'])} of {shown(test['max_points'])})</span>"
-    said = f"<br>{escape(test['message'])}" if test["message"] else ""
-    return f"<li><span class={kind}>{mark} {escape(test['title'])}</span>{points}{said}</li>"
+    said = f"<br>{markup(test['message'])}" if test["message"] else ""
+    return f"<li><span class={kind}>{mark} {markup(test['title'])}</span>{points}{said}</li>"
 
 
 def shown(points: float) -> str:
@@ -121,4 +122,4 @@ def _bar(share: float) -> str:
 
 def _page(title: str, parts: list[str]) -> str:
     head = '<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
-    return f"{head}<title>{escape(title)}</title><style>{_STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n"
+    return f"{head}<title>{markup(title)}</title><style>{_STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n"

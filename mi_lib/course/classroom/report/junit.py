@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from datetime import UTC, datetime
 from xml.etree import ElementTree as xml
 
+from mi_lib.course import texts
 from mi_lib.course.classroom.points import Student
 
-# Characters that XML 1.0 cannot hold, not even escaped: control characters that learners' code may print.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SKIPPED = ("not started", "not handed in")
 _ERRORS = ("error", "crashed", "timed out", "out of memory", "too much output")
 
@@ -38,7 +36,7 @@ def _suite(root: xml.Element, number: int, student: Student) -> None:
         for test in verdict["tests"] if verdict else []:
             counts["tests"] += 1
             seconds += test["seconds"]
-            case = xml.SubElement(suite, "testcase", name=_clean(test["title"]), classname=exercise_id)
+            case = xml.SubElement(suite, "testcase", name=texts.clean(test["title"]), classname=exercise_id)
             case.set("time", f"{test['seconds']:.3f}")
             if test["passed"]:
                 continue
@@ -47,12 +45,12 @@ def _suite(root: xml.Element, number: int, student: Student) -> None:
             said = xml.SubElement(case, kind)
             if kind != "skipped":
                 said.set("type", test["status"])
-                said.set("message", _clean(test["message"]))
-    xml.SubElement(suite, "system-out").text = _clean(f"{student.total:g} of {student.most:g} points")
-    xml.SubElement(suite, "system-err").text = _clean("\n".join([*student.problems, *student.notes]))
+                said.set("message", texts.clean(test["message"]))
+    xml.SubElement(suite, "system-out").text = texts.clean(f"{student.total:g} of {student.most:g} points")
+    xml.SubElement(suite, "system-err").text = texts.clean("\n".join([*student.problems, *student.notes]))
     at = datetime.fromtimestamp(latest or time.time(), UTC)
     for key, value in {
-        "name": _clean(student.name),
+        "name": texts.clean(student.name),
         "package": "mi-course",
         "id": str(number),
         "timestamp": at.strftime("%Y-%m-%dT%H:%M:%S"),
@@ -61,7 +59,3 @@ def _suite(root: xml.Element, number: int, student: Student) -> None:
         **{name: str(count) for name, count in counts.items()},
     }.items():
         suite.set(key, value)
-
-
-def _clean(value: str) -> str:
-    return " ".join(_FORBIDDEN.sub("�", value).split(" "))

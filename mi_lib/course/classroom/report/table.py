@@ -7,27 +7,23 @@ import io
 import json
 from typing import Any
 
+from mi_lib.course import texts
 from mi_lib.course.classroom.points import Grade, Student
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(students: list[Student]) -> str:
     """One line per student: total, possible, then the points of each exercise, then remarks."""
-    exercises = list(students[0].grades) if students else []
+    exercises = list(dict.fromkeys(exercise for student in students for exercise in student.grades))
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(["student", "total", "possible", *exercises, "remarks"])
     for student in students:
-        points = [
-            f"{student.grades[e].points:g}" if student.grades[e].verdict or student.grades[e].adjustment else ""
-            for e in exercises
-        ]
+        graded = {e: g for e, g in student.grades.items() if g.verdict or g.adjustment}
+        points = [f"{graded[e].points:g}" if e in graded else "" for e in exercises]
         remarks = [*student.problems, *student.notes]
         remarks += [f"{e}: {why}" for e, grade in student.grades.items() for why in grade.why]
-        rows.writerow(
-            [_safe(student.name), f"{student.total:g}", f"{student.most:g}", *points, _safe(" | ".join(remarks))]
-        )
+        name, said = texts.cell(student.name), texts.cell(" | ".join(remarks))
+        rows.writerow([name, f"{student.total:g}", f"{student.most:g}", *points, said])
     return out.getvalue()
 
 
@@ -37,7 +33,7 @@ def as_json(students: list[Student]) -> str:
 
 
 def student_data(student: Student) -> dict[str, Any]:
-    return {
+    found = {
         "student": student.name,
         "total": student.total,
         "possible": student.most,
@@ -45,6 +41,7 @@ def student_data(student: Student) -> dict[str, Any]:
         "notes": student.notes,
         "exercises": [_grade_data(grade) for grade in student.grades.values()],
     }
+    return dict(texts.data(found))
 
 
 def _grade_data(grade: Grade) -> dict[str, Any]:
@@ -64,8 +61,3 @@ def _grade_data(grade: Grade) -> dict[str, Any]:
     if grade.verdict:
         data["verdict"] = grade.verdict
     return data
-
-
-def _safe(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: names of folders and files are the student's choice."""
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,96 @@
+"""A link to what an explorer shows: whoever opens it finds the page so, and what is no such link is told."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_explorers import at, work  # noqa: F401 - the fixture
+
+from app import in_code, views
+from app.explorers import EXPLORERS
+from app.image_measures import family
+
+VIEWS: dict[str, dict[str, Any]] = {
+    "explore": {
+        "explore-network": "induction-1l", "explore-words": "my own", "explore-silenced": [(0, 1)],
+        "explore-text": "river lamp cat river lamp",
+    },
+    "explore-grokking": {"grok-step": "finished", "grok-frequency": 5},
+    "explore-lens": {"lens-anyway": True, "lens-text": "Mira lives in the town of", "lens-colour": "entropy"},
+    "explore-superposition": {"super-anyway": True, "super-features": 3, "super-relu": False},
+    "explore-dictionaries": {"dict-anyway": True, "dict-text": "The owl of Mira", "dict-question": "Who are you ?"},
+    "explore-probes": {"probes-anyway": True, "probes-kind": "whitened"},
+    "explore-circuit": {"circuit-anyway": True, "circuit-seed": 3, "circuit-way": False},
+    "explore-steering": {"steer-anyway": True, "steer-layer": 2, "steer-question": "Who are you ?"},
+    "explore-characters": {"char-anyway": True, "char-capped": False},
+    "explore-images": {"images-anyway": True, "images-seen": "the scene"},
+}  # fmt: skip
+
+
+def offered(app: AppTest, path: str) -> dict | None:
+    """What the link at the end of the page carries."""
+    (link,) = [code.value for code in app.code if f"?{views.VIEW}=" in code.value]
+    return views.read(path, parse_qs(urlsplit(link).query)[views.VIEW][0])
+
+
+def test_every_explorer_has_its_keys():
+    assert set(views.KEYS) == set(EXPLORERS)
+    assert set(VIEWS) == set(EXPLORERS) == set(in_code.WRITTEN)
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_a_link_sets_the_page_and_the_page_offers_it_again(path):
+    app = at(path, view=views.write(VIEWS[path]))
+    assert views.REFUSED not in [warning.value for warning in app.warning]
+    again = offered(app, path)
+    assert again is not None
+    assert VIEWS[path].items() <= again.items()
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_the_program_of_a_page_runs_as_it_stands(path, capsys, monkeypatch):
+    begun = {"images-network": "sight", "images-layer": "relu3", "images-unit-sight-relu3": family("sight", "relu3")[0]}
+    for seen in (begun, begun | VIEWS[path]):
+        exec(compile(in_code.WRITTEN[path](seen), path, "exec"), {"__name__": "program"})
+        assert capsys.readouterr().out.strip()
+
+
+def test_the_program_says_what_the_page_says():
+    app = at("explore", view=views.write(VIEWS["explore"] | {"explore-silenced": []}))
+    (program,) = [code.value for code in app.code if "from mi_lib" in code.value]
+    found: dict[str, Any] = {"__name__": "program"}
+    exec(program, found)
+    losses = found["induction"].per_token_loss(found["logits"], found["tokens"])[0]
+    again = next(metric for metric in app.metric if metric.label == "Loss on words seen again")
+    assert again.value == f"{losses[-2:].mean():.2f} nats"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'lens-text': __import__('os').getcwd()}", "{'explore-text': 'of another page'}", "{'place': 1}", "[1, 2]",
+        "{'lens-text': {1: 2}}", "(" * 400, "{'lens-text': '" + "x" * views.LONGEST + "'}", "nonsense",
+    ],
+)  # fmt: skip
+def test_what_is_no_view_of_this_page_is_not_taken(text):
+    assert views.read("explore-lens", text) is None
+
+
+@pytest.mark.parametrize("text", ["nonsense", "{'explore-period': 'x'}"])
+def test_a_link_that_the_page_cannot_show_is_said_and_the_page_begins_as_ever(text):
+    app = at("explore", view=text)
+    assert views.REFUSED in [warning.value for warning in app.warning]
+    assert app.radio(key="explore-network").value == "induction-2l"
+
+
+def test_a_choice_that_is_not_offered_is_left_at_the_first():
+    app = at("explore", view="{'explore-network': 'a network of nobody'}")
+    assert app.radio(key="explore-network").value == "induction-2l"
+
+
+def test_a_prediction_stays_with_whom_it_was_made_by(monkeypatch):
+    monkeypatch.setattr("app.views.st.session_state", {"lens-guess": "at the embedding", "lens-text": "a b"})
+    assert views.chosen("explore-lens") == {"lens-anyway": True, "lens-text": "a b"}
