@@ -114,8 +114,8 @@ def _under_way(running: Running, exercise: Exercise) -> None:
         st.rerun()
     key = exercise.id.replace(".", "-")
     with st.container(horizontal=True, vertical_alignment="center", key=f"waiting-scratch-{key}"):
-        stop = common.caught(running.stop)
-        st.button("Stop", key=f"stop-scratch-{key}", icon=":material/stop_circle:", on_click=stop)
+        name = f"stop-scratch-{key}"
+        st.button("Stop", key=name, icon=":material/stop_circle:", on_click=common.caught(running.stop))
         st.markdown(f"Running … **{running.seconds:.0f} s**")
     st.caption(f"These lines may take {exercise.time_limit:g} seconds, as your answer may.")
 
