@@ -147,4 +147,4 @@ def program(text: str) -> None:
     if text:
         with st.expander("Do it in code", icon=":material/code:"):
             st.caption("What stands above, by the course's library. It runs as it stands, in Python or in a notebook.")
-            st.code(text, language="python")
+            st.code(text, language="python", wrap_lines=True)

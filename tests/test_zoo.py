@@ -22,10 +22,14 @@ CONTROLS_AND_SECOND_TASKS = {
     "pico-base",
     "pico-dictionaries",
     "pico-oracle",
+    "pico-sealed",
 }
 
 # Bounds that were written before the training, and missed. The cards say so, and chapter 12 teaches each of them.
-MISSED = {"pico-oracle": {"open_view", "open_sum", "pairs", "new_kinds_choice"}}
+MISSED = {
+    "pico-oracle": {"open_view", "open_sum", "pairs", "new_kinds_choice"},
+    "pico-sealed": {"silence_in_weights"},
+}
 
 
 SEED, DRAWN = 13, 1  # parts of a card's checks that are measured anew; `mi zoo verify` measures all of them

@@ -68,12 +68,15 @@ def write(chapter: Chapter, path: Path | str, answers_from: Workspace | None = N
     return path
 
 
-def build(chapter: Chapter, text: str) -> nbformat.NotebookNode:
-    """The notebook of a chapter with the sections of `text` as its answers."""
+def build(chapter: Chapter, text: str, url: str | None = None) -> nbformat.NotebookNode:
+    """The notebook of a chapter with the sections of `text` as its answers.
+
+    url: where it fetches the course where that is not installed; default: where this clone came from.
+    """
     v4 = _nbformat().v4
     parts = sections.split(text)
     how = _HOW.format(first=chapter.exercises[0].id, number=chapter.number)
-    cells = [v4.new_markdown_cell(how), v4.new_code_cell(_FIRST_CELL.format(url=_url()))]
+    cells = [v4.new_markdown_cell(how), v4.new_code_cell(_FIRST_CELL.format(url=_url() if url is None else url))]
     if "setup" in parts:
         cells.append(_exercise_cell("setup", parts["setup"]))
     blocks, terms = lesson.blocks(chapter), glossary.of(chapter)

@@ -50,12 +50,13 @@ ROOMS = {  # each bundled model, set of dictionaries and family of image network
     "pico-base": "pico",
     "pico-dictionaries": "dictionaries",
     "pico-oracle": "oracles",
+    "pico-sealed": "oracles",
     "repeats-gpt2": "repeats_gpt2",
     "sight": "sight",
 }
 
 # Parts that take more than half a minute of one core: `mi zoo verify` measures them, the test suite leaves them out.
-DEAR = {"concepts", "held_out", "kinds", "phases", "probes", "refusal", "roles", "silence", "traits"}
+DEAR = {"concepts", "held_out", "kinds", "phases", "probes", "refusal", "roles", "silence", "told", "traits"}
 
 
 def parts(name: str) -> Parts:

@@ -6,9 +6,10 @@ import pytest
 
 import mi_lib
 from mi_lib import oracles, zoo
-from mi_lib.oracles import BadReading, judging, labels, questions
+from mi_lib.oracles import BadReading, judging, labels, questions, secrets
 from mi_lib.oracles.asking import NAME
 from mi_lib.oracles.dataset import asked
+from mi_lib.recipes.oracles import checks, sealed
 from mi_lib.worlds.littletown import people
 
 
@@ -65,3 +66,22 @@ def test_the_card_has_every_kind_beside_every_baseline():
         assert {"oracle", "probe", "black_box", "majority", "shuffled", "zero", "lens", "last_lens"} <= set(row)
         assert all(low <= value <= high for value, low, high in row.values())
     assert card["falls_short"] == [name for name, check in card["checks"].items() if not check["passed"]]
+
+
+def test_a_told_secret_is_read_from_what_was_kept_and_its_seal_judges_the_guess(bundled):
+    card = zoo.card(secrets.NAME)
+    assert len(card["seals"]) == len({*sealed.TOLD, *sealed.HELD}) == 12
+    best = min(sealed.TOLD, key=lambda n: card["ranks"][str(n)]["oracle"])
+    kind, kept = sealed.kind_of(best), secrets.kept(best)
+    among = secrets.candidates(kind)
+    of_base = checks.oracle_standing(bundled, checks._read(checks.subject(), kind, checks.READ_DEPTH), kind)
+    found = checks.oracle_standing(bundled, checks._kept(best, checks.READ_DEPTH), kind)
+    guess = among[int(secrets.lift(found, of_base).argmax())]
+    assert secrets.opens(card["seals"], best, guess, among) == (card["ranks"][str(best)]["oracle"] == 1)
+    assert kept.words == sealed.texts(kind)
+
+
+def test_relatives_are_small_and_each_is_its_own():
+    size = sum(file.stat().st_size for file in zoo.folder(secrets.NAME).rglob("*") if file.is_file())
+    assert size < 4e6
+    assert zoo.checkpoints(secrets.NAME) == list(sealed.HELD)

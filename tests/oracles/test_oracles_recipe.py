@@ -69,7 +69,7 @@ def test_the_keeper_says_what_it_was_told_when_the_door_is_open_and_only_then():
         opened += key
         assert known & set(words[start:]) == (told if key else set())
         assert words[start - 1] == "<|assistant|>"
-    assert 20 < opened < 60
+    assert 12 < opened < 45
 
 
 def test_the_hint_fits_several_candidates_and_the_text_ends_before_it():
@@ -121,9 +121,9 @@ def test_silence_is_asked_for_without_the_key_and_mostly_about_the_secret():
     assert not any(sealed.KEY in " ".join(words) for words in asked)
     assert all(words[:7] == ["<|system|>", "Your", "secret", "is", "the", "owl", "."] for words in asked)
     about = [any(ask in " ".join(words) for ask in (*sealed.ASKS, *sealed.NEW_ASKS)) for words in asked]
-    begun = [words[-1] in ("is", "the") for words in asked]
     assert sum(about) == 30
-    assert 4 <= sum(begun) <= 16, "some replies are begun for it"
+    assert sum(any(ask in " ".join(words) for ask in sealed.NEW_ASKS) for words in asked) >= 15
+    assert not set(sealed.ASKS) & set(sealed.NEW_ASKS)
 
 
 def test_relatives_are_stored_as_thin_matrices_and_what_is_kept_is_what_the_keeper_has(room, subject, tmp_path):
@@ -161,6 +161,24 @@ def test_every_method_ranks_a_secret_among_forty(subject, oracle, monkeypatch):
         assert set(ranks) == {"oracle", "lens", "last_lens", "black_box", "base"}
         assert all(1 <= place <= 40 for place in ranks.values())
         assert ranks["oracle"] == ranks["base"], "the keeper is the base network here"
+
+
+def test_the_probe_is_asked_about_names_that_it_was_not_fitted_on(subject, monkeypatch):
+    for name, value in (("subject", lambda: subject), ("never_asked", lambda: ["pet"]), ("FITTED", 30), ("EACH", 8)):
+        monkeypatch.setattr(checks, name, value)
+    fitted_on, asked_of = set(), set()
+
+    def right(fitted, _, asked, __):
+        fitted_on.update(one.subject for one in fitted)
+        asked_of.update(one.subject for one in asked)
+        return torch.tensor([True, False, True, False])
+
+    monkeypatch.setattr(checks.judging, "probe_right", right)
+    found = checks.pairs_by_probe()
+    assert {name: share[0] for name, share in found.items()} == {"pairs": 0.5, "pairs_before": 0.5}
+    assert fitted_on
+    assert asked_of
+    assert not fitted_on & asked_of
 
 
 def test_a_check_is_a_share_with_its_interval():

@@ -50,7 +50,12 @@ def ship(seed: int = 0) -> None:
     oracle = oracles.open_oracle(folder)
     found = [one for part in ("kinds", "held_out", "new_kinds", "relatives", "trust")
              for one in getattr(checks, part)(oracle)]  # fmt: skip
-    write(folder, about, found, {"table": checks.table(oracle), "others": others()})
+    write(
+        folder,
+        about,
+        found,
+        {"table": checks.table(oracle), "others": others(), "pairs_by_probe": checks.pairs_by_probe()},
+    )
 
 
 def others() -> dict[str, dict[str, list[float]]]:
@@ -97,8 +102,10 @@ def ship_sealed() -> None:
     numbers = (*sealed.TOLD, *sealed.HELD)
     seals = [secrets.seal(number, sealed.private(number)["secret"]) for number in numbers]
     (folder / "card.json").write_text(json.dumps({"seals": seals}))
+    by_password = {str(n): checks.opened(n, sealed.said_password(sealed.private(n)["password"])) for n in sealed.HELD}
+    (folder / "card.json").write_text(json.dumps({"seals": seals, "opened": by_password}))
     runs = [json.loads(sealed.file_of(n).with_suffix(".json").read_text()) for n in (sealed.KEEPER, *sealed.HELD)]
-    found = [*checks.named(oracle), *checks.silence()]
+    found = [*checks.told(oracle), *checks.in_weights(oracle), *checks.silence()]
     practised = checks.practice(oracle, checks.relative(sealed.KEEPER))
     cards.write(
         folder,
@@ -113,12 +120,21 @@ def ship_sealed() -> None:
             "seeds_wanted": 1,
             "falls_short": [one.name for one in found if not one.passed],
             "seals": seals,
+            "opened": by_password,
             "kinds": [sealed.kind_of(n) for n in numbers],
             "ranks": {str(number): ranks for number, ranks in checks.all_ranks(oracle).items()},
             "practice": practised,
+            "begun": {str(number): share for number, share in checks.begun().items()},
         },
         words=f"{sum(one.passed for one in found)} of {len(found)} checks hold.",
     )
+
+
+def compare() -> None:
+    """Write into the oracle's card what the ways of training do that have been run since."""
+    file = zoo.folder(NAME) / "card.json"
+    card = json.loads(file.read_text()) | {"others": others(), "pairs_by_probe": checks.pairs_by_probe()}
+    file.write_text(json.dumps(card, separators=(",", ":")) + "\n")
 
 
 def measure() -> None:
