@@ -70,7 +70,7 @@ class Session:
         self.filename = filename
         self.module.__file__ = filename
         sys.modules[MODULE] = self.module
-        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+        linecache.cache[filename] = (len(source), None, re.split(r"(?<=\n)", source), filename)  # lines as Python's
         try:
             parts = sections.split(source)
         except sections.SectionError as error:
