@@ -163,6 +163,24 @@ def test_every_method_ranks_a_secret_among_forty(subject, oracle, monkeypatch):
         assert ranks["oracle"] == ranks["base"], "the keeper is the base network here"
 
 
+def test_the_probe_is_asked_about_names_that_it_was_not_fitted_on(subject, monkeypatch):
+    for name, value in (("subject", lambda: subject), ("never_asked", lambda: ["pet"]), ("FITTED", 30), ("EACH", 8)):
+        monkeypatch.setattr(checks, name, value)
+    fitted_on, asked_of = set(), set()
+
+    def right(fitted, _, asked, __):
+        fitted_on.update(one.subject for one in fitted)
+        asked_of.update(one.subject for one in asked)
+        return torch.tensor([True, False, True, False])
+
+    monkeypatch.setattr(checks.judging, "probe_right", right)
+    found = checks.pairs_by_probe()
+    assert {name: share[0] for name, share in found.items()} == {"pairs": 0.5, "pairs_before": 0.5}
+    assert fitted_on
+    assert asked_of
+    assert not fitted_on & asked_of
+
+
 def test_a_check_is_a_share_with_its_interval():
     found = checks.check("a", "b", [True] * 30 + [False] * 10, 0.7, 0.1, "c")
     assert (found.value, found.passed) == (0.75, True)

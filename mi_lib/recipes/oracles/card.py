@@ -50,7 +50,12 @@ def ship(seed: int = 0) -> None:
     oracle = oracles.open_oracle(folder)
     found = [one for part in ("kinds", "held_out", "new_kinds", "relatives", "trust")
              for one in getattr(checks, part)(oracle)]  # fmt: skip
-    write(folder, about, found, {"table": checks.table(oracle), "others": others()})
+    write(
+        folder,
+        about,
+        found,
+        {"table": checks.table(oracle), "others": others(), "pairs_by_probe": checks.pairs_by_probe()},
+    )
 
 
 def others() -> dict[str, dict[str, list[float]]]:
@@ -123,6 +128,13 @@ def ship_sealed() -> None:
         },
         words=f"{sum(one.passed for one in found)} of {len(found)} checks hold.",
     )
+
+
+def compare() -> None:
+    """Write into the oracle's card what the ways of training do that have been run since."""
+    file = zoo.folder(NAME) / "card.json"
+    card = json.loads(file.read_text()) | {"others": others(), "pairs_by_probe": checks.pairs_by_probe()}
+    file.write_text(json.dumps(card, separators=(",", ":")) + "\n")
 
 
 def measure() -> None:

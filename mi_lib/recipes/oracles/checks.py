@@ -103,14 +103,32 @@ def kinds(oracle: Oracle) -> list[Check]:
     return found
 
 
+def never_asked() -> list[str]:
+    """The kinds of which training leaves some names out."""
+    return [kind for kind in labels.TABLES if kind in questions.ASKED and labels.left_out_of(kind)]
+
+
+def pairs_by_probe() -> dict[str, list[float]]:
+    """What a probe does with the names that it was not fitted on: the same questions as `pairs` and `pairs_before`."""
+    found = {}
+    for name, at_name in (("pairs", True), ("pairs_before", False)):
+        right = []
+        for kind in never_asked():
+            fitted = dataset.asked(kind, FITTED, split="train", seed=2, at_name=at_name)
+            asked = dataset.asked(kind, EACH // 2, left_out=True, split="train", at_name=at_name)
+            read = [judging.readings(subject(), some) for some in (fitted, asked)]
+            right.append(judging.probe_right(fitted, read[0], asked, read[1]))
+        found[name] = _share(torch.cat(right))
+    return found
+
+
 def held_out(oracle: Oracle) -> list[Check]:
     """Frames that training never used, and pairs of a kind and a name that it never asked."""
     right, turned = answered(oracle, sample(questions.ASKED, EACH // 3, new=True))
     found = [check("frames", "right answers to questions in words never trained on", right, 0.6, turned, OTHER)]
-    pairs = [kind for kind in labels.TABLES if kind in questions.ASKED and labels.left_out_of(kind)]
     places = (("pairs", True, "at the name"), ("pairs_before", False, "at the word before it is said"))
     for name, at_name, where in places:
-        asked = sample(pairs, EACH // 2, left_out=True, split="train", at_name=at_name)
+        asked = sample(never_asked(), EACH // 2, left_out=True, split="train", at_name=at_name)
         right, turned = answered(oracle, asked)
         claim = f"right answers about a name and a kind never asked together, {where}"
         found.append(check(name, claim, right, 0.6, turned, OTHER))

@@ -5,6 +5,7 @@
     python -m mi_lib.recipes.oracles ship                  # writes the oracle's folder in the zoo, and its card
     python -m mi_lib.recipes.oracles ship-sealed           # the same of the relatives
     python -m mi_lib.recipes.oracles measure               # the card of the oracle alone
+    python -m mi_lib.recipes.oracles compare               # other ways of training, as far as they have been run
 
 Training can be interrupted; the same command goes on. The questions are written while training goes on, never twice.
 """
