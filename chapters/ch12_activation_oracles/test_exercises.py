@@ -879,7 +879,7 @@ def test_the_commonest_answer(answer):
     """Answers of unlike frequency, with ties."""
     for fitted, asked in (
         ("owl cat cat dog owl cat", "owl owl cat dog owl"),
-        ("dog cat owl owl dog", "owl dog dog cat owl owl fox"),
+        ("dog cat owl owl dog", "owl dog dog fox fox fox fox"),
         ("no yes yes", "no no no no yes"),
     ):
         a, b = fitted.split(), asked.split()
@@ -894,11 +894,11 @@ def test_the_commonest_answer(answer):
 @functools.cache
 def clouds(seed: int) -> tuple[Tensor, list[str], Tensor, list[str]]:
     """Classes that overlap a little, and a held-out part in which one of them is rare."""
-    names, centres = ("goat", "owl", "cat"), 1.6 * randn(3, 6, seed=seed)
-    which = torch.randint(0, 3, (60,), generator=generator(seed))
-    held = torch.randint(0, 3, (40,), generator=generator(seed + 1))
+    names, centres = ("goat", "owl", "cat"), 1.1 * randn(3, 6, seed=seed)
+    which = torch.randint(0, 3, (61,), generator=generator(seed))
+    held = torch.randint(0, 3, (37,), generator=generator(seed + 1))
     held[held == 1] = torch.where(torch.rand(int((held == 1).sum()), generator=generator(seed + 2)) < 0.6, 2, 1)
-    x, y = centres[which] + randn(60, 6, seed=seed + 3), centres[held] + randn(40, 6, seed=seed + 4)
+    x, y = centres[which] + randn(61, 6, seed=seed + 3), centres[held] + randn(37, 6, seed=seed + 4)
     return x, [names[i] for i in which], y, [names[i] for i in held]
 
 
@@ -934,7 +934,7 @@ PROBE_SLIPS = {
 @grades("12.9", weight=2)
 def test_the_probe(answer):
     """Three answers whose activations overlap."""
-    for seed in (3, 7, 12):
+    for seed in (4, 1, 2):
         args = clouds(seed)
         expect_close(
             answer.probe_share(args[0], list(args[1]), args[2], list(args[3])),
