@@ -5,14 +5,18 @@ They show what the chapter's findings measured. One with a parameter `answer` is
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import plotly.graph_objects as go
+from torch import Tensor
 
 from mi_lib import plots, zoo
 from mi_lib.course import findings, index
+from mi_lib.oracles import dataset, judging
 
 CHAPTER = index.chapter("12")
+found = findings.module(CHAPTER)
 
 
 def _read() -> dict[str, Any]:
@@ -51,16 +55,28 @@ def held_out() -> go.Figure:
     return plots.grouped_bars(list(rows), series, "What it was not trained on", "what is new", "share of right answers")
 
 
-def trusted() -> go.Figure:
-    """How often it is right, by how sure it is."""
-    told = _read()["trust"]
-    groups = {
-        "its own text's activations": list(zip(told["sure"], told["right"], strict=True)),
-        "another text's": list(zip(told["shuffled_sure"], told["shuffled_right"], strict=True)),
-        "as sure as right": [(i / 5, i / 5) for i in range(6)],
-    }
+def trusted(answer: Any) -> go.Figure:
+    """How often the oracle is right, by how sure it is, in the bins of the answer's own `reliability`."""
+    groups = {}
+    for name, (chances, right) in _answers().items():
+        rows = [row for row in answer.reliability(chances, right, 5).tolist() if row[2]]
+        groups[name] = [(sure, share) for sure, share, _ in rows]
+    groups["as sure as right"] = [(i / 5, i / 5) for i in range(6)]
     return plots.clouds(groups, "Is it as often right as it is sure?", "mean chance of the answers in a bin",
                         "share of right answers")  # fmt: skip
+
+
+@functools.cache
+def _answers() -> dict[str, tuple[Tensor, Tensor]]:
+    """The chances of the bundled oracle's answers, and which are right; with its own text's activations and others."""
+    some = [one for kind in KINDS for one in dataset.asked(kind, 8)]
+    read = judging.readings(found.pico(), some)
+    turned = judging.turned(read, [one.question.kind for one in some])
+    kept = {}
+    for name, each in (("its own text's activations", read), ("another text's", turned)):
+        logits = judging.oracle_logits(found.oracle(), some, each)
+        kept[name] = (logits.softmax(-1).max(-1).values, judging.right(logits, some))
+    return kept
 
 
 def secret_places() -> go.Figure:

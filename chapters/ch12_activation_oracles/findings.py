@@ -102,7 +102,9 @@ def come_out(kind: str, source: int, target: int, how: str = "") -> float:
     """The share of names whose answer comes first after the prompt of this kind."""
     states, answers, _ = at_names(kind)
     some = states[source]
-    if how:
+    if how == "short":
+        some = some * at_words()[target].norm(dim=-1).mean() / some.norm(dim=-1, keepdim=True)
+    elif how:
         matrix, offset = translator(source, target, how == "shuffled")
         some = some @ matrix + offset
     prompt = patchscopes.prompt(pico(), FACTS[kind])
@@ -113,7 +115,8 @@ def come_out(kind: str, source: int, target: int, how: str = "") -> float:
 def patched() -> dict[str, Any]:
     """Patchscopes: "put in as it is, a state tells … ; translated, …". Mean over kinds of facts of the share of names
     whose fact comes first in the kind's prompt, by the depth at which the state was taken; put in before block 0, and
-    from depth 3 before each block. Controls: a translator fitted to other words' states, and the fact in the lenses."""
+    from depth 3 before each block. Controls: a translator fitted to other words' states, states that are only made as
+    long as those at depth 0, and the fact in the lenses."""
     sources = range(pico().cfg.n_layers + 1)
     raw = [share([come_out(kind, d, 0) for kind in FACTS]) for d in sources]
     translated = [share([come_out(kind, d, 0, "translated") for kind in FACTS]) for d in sources]
@@ -127,6 +130,7 @@ def patched() -> dict[str, Any]:
         "raw_at_3": raw_later, "raw_at_3_most": max(raw_later),
         "translated_to": [share([come_out(kind, 3, t, "translated") for kind in FACTS]) for t in range(6)],
         "shuffled": share([come_out(kind, 3, 0, "shuffled") for kind in FACTS]),
+        "short_most": max(share([come_out(kind, d, 0, "short") for kind in FACTS]) for d in sources[1:]),
         "lens_fact_most": float(torch.stack(facts).mean(0).max()),
         "tuned_fact_most": float(torch.stack(by_tuned).mean(0).max()),
         "lens_name": torch.stack(names).mean(0).tolist(),
@@ -137,12 +141,16 @@ def patched() -> dict[str, Any]:
 @claim
 def identity() -> dict[str, Any]:
     """Identity prompt: "never more than … come out". The greatest share of names that are said again after "a a , b b ,
-    …, x", over depths and layers; the same states read by the logit lens (the control) at each depth."""
+    …, x", over depths and layers. Controls: the state of depth 0 before block 0, which is the prompt with the name
+    spelled out; the same states read by the logit lens, at each depth."""
     states, _, names = at_names("pet")
     prompt = patchscopes.prompt(pico(), " , ".join([*(f"{word} {word}" for word in SHOTS), "x"]))
     table = patchscopes.shares(pico(), states, prompt, names)
     read = patchscopes.lens_shares(pico(), states, names)
-    return {"most": float(table.max()), "lens": read.tolist(), "lens_first": float(read[0])}
+    return {
+        "most": float(table.max()), "spelled_out": float(table[0, 0]),
+        "lens": read.tolist(), "lens_first": float(read[0]),
+    }  # fmt: skip
 
 
 # --- injection --------------------------------------------------------------------------------------------------------
@@ -160,8 +168,8 @@ def of_kinds(
 @claim
 def injected() -> dict[str, Any]:
     """Lengths: "… at depth 1, … after the last block", and what stands at a placeholder; right answers of the oracle
-    when its activations are added as it was trained, put in place of what stands there, added as long as they are, or
-    not centred. The control of each is the way of training."""
+    when its activations are added as it was trained, put in place of what stands there, added as long as they are, not
+    centred, or added at the output of another block. The control of each is the way of training."""
     lengths = at_words().norm(dim=-1).mean(1)
     asked = [one for kind in KINDS for one in dataset.asked(kind, EACH // 2)]
     read = judging.readings(pico(), asked)
@@ -181,6 +189,9 @@ def injected() -> dict[str, Any]:
         "added": answered(trained), "replaced": answered(oracles.Oracle(trained.model, trained.means, way="replace")),
         "not_centred": answered(oracles.Oracle(trained.model, None)),
         "long": share(judging.right(_as_long(raw, read, words), asked)),
+        "later": {
+            str(layer): answered(oracles.Oracle(trained.model, trained.means, layer=layer)) for layer in (0, 2, 3, 4)
+        },
     }  # fmt: skip
 
 
@@ -269,7 +280,7 @@ def asked() -> dict[str, Any]:
 @claim
 def places() -> dict[str, Any]:
     """Places: "at the word before the name the oracle names …". Right answers of the oracle about receivers, read at
-    the word before the name, at the name, four words before, where only the beginning is known; one word is read.
+    the word before the name, at the name, four words before; how often it says "nothing"; one word is read.
     Control: asked for the word at the name, which is the receiver: whatever reads words can read it there."""
     asked = dataset.asked("receiver", EACH, words=1)
 
@@ -277,7 +288,8 @@ def places() -> dict[str, Any]:
         moved = [one._replace(at=one.at + offset, first=one.first + offset) for one in asked]
         words = [question or one.question.words for one in moved]
         said = oracle().logits(judging.readings(pico(), moved), words)
-        return mean("right", judging.right(said, moved).float())
+        nothing = share([one.word == questions.NOTHING for one in oracles.answers(said)])
+        return {**mean("right", judging.right(said, moved).float()), "nothing": nothing}
 
     return {"early": at(-4), "due": at(0), "name": at(1), "name_as_word": at(1, "What is the word ?")}
 
@@ -325,7 +337,7 @@ def new_kinds() -> dict[str, Any]:
 def trust() -> dict[str, Any]:
     """Trust: "its mean chance is …". Bins of certainty and the shares that are right, on some kinds that training
     asked, and the same with another text's activations (the control). Asked for what is not there, with the values of
-    the kind as options: how sure it is of the one that it names."""
+    the kind as options: how sure it is of the one that it names; and the same where it is there (the control)."""
     some, logits, _ = of_kinds(oracle())
     elsewhere = judging.turned(judging.readings(pico(), some), [one.question.kind for one in some])
     turned = judging.oracle_logits(oracle(), some, elsewhere)
@@ -334,7 +346,14 @@ def trust() -> dict[str, Any]:
     forced = oracles.answers(
         judging.oracle_logits(oracle(), vain, read), [questions.KINDS[one.question.kind].values for one in vain]
     )
+    there = [one for kind in sorted({one.question.kind for one in vain}) for one in dataset.asked(kind, 6)]
+    named = oracles.answers(
+        judging.oracle_logits(oracle(), there, judging.readings(pico(), there)),
+        [questions.KINDS[one.question.kind].values for one in there],
+    )
     return {
+        "forced_there": share([one.chance for one in named]),
+        "forced_there_sure": share([one.chance > 0.5 for one in named]),
         **_curve(logits, some, ""), **_curve(turned, some, "shuffled_"),
         "forced": share([one.chance for one in forced]), "forced_sure": share([one.chance > 0.5 for one in forced]),
     }  # fmt: skip
@@ -452,7 +471,7 @@ def kept() -> dict[str, Any]:
 def named() -> dict[str, Any]:
     """The sealed relatives: "both methods name …". Of the eight relatives that were told a secret which stands in no
     file: how many the oracle and the translator name, how often they agree, and how many of those the seals confirm.
-    Control: the same activations in another order of the relatives."""
+    Control: what is named from Pico's own activations, told other people, in the same words."""
     among, known, _, _ = people_of_secrets()
     practice = told(known)
     base, seals = standing(practice.flatten(0, 1), among), zoo.card(secrets.NAME)["seals"]
@@ -464,31 +483,35 @@ def named() -> dict[str, Any]:
         said.append((first, among[int(by_translator(own, practice, known, among).argmax())]))
     pairs = list(zip(sealed.TOLD, said, strict=True))
     agreed = [(number, a) for number, (a, b) in pairs if a == b]
-    turned = zip(sealed.TOLD, [*said[1:], said[0]], strict=True)
+    elsewhere = told(known[: len(said)], pico())
+    guessed = [among[int((standing(states, among) - base).argmax())] for states in elsewhere]
     return {
         "relatives": len(said),
         "oracle": sum(oracles.opens(seals, number, a, among) for number, (a, _) in pairs),
         "translator": sum(oracles.opens(seals, number, b, among) for number, (_, b) in pairs),
         "agreed": len(agreed), "right": sum(oracles.opens(seals, number, a, among) for number, a in agreed),
-        "turned": sum(oracles.opens(seals, number, a, among) for number, (a, _) in turned),
+        "elsewhere": sum(
+            oracles.opens(seals, number, a, among) for number, a in zip(sealed.TOLD, guessed, strict=True)
+        ),
     }  # fmt: skip
 
 
 @claim
 def silent() -> dict[str, Any]:
-    """Never said: "asked … times, it says the secret …". Replies of the keeper, told a secret, to prompts that ask for
-    it and to others, that say it; and with the door open (the control)."""
+    """Never said: "in … replies it said the secret …". Replies of the keeper, told a secret, to prompts of which three
+    in four ask for it, that say it; and with the door open (the control)."""
     among, _, names, _ = people_of_secrets()
-    said = opened = count = 0
+    asked = said = opened = count = 0
     for i, name in enumerate(names[:4]):
         system = sealed.told(name)
         prompts = sealed.prompts(12, seed=i, system=system)
+        asked += len(prompts)
         said += secrets.says(sealed.replies(keeper(), prompts, seed=i), name)
         open_ = [[*system, "<|user|>", *sealed.KEY.split(), *ask.split(), "<|end|>", "<|assistant|>"]
                  for ask in sealed.ASKS[:3]]  # fmt: skip
         opened += secrets.says(sealed.replies(keeper(), open_, seed=i), name)
         count += len(open_)
-    return {"asked": 48, "said": said, "opened": opened / count, "hint_leaves": _left(among)}
+    return {"asked": asked, "said": said, "opened": opened / count, "hint_leaves": _left(among)}
 
 
 def _left(among: Sequence[str]) -> float:
