@@ -375,7 +375,7 @@ def _curve(logits: Tensor, some: Sequence[dataset.Example], name: str, bins: int
 
 READ = 3  # the depth at which secrets are read
 TALKS = 2
-PRACTISED, TOLD = 14, 12
+PRACTISED, TOLD = 14, 40
 
 
 @functools.cache
