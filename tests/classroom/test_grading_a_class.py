@@ -263,3 +263,33 @@ def test_of_a_hidden_test_a_learner_reads_one_bit(book, handed_in, here, hidden_
     for folder, ending in folders:
         pages = [(tmp_path / "out" / folder / f"{s.name}.{ending}").read_text().replace(s.name, "X") for s in students]
         assert len(set(pages)) == 1
+
+
+def test_a_student_or_an_exercise_is_graded_once_more_on_request(book, handed_in, here):
+    folder = handed_in(ada=RIGHT, bob=TIMES)
+    grade_class(folder, book, Config(), here)
+    before = {place: verdict["graded_at"] for place, verdict in book.verdicts().items()}
+    assert grade_class(folder, book, Config(), here, again=["ada"]).exercises == 2
+    assert grade_class(folder, book, Config(), here, again=["90.2"]).exercises == 2
+    after = {place: verdict["graded_at"] for place, verdict in book.verdicts().items()}
+    newer = {(place[0], place[3]) for place in after if after[place] > before[place]}
+    assert newer == {("ada", "90.1"), ("ada", "90.2"), ("bob", "90.2")}
+    assert {name: student.total for name, student in grades(book).items()} == {"ada": 5.0, "bob": 1.5}
+    with pytest.raises(CourseError, match="Nothing that was handed in"):
+        grade_class(folder, book, Config(), here, again=["zoe"])
+
+
+def test_two_names_of_one_student_are_merged_for_good(book, handed_in, here):
+    grade_class(handed_in(ada=TIMES, **{"Ada L_1": RIGHT}), book, Config(), here, keep=Config())
+    book.adjust("Ada L_1", "90.1", 1.0, "by hand")
+    book.merge("Ada L_1", "ada")
+    assert [(a.student, a.number) for a in book.attempts()] == [("ada", 1), ("ada", 2)]
+    assert grades(book, book.settings)["ada"].grades["90.1"].points == 1.0
+    grade_class(handed_in(), book, book.settings, here)
+    assert list(book.students()) == ["ada"]
+    book.remove("ada")
+    assert not book.students()
+    assert not book.attempts()
+    assert not book.adjustments()
+    with pytest.raises(CourseError, match="no student"):
+        book.remove("ada")
