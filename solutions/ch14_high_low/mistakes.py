@@ -2921,7 +2921,7 @@ class section:
         return (family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist())
 
 
-@mistake("14.12", says="angles are not where the units say most")
+@mistake("14.12", says="Your angles are numbers of stimuli")
 class section:
     """Indices for angles."""
 
@@ -3193,3 +3193,385 @@ class section:
                     y += float(d[r, c]) * ((s - 1) / 2 - r)
             out.append(math.atan(y / x) % (2 * math.pi))
         return torch.tensor(out)
+
+
+# --- what two strangers were told in bare numbers, and are told in words now -------------------------------
+
+
+@mistake("14.1", says="Its slope is 1: d + 1/2")
+class section:
+    """The mixture over two pixels."""
+
+    def equal(pattern):
+        pattern = pattern - pattern.mean((1, 2), keepdim=True)
+        return pattern / pattern.square().mean((1, 2), keepdim=True).sqrt()
+
+    def two_sides(first, second, angle):
+        size = first.shape[-1]
+        at = torch.arange(size) - (size - 1) / 2
+        x, y = (at[None, :], -at[:, None])
+        share = ((x * math.cos(angle) + y * math.sin(angle)) / 2 + 0.5).clamp(0, 1)
+        return share * first + (1 - share) * second
+
+    def paint(pattern, contrast, colour):
+        rgb = torch.tensor(colour)[None, :, None, None]
+        return (0.5 + contrast[:, None, None, None] * rgb * pattern[:, None]).clamp(0, 1)
+
+
+@mistake("14.1", says="You count in shares of the image")
+class section:
+    """Coordinates from −1 to 1."""
+
+    def equal(pattern):
+        pattern = pattern - pattern.mean((1, 2), keepdim=True)
+        return pattern / pattern.square().mean((1, 2), keepdim=True).sqrt()
+
+    def two_sides(first, second, angle):
+        size = first.shape[-1]
+        at = torch.linspace(-1, 1, size)
+        x, y = (at[None, :], -at[:, None])
+        share = (x * math.cos(angle) + y * math.sin(angle) + 0.5).clamp(0, 1)
+        return share * first + (1 - share) * second
+
+    def paint(pattern, contrast, colour):
+        rgb = torch.tensor(colour)[None, :, None, None]
+        return (0.5 + contrast[:, None, None, None] * rgb * pattern[:, None]).clamp(0, 1)
+
+
+@mistake("14.4", says="You read `best` in `chosen`")
+class section:
+    """A mixture of the two sets of images."""
+
+    def is_detector(chosen, measured, rival):
+        n = chosen.shape[1]
+        where = chosen.argmax(1)
+        units = torch.arange(len(chosen))
+        best, opposite = (chosen[units, where], measured[units, (where + n // 2) % n])
+        return (best > 1.5 * rival.amax(1)) & (best > 2 * opposite) & (best > best.mean() / 4)
+
+
+@mistake("14.4", says="There are two slips")
+class section:
+    """Two demands forgotten."""
+
+    def is_detector(chosen, measured, rival):
+        n = chosen.shape[1]
+        where = chosen.argmax(1)
+        units = torch.arange(len(chosen))
+        best, opposite = (measured[units, where], measured[units, (where + n // 2) % n])
+        return (best > 1.5 * rival[:, :2].amax(1)) & (best > 2 * opposite)
+
+
+@mistake("14.5", says="There is no mean over images in yours")
+class section:
+    """The largest response."""
+
+    def polarity(model, layer, patterns, contrast):
+        both = torch.stack(
+            [
+                middle(model, layer, paint(patterns, torch.full((len(patterns),), c), WHITE))
+                for c in (contrast, -contrast)
+            ]
+        )
+        less, more = (both.amin(0).amax(0), both.amax(0).amax(0))
+        return torch.where(more > 0, less / more, torch.zeros_like(more))
+
+    def colour_blind(model, layer, patterns, contrast, colours):
+        means = torch.stack([middle(model, layer, paint(patterns, contrast, c)).mean(0) for c in colours])
+        less, more = (means.amin(0), means.amax(0))
+        return torch.where(more > 0, less / more, torch.zeros_like(more))
+
+
+@mistake("14.5", says="There is no mean over images in yours")
+class section:
+    """Images and colours in one."""
+
+    def polarity(model, layer, patterns, contrast):
+        both = torch.stack(
+            [
+                middle(model, layer, paint(patterns, torch.full((len(patterns),), c), WHITE))
+                for c in (contrast, -contrast)
+            ]
+        )
+        less, more = (both.amin(0).mean(0), both.amax(0).mean(0))
+        return torch.where(more > 0, less / more, torch.zeros_like(more))
+
+    def colour_blind(model, layer, patterns, contrast, colours):
+        means = torch.stack([middle(model, layer, paint(patterns, contrast, c)) for c in colours]).flatten(0, 1)
+        less, more = (means.amin(0), means.amax(0))
+        return torch.where(more > 0, less / more, torch.zeros_like(more))
+
+
+@mistake("14.6", says="Modulo π it falls together with its opposite")
+class section:
+    """As for lines."""
+
+    def apart(a, b):
+        return (a - b) % math.pi
+
+    def covered(angles, count):
+        nearest = (angles / (2 * math.pi) * count).round().long() % count
+        return torch.bincount(nearest, minlength=count)
+
+    def has_mirror(angles, within):
+        far = apart(angles[:, None], angles[None, :] + math.pi)
+        return (far <= within).any(1)
+
+
+@mistake("14.6", says="Each of your units is its own mirror image")
+class section:
+    """Mirror images of lines."""
+
+    def apart(a, b):
+        turn = (a - b) % (2 * math.pi)
+        return torch.minimum(turn, 2 * math.pi - turn)
+
+    def covered(angles, count):
+        nearest = (angles / (2 * math.pi) * count).round().long() % count
+        return torch.bincount(nearest, minlength=count)
+
+    def has_mirror(angles, within):
+        far = (angles[:, None] - angles[None, :] + math.pi) % math.pi
+        far = torch.minimum(far, math.pi - far)
+        return (far <= within).any(1)
+
+
+@mistake("14.7", says="is forgotten within it")
+class section:
+    """The size is right, the places are not."""
+
+    def awake(maps):
+        return (maps > 0).float().mean((0, 2, 3))
+
+    def contract(upper, lower, stride, open_):
+        k, m = (upper.shape[-1], lower.shape[-1])
+        K = (k - 1) * stride + m
+        whole = torch.zeros(len(upper), lower.shape[1], K, K, dtype=upper.dtype)
+        weighed = lower * open_[:, None, None, None]
+        for i in range(k):
+            for j in range(k):
+                row, column = (i, j)
+                step = torch.einsum("um,mbxy->ubxy", upper[:, :, i, j], weighed)
+                whole[:, :, row : row + m, column : column + m] += step
+        return whole
+
+
+@mistake("14.7", says="The whole is flipped")
+class section:
+    """As in the mathematics of convolutions."""
+
+    def awake(maps):
+        return (maps > 0).float().mean((0, 2, 3))
+
+    def contract(upper, lower, stride, open_):
+        k, m = (upper.shape[-1], lower.shape[-1])
+        K = (k - 1) * stride + m
+        whole = torch.zeros(len(upper), lower.shape[1], K, K, dtype=upper.dtype)
+        weighed = lower * open_[:, None, None, None]
+        for i in range(k):
+            for j in range(k):
+                row, column = (i * stride, j * stride)
+                step = torch.einsum("um,mbxy->ubxy", upper[:, :, i, j], weighed)
+                whole[:, :, row : row + m, column : column + m] += step
+        return whole.flip(-1, -2)
+
+
+@mistake("14.8", says="the rounds for another error")
+class section:
+    """The other rounds of Lee and Seung."""
+
+    def update(table, rows, channels):
+        rows = rows * (table / (rows @ channels + 1e-12) @ channels.T) / channels.sum(1)
+        channels = channels * (rows.T @ (table / (rows @ channels + 1e-12))) / rows.sum(0)[:, None]
+        return (rows, channels)
+
+    def as_table(weights):
+        both = torch.stack([weights.clamp(min=0), (-weights).clamp(min=0)])
+        return both.permute(0, 1, 3, 4, 2).reshape(-1, weights.shape[1])
+
+    def as_maps(rows, units, size):
+        both = rows.T.reshape(-1, 2, units, size, size)
+        return both[:, 0] - both[:, 1]
+
+
+@mistake("14.8", says="In yours both come for one unit")
+class section:
+    """Signs within units."""
+
+    def update(table, rows, channels):
+        rows = rows * (table @ channels.T) / (rows @ channels @ channels.T + 1e-12)
+        channels = channels * (rows.T @ table) / (rows.T @ rows @ channels + 1e-12)
+        return (rows, channels)
+
+    def as_table(weights):
+        both = torch.stack([weights.clamp(min=0), (-weights).clamp(min=0)])
+        return both.permute(1, 0, 3, 4, 2).reshape(-1, weights.shape[1])
+
+    def as_maps(rows, units, size):
+        both = rows.T.reshape(-1, 2, units, size, size)
+        return both[:, 0] - both[:, 1]
+
+
+@mistake("14.8", says="You take them as if places came first")
+class section:
+    """The unit as the last axis."""
+
+    def update(table, rows, channels):
+        rows = rows * (table @ channels.T) / (rows @ channels @ channels.T + 1e-12)
+        channels = channels * (rows.T @ table) / (rows.T @ rows @ channels + 1e-12)
+        return (rows, channels)
+
+    def as_table(weights):
+        both = torch.stack([weights.clamp(min=0), (-weights).clamp(min=0)])
+        return both.permute(0, 1, 3, 4, 2).reshape(-1, weights.shape[1])
+
+    def as_maps(rows, units, size):
+        both = rows.T.reshape(-1, 2, size, size, units).permute(0, 1, 4, 2, 3)
+        return both[:, 0] - both[:, 1]
+
+
+@mistake("14.10", says="it hardly falls towards the edge")
+class section:
+    """A window of half the size."""
+
+    def gabor(frequency, orientation, phase, size):
+        at = torch.arange(size) - (size - 1) / 2
+        x, y = (at[None, :], -at[:, None])
+        window = torch.exp(-(x**2 + y**2) / (2 * (size / 2) ** 2))
+        d = x * math.cos(orientation) + y * math.sin(orientation)
+        wave = window * torch.cos(2 * math.pi * frequency * d + phase)
+        wave = wave - window * wave.sum() / window.sum()
+        return wave / wave.norm()
+
+    def by_hand(is_high, angle, size):
+        at = torch.arange(size) - (size - 1) / 2
+        x, y = (at[None, :], -at[:, None])
+        near = torch.exp(-(x**2 + y**2) / (2 * (size / 4) ** 2))
+        side = near * (x * math.cos(angle) + y * math.sin(angle)).clamp(-1, 1)
+        weights = torch.where(is_high[:, None, None], side, -side)
+        return (weights, -4.0)
+
+
+@mistake("14.10", says="Yours falls in the direction of the wave alone")
+class section:
+    """A window in one direction."""
+
+    def gabor(frequency, orientation, phase, size):
+        at = torch.arange(size) - (size - 1) / 2
+        x, y = (at[None, :], -at[:, None])
+        window = torch.exp(-((x * math.cos(orientation) + y * math.sin(orientation)) ** 2) / (2 * (size / 4) ** 2))
+        d = x * math.cos(orientation) + y * math.sin(orientation)
+        wave = window * torch.cos(2 * math.pi * frequency * d + phase)
+        wave = wave - window * wave.sum() / window.sum()
+        return wave / wave.norm()
+
+    def by_hand(is_high, angle, size):
+        at = torch.arange(size) - (size - 1) / 2
+        x, y = (at[None, :], -at[:, None])
+        near = torch.exp(-(x**2 + y**2) / (2 * (size / 4) ** 2))
+        side = near * (x * math.cos(angle) + y * math.sin(angle)).clamp(-1, 1)
+        weights = torch.where(is_high[:, None, None], side, -side)
+        return (weights, -4.0)
+
+
+@mistake("14.11", says="You silence IMAGES")
+class section:
+    """The first axis."""
+
+    def answers_without(model, layer, units, instead, images):
+
+        def edit(activation):
+            activation = activation.clone()
+            activation[units] = instead[units][:, None, None, None]
+            return activation
+
+        with model.edited({layer: edit}):
+            return model.logits(images).argmax(1)
+
+    def stand_ins(activity, family, seed):
+        source = torch.Generator().manual_seed(seed)
+        members, left = (family.nonzero()[:, 0].tolist(), (~family).nonzero()[:, 0].tolist())
+        found = []
+        for i in torch.randperm(len(members), generator=source).tolist():
+            left.sort(key=lambda unit: abs(float(activity[unit] - activity[members[i]])))
+            found.append(left.pop(int(torch.randint(min(3, len(left)), (1,), generator=source))))
+        return torch.tensor(found)
+
+
+@mistake("14.11", says="The numbers have come to other units")
+class section:
+    """A mask for the units, and their numbers in order."""
+
+    def answers_without(model, layer, units, instead, images):
+
+        def edit(activation):
+            activation = activation.clone()
+            activation[:, units.sort().values] = instead[units][:, None, None]
+            return activation
+
+        with model.edited({layer: edit}):
+            return model.logits(images).argmax(1)
+
+    def stand_ins(activity, family, seed):
+        source = torch.Generator().manual_seed(seed)
+        members, left = (family.nonzero()[:, 0].tolist(), (~family).nonzero()[:, 0].tolist())
+        found = []
+        for i in torch.randperm(len(members), generator=source).tolist():
+            left.sort(key=lambda unit: abs(float(activity[unit] - activity[members[i]])))
+            found.append(left.pop(int(torch.randint(min(3, len(left)), (1,), generator=source))))
+        return torch.tensor(found)
+
+
+@mistake("14.12", says="Your angles cover half a turn")
+class section:
+    """Angles of lines."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        family = is_detector(*curves, rival)
+        angle = (curves[0] + curves[1]).argmax(1) * math.pi / count
+        if not family.any():
+            return (family, angle, [])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist())
+
+
+@mistake("14.12", says="a quarter of what units say at their best")
+class section:
+    """No floor."""
+
+    def find_family(model, layer, images, classes, kinds):
+        n, count = (32, 16)
+        contrast = 0.125 * (torch.arange(n) % 2 * 2 - 1)
+        curves = []
+        for seed in (0, 10):
+            sharp, blurred = (tuning.sharp(n, 33, seed), tuning.blurred(n, 33, seed + 1))
+            curves.append(by_angle(model, layer, sharp, blurred, contrast, count))
+        rival = rivals(model, layer, tuning.sharp(n, 33, 20), tuning.blurred(n, 33, 21), contrast, count, COLOURS)
+        b = curves[1].amax(1)
+        family = b > 1.5 * rival.amax(1)
+        angle = (curves[0] + curves[1]).argmax(1) * 2 * math.pi / count
+        if not family.any():
+            return (family, angle, [])
+        activity = model.run(images, [layer])[layer].mean((0, 2, 3))
+
+        def right(units):
+            said = answers_without(model, layer, units, torch.zeros_like(activity), images) == classes
+            return torch.stack([said[kinds == k].float().mean() for k in range(int(kinds.max()) + 1)])
+
+        without = right(family.nonzero()[:, 0])
+        beside = torch.stack([right(stand_ins(activity, family, seed)) for seed in range(5)]).mean(0)
+        return (family, angle, (beside - without > 0.25).nonzero()[:, 0].tolist())

@@ -28,8 +28,9 @@ def test_every_seed_has_a_family_and_the_untrained_network_has_none():
         assert FOUND["families"][seed]["here"] >= 10
         assert FOUND["families"][seed]["covered"] >= 8
         assert FOUND["families"][seed]["pairs"] >= 4
-    assert FOUND["families"]["untrained"]["here"] == 0
-    assert FOUND["families"]["untrained"]["edges"] > 0  # the demands can be met there, by other units
+    for blank in ("untrained", "untrained1", "untrained2"):
+        assert FOUND["families"][blank]["layers"] == [0, 0, 0, 0]
+        assert FOUND["families"][blank]["edges"] > 10  # the demands can be met there, by other units
 
 
 def test_weights_point_where_stimuli_say_in_every_seed():
@@ -110,3 +111,19 @@ def test_turned_waves_need_the_family_as_longer_ones_do():
             here = FOUND["waves"][seed][sort]
             assert here["without"] < 0.05 < 0.3 < here["beside"]
         assert FOUND["waves"][seed]["absent"] > 0.8
+
+
+def test_what_scenes_need_is_the_same_whether_the_lower_layers_run_once_or_each_time():
+    name, drawn = finding.SEEDS[2], finding.some_scenes(5, 60)
+    mask = finding.family(name)
+    units = mask.nonzero()[:, 0]
+    got = finding.needs(name, units, mask, drawn)
+    model, labels = finding.network(name), drawn.labels()
+    activity = model.run(drawn.images, [finding.LAYER])[finding.LAYER].mean((0, 2, 3))
+    right = []
+    for chosen in [units, *tuning.matched(activity, mask, 4, seed=9)]:
+        with model.edited({finding.LAYER: tuning.silenced(chosen)}):
+            right.append(model.logits(drawn.images).argmax(1) == labels)
+    for kind, value in enumerate(got):
+        shares = [float(hits[drawn.kind == kind].double().mean()) for hits in right]
+        assert value == pytest.approx(sum(shares[1:]) / 4 - shares[0])

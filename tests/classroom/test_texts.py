@@ -72,6 +72,7 @@ def student(name: str, said: str) -> Student:
     test |= {"weight": 1.0, "points": 0.0, "max_points": 2.0, "seconds": 0.1, "hidden": False}
     verdict: dict[str, Any] = {"exercise": "90.1", "key": "k", "status": "failed", "points": 0.0, "max_points": 2.0}
     verdict |= {"tests": [test], "diagnosis": said, "traceback": said, "printed": said, "seconds": 0.1}
+    verdict |= {"for_learner": {"seconds": 0.1, "ending": said}}
     verdict |= {"isolation": said, "isolation_level": "limited", "ending": said, "signs": [said], "version": "1"}
     verdict |= {"library_use": [said], "policy": "flag", "course_fault": False, "graded_at": time.time()}
     return Student(name, {"90.1": Grade(exercise, 0.0, verdict, why=(said,))}, [said], [said])
