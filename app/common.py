@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -191,6 +192,14 @@ def minutes(total: int) -> str:
     """90 → "1 h 30 min"."""
     hours, rest = divmod(total, 60)
     return " ".join([*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])])
+
+
+def near(path: Path) -> str:
+    """A path as one would type it: from the folder in which the course was started, else from one's home."""
+    for folder, name in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if path.is_relative_to(folder):
+            return name + path.relative_to(folder).as_posix()
+    return str(path)
 
 
 def asked_for(parameters: dict[str, str]) -> str:

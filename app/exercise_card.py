@@ -9,9 +9,9 @@ from typing import Any
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from app import common
+from app import common, scratch_cell
 from app.editor import editor
-from mi_lib.course import Conflict, CourseError, Exercise, Progress, Workspace, sections, solution
+from mi_lib.course import Conflict, CourseError, Exercise, Progress, Workspace, library, sections, solution
 from mi_lib.course.checks import Running
 from mi_lib.course.grading import Verdict
 from mi_lib.course.grading.forkserver import BUSY
@@ -54,6 +54,8 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
     with st.container():  # there with or without the question: the editor below must not change its place
         if kept["conflict"] is not None:
             _conflict(exercise, workspace, kept, text, version)
+    setup = _file(exercise, workspace, first + head.count("\n"))
+    imports = library.imports(setup)
     name = f"editor-{exercise.id}"
     editor(
         name,
@@ -66,7 +68,17 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
         hold=kept["conflict"] is not None,
         on_draft=common.caught(lambda: _keep(exercise, workspace, kept, st.session_state[name].get("draft"))),
         on_check=common.caught(lambda: _save_and_check(exercise, workspace, kept, st.session_state[name].get("check"))),
+        imports=imports,
     )
+    with st.container():  # and so must the scratch cell below these two
+        _outcome(exercise, workspace, progress, kept, version)
+    with st.container():
+        _help(exercise, workspace, progress, kept)
+    scratch_cell.show(exercise, workspace, imports)
+
+
+def _outcome(exercise: Exercise, workspace: Workspace, progress: Progress, kept: dict[str, Any], version: str) -> None:
+    """Begin the check that is wanted; then the wait for one, or the verdict on the last."""
     if kept.pop("wanted", False):
         if kept["running"]:
             kept["running"].stop()
@@ -84,7 +96,17 @@ def _card(exercise: Exercise, workspace: Workspace, progress: Progress) -> None:
             since = "You have changed the code since this check" if kept["graded"] != version else "Checked"
             st.caption(f"{since} ({_when(kept['at'])}).")
             _verdict(kept["verdict"])
-    _help(exercise, workspace, progress, kept)
+
+
+def _file(exercise: Exercise, workspace: Workspace, line: int) -> str:
+    """Which file this is, and what stands at its head: imports, and what the chapter hands out. Returns the latter."""
+    path = workspace.file(exercise.chapter)
+    st.caption(f"`{common.near(path)}`, from line {line}")
+    parts = sections.split(workspace.text(exercise.chapter))
+    setup = "".join(parts.get(part, "") for part in ("", "setup")).strip("\n")
+    with st.expander("Imports and set-up of this file", icon=":material/data_object:"):
+        st.code(setup, language="python")
+    return setup
 
 
 def _begin(exercise: Exercise, progress: Progress) -> dict[str, Any]:

@@ -9,14 +9,25 @@ from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from mi_lib.course.guard import Guard, own_token  # noqa: E402 - needs the line above
+from app import library  # noqa: E402 - needs the line above
+from mi_lib.course.guard import Guard, own_token  # noqa: E402
+
+
+def entries(_: Request) -> Response:
+    """The library's entries, for the search; read in a thread of their own, and once."""
+    return Response(library.entries_as_json(), media_type="application/json", headers={"cache-control": "no-cache"})
+
 
 app = st.App(
     HERE / os.environ["MI_PAGE"],
+    routes=[Route(library.ADDRESS, entries)],
     middleware=[
         Middleware(
             Guard,

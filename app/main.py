@@ -17,6 +17,7 @@ if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not
 from app import common, explorers, views  # noqa: E402 - needs the line above
 from app.glossary import bubble  # noqa: E402
 from app.keyboard import skip_link  # noqa: E402
+from app.library import library_search  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 
@@ -101,6 +102,7 @@ known = (*PAGES, *explorers.EXPLORERS, common.START)
 pages = [*map(_page, PAGES), *map(_explorer, explorers.EXPLORERS), *([] if asked in known else [_lost(asked)])]
 skip_link()
 bubble()
+library_search()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(pages)
 if "chapter" in st.query_params and page.url_path != "chapter":

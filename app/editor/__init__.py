@@ -31,6 +31,10 @@ def editor(
     hold: bool,
     on_draft: Callable[[], None],
     on_check: Callable[[], None],
+    action: str = "Check",
+    outcome: str = "verdict",
+    label: str = "Your code",
+    imports: str = "",
 ) -> Any:
     """Show an editor. Its result has `draft` and `check`, each None or a text that was typed.
 
@@ -40,6 +44,9 @@ def editor(
     adopt: a number; when it grows, the editor takes `text` whatever it holds.
     heard: the highest number that has arrived. With a lower one than it sent last, the editor knows `text` to be old.
     hold: keep what is typed, because the learner is being asked which of two versions to take.
+    action: what stands on its button; outcome: what comes of it is shown in a container whose key begins so.
+    label: what the editor is called for those who cannot see it.
+    imports: what the file imports of the library elsewhere, so that names here say what they are.
     """
     data = {
         "name": name,
@@ -49,5 +56,9 @@ def editor(
         "adopt": adopt,
         "heard": heard,
         "hold": hold,
+        "action": action,
+        "outcome": outcome,
+        "label": label,
+        "imports": imports,
     }
     return _editor(key=key, data=data, default={"draft": None}, on_draft_change=on_draft, on_check_change=on_check)

@@ -26,15 +26,19 @@ const LONGEST_WAIT_MS = 500 // of a tap
 
 const escape = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;")
 
-function coloured(text) {
+// The text as rows: a box for each line, which is as high as the line when it wraps, so that its number stands beside
+// it. A token of several lines is cut at their ends.
+function coloured(text, first) {
   let html = ""
   let last = 0
   for (const m of text.matchAll(TOKENS)) {
     const kind = ["s", "c", "k", "n", "d"][m.slice(1).findIndex((group) => group !== undefined)]
-    html += escape(text.slice(last, m.index)) + `<span class="${kind}">${escape(m[0])}</span>`
+    const pieces = m[0].split("\n").map((piece) => piece && `<span class="${kind}">${escape(piece)}</span>`)
+    html += escape(text.slice(last, m.index)) + pieces.join("\n")
     last = m.index + m[0].length
   }
-  return html + escape(text.slice(last)) + "\n"
+  const lines = (html + escape(text.slice(last))).split("\n")
+  return lines.map((line, i) => `<div data-line="${first + i}">${line || "&#8203;"}</div>`).join("")
 }
 
 // Empty lines around an answer belong to the file's layout, and Python leaves them out.
@@ -61,15 +65,15 @@ function draft(name, value) {
 function attach(root, component) {
   const area = root.querySelector("textarea")
   const back = root.querySelector(".colours")
-  const numbers = root.querySelector(".numbers")
   const editor = { version: null, synced: null, number: 0, adopted: 0, timer: 0, escaped: false, component }
   editor.pressed = -Infinity // when a mouse button or finger went down elsewhere and is not up yet
   editor.heard = 0 // the highest number that Python has told us of
   editor.waiting = new Set() // taps, as functions that let them go
 
   const draw = () => {
-    back.innerHTML = coloured(area.value)
-    numbers.textContent = area.value.split("\n").map((_, i) => editor.first + i).join("\n")
+    back.innerHTML = coloured(area.value, editor.first)
+    const digits = String(editor.first + area.value.split("\n").length).length
+    root.querySelector(".paper").style.setProperty("--gutter", `${digits + 2}ch`)
     root.querySelector(".editor").classList.toggle("dark", isDark(root.querySelector(".editor")))
     root.querySelector(".below").classList.toggle("dark", isDark(root.querySelector(".editor")))
   }
@@ -91,14 +95,14 @@ function attach(root, component) {
   const check = () => {
     clearTimeout(editor.timer)
     editor.component.setTriggerValue("check", outgoing())
-    lookAtTheVerdict(shownVerdict()?.className)
+    lookAtOutcome(shownOutcome()?.className)
   }
-  // The verdict stands below the editor, often out of sight: when a new one comes, bring it into view.
-  const shownVerdict = () => document.querySelector('[class*="st-key-verdict-"]')
-  const lookAtTheVerdict = (old, tries = 150) => {
-    const verdict = shownVerdict()
-    if (verdict && verdict.className !== old) verdict.scrollIntoView({ block: "nearest", behavior: "smooth" })
-    else if (tries && editor.attached) setTimeout(() => lookAtTheVerdict(old, tries - 1), 200)
+  // What comes of it stands below the editor, often out of sight: when it comes, bring it into view.
+  const shownOutcome = () => document.querySelector(`[class*="st-key-${editor.outcome}-"]`)
+  const lookAtOutcome = (old, tries = 150) => {
+    const outcome = shownOutcome()
+    if (outcome && outcome.className !== old) outcome.scrollIntoView({ block: "nearest", behavior: "smooth" })
+    else if (tries && editor.attached) setTimeout(() => lookAtOutcome(old, tries - 1), 200)
   }
 
   // Taps elsewhere. Nothing is sent between down and up: the page could move under the finger.
@@ -154,6 +158,47 @@ function attach(root, component) {
     if (caret) area.setSelectionRange(Math.max(from, at), Math.max(from, at))
     else area.setSelectionRange(from, from + changed.length)
   }
+
+  // The name under the mouse, as far as it goes: of `steering.add` under "steering" that, under "add" both. Text lies in
+  // the colours; a string and a comment say nothing of the library.
+  const nameAt = (x, y) => {
+    const inside = (box) => x >= box.left && x <= box.right && y >= box.top && y < box.bottom
+    const row = [...back.children].find((each) => inside(each.getBoundingClientRect()))
+    const walker = row && document.createTreeWalker(row, NodeFilter.SHOW_TEXT)
+    let before = ""
+    while (walker?.nextNode()) {
+      const node = walker.currentNode
+      for (const m of node.parentElement.matches(".s, .c") ? [] : node.data.matchAll(/[A-Za-z_]\w*/g)) {
+        const range = document.createRange()
+        range.setStart(node, m.index)
+        range.setEnd(node, m.index + m[0].length)
+        const box = [...range.getClientRects()].find(inside)
+        if (box) return { chain: (before + node.data.slice(0, m.index)).match(/[\w.]*$/)[0] + m[0], box }
+      }
+      before += node.data
+    }
+    return null
+  }
+  let looking = 0
+  const look = (event) => {
+    const { clientX, clientY, pointerType } = event
+    cancelAnimationFrame(looking)
+    const library = window.miLibrary
+    if (!library || pointerType !== "mouse") return
+    looking = requestAnimationFrame(async () => {
+      const name = nameAt(clientX, clientY)
+      if (name) await library.load()
+      const entry = name && library.find(`${editor.imports}\n${area.value}`, name.chain)
+      if (entry) library.show(entry, name.box)
+      else library.hide()
+    })
+  }
+  area.addEventListener("pointermove", look)
+  area.addEventListener("pointerleave", () => {
+    cancelAnimationFrame(looking)
+    window.miLibrary?.hide()
+  })
+  root.querySelector(".library").addEventListener("click", () => window.miLibrary?.start(window.miLibrary.wordAtCaret(area)))
 
   const keys = (event) => {
     const meta = event.ctrlKey || event.metaKey
@@ -225,6 +270,11 @@ function attach(root, component) {
   editor.receive = (data) => {
     editor.first = data.first_line
     editor.name = data.name
+    editor.outcome = data.outcome
+    editor.imports = data.imports
+    root.querySelector(".check").textContent = data.action
+    root.querySelector(".library").hidden = data.outcome !== "verdict" // one of them is enough for two editors
+    area.setAttribute("aria-label", data.label)
     const opened = editor.version === null
     const late = data.heard < editor.number // a number of null counts as 0
     const known = same(data.text, editor.synced)

@@ -55,6 +55,7 @@ def cli(context: click.Context, workspace: str | None) -> None:
     \b
     mi init            make your workspace in ./work
     mi check           check the next exercise
+    mi try 02.5        run lines beside your answer, without a grade
     mi watch           check whatever you save
     mi app             take the course in the browser
     """
@@ -62,7 +63,7 @@ def cli(context: click.Context, workspace: str | None) -> None:
 
 
 for _command in (
-    *(learning.init, learning.list_, learning.check, learning.watch, learning.hint),
+    *(learning.init, learning.list_, learning.check, learning.try_, learning.watch, learning.hint),
     *(learning.solution, learning.reset, learning.notebook, learning.app, learning.word),
     *(models.doctor, models.zoo, models.world),
     *(teaching.grade, teaching.release, teaching.instructor),

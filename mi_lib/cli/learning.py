@@ -1,11 +1,11 @@
-"""What a learner does: init, list, check, watch, hint, word, solution, reset, notebook, app."""
+"""What a learner does: init, list, check, try, watch, hint, word, solution, reset, notebook, app."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -21,6 +21,10 @@ from mi_lib.cli.common import (
 )
 from mi_lib.course.grading.isolation import Level
 from mi_lib.course.index import Chapter, CourseError, Exercise
+
+if TYPE_CHECKING:
+    from mi_lib.course.checks import Running
+    from mi_lib.course.trying import Shown, Tried
 
 
 @click.command()
@@ -184,6 +188,57 @@ def watch(workspace: str | None, what: str | None, poll: bool) -> None:
     watching.run(opened, chosen, first=first, poll=poll)
 
 
+@click.command(name="try")
+@click.argument("exercise", metavar="02.3")
+@click.argument("lines", required=False, metavar="[LINES]")
+@json_option
+@click.pass_obj
+def try_(workspace: str | None, exercise: str, lines: str | None, as_json: bool) -> None:
+    """Run lines beside your answer, without a grade.
+
+    They run as your answer does when it is checked: after your file, with its limits. The last line is shown, and what
+    is given to display(). Without LINES the exercise's scratch cell is run, which is kept in your workspace.
+
+    \b
+    mi try 02.5                                    the scratch cell; `mi app` shows the same one
+    mi try 02.5 "torch.eye(4)"                     these lines
+    mi try 02.5 - < lines.py                       the lines of a file
+
+    Exits with 0 if the lines came to their end, 1 if not.
+    """
+    from mi_lib.course import first_lines, index, show
+    from mi_lib.course.checks import Checks
+
+    chosen = index.exercise(exercise)
+    opened = open_workspace(workspace)
+    text = opened.text(chosen.chapter)
+    say_notices(opened.notices)
+    kept = opened.scratch_text(chosen)
+    if lines == "-":
+        lines = sys.stdin.read()
+    elif lines is None:
+        if kept is None:
+            kept = first_lines.of(chosen)
+            opened.write_scratch(chosen, kept)
+        lines = kept
+        if not as_json:
+            console().print(show.code(lines), soft_wrap=True)
+            click.echo(f"(These lines are kept in {opened.scratch(chosen)}.)\n", err=True)
+    checks = Checks()
+    try:
+        running = checks.play(chosen, text, lines)
+        _wait_for(running)
+    finally:
+        checks.close()
+    if running.tried is None:
+        raise CourseError(running.problem)
+    if as_json:
+        click.echo(json.dumps(_as_data(running.tried), indent=2))
+    else:
+        show.tried(console(), running.tried)
+    sys.exit(130 if running.tried.stopped else 1 if running.tried.problem else 0)
+
+
 @click.command()
 @click.argument("exercise", metavar="02.3")
 @click.option("--all", "everything", is_flag=True, help="Show all hints at once.")
@@ -337,6 +392,31 @@ def app(workspace: str | None, port: int, no_browser: bool, no_token: bool, allo
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------
+
+
+def _wait_for(running: Running) -> None:
+    """Until it is done, with the seconds on a terminal; Ctrl-C ends what runs, and what it printed is kept."""
+    shown = sys.stderr.isatty()
+    while True:
+        try:
+            while not running.wait(0.2):
+                if shown:
+                    click.echo(f"\r\033[KRunning … {running.seconds:.0f} s (Ctrl-C stops it)", nl=False, err=True)
+            break
+        except KeyboardInterrupt:
+            running.stop()
+    if shown:
+        click.echo("\r\033[K", nl=False, err=True)
+
+
+def _as_data(tried: Tried) -> dict[str, Any]:
+    """What came of a scratch run, as JSON knows it: no pictures."""
+
+    def value(shown: Shown) -> dict[str, Any]:
+        return {"name": shown.name, "text": shown.text, "more": shown.more, "parts": [value(p) for p in shown.parts]}
+
+    facts = {"printed": tried.printed, "problem": tried.problem, "notice": tried.notice, "seconds": tried.seconds}
+    return facts | {"shown": [value(shown) for shown in tried.shown], "isolation": tried.isolation_level}
 
 
 def _states(workspace: str | None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mi_lib.course.classroom.points import Grade, Student
 
 _FORMATS = ("csv", "json", "junit", "ctrf", "gradescope", "html")
+_ALL_FORMATS = (*_FORMATS, "excel")  # the last only where it is asked for
 
 
 class _WithDefault(click.Group):
@@ -63,6 +64,7 @@ def grade() -> None:
     mi grade explain STUDENT 02.3                          where a grade comes from
     mi grade report                                        write the reports again
     mi grade similar                                       who to talk to
+    mi grade merge "Ada L_1" ada                           two names of one student; `remove` forgets one
     """
 
 
@@ -74,9 +76,10 @@ def grade() -> None:
 @isolation_option
 @click.option("--policy", type=click.Choice(POLICIES), help="When the library's own answer is used.")
 @click.option("--chapter", "chapters", metavar="NN", multiple=True, help="Only this chapter (may be repeated).")
+@click.option("--again", metavar="WHO_OR_WHAT", multiple=True, help="Grade this student, or exercise 02.3, once more.")
 @click.option("--dask", "address", metavar="ADDRESS", help="Grade on a Dask cluster, for example tcp://host:8786.")
 @click.option(
-    "--format", "formats", type=click.Choice(_FORMATS), multiple=True, help="Only these reports (may be repeated)."
+    "--format", "formats", type=click.Choice(_ALL_FORMATS), multiple=True, help="Only these reports (may be repeated)."
 )
 def run(
     submissions: str,
@@ -86,6 +89,7 @@ def run(
     require: Level,
     policy: Policy | None,
     chapters: tuple[str, ...],
+    again: tuple[str, ...],
     address: str | None,
     formats: tuple[str, ...],
 ) -> None:
@@ -118,7 +122,7 @@ def run(
             def step(done: int, of: int, who: str) -> None:
                 shown.update(task, completed=done, total=of, description=escape(f"Grading {texts.line(who)[:30]}"))
 
-            summary = grading.grade_class(submissions, book, only, workers, require, step, keep=chosen)
+            summary = grading.grade_class(submissions, book, only, workers, require, step, keep=chosen, again=again)
         written = _write(book, chosen, folder, formats or _FORMATS)
     click.echo(summary.in_words())
     raise click.exceptions.Exit(1 if summary.refused or summary.given_up or not written else 0)
@@ -210,10 +214,40 @@ def _explain(grade_: Grade) -> None:
 
 
 @grade.command()
+@click.argument("student")
+@gradebook_option
+def remove(student: str, book: str) -> None:
+    """Forget STUDENT, with all that was handed in, graded and adjusted. What is handed in again comes back."""
+    from mi_lib.course.classroom.gradebook import Gradebook
+
+    with Gradebook(book) as opened:
+        opened.remove(student)
+    click.echo(f"{student} is no longer in the gradebook. Reports: `mi grade report`.")
+
+
+@grade.command()
+@click.argument("student")
+@click.argument("into")
+@gradebook_option
+def merge(student: str, into: str, book: str) -> None:
+    """Make STUDENT and INTO one, who is called INTO; later runs know both names."""
+    from mi_lib.course.classroom.gradebook import Gradebook
+
+    with Gradebook(book) as opened:
+        opened.merge(student, into)
+    line = f"{json.dumps(student, ensure_ascii=False)} = {json.dumps(into, ensure_ascii=False)}"
+    click.echo(
+        f"{student} is {into} from now on. If you give settings in a file, write {line} there, under [students]."
+    )
+
+
+@grade.command()
 @gradebook_option
 @config_option
 @click.option("-o", "--output", "out", metavar="OUT", help="Where the reports go. Default: beside the gradebook.")
-@click.option("--format", "formats", type=click.Choice(_FORMATS), multiple=True, help="Only these (may be repeated).")
+@click.option(
+    "--format", "formats", type=click.Choice(_ALL_FORMATS), multiple=True, help="Only these (may be repeated)."
+)
 def report(book: str, config: str | None, out: str | None, formats: tuple[str, ...]) -> None:
     """Write the reports again, without grading: after an adjustment, or with other settings, which are then kept."""
     from mi_lib.course.classroom.gradebook import Gradebook

@@ -7,6 +7,7 @@ running = checks.start(progress, exercise("02.5"), text_of_the_whole_file)
 running.wait(0.5)          # True if it is done by then
 running.stop()             # the verdict then says so, and counts as no attempt
 running.verdict
+checks.play(exercise("02.5"), text, "1 + 1").tried  # once it is done: what these lines give, without a grade
 checks.warm(chapter("02"))  # so that the first check there need not load anything
 """
 
@@ -15,10 +16,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mi_lib.course import trying
 from mi_lib.course.checking import check_text
 from mi_lib.course.grading import Grader, judge
 from mi_lib.course.index import Chapter, CourseError, Exercise
@@ -26,16 +28,21 @@ from mi_lib.course.progress import Progress
 
 if TYPE_CHECKING:
     from mi_lib.course.grading import Verdict
+    from mi_lib.course.trying import Tried
 
 SPARE_AFTER = 1.0  # seconds that a check may keep the last free grader before another is started
 _LOG = logging.getLogger(__name__)
 
 
 class Running:
-    """One check that is under way or done. `verdict` is None until then, or if `problem` says why there is none."""
+    """One check or scratch run that is under way or done.
+
+    `verdict` (of a check) or `tried` (of a scratch run) is None until then, or if `problem` says why there is none.
+    """
 
     def __init__(self) -> None:
         self.verdict: Verdict | None = None
+        self.tried: Tried | None = None
         self.problem = ""
         self._begun = time.monotonic()
         self._halt = threading.Event()
@@ -92,7 +99,21 @@ class Checks:
     def start(self, progress: Progress, exercise: Exercise, text: str) -> Running:
         """Check this text of the chapter's file in the background; the verdict is recorded as `check_text` does it."""
         running = Running()
-        threading.Thread(target=self._run, args=(running, progress, exercise, text), daemon=True).start()
+
+        def check(grader: Grader) -> None:
+            running.verdict = check_text(grader, progress, exercise, text, running._halt)
+
+        threading.Thread(target=self._run, args=(running, exercise, check), daemon=True).start()
+        return running
+
+    def play(self, exercise: Exercise, text: str, lines: str) -> Running:
+        """Try lines beside this text of the chapter's file in the background (`trying.run`). Nothing is recorded."""
+        running = Running()
+
+        def play(grader: Grader) -> None:
+            running.tried = trying.run(grader, exercise, text, lines, running._halt)
+
+        threading.Thread(target=self._run, args=(running, exercise, play), daemon=True).start()
         return running
 
     def close(self) -> None:
@@ -115,15 +136,15 @@ class Checks:
             spare.cancel()
             self._give_back(grader)
 
-    def _run(self, running: Running, progress: Progress, exercise: Exercise, text: str) -> None:
+    def _run(self, running: Running, exercise: Exercise, work: Callable[[Grader], None]) -> None:
         try:
             with self.grader() as grader:
-                running.verdict = check_text(grader, progress, exercise, text, running._halt)
+                work(grader)
         except CourseError as error:
             running.problem = str(error)
         except Exception as error:
-            _LOG.exception("the check of %s raised", exercise.id)
-            running.problem = f"The check broke, by a fault of the course and not of yours: {error}"
+            _LOG.exception("a run of %s raised", exercise.id)
+            running.problem = f"This broke, by a fault of the course and not of yours: {error}"
         finally:
             self._used = True
             running._done.set()

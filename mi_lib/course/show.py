@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,11 @@ from mi_lib.course.progress import State
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from torch import Tensor
 
     from mi_lib.course.glossary import Term
     from mi_lib.course.grading import Verdict
+    from mi_lib.course.trying import Shown, Tried
     from mi_lib.worlds.littletown import Document
 
 PASSED, FAILED, OPEN = "✓", "✗", "·"  # told apart by shape, not by colour alone
@@ -59,6 +62,63 @@ def isolation(console: Console, verdict: Verdict, verbose: bool) -> None:
     console.print(Text(f"Isolation: {verdict.isolation_level}. In force:", style="dim"))
     for measure in verdict.isolation:
         console.print(Text(f"  {measure}", style="dim"))
+
+
+def tried(console: Console, tried: Tried) -> None:
+    """A scratch run: what was printed, what is shown, and what went wrong."""
+    if tried.notice:
+        console.print(Text(tried.notice, style="yellow"))
+    if tried.printed:
+        console.print(Text(tried.printed.rstrip("\n")))
+    for value in tried.shown:
+        _shown(console, value)
+    if tried.traceback:
+        console.print(Text(tried.traceback.rstrip(), style="dim"))
+    if tried.problem:
+        console.print(Text(tried.problem, style="yellow"))
+
+
+def _shown(console: Console, value: Shown, depth: int = 0) -> None:
+    """A value: its line, what is written below it, its picture or its parts."""
+    room = "  " * depth
+    head = " ".join(filter(None, [value.name, value.text]))
+    if head:
+        console.print(Text(room + head))
+    if value.more:
+        console.print(Text(room + value.more.replace("\n", f"\n{room}")))
+    elif value.picture is not None and value.picture.ndim < 3 and depth == 0:
+        for line in picture(value.picture, console.width):
+            console.print(Text(line))
+    if value.figure is not None:
+        console.print(Text(f"{room}(a figure: `mi app` draws it)", style="dim"))
+    for part in value.parts:
+        _shown(console, part, depth + 1)
+
+
+SHADES, HEIGHTS = " ░▒▓█", "▁▂▃▄▅▆▇█"
+ROWS_SHOWN = 24
+
+
+def picture(numbers: Tensor, width: int) -> list[str]:
+    """A matrix as shades, two letters a number; a row of numbers as heights. From the least to the greatest.
+
+    What does not fit is passed over: every k-th row and column is drawn. "?" stands for NaN and infinities.
+    """
+    two = numbers.ndim == 2
+    room = max(1, (width - 2) // 2 if two else width - 2)
+    numbers = numbers[:: -(-len(numbers) // ROWS_SHOWN), :: -(-numbers.shape[1] // room)] if two else numbers
+    numbers = numbers if two else numbers[None, :: -(-len(numbers) // room)]
+    letters = SHADES if two else HEIGHTS
+    finite = numbers[numbers.isfinite()]
+    low, high = (finite.min().item(), finite.max().item()) if len(finite) else (0.0, 0.0)
+
+    def letter(value: float) -> str:
+        if not math.isfinite(value):
+            return "?"
+        share = (value - low) / (high - low) if high > low else 0.0
+        return letters[min(int(share * len(letters)), len(letters) - 1)]
+
+    return ["".join(letter(value) * (2 if two else 1) for value in row) for row in numbers.tolist()]
 
 
 def _word(verdict: Verdict) -> str:

@@ -5,6 +5,7 @@
       .mi/workspace.json      which version of this layout it is
       .mi/progress.sqlite     see progress.py
       .mi/backups/            what `mi reset` and repairs put aside
+      .mi/scratch/02.5.py     lines that were tried beside an exercise, and are no part of the answer
 
 No text of the learner is ever overwritten without a copy: resets and repairs write a backup first, and a save made on
 top of a file that changed underneath is refused.
@@ -148,11 +149,32 @@ class Workspace:
 
     def backup(self, which: Chapter) -> Path:
         """Copy a chapter's file to `.mi/backups` and return the copy."""
-        path = self._path(which)
-        target = self._backup_path(f"{which.name}.py")
-        if path.exists():
-            files.write_atomically(target, files.read_text(path))
-        return target
+        return self._copied(self._path(which), f"{which.name}.py")
+
+    # -- the scratch cells --------------------------------------------------------------------------------------
+
+    def scratch(self, exercise: Exercise) -> Path:
+        """The file with the lines that were tried beside an exercise; there is none before the first were written."""
+        return self.path / ".mi" / "scratch" / f"{exercise.id}.py"
+
+    def scratch_text(self, exercise: Exercise) -> str | None:
+        """Those lines, or None before the first."""
+        path = self.scratch(exercise)
+        return files.read_text(path) if path.exists() else None
+
+    def write_scratch(self, exercise: Exercise, text: str, expected_version: str | None = None) -> str:
+        """Exchange those lines and return their version (`sections.version`). It is no answer: nobody is asked first.
+
+        Lines that are not those of `expected_version` (another editor wrote them) are put aside in the backups.
+        """
+        path = self.scratch(exercise)
+        with files.locked(self.path / ".mi" / "lock"):
+            now = self.scratch_text(exercise)
+            if now is not None and now != text and sections.version(now) != expected_version:
+                self._copied(path, f"scratch_{exercise.id}.py")
+            if now != text:
+                files.write_atomically(path, text)
+        return sections.version(text)
 
     # -- keeping it in order ------------------------------------------------------------------------------------
 
@@ -162,6 +184,13 @@ class Workspace:
 
     def _path(self, which: Chapter) -> Path:
         return self.path / which.name / "exercises.py"
+
+    def _copied(self, path: Path, name: str) -> Path:
+        """A copy of a file among the backups, if there is such a file."""
+        target = self._backup_path(name)
+        if path.exists():
+            files.write_atomically(target, files.read_text(path))
+        return target
 
     def _backup_path(self, name: str) -> Path:
         return self.path / ".mi" / "backups" / f"{_stamp()}_{name}"

@@ -9,11 +9,13 @@ heatmaps    one colour for each number: attention, matrices, lens tables, patchi
 words       what is drawn beside or upon the words of a text
 graphs      parts of a network, and the edges between them
 pictures    images side by side
+glances     a small picture of numbers of which nothing is known
 images      pictures for a page in the browser
 """
 
 from mi_lib.plots.arrows import arrows
 from mi_lib.plots.charts import bars, circle, clouds, contributions, grouped_bars, histogram, lines, share_y, spectrum
+from mi_lib.plots.glances import glance
 from mi_lib.plots.graphs import Line, Place, circuit_graph
 from mi_lib.plots.heatmaps import attention, click_map, head_grid, kinds_map, lens_table, maps, matrix, square
 from mi_lib.plots.images import data_url, png
@@ -36,6 +38,7 @@ __all__ = [
     "contributions",
     "data_url",
     "gallery",
+    "glance",
     "grouped_bars",
     "head_grid",
     "histogram",

@@ -278,21 +278,47 @@ def test_what_was_typed_survives_a_page_that_is_closed_at_once(browser, server, 
     context.close()
 
 
-def test_a_long_line_scrolls_with_its_colours(browser, server):
-    page = browser.new_page(base_url=server, viewport={"width": 390, "height": 844})
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_line_wraps_with_its_colours_and_its_number(browser, server, width):
+    page = browser.new_page(base_url=server, viewport={"width": width, "height": 844})
     open_exercise(page, 9)
     area = page.locator("textarea").first
     go_to_the_end(page)
-    page.keyboard.type("# " + "a long remark " * 10)
+    page.keyboard.type("# " + "a long remark " * 20 + "x" * 200)  # words, and what has no place to break
+    page.keyboard.press("Enter")
+    page.keyboard.type("pass")
     seen = area.evaluate(
-        """area => { const sheet = area.closest('.sheet'), colours = sheet.querySelector('.colours')
-            return { scrolled: sheet.scrollLeft, own: area.scrollLeft,
-                     wider: area.offsetWidth - colours.offsetWidth } }"""
+        """area => { const paper = area.closest(".paper"), rows = [...paper.querySelectorAll(".colours div")]
+            const box = (row) => row.getBoundingClientRect()
+            return { text: [area.scrollWidth - area.clientWidth, area.scrollHeight - area.clientHeight],
+                     colours: [paper.querySelector(".colours").offsetWidth - area.offsetWidth,
+                               paper.querySelector(".colours").offsetHeight - area.offsetHeight],
+                     rows: rows.length, lines: area.value.split("\\n").length,
+                     long: box(rows.at(-2)).height / box(rows.at(-1)).height,
+                     numbers: rows.slice(-2).map((row) => row.dataset.line) } }"""
     )
-    assert seen["own"] == 0  # else the letters would stand beside their colours
-    assert seen["wider"] == 0
-    assert seen["scrolled"] > 400  # the caret is in view
+    assert seen["text"] == [0, 0]  # nothing is out of sight
+    assert seen["colours"] == [0, 0]
+    assert seen["rows"] == seen["lines"]
+    assert seen["long"] >= 4
+    assert int(seen["numbers"][1]) == int(seen["numbers"][0]) + 1
+    # The text area's own letters are as high as the colours' say: it would be scrolled, were they not.
+    assert (
+        area.evaluate(
+            "area => { area.scrollTop = 1e6; area.scrollLeft = 1e6; return area.scrollTop + area.scrollLeft }"
+        )
+        == 0
+    )
     page.close()
+
+
+def test_the_file_is_named_and_its_imports_unfold_above_the_editor(page, workspace):
+    open_exercise(page, 2)
+    page.get_by_text(str(workspace / "ch02_induction_heads" / "exercises.py")).wait_for()
+    page.get_by_text("Imports and set-up of this file").click()
+    unfolded = page.get_by_text("from mi_lib.models import HookedModel, TransformerConfig")
+    unfolded.wait_for()
+    assert unfolded.bounding_box()["y"] < page.locator("textarea").first.bounding_box()["y"]
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,9 @@ def test_nothing_but_the_token_is_taken_for_it(given):
     assert ask(guarded, host=HOST, cookie=f"mi-course-8501={value}")[0] == 403
 
 
-@pytest.mark.parametrize("path", ["/", "/chapter", "/_stcore/upload_file/a/b", "/media/x.png", "/static/index.js"])
+@pytest.mark.parametrize(
+    "path", ["/", "/chapter", "/library.json", "/_stcore/upload_file/a/b", "/media/x.png", "/static/index.js"]
+)
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
 def test_without_the_token_every_path_and_method_is_refused(path, method):
     status, _, text = ask(guarded, path=path, method=method, host=HOST)
@@ -203,7 +205,16 @@ def open_socket(port: int, host: str, **headers: str) -> str:
         return raw.recv(64).decode().split()[1]
 
 
-PATHS = ["/", "/chapter", "/_stcore/health", "/_stcore/host-config", "/media/x", "/component/x/y", "/static/x.js"]
+PATHS = [
+    "/",
+    "/chapter",
+    "/library.json",
+    "/_stcore/health",
+    "/_stcore/host-config",
+    "/media/x",
+    "/component/x/y",
+    "/static/x.js",
+]
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/vendor/x", "/_stcore/upload_file/a/b", "/nothing"])

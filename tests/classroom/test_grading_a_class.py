@@ -15,7 +15,7 @@ import pytest
 from small_class import ONLY_SMALL, RIGHT, STUB, TIMES
 
 from mi_lib.course import index
-from mi_lib.course.classroom import batch, fingerprint, points, work
+from mi_lib.course.classroom import batch, fingerprint, points, report, work
 from mi_lib.course.classroom.batch import GivenUp
 from mi_lib.course.classroom.config import Config
 from mi_lib.course.classroom.gradebook import Gradebook
@@ -242,3 +242,54 @@ def test_a_grader_that_is_killed_loses_nothing_and_doubles_nothing(handed_in, tm
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert set(kept) <= set(stored())
     assert len(stored()) == len({row[:2] for row in stored()}) == 16
+
+
+def test_of_a_hidden_test_a_learner_reads_one_bit(book, handed_in, here, hidden_tests, tmp_path):
+    """Whether it ended by a wrong number, an exception, the end of the process or late: the same pages."""
+    ends = ("0.0", "1 / 0", "__import__('os')._exit(3)", "__import__('time').sleep(.3)")
+    texts = {f"zq{i}": ONLY_SMALL.replace("else a", f"else {end}") for i, end in enumerate(ends)}
+    grade_class(handed_in(**texts), book, Config(), here)
+    students = points.grades(book, Config())
+    verdicts = {s.name: s.grades["90.1"].verdict for s in students}
+    assert verdicts["zq2"]["ending"] != verdicts["zq0"]["ending"]  # which the instructor reads
+    assert verdicts["zq3"]["seconds"] - verdicts["zq3"]["for_learner"]["seconds"] > 0.3
+    for verdict in verdicts.values():  # what the text gives away is no secret, nor what the visible tests took
+        verdict |= {"signs": [], "graded_at": 0.0, "isolation": "alike, but for the number of its user"}
+        verdict["for_learner"]["seconds"] = 0.0
+    for student in students:
+        student.grades = {"90.1": student.grades["90.1"]}
+    report.write(students, tmp_path / "out", ("html", "gradescope"))
+    folders = [("students", "html"), ("gradescope", "json")]
+    for folder, ending in folders:
+        pages = [(tmp_path / "out" / folder / f"{s.name}.{ending}").read_text().replace(s.name, "X") for s in students]
+        assert len(set(pages)) == 1
+
+
+def test_a_student_or_an_exercise_is_graded_once_more_on_request(book, handed_in, here):
+    folder = handed_in(ada=RIGHT, bob=TIMES)
+    grade_class(folder, book, Config(), here)
+    before = {place: verdict["graded_at"] for place, verdict in book.verdicts().items()}
+    assert grade_class(folder, book, Config(), here, again=["ada"]).exercises == 2
+    assert grade_class(folder, book, Config(), here, again=["90.2"]).exercises == 2
+    after = {place: verdict["graded_at"] for place, verdict in book.verdicts().items()}
+    newer = {(place[0], place[3]) for place in after if after[place] > before[place]}
+    assert newer == {("ada", "90.1"), ("ada", "90.2"), ("bob", "90.2")}
+    assert {name: student.total for name, student in grades(book).items()} == {"ada": 5.0, "bob": 1.5}
+    with pytest.raises(CourseError, match="Nothing that was handed in"):
+        grade_class(folder, book, Config(), here, again=["zoe"])
+
+
+def test_two_names_of_one_student_are_merged_for_good(book, handed_in, here):
+    grade_class(handed_in(ada=TIMES, **{"Ada L_1": RIGHT}), book, Config(), here, keep=Config())
+    book.adjust("Ada L_1", "90.1", 1.0, "by hand")
+    book.merge("Ada L_1", "ada")
+    assert [(a.student, a.number) for a in book.attempts()] == [("ada", 1), ("ada", 2)]
+    assert grades(book, book.settings)["ada"].grades["90.1"].points == 1.0
+    grade_class(handed_in(), book, book.settings, here)
+    assert list(book.students()) == ["ada"]
+    book.remove("ada")
+    assert not book.students()
+    assert not book.attempts()
+    assert not book.adjustments()
+    with pytest.raises(CourseError, match="no student"):
+        book.remove("ada")

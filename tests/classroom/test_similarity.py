@@ -57,6 +57,30 @@ def test_what_half_the_class_writes_is_no_sign():
     assert not pairs({f"student{i}": ONE for i in range(20)}, STUB)
 
 
+def different(number: int) -> str:
+    """An answer of its own that begins as many do."""
+    body = "".join(f"    total = total * {i + 2} - b[{i % 3}] / ({number} + i)\n" for i in range(number % 5 + 3))
+    head = "# %% [90.1]\ndef look(a, b):\n    total = 0.0\n    for i, value in enumerate(a):\n    "
+    return f"{head}{body}    return {number}\n"
+
+
+def test_a_ring_of_five_copies_among_twenty_one_is_found():
+    ring = {f"ring{i}": (ONE if i % 2 else RENAMED) + f"# {i}\n" for i in range(5)}
+    others = {f"other{i}": different(i) for i in range(16)}
+    found = {(pair.one, pair.other): pair.share for pair in pairs(ring | others, STUB)}
+    inside = {pair: share for pair, share in found.items() if pair[0] in ring and pair[1] in ring}
+    assert len(inside) == 10
+    assert set(inside.values()) == {1.0}
+    assert not [pair for pair in found if (pair[0] in ring) != (pair[1] in ring)]
+
+
+def test_what_many_write_within_answers_that_differ_is_an_idiom():
+    """The same six lines in nine of twenty answers, each with an end of its own."""
+    alike = {f"student{i}": ONE + "".join(f"    x{j} = {i} ** {j} - {j}\n" for j in range(12)) for i in range(9)}
+    others = {f"other{i}": different(i) for i in range(11)}
+    assert not [p for p in pairs(alike | others, STUB) if p.one in alike and p.other in alike and p.share > 0.5]
+
+
 def test_a_part_that_was_copied_shows_its_share():
     found = pairs({"ada": ONE, "bob": OTHER + RENAMED.replace("90.1", "90.2")}, STUB)
     assert found[0].share == 1.0  # all of the shorter text

@@ -72,6 +72,7 @@ def student(name: str, said: str) -> Student:
     test |= {"weight": 1.0, "points": 0.0, "max_points": 2.0, "seconds": 0.1, "hidden": False}
     verdict: dict[str, Any] = {"exercise": "90.1", "key": "k", "status": "failed", "points": 0.0, "max_points": 2.0}
     verdict |= {"tests": [test], "diagnosis": said, "traceback": said, "printed": said, "seconds": 0.1}
+    verdict |= {"for_learner": {"seconds": 0.1, "ending": said}}
     verdict |= {"isolation": said, "isolation_level": "limited", "ending": said, "signs": [said], "version": "1"}
     verdict |= {"library_use": [said], "policy": "flag", "course_fault": False, "graded_at": time.time()}
     return Student(name, {"90.1": Grade(exercise, 0.0, verdict, why=(said,))}, [said], [said])
@@ -108,6 +109,20 @@ def test_every_report_holds_whatever_is_written(solutions_are_away, tmp_path, na
             assert not [c for row in rows for c in row if c.lstrip()[:1] in ("=", "+", "@")]
         else:
             assert "<script" not in text.replace("&lt;script", "")
+
+
+def test_excel_is_told_that_its_table_is_utf_8(tmp_path, solutions_are_away):
+    report.write([student("Zoë", "x")], tmp_path, ("csv", "excel"))
+    assert (tmp_path / "grades-excel.csv").read_bytes() == b"\xef\xbb\xbf" + (tmp_path / "grades.csv").read_bytes()
+
+
+def test_markdown_is_shown_letter_by_letter():
+    from markdown_it import MarkdownIt
+
+    nasty = "![x](http://example.org/a.png) [l](javascript:1) `c` **b** $x$ <b> # h - i | t :red[x] 1. ~~s~~ \\*"
+    for text in (nasty, f"# {nasty}", f"- {nasty}", f"1. {nasty}"):
+        shown = MarkdownIt().render(texts.markdown(text))
+        assert not [tag for tag in ("<img", "<a ", "<code", "<strong", "<h1", "<li", "<b>", "<s>") if tag in shown]
 
 
 def test_a_report_that_fails_for_one_is_made_without_his_grades_and_says_so(tmp_path, solutions_are_away):

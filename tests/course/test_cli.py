@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from mi_lib import cli
-from mi_lib.course import sections
+from mi_lib.cli import learning
+from mi_lib.course import exercise, sections
 from mi_lib.course.workspace import Workspace
 
 
@@ -166,6 +168,59 @@ def test_json_holds_the_verdicts_and_nothing_else(mi, work):
     assert (facts["passed"], facts["points"], facts["max_points"]) == (False, 2, 5)
     assert [e["status"] for e in facts["exercises"]] == ["passed", "not started"]
     assert "hello" in facts["exercises"][0]["printed"]
+
+
+@pytest.fixture
+def attempt(mi, warm, monkeypatch):
+    """`mi`, with the shared grader for `mi try` too."""
+    from mi_lib.course import checks
+
+    monkeypatch.setattr(checks, "Grader", lambda: warm)
+    monkeypatch.setattr(checks.Checks, "close", lambda _: None)
+    return mi
+
+
+def test_lines_are_tried_beside_the_answer_and_nothing_is_recorded(attempt, work):
+    answer(work, "90.1", RIGHT)
+    code, out, _ = attempt("try", "90.1", "print('so')\nadd(2, 3)")
+    assert (code, out) == (0, "so\n5\n")
+    assert attempt("try", "90.1", "add(2)")[0] == 1
+    assert json.loads(attempt("list", "90", "--json")[1])[0]["exercises"][0]["attempts"] == 0
+    assert work.scratch_text(exercise("90.1")) is None  # lines of the command line replace none that are kept
+
+
+def test_without_lines_the_scratch_cell_is_run_and_kept(attempt, work):
+    answer(work, "90.1", RIGHT)
+    code, out, err = attempt("try", "90.1")
+    assert code == 0
+    assert "# add(a, b)" in out
+    assert str(work.scratch(exercise("90.1"))) in err
+    work.write_scratch(exercise("90.1"), "add(4, 5)\n")
+    assert attempt("try", "90.1")[1].endswith("\n9\n")
+    told = json.loads(attempt("try", "90.1", "--json")[1])
+    assert [shown["more"] for shown in told["shown"]] == ["9"]
+
+
+def test_lines_may_come_from_a_file(attempt, work, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("1 + 1"))
+    assert attempt("try", "90.1", "-")[1] == "2\n"
+
+
+def test_ctrl_c_ends_what_is_tried_and_waits_for_what_it_has_printed():
+    class Endless:
+        seconds, stopped = 1.0, False
+
+        def wait(self, _):
+            if not self.stopped:
+                raise KeyboardInterrupt
+            return True
+
+        def stop(self):
+            self.stopped = True
+
+    running = Endless()
+    learning._wait_for(running)
+    assert running.stopped
 
 
 def test_progress_is_listed(mi, work):

@@ -33,6 +33,15 @@ USES = {
     "the whole name as a text": "import pkgutil\nf = pkgutil.resolve_name('mi_lib.lens:logit_lens')",
     "the whole dotted name": "import pydoc\nf = pydoc.locate('mi_lib.lens' + '.logit_lens')",
     "exec": "exec('from mi_lib.lens import logit_lens')",
+    "the original behind the watcher": "import mi_lib.lens as t\nf = t.logit_lens.__closure__[0].cell_contents",
+    "its code": "import types\nfrom mi_lib import lens\nf = types.FunctionType(lens.logit_lens.__code__, vars(lens))",
+    "its call": "import mi_lib.lens as t\nf = t.logit_lens.__call__",
+    "the library's file again": "import importlib.util as u\nimport mi_lib.lens as t\n"
+    "s = u.spec_from_file_location('x', t.__file__)\nm = u.module_from_spec(s)\ns.loader.exec_module(m)\n"
+    "f = m.logit_lens",
+    "the library's loader": "import mi_lib.lens as t\nm = t.__spec__.loader.load_module()\n"
+    "f = getattr(m, 'logit_lens')",
+    "form feeds that shift the lines": "# \x0c\x0c\x0c\nfrom mi_lib.lens import logit_lens\n\n\n\nx = 1",
 }
 HONEST = {
     "a function of the same name": "def logit_lens(x):\n    return x\ny = logit_lens(1)",
@@ -42,6 +51,8 @@ HONEST = {
     "another function": "from mi_lib.lens import rank",
     "another function by a text": "import importlib\nrank = importlib.import_module('mi_lib.lens').rank",
     "the name in a text": "'''like mi_lib.lens.logit_lens'''",
+    "a file of one's own": "import os\nhere = os.path.dirname(__file__)\ny = rank = 1",
+    "a name that begins alike": "from mi_lib import lens\nf = lens.logit_lens_of_hidden_states",
     "somebody else's module": "import lens\nf = lens.logit_lens",
 }
 
@@ -54,6 +65,19 @@ def test_a_library_answer_is_found(case):
 @pytest.mark.parametrize("case", HONEST)
 def test_an_answer_of_ones_own_is_not_reported(case):
     assert library_uses(f"# %% [04.1]\n{HONEST[case]}\n", "04.1", ANSWER) == []
+
+
+def test_form_feeds_do_not_make_a_line_look_like_one_that_was_handed_out():
+    stub = "# %% [04.1]\nx = 1\ny = 2\n"
+    text = "# %% [04.1]\n# \x0c\nfrom mi_lib.lens import logit_lens\nx = 1\ny = 2\n"
+    for shift in ("\x0c", "\x0b", "\x1c\x1d", "\x85", "\u2028"):
+        mine = text.replace("# \x0c", f"# {shift}")
+        assert library_uses(mine, "04.1", ANSWER, handed_out=stub + "\n\n") == ["mi_lib.lens.logit_lens (line 3)"]
+
+
+@pytest.mark.parametrize("text", ["f.__closure__", "getattr(f, '__code__')", "types.FunctionType(c, {})"])
+def test_whoever_looks_behind_functions_is_told_of(text):
+    assert any("looks behind functions" in sign for sign in signs(f"# %% [04.1]\nx = {text}\n", "04.1"))
 
 
 def test_lines_that_were_handed_out_and_later_sections_do_not_count():

@@ -11,11 +11,12 @@ Who handed in what, which verdict counts for it and under which settings changes
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from mi_lib.course.index import CourseError
 
 LAYOUT = 1
 FILE = "gradebook.sqlite"
+_OF_A_STUDENT = ("attempt", "verdict", "applies", "adjustment", "given_up")
 UNFINISHED = "The last run of `mi grade` was not finished: this is the class as it was before. Run it again."
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL);
@@ -183,14 +185,17 @@ class Gradebook:
                 [(attempt.student, attempt.chapter, attempt.hash, e, key) for e, key in keys.items()],
             )
 
-    def store(self, student: str, results: Iterable[dict[str, Any]]) -> int:
+    def store(self, student: str, results: Iterable[dict[str, Any]], anew: bool = False) -> int:
         """Keep these verdicts, all or none. Returns how many were new.
 
-        A verdict that is there stays as it is, unless the course itself had broken when it was made.
+        A verdict that is there stays as it is, unless the course itself had broken when it was made, or with `anew`.
         """
         new = 0
         with self.whole():
             for r in results:
+                if anew:
+                    place = (student, r["exercise"], r["key"])
+                    self._db.execute("DELETE FROM verdict WHERE student=? AND exercise=? AND key=?", place)
                 done = self._db.execute(
                     "INSERT INTO verdict VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
                     "status=excluded.status, points=excluded.points, seconds=excluded.seconds, "
@@ -219,8 +224,7 @@ class Gradebook:
 
         Raises `CourseError` for a student who is not there, and for more points than the exercise has, or fewer than 0.
         """
-        if student not in self.students():
-            raise CourseError(f"The gradebook has no student {student!r}.{nearest.hint(student, self.students())}")
+        self._must_have(student)
         most = index.exercise(exercise).points
         if points is not None and not 0 <= points <= most:
             raise CourseError(f"{exercise} has {most} points, so {points:g} cannot be given. Give 0 to {most}.")
@@ -229,6 +233,42 @@ class Gradebook:
                 "INSERT INTO adjustment (student, exercise, points, reason, made_at) VALUES (?, ?, ?, ?, ?)",
                 (student, exercise, points, reason, time.time()),
             )
+
+    def remove(self, student: str) -> None:
+        """Forget a student, with attempts, verdicts and adjustments. Raises `CourseError` if there is none."""
+        self._must_have(student)
+        with self.whole():
+            self._db.execute("DELETE FROM student WHERE name=?", (student,))
+            for table in _OF_A_STUDENT:
+                self._db.execute(f"DELETE FROM {table} WHERE student=?", (student,))
+
+    def merge(self, student: str, into: str) -> None:
+        """Make two students one: what the first handed in is the second's from now on, in later runs too.
+
+        Attempts are counted in the order in which they were seen. Raises `CourseError` if one of them is not there.
+        """
+        self._must_have(student)
+        self._must_have(into)
+        if student == into:
+            raise CourseError(f"{student} and {into} are one student already.")
+        with self.whole():
+            for table in _OF_A_STUDENT:  # what both have alike stays once
+                self._db.execute(f"UPDATE OR IGNORE {table} SET student=? WHERE student=?", (into, student))
+            source = self.students()[student]["source"]
+            self.remove(student)
+            rows = self._db.execute(
+                "SELECT chapter, hash FROM attempt WHERE student=? ORDER BY chapter, seen, number", (into,)
+            ).fetchall()
+            for chapter, group in itertools.groupby(rows, key=lambda row: row[0]):
+                for number, (_, text) in enumerate(group, start=1):
+                    place = (number, into, chapter, text)
+                    self._db.execute("UPDATE attempt SET number=? WHERE student=? AND chapter=? AND hash=?", place)
+            kept = self.settings
+            self.settings = replace(kept, students={**kept.students, student: into, source: into})
+
+    def _must_have(self, student: str) -> None:
+        if student not in self.students():
+            raise CourseError(f"The gradebook has no student {student!r}.{nearest.hint(student, self.students())}")
 
     # -- reading ------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,11 +57,13 @@ def grade_class(
     require: Level = "none",
     progress: Progress = lambda done, of, who: None,
     keep: Config | None = None,
+    again: Collection[str] = (),
 ) -> Summary:
     """Take in all submissions of a folder or zip and grade what has changed. Raises `CourseError` if none can be.
 
     require: the least isolation to grade under. Each worker sees to it, since each may be on another system.
-    keep: the settings that the gradebook has from then on.
+    keep: the settings that the gradebook has from then on. again: students, and exercises ("02.3"), that are graded
+    whatever is stored.
     """
     found = submissions.collect(handed_in, config.chapters, config.students, config.zone)
     config.check_students(book.names() | {name for one in found for name in (one.student, *one.labels)})
@@ -69,18 +71,26 @@ def grade_class(
     with book.whole(keep=False):  # a trial, to see what is missing
         book.hand_in(found, now)
         keyed = _keyed(book, config, {s.student for s in found}, require)
-    tasks, unchanged = _tasks(keyed, book.graded(), require, config)
+    forced = {
+        (attempt.student, e, key)
+        for attempt, keys in keyed
+        for e, key in keys.items()
+        if attempt.student in again or e in again
+    }
+    if again and not forced:
+        raise CourseError(f"Nothing that was handed in is of {' or '.join(again)}, so nothing is graded again.")
+    tasks, unchanged = _tasks(keyed, book.graded() - forced, require, config)
     total = sum(len(task.keys) for task in tasks)
     progress(0, total, "")
     book.mark(unfinished=True)
     done = 0
-    faulty, replaced = book.faulty(), []
+    old, replaced = book.faulty() | forced, []
     given_up: list[tuple[Task, str]] = []
     if tasks:
         for task, results in batch.run(tasks, workers or batch.processes(1)):
             if isinstance(results, batch.GivenUp):
                 given_up.append((task, results.reason))
-            elif any((task.student, e, key) in faulty for e, key in task.keys.items()):
+            elif any((task.student, e, key) in old for e, key in task.keys.items()):
                 replaced.append((task.student, results))  # until the end the old verdict is shown
             else:
                 book.store(task.student, results)
@@ -92,7 +102,7 @@ def grade_class(
             book.apply(attempt, keys)
             book.give_up(attempt.student, keys)
         for student, results in replaced:
-            book.store(student, results)
+            book.store(student, results, anew=True)
         for task, reason in given_up:
             book.give_up(task.student, task.keys, reason)
         if keep is not None:

@@ -4,8 +4,9 @@
    that is changed; what stands after a dot, keywords and operators stay. Comments, docstrings and layout are dropped.
 2. Every K tokens in a row are hashed. Of each WINDOW hashes in a row the smallest is kept (§3 of the paper): so any
    stretch of K + WINDOW − 1 tokens that two texts share leaves a common fingerprint.
-3. Fingerprints of what was handed out do not count, nor do those that many of the class share: there are not many ways
-   to write a short right answer.
+3. Fingerprints of what was handed out do not count, nor do idioms: what half the class has, or what stands in many
+   answers that differ otherwise. There are not many ways to write a short right answer. Answers that are alike to the
+   letter are counted once for that, so that a ring of copies makes no idiom of what it has copied.
 
 The result is a list to look at, not a verdict.
 """
@@ -29,7 +30,7 @@ from mi_lib.course.index import CourseError
 
 K, WINDOW = 10, 6
 FEWEST = 8  # common fingerprints, below which a pair is not worth a look
-OFTEN, OFTEN_SHARE = 4, 0.15  # a fingerprint that more texts have than these is an idiom
+OFTEN, OFTEN_SHARE, HALF = 4, 0.15, 0.5  # a fingerprint in more different answers than these is an idiom
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
 
 
@@ -74,8 +75,13 @@ def pairs(texts: dict[str, str], handed_out: str = "", chapter: str = "") -> lis
     for student, mine in prints.items():
         for value in mine:
             owners.setdefault(value, []).append(student)
-    limit = max(OFTEN, OFTEN_SHARE * len(texts))
-    idioms = {value for value, who in owners.items() if len(who) > limit}
+    rows = {student: _rows(text) for student, text in texts.items()}
+    few, half = max(OFTEN, OFTEN_SHARE * len(texts)), max(OFTEN, HALF * len(texts))
+    idioms = {
+        value
+        for value, who in owners.items()
+        if len(who) > half or len({rows[student][prints[student][value]] for student in who}) > few
+    }
     common: dict[tuple[str, str], list[int]] = {}
     for value, who in owners.items():
         if len(who) > 1 and value not in idioms:
@@ -94,11 +100,17 @@ def pairs(texts: dict[str, str], handed_out: str = "", chapter: str = "") -> lis
 
 def fingerprints(text: str) -> dict[int, str]:
     """{fingerprint: section that it stands in} of a submission."""
+    return {value: name for name, row in _rows(text).items() for value in _winnow(_hashes(list(row)))}
+
+
+@functools.lru_cache(maxsize=1024)
+def _rows(text: str) -> dict[str, tuple[str, ...]]:
+    """{section: its tokens} of a submission."""
     try:
         parts = sections.split(text)
     except sections.SectionError:
         parts = {"": text}
-    return {value: name for name, part in parts.items() for value in _winnow(_hashes(tokens(part)))}
+    return {name: tuple(tokens(part)) for name, part in parts.items()}
 
 
 def tokens(text: str) -> list[str]:

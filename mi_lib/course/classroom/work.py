@@ -109,6 +109,7 @@ def _combined(
         "traceback": visible.traceback,
         "printed": visible.printed,
         "seconds": round(visible.seconds + (private.seconds if private else 0.0), 3),
+        "for_learner": {"seconds": round(visible.seconds, 3), "ending": visible.ending},  # not of the hidden tests
         "isolation": "; ".join(visible.isolation) or "none of the code was run",
         "isolation_level": visible.isolation_level,
         "ending": private.ending if private and visible.ending == "answered" else visible.ending,
@@ -125,7 +126,7 @@ def _test(test: TestResult, per_weight: float, is_hidden: bool, ran: bool) -> di
     """A test as data. `detail` is for the instructor; `message` is what the learner may read."""
     message = test.message
     if is_hidden and not test.passed:
-        message = hidden.feedback(test.title, test.status) if ran else hidden.not_run(test.title)
+        message = hidden.feedback(test.title) if ran else hidden.not_run(test.title)
     return {
         "name": test.name,
         "title": test.title,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from mi_lib.course.grading import reading, wording
 from mi_lib.course.grading.forkserver import ForkServer, Limits, ServerGone
@@ -22,8 +22,10 @@ from mi_lib.course.grading.marks import GraderTest, tests_in
 from mi_lib.course.grading.verdict import Verdict
 
 if TYPE_CHECKING:
+    from mi_lib.course.grading.process import Process
     from mi_lib.course.grading.runs import Run
 
+T = TypeVar("T")
 _MODULES: dict[Path, tuple[int, list[GraderTest]]] = {}
 _LOADING = threading.Lock()  # graders of several threads share the tests
 
@@ -133,15 +135,29 @@ class Grader:
 
     def isolation(self) -> Isolation:
         """What is in force on this system: asked of a process in which nothing of a learner's runs."""
+        return self.hold(lambda process: process.isolation, self.limits)
+
+    def hold(self, work: Callable[[Process], T], limits: Limits, halt: threading.Event | None = None) -> T:
+        """What `work` returns, given a process of a learner's in which nothing has run yet. It ends with `work`.
+
+        halt: once it is set, from any thread, the process is stopped. Raises `ServerGone` if its server ended twice.
+        """
         from mi_lib.course.grading.process import Process
 
         with self._lock:
-            process = Process(self._alive_server(), self.limits)
-            try:
-                process.greet()
-            finally:
-                process.close()
-        return process.isolation
+            for again in (True, False):
+                try:
+                    process = Process(self._alive_server(), limits, halt)
+                    try:
+                        process.greet()
+                        return work(process)
+                    finally:
+                        process.close()
+                except ServerGone:
+                    self._discard_server()
+                    if not again:
+                        raise
+        raise AssertionError("the loop returns or raises")
 
     def _notes(self, text: str, exercise: Any) -> dict[str, Any]:
         """What the text gives away before it runs, for the verdict."""

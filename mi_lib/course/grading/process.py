@@ -53,7 +53,10 @@ _ENDINGS_BY_TEXT: dict[str, Ending] = {
 
 
 class AnswerError(Exception):
-    """The learner's code raised. The text is its own; `type_name`, `line`, `section` and `traceback` say where."""
+    """The learner's code raised. The text is its own; `type_name`, `line`, `section` and `traceback` say where.
+
+    `tried`: the line is one of those that were tried beside the file (`Session._try`), not one of the file's.
+    """
 
     def __init__(self, description: Any) -> None:
         d = description if type(description) is dict else {}
@@ -62,6 +65,7 @@ class AnswerError(Exception):
         self.traceback = clean(_text(d.get("traceback"), 8000))
         self.section = _text(d.get("section"), 20)
         self.line = d["line"] if type(d.get("line")) is int else None
+        self.tried = d.get("tried") is True
         self.exit = _text(d.get("exit"), 80) if d.get("exit") is not None else None
         self.memory = d.get("memory") is True
         self.ending: Ending = _ENDINGS.get(self.type_name, "raised")

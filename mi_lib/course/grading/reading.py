@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -38,10 +39,15 @@ _REACHES = {
     "reaches for files": ("open", "io.open", "os.open", "os.link", "os.symlink", "os.mknod", "os.mkfifo", "os.listdir",
                           "os.walk", "os.scandir", "os.environ", "os.chmod", "shutil", "pathlib", "glob",
                           "tempfile"),
-    "reads code from a file or text": ("exec", "eval", "compile", "runpy"),
+    "reads code from a file or text": ("exec", "eval", "compile", "runpy", "importlib.util", "importlib.machinery",
+                                       "inspect.getsource", "inspect.getsourcelines", "linecache", "zipimport"),
     "ends the process": ("os._exit", "os.abort", "sys.exit"),
     "changes limits": ("resource",),
 }  # fmt: skip
+_CODE_FROM_FILES = ("importlib.util", "importlib.machinery", "runpy", "zipimport", "imp")
+_OWN_FILE = re.compile(r"\.__(?:file|loader|spec|cached|path)__(?:\.|$)")
+_BEHIND = {"__closure__", "cell_contents", "__code__", "__globals__", "__wrapped__", "FunctionType", "__builtins__"}
+_LINES = re.compile("\r\n|\r|\n")  # as Python counts them: a form feed ends a line in a text, and none of code
 _METHODS = {"__eq__", "__array__", "__torch_function__", "__torch_dispatch__", "__array_ufunc__", "__bool__", "__del__"}
 
 
@@ -52,12 +58,24 @@ def library_uses(text: str, exercise_id: str, answered_by: Sequence[str], handed
     the learner's.
     """
     given = {line.strip() for line in handed_out.splitlines()}
-    lines = text.splitlines()
+    lines = _LINES.split(text)
     found: dict[str, None] = {}
-    for line, path in (*_paths(text, exercise_id), *_named_in_texts(text, exercise_id, answered_by)):
+    named = (*_named_in_texts(text, exercise_id, answered_by), *_from_its_file(text, exercise_id, answered_by))
+    for line, path in (*_paths(text, exercise_id), *named):
         if any(_is(path, name) for name in answered_by) and lines[line - 1].strip() not in given:
             found[f"{path} (line {line})"] = None
     return list(found)
+
+
+def _from_its_file(text: str, exercise_id: str, answered_by: Sequence[str]) -> list[tuple[int, str]]:
+    """Where code is read from a file, such as that of the library's module, while such a function is named."""
+    paths = _paths(text, exercise_id)
+    reads = [line for line, path in paths if path.startswith(_CODE_FROM_FILES) or _OWN_FILE.search(path)]
+    if not reads or not answered_by:
+        return []
+    nodes = [node for tree in _trees(text, exercise_id) for node in ast.walk(tree)]
+    named = {node.attr for node in nodes if isinstance(node, ast.Attribute)} | {_text(node) for node in nodes}
+    return [(reads[0], name.replace(":", ".")) for name in answered_by if name.partition(":")[2] in named]
 
 
 def _named_in_texts(text: str, exercise_id: str, answered_by: Sequence[str]) -> list[tuple[int, str]]:
@@ -84,13 +102,16 @@ def signs(text: str, exercise_id: str) -> list[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and node.name in _METHODS:
                 found.setdefault(f"decides how objects compare: {node.name} (line {node.lineno})")
+            behind = node.attr if isinstance(node, ast.Attribute) else _text(node)
+            if behind in _BEHIND:
+                found.setdefault(f"looks behind functions: {behind} (line {getattr(node, 'lineno', 1)})")
     return list(found)
 
 
 def _is(path: str, name: str) -> bool:
-    """Whether a dotted path leads to "module:name", through the module or one of its parts."""
+    """Whether a dotted path leads to "module:name", or through it, by the module or one of its parts."""
     module, _, attribute = name.partition(":")
-    return path.startswith(module + ".") and path.endswith("." + attribute)
+    return path.startswith(module + ".") and f".{attribute}." in path[len(module) :] + "."
 
 
 def _reach(path: str) -> str:

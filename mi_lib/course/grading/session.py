@@ -7,6 +7,7 @@
                                                   is watched also tells which arguments it has changed in place
     {"op": "release", id}                         forget one
     {"op": "used"}                                which of the watched library functions the learner's code has called
+    {"op": "try", lines}                          run lines beside the file, ungraded: [what they show, how they failed]
 
 Each answer is a value, or a description of an exception in plain strings. The same class serves the child process and
 `--debug`, where it runs beside the judge.
@@ -23,7 +24,7 @@ import re
 import sys
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
@@ -31,7 +32,7 @@ import numpy as np
 import torch
 
 from mi_lib.course import sections
-from mi_lib.course.grading import reading, wording
+from mi_lib.course.grading import glance, reading, wording
 from mi_lib.course.grading.changes import Watch
 from mi_lib.course.grading.codec import BadData, CannotCross, decode, encode
 from mi_lib.course.grading.crossing import from_learner, to_learner
@@ -59,6 +60,7 @@ class Session:
         self._handed_over: dict[str, Any] = {}  # watched functions themselves: a test may pass one on purpose
         self._decode_other = to_learner(self.objects, self._handed_over)
         self._next = 1
+        self._flags = 0  # of the compiler, as `from __future__` in the file has set them
         self._used: dict[str, int] = {}  # watched functions that were called → first line in the learner's file
 
     # --- executing ---------------------------------------------------------------------------------------------
@@ -68,7 +70,7 @@ class Session:
         self.filename = filename
         self.module.__file__ = filename
         sys.modules[MODULE] = self.module
-        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+        linecache.cache[filename] = (len(source), None, re.split(r"(?<=\n)", source), filename)  # lines as Python's
         try:
             parts = sections.split(source)
         except sections.SectionError as error:
@@ -80,6 +82,7 @@ class Session:
                 with open(os.devnull, "w") as null, _silent(null, self.quiet and name != exercise):
                     flags = self._run_section(name, text, line, flags)
             line += text.count("\n")
+        self._flags = flags
         return {
             "sections": list(parts),
             "broken": self.broken,
@@ -135,6 +138,8 @@ class Session:
             return self._get(request["name"])
         if op == "used":
             return [[name, line] for name, line in self._used.items()]
+        if op == "try":
+            return self._try(request["lines"])
         target = self.objects[request["id"]]
         if op == "call":
             return self._call(target, request["detail"])
@@ -153,6 +158,19 @@ class Session:
         watch = Watch(detail["args"], detail["kwargs"])
         value = target(*detail["args"], **detail["kwargs"])
         return value, watch.report()
+
+    def _try(self, lines: str) -> list[Any]:
+        """Run lines in the file's own namespace. Returns what they show, and how they failed (None if they did not)."""
+        shown: list[dict[str, Any]] = []
+
+        def show(*values: Any) -> None:
+            shown.extend(map(glance.describe, values[: glance.MAX_SHOWN - len(shown)]))
+
+        try:
+            glance.run(lines, vars(self.module), self._flags, show)
+        except BaseException as error:
+            return [shown, self.describe(error)]
+        return [shown, None]
 
     def _get(self, name: str) -> Any:
         if name in vars(self.module):
@@ -177,16 +195,18 @@ class Session:
 
     def describe(self, error: BaseException) -> dict[str, Any]:
         """An exception as strings and numbers: its type, text, line in the learner's file, section and traceback."""
-        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self.filename]
-        line = lines[-1].lineno if lines else None
-        if isinstance(error, SyntaxError) and error.filename == self.filename:
-            line = error.lineno
+        own = (self.filename, glance.LINES)
+        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
+        line, file = (lines[-1].lineno, lines[-1].filename) if lines else (None, None)
+        if isinstance(error, SyntaxError) and error.filename in own:
+            line, file = error.lineno, error.filename
         return {
             "type": type(error).__name__,
             "text": _text_of(error),
             "line": line,
-            "section": self._section_at(line),
-            "traceback": _traceback(error, lines, self.filename),
+            "tried": file == glance.LINES,
+            "section": self._section_at(line) if file == self.filename else None,
+            "traceback": _traceback(error, lines, own),
             "exit": _exit_code(error) if isinstance(error, SystemExit) else None,
             "memory": isinstance(error, MemoryError) or "can't allocate memory" in _text_of(error),
             "missing": self._who_defines(_missing_name(error)),
@@ -246,7 +266,7 @@ def _order(section: str) -> tuple[int, ...]:
 
 def plain_error(text: str, type_name: str = "CannotCross") -> dict[str, Any]:
     """The description of an answer that could not be handed over, or of a question that did not arrive."""
-    empty = dict.fromkeys(("line", "section", "exit", "missing"))
+    empty = dict.fromkeys(("line", "section", "exit", "missing", "tried"))
     return {**empty, "type": type_name, "text": text, "traceback": "", "memory": False}
 
 
@@ -272,9 +292,9 @@ def _missing_name(error: BaseException) -> str | None:
     return error.name if isinstance(error, NameError) and isinstance(error.name, str) else None
 
 
-def _traceback(error: BaseException, lines: list[traceback.FrameSummary], filename: str) -> str:
+def _traceback(error: BaseException, lines: list[traceback.FrameSummary], own: Sequence[str]) -> str:
     """The learner's own lines, innermost last, as Python prints them."""
-    if isinstance(error, SyntaxError) and error.filename == filename:
+    if isinstance(error, SyntaxError) and error.filename in own:
         return "".join(traceback.format_exception_only(error)).rstrip()[:MAX_TRACEBACK]
     if not lines:
         return ""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mi_lib.course import texts
-from mi_lib.course.classroom import fingerprint
+from mi_lib.course.classroom import fingerprint, hidden
 from mi_lib.course.classroom.points import Grade, Student
 
 SPEC = "0.0.0"
@@ -21,7 +21,7 @@ def text(students: list[Student]) -> str:
     tests = [test for student in students for grade in student.grades.values() for test in _tests(student, grade)]
     verdicts = [grade.verdict for student in students for grade in student.grades.values() if grade.verdict]
     start = min((v["graded_at"] for v in verdicts), default=time.time())
-    stop = max((v["graded_at"] + v["seconds"] for v in verdicts), default=start)
+    stop = max((v["graded_at"] + v.get("for_learner", v)["seconds"] for v in verdicts), default=start)
     counts = Counter(test["status"] for test in tests)
     document = {
         "reportFormat": "CTRF",
@@ -47,12 +47,13 @@ def text(students: list[Student]) -> str:
 def _tests(student: Student, grade: Grade) -> list[dict[str, Any]]:
     found = []
     for test in grade.verdict["tests"] if grade.verdict else []:
+        status = hidden.shown(test)
         one: dict[str, Any] = {
             "name": test["title"] or test["name"],
-            "status": _STATUS.get(test["status"], "failed"),
-            "duration": int(1000 * test["seconds"]),
+            "status": _STATUS.get(status, "failed"),
+            "duration": 0 if test["hidden"] else int(1000 * test["seconds"]),
             "suite": [student.name, grade.exercise.id],
-            "rawStatus": test["status"],
+            "rawStatus": status,
             "extra": {"points": test["points"], "max_points": test["max_points"]},
         }
         if test["message"]:

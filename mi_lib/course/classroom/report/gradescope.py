@@ -14,7 +14,7 @@ def text(student: Student, visibility: str = "visible") -> str:
     verdicts = [grade.verdict for grade in student.grades.values() if grade.verdict]
     document: dict[str, Any] = {
         "score": max(0.0, student.total),
-        "execution_time": round(sum(verdict["seconds"] for verdict in verdicts), 2),
+        "execution_time": round(sum(v.get("for_learner", {}).get("seconds", 0.0) for v in verdicts), 2),
         "output": "\n".join(_remarks(student)),
         "output_format": "text",
         "test_output_format": "text",

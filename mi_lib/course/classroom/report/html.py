@@ -88,18 +88,19 @@ def _exercise(grade: Grade) -> str:
         if verdict["printed"]:
             parts.append(f"<p class=dim>It printed:</p><pre>{markup(verdict['printed'])}</pre>")
     if verdict:
-        parts.append(f"<p class=dim><small>{markup(conditions(grade, verdict))}</small></p>")
+        parts.append(f"<p class=dim><small>{markup(conditions(grade, verdict, for_learner=True))}</small></p>")
     return "".join([*parts, "</section>"])
 
 
-def conditions(grade: Grade, verdict: dict[str, Any]) -> str:
-    """Under which conditions a verdict was made, in one sentence."""
-    at = datetime.fromtimestamp(verdict["graded_at"]).isoformat(" ", "minutes")
+def conditions(grade: Grade, verdict: dict[str, Any], for_learner: bool = False) -> str:
+    """Under which conditions a verdict was made. A learner is not told what hidden tests took, or how they ended."""
+    told = verdict.get("for_learner", {"seconds": 0.0, "ending": "answered"}) if for_learner else verdict
+    at = datetime.fromtimestamp(verdict["graded_at"]).astimezone().isoformat(" ", "minutes")
     attempt = f"Attempt {grade.attempt.number}. " if grade.attempt else ""
-    ended = f" The code ended: {verdict['ending']}." if verdict["ending"] not in ("answered", "raised") else ""
+    ended = f" The code ended: {told['ending']}." if told["ending"] not in ("answered", "raised") else ""
     signs = f" Its text reaches for more than the exercise: {'; '.join(verdict['signs'])}." if verdict["signs"] else ""
     return (
-        f"{attempt}Graded {at} in {verdict['seconds']:.1f} s with course version {verdict['version']}. "
+        f"{attempt}Graded {at} in {told['seconds']:.1f} s with course version {verdict['version']}. "
         f"Isolation {verdict['isolation_level']}: {verdict['isolation']}.{ended}{signs}"
     )
 
