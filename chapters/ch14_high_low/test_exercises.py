@@ -548,7 +548,7 @@ def test_units_that_are_silent(answer):
     )
     low = torch.zeros(3, 8)
     low[:, 2] = torch.tensor([1.0, 1.0, 10.0])
-    got = answer.is_detector(low, low, torch.zeros(3, 3))
+    got = answer.is_detector(low, low, torch.full((3, 3), 0.01))
     expect(not got[:2].any(), "Exactly a quarter of the mean of `best` is not MORE than that: > is not ≥.")
     expect(bool(got[2]), "A unit that says far more than all its rivals, and nothing opposite, is a detector.")
     one = zero.clone()
