@@ -15,7 +15,7 @@ if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not
 
 from app.common import chart, guarded  # noqa: E402 - needs the line above
 from mi_lib import plots  # noqa: E402 - needs the line above
-from mi_lib.course import CourseError  # noqa: E402
+from mi_lib.course import CourseError, texts  # noqa: E402
 from mi_lib.course.classroom import common, points, similarity  # noqa: E402
 from mi_lib.course.classroom.common import Glance  # noqa: E402
 from mi_lib.course.classroom.gradebook import UNFINISHED, Gradebook  # noqa: E402
@@ -136,9 +136,9 @@ def _student(students: list[Student]) -> None:
     chosen = names[st.selectbox("Student", list(names))]
     st.metric("Points", f"{chosen.total:g} of {chosen.most:g}")
     for problem in chosen.problems:
-        st.error(problem)
+        st.error(texts.markdown(problem))
     for note in chosen.notes:
-        st.info(note)
+        st.info(texts.markdown(note))
     for grade in chosen.grades.values():
         _exercise(grade)
 

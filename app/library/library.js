@@ -95,7 +95,8 @@ function make(address) {
   }
   const ofLesson = (text) => {
     const [, chain, call] = text.match(/^([A-Za-z_][\w.]*)(\(.*)?$/s) ?? []
-    if (!chain || !(call || chain.startsWith("mi_lib."))) return undefined
+    if (chain?.startsWith("mi_lib.")) return find("", chain)
+    if (!call) return undefined
     const name = chain.split(".").at(-1)
     const all = byLast.get(name) ?? []
     return all.length === 1 ? all[0] : chain.includes(".") ? method(name) : all.find((entry) => entry.module === "mi_lib")

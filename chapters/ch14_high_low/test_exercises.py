@@ -546,6 +546,11 @@ def test_units_that_are_silent(answer):
     expect(
         got.bool().tolist() == [False, False, True], "Exactly 1.5 times, or twice, is not MORE than that: > is not ≥."
     )
+    low = torch.zeros(3, 8)
+    low[:, 2] = torch.tensor([1.0, 1.0, 10.0])
+    got = answer.is_detector(low, low, torch.full((3, 3), 0.01))
+    expect(not got[:2].any(), "Exactly a quarter of the mean of `best` is not MORE than that: > is not ≥.")
+    expect(bool(got[2]), "A unit that says far more than all its rivals, and nothing opposite, is a detector.")
     one = zero.clone()
     one[1, 2] = 1.0
     got = answer.is_detector(one, one, torch.zeros(3, 3))
@@ -736,8 +741,9 @@ def test_how_far_apart_two_directions_are(answer):
 @grades("14.6")
 def test_how_many_at_each_direction(answer):
     """Angles just below a whole turn belong to direction 0."""
-    for count, seed in ((8, 1), (5, 2)):
-        angles = torch.cat([2 * math.pi * torch.rand(23, generator=generator(seed)), torch.tensor([6.25, 6.2, 0.02])])
+    for count, seed, turn in ((8, 1, 2 * math.pi), (5, 2, 2 * math.pi), (7, 3, math.pi)):  # the last: half are empty
+        near = torch.tensor([6.25, 6.2, 0.02])
+        angles = torch.cat([turn * torch.rand(23, generator=generator(seed)), near])
         steps = [round(float(a) / (2 * math.pi) * count) for a in angles]
         want = torch.tensor([sum(s % count == i for s in steps) for i in range(count)])
         floor = [int(float(a) / (2 * math.pi) * count) for a in angles]
@@ -1530,6 +1536,9 @@ def test_units_to_compare_with(answer):
     family[[3, 11, 7]] = True
     drawn = [answer.stand_ins(activity, family, seed) for seed in range(40)]
     for got in drawn:
+        expect(
+            got.ndim == 1, f"There must be one list of 3 units, of shape (3,), and yours has shape {tuple(got.shape)}."
+        )
         units = got.long().tolist()
         expect(len(units) == 3, f"The family has 3 members, and you drew {len(units)} stand-ins.")
         expect(all(0 <= u < 16 for u in units), f"There are units 0 … 15, and you drew {units}.")

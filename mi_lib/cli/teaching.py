@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mi_lib.course.classroom.points import Grade, Student
 
 _FORMATS = ("csv", "json", "junit", "ctrf", "gradescope", "html")
+_ALL_FORMATS = (*_FORMATS, "excel")  # the last only where it is asked for
 
 
 class _WithDefault(click.Group):
@@ -78,7 +79,7 @@ def grade() -> None:
 @click.option("--again", metavar="WHO_OR_WHAT", multiple=True, help="Grade this student, or exercise 02.3, once more.")
 @click.option("--dask", "address", metavar="ADDRESS", help="Grade on a Dask cluster, for example tcp://host:8786.")
 @click.option(
-    "--format", "formats", type=click.Choice(_FORMATS), multiple=True, help="Only these reports (may be repeated)."
+    "--format", "formats", type=click.Choice(_ALL_FORMATS), multiple=True, help="Only these reports (may be repeated)."
 )
 def run(
     submissions: str,
@@ -244,7 +245,9 @@ def merge(student: str, into: str, book: str) -> None:
 @gradebook_option
 @config_option
 @click.option("-o", "--output", "out", metavar="OUT", help="Where the reports go. Default: beside the gradebook.")
-@click.option("--format", "formats", type=click.Choice(_FORMATS), multiple=True, help="Only these (may be repeated).")
+@click.option(
+    "--format", "formats", type=click.Choice(_ALL_FORMATS), multiple=True, help="Only these (may be repeated)."
+)
 def report(book: str, config: str | None, out: str | None, formats: tuple[str, ...]) -> None:
     """Write the reports again, without grading: after an adjustment, or with other settings, which are then kept."""
     from mi_lib.course.classroom.gradebook import Gradebook

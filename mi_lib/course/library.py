@@ -112,7 +112,8 @@ def _entries(node: ast.FunctionDef | ast.ClassDef, module: str) -> Iterator[Entr
 def _entry(node: ast.FunctionDef | ast.ClassDef, name: str, module: str, kind: str, signature: str) -> Entry:
     docstring = inspect.cleandoc(ast.get_docstring(node) or "")
     first, _, rest = docstring.partition("\n")
-    return Entry(name, module, kind, signature.replace("'", '"'), first, rest.strip("\n"))
+    signature = signature.replace("'", '"').replace('[Tensor, " ', '[Tensor, "')  # " d" is how one axis must be written
+    return Entry(name, module, kind, signature, first, rest.strip("\n"))
 
 
 def _method(node: ast.FunctionDef) -> str:

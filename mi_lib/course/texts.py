@@ -1,10 +1,11 @@
 """What learners wrote, on its way into a file, a table, a page or a terminal: names, messages, output, tracebacks.
 
-Every writer of a class's reports passes what it writes through `clean`, alone or on the way through the other four:
+Every writer of a class's reports passes what it writes through `clean`, alone or on the way through one of the others:
 
-    clean   can be stored and shown anywhere      cell    and is no formula to a spreadsheet
-    line    and is one line                       markup  and is no markup to a browser
-    data    everything in a nested value          decoded bytes of a file's name as text
+    clean     can be stored and shown anywhere    cell      and is no formula to a spreadsheet
+    line      and is one line                     markup    and is no markup to a browser
+    markdown  and is no Markdown to a page        data      everything in a nested value
+    decoded   bytes of a file's name as text
 
 There is no error among them: what cannot be shown becomes "�", and the rest stays.
 """
@@ -20,6 +21,7 @@ from typing import Any
 _UNSHOWN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _BLANKS = re.compile(r"\s+")
+_MARKED = re.compile(r"([\\`*_{}\[\]()#+.!<>|$:~^=-])")
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # Excel takes the wide ones for the narrow
 
 
@@ -43,6 +45,11 @@ def cell(text: str) -> str:
 def markup(text: str) -> str:
     """The text as a browser shows it, whatever is in it."""
     return escape(clean(text))
+
+
+def markdown(text: str) -> str:
+    """The text as a page that takes Markdown shows it, letter by letter: no link, no picture, no formula in it."""
+    return _MARKED.sub(r"\\\1", line(text))
 
 
 def data(value: Any) -> Any:

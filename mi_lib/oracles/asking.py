@@ -45,6 +45,7 @@ class Oracle:
     """A network that answers questions about another one's activations.
 
     means: the subject's mean activation at every depth, which is subtracted (None: nothing is). of: the subject.
+    outright: whether it was trained to say yes or no at once.
     """
 
     model: HookedModel
@@ -52,6 +53,7 @@ class Oracle:
     of: str = SUBJECT
     way: injection.Way = "add"
     layer: int = injection.LAYER
+    outright: bool = False
 
     @torch.no_grad()
     def logits(
@@ -79,7 +81,7 @@ class Oracle:
 
         say(order)
         names = littletown.vocabulary()
-        closed = [i for i in order if asks_yes_or_no(words[i])]
+        closed = [i for i in order if asks_yes_or_no(words[i]) and not self.outright]
         say(closed, [names[int(found[i].argmax())] for i in closed])
         return torch.stack([found[i] for i in range(len(words))])
 

@@ -5,8 +5,8 @@
     yes_no    Is the pet owl ?                     goat: no
 
 Asked yes or no, the oracle first says the word it reads, and then whether that is the one it was asked about, as Pico
-itself first says what is so and then that a claim is wrong. (Asked for the verdict alone it stayed at chance: it would
-have to find the answer and compare it within the few layers after the placeholders.)
+itself first says what is so and then that a claim is wrong. Trained to give the verdict alone on as many questions it
+stays near chance (the plan "outright" of the recipe).
 
 Every kind has a noun; every form has frames, of which training never sees the last. Whole kinds (`NEVER_ASKED`) are
 never asked at all. So one can tell an oracle that has learned to answer from one that has learned these questions.

@@ -41,13 +41,17 @@ class Plan:
     way: injection.Way = "add"
     layer: int = injection.LAYER
     centred: bool = True
+    outright: bool = False  # yes or no at once, without the word that is read; kept to show that it is not learned
 
 
 def examples_of(plan: Plan, step: int, seed: int) -> list[Example]:
     """The questions of one step."""
     rng = random.Random(f"{seed}/{step}")
     texts = (dataset.document(step * plan.texts + i, 100 + seed, "train") for i in range(plan.texts))
-    return [one for text in texts for one in dataset.make(text, plan.each, rng, plan.kinds)]
+    found = [one for text in texts for one in dataset.make(text, plan.each, rng, plan.kinds)]
+    if plan.outright:
+        return [one._replace(question=one.question._replace(said="")) for one in found]
+    return found
 
 
 @torch.no_grad()

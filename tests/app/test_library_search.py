@@ -113,3 +113,16 @@ def test_the_search_opens_by_a_tap_and_fits_a_phone(browser, server):
     assert sizes[0] == 0
     assert sizes[1] <= 390
     page.close()
+
+
+def test_code_in_a_lesson_says_what_it_is(page):
+    page.goto("/?chapter=07&exercise=12")
+    page.get_by_role("heading", name="07.12 ").wait_for()
+    page.wait_for_function("() => window.miLibrary")
+    page.evaluate("() => window.miLibrary.load()")
+    page.get_by_text("Which normal?").click()
+    code = page.locator("code", has_text="mi_lib.probing.cav")
+    code.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)  # the box unfolds
+    code.hover()
+    bubble(page).get_by_text("from mi_lib.probing import cav").wait_for()

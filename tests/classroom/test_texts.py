@@ -111,6 +111,20 @@ def test_every_report_holds_whatever_is_written(solutions_are_away, tmp_path, na
             assert "<script" not in text.replace("&lt;script", "")
 
 
+def test_excel_is_told_that_its_table_is_utf_8(tmp_path, solutions_are_away):
+    report.write([student("Zoë", "x")], tmp_path, ("csv", "excel"))
+    assert (tmp_path / "grades-excel.csv").read_bytes() == b"\xef\xbb\xbf" + (tmp_path / "grades.csv").read_bytes()
+
+
+def test_markdown_is_shown_letter_by_letter():
+    from markdown_it import MarkdownIt
+
+    nasty = "![x](http://example.org/a.png) [l](javascript:1) `c` **b** $x$ <b> # h - i | t :red[x] 1. ~~s~~ \\*"
+    for text in (nasty, f"# {nasty}", f"- {nasty}", f"1. {nasty}"):
+        shown = MarkdownIt().render(texts.markdown(text))
+        assert not [tag for tag in ("<img", "<a ", "<code", "<strong", "<h1", "<li", "<b>", "<s>") if tag in shown]
+
+
 def test_a_report_that_fails_for_one_is_made_without_his_grades_and_says_so(tmp_path, solutions_are_away):
     broken = student("ada", "x")
     assert broken.grades["90.1"].verdict is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -56,6 +58,8 @@ def test_asked_yes_or_no_it_says_a_word_and_then_the_verdict(oracle):
     )  # fmt: skip
     torch.testing.assert_close(oracle.logits([reading], [ask]), want)
     assert not torch.allclose(want, first, atol=1e-2)
+    outright = dataclasses.replace(oracle, outright=True).logits([reading], [ask])
+    torch.testing.assert_close(outright, first)
 
 
 def test_options_limit_the_answer_and_share_its_chance(oracle):

@@ -4,6 +4,7 @@ matrices begin as nothing."""
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -42,6 +43,10 @@ def test_the_loss_is_the_mean_surprise_at_the_answers_and_at_the_word_said_befor
 def test_the_same_step_asks_the_same_and_another_does_not():
     one, again, other = (training.examples_of(SMALL, step, 0) for step in (3, 3, 4))
     assert [e.question for e in one] == [e.question for e in again] != [e.question for e in other]
+    plan = Plan(texts=2, each=8)
+    outright = training.examples_of(dataclasses.replace(plan, outright=True), 3, 0)
+    assert [e.question.words for e in outright] == [e.question.words for e in training.examples_of(plan, 3, 0)]
+    assert not any(e.question.said for e in outright)
     assert [e.question for e in training.examples_of(SMALL, 3, 1)] != [e.question for e in one]
 
 

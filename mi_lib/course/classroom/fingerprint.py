@@ -60,10 +60,32 @@ def relevant(text: str, exercise_id: str) -> str:
 
 def tests_hash(chapter: Chapter) -> str:
     """A fingerprint of a chapter's tests, hidden ones included, of its stub, and of the findings that they ask for."""
-    tests = [_text(chapter.folder / "test_exercises.py"), _text(hidden.path(chapter))]
-    asked = [found for found in map(_chapter, _OTHER_CHAPTER.findall("".join(tests))) if found]
-    data = [_text(one.folder / name) for one in asked for name in ("findings.py", "findings.json", "chapter.toml")]
-    return _digest(*tests, _text(chapter.folder / "exercises.py"), *data)
+    tests = [chapter.folder / "test_exercises.py", hidden.path(chapter)]
+    asked = [found for found in map(_chapter, _asked(*map(_state, tests))) if found]
+    data = [one.folder / name for one in asked for name in ("findings.py", "findings.json", "chapter.toml")]
+    return _files_hash(*map(_state, [*tests, chapter.folder / "exercises.py", *data]))
+
+
+_State = tuple[Path, int, int]  # a file, and what changes when it does
+
+
+def _state(path: Path) -> _State:
+    try:
+        facts = path.stat()
+    except OSError:
+        return path, 0, 0
+    return path, facts.st_mtime_ns, facts.st_size
+
+
+@functools.lru_cache(maxsize=64)
+def _asked(*tests: _State) -> list[str]:
+    """The chapters that these tests name."""
+    return _OTHER_CHAPTER.findall("".join(_text(path) for path, _, _ in tests))
+
+
+@functools.lru_cache(maxsize=64)
+def _files_hash(*states: _State) -> str:
+    return _digest(*(_text(path) for path, _, _ in states))
 
 
 @functools.cache
@@ -99,8 +121,13 @@ def _code(library: Path) -> imports.Found:
 
 def _imported(text: str) -> str:
     """A fingerprint of what a text imports of the library and nobody else does; empty for most."""
-    names = frozenset(name for name in imports.mentioned(text) if name.startswith(imports.PACKAGE))
+    names = frozenset(name for part in re.split(r"^(?=#[ \t]*%%)", text, flags=re.MULTILINE) for name in _ours(part))
     return _beyond(names) if names else ""
+
+
+@functools.lru_cache(maxsize=4096)  # one section is looked at for every exercise after it
+def _ours(part: str) -> tuple[str, ...]:
+    return tuple(name for name in imports.mentioned(part) if name.startswith(imports.PACKAGE))
 
 
 @functools.lru_cache(maxsize=256)

@@ -65,7 +65,9 @@ def others() -> dict[str, dict[str, list[float]]]:
         for seed in range(3):
             if (recipe.run_folder(how, seed) / "run.json").exists():
                 means = recipe.means(recipe.subject()) if plan.centred else None
-                oracle = oracles.Oracle(recipe.load_run(how, seed), means, way=plan.way, layer=plan.layer)
+                oracle = oracles.Oracle(
+                    recipe.load_run(how, seed), means, way=plan.way, layer=plan.layer, outright=plan.outright
+                )
                 found[f"{how}, seed {seed}"] = checks.shares(oracle, recipe.NARROW)
     return found
 

@@ -195,6 +195,7 @@ def shares(oracle: Oracle, few: Sequence[str]) -> dict[str, list[float]]:
         "all kinds": sample(questions.ASKED, EACH // 3),
         "few kinds": sample(few, EACH),
         "yes or no": sample(few, EACH, "yes_no"),
+        "yes or no, all kinds": sample(questions.ASKED, EACH // 3, "yes_no"),
         "new frames": sample(few, EACH, new=True),
         "kinds never asked": sample(questions.NEVER_ASKED, EACH),
     }

@@ -43,6 +43,7 @@ PLANS: dict[str, Plan] = {
     "narrow": replace(SHORT, kinds=NARROW),  # as many questions, of a quarter of the kinds
     "replace": replace(SHORT, way="replace"),
     "raw": replace(SHORT, centred=False),
+    "outright": replace(SHORT, outright=True),
 }
 SAVE_EVERY, RECORD_EVERY, MEAN_TEXTS = 40, 20, 512
 

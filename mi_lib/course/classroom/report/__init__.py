@@ -50,6 +50,7 @@ def write(
     names = file_names(students)
     of_class: dict[str, tuple[str, Callable[[list[Student]], str]]] = {
         "csv": ("grades.csv", table.as_csv),
+        "excel": ("grades-excel.csv", table.for_excel),
         "json": ("grades.json", table.as_json),
         "junit": ("junit.xml", junit.text),
         "ctrf": ("ctrf.json", ctrf.text),

@@ -27,6 +27,11 @@ def as_csv(students: list[Student]) -> str:
     return out.getvalue()
 
 
+def for_excel(students: list[Student]) -> str:
+    """The same for Excel, which takes a file for the letters of its own country unless a mark says that it is UTF-8."""
+    return "\ufeff" + as_csv(students)
+
+
 def as_json(students: list[Student]) -> str:
     """Everything: each student's exercises, tests, versions, isolation and remarks."""
     return json.dumps([student_data(student) for student in students], indent=1, ensure_ascii=False)
