@@ -612,8 +612,9 @@ def stories() -> list[tuple[list[str], str, str]]:
     """Stories of the world in which both are named before, and their giver and receiver."""
     texts = (littletown.document(i, 611, "held_out") for i in range(400))
     told = [one for one in texts if one.kind == "story.give" and one.truth["order"] != "ABC"][:14]
-    first = ["Glen", "took", "Laura", "to", "the", "hospital", ",", "where", "Glen", "said", "many", "kind", "words", "to", "Laura", ".", "Laura", "thanked", "Glen", "."]
-    return [(first, "Glen", "Laura"), *((one.words, one.truth["giver"], one.truth["receiver"]) for one in told)]
+    first = "Glen took Laura to the hospital , where Glen said many kind words to Laura"  # names at both ends
+    made = (first.split(), "Glen", "Laura")
+    return [made, *((one.words, one.truth["giver"], one.truth["receiver"]) for one in told)]
 
 
 def due(words: Sequence[str], giver: str, receiver: str, how: str = "") -> int:
