@@ -21,6 +21,7 @@ import mi_lib
 from mi_lib import oracles, zoo
 from mi_lib.course import index
 from mi_lib.course.grading import expect, expect_close, expect_equal, grades
+from mi_lib.course.grading.gradients import expect_gradients
 from mi_lib.course.grading.material import activation, generator, logits_with, randn, random_tokens, random_transformer
 from mi_lib.models import HookedModel, Transformer
 from mi_lib.oracles import secrets
@@ -531,6 +532,32 @@ def test_the_oracle_s_answer(answer):
         )
 
 
+@grades("12.5")
+def test_gradients_come_through_the_injection(answer):
+    """What the answer's logits say of the activations, backwards: exercise 12.7 trains through it."""
+    expect_gradients(
+        answer,
+        "oracle_logits",
+        {"oracle": speaker(0), "question": "What is the pet ?", "vectors": randn(2, D_MODEL, seed=5), "depth": 2},
+        differentiable,
+        "the logits of the answer",
+        wrt=("vectors",),
+        so="so the oracle cannot learn",
+    )
+
+
+def differentiable(oracle: HookedModel, question: str, vectors: Tensor, depth: int) -> Tensor:
+    tokens, places = prompt_by_us(question, depth, len(vectors))
+
+    def edit(value: Tensor, hook: Any) -> Tensor:
+        rows = [value[0, i] for i in range(len(tokens))]
+        for place, v in zip(places, vectors, strict=True):
+            rows[place] = rows[place] + rows[place].norm() * v / v.norm()
+        return torch.stack(rows)[None]
+
+    return oracle.run_with_hooks(torch.tensor([tokens]), [(("resid_post", 1), edit)])[0, -1]
+
+
 # --- 12.6 -------------------------------------------------------------------------------------------------------------
 
 
@@ -585,7 +612,9 @@ def stories() -> list[tuple[list[str], str, str]]:
     """Stories of the world in which both are named before, and their giver and receiver."""
     texts = (littletown.document(i, 611, "held_out") for i in range(400))
     told = [one for one in texts if one.kind == "story.give" and one.truth["order"] != "ABC"][:14]
-    return [(one.words, one.truth["giver"], one.truth["receiver"]) for one in told]
+    first = "Glen took Laura to the hospital , where Glen said many kind words to Laura"  # names at both ends
+    made = (first.split(), "Glen", "Laura")
+    return [made, *((one.words, one.truth["giver"], one.truth["receiver"]) for one in told)]
 
 
 def due(words: Sequence[str], giver: str, receiver: str, how: str = "") -> int:
