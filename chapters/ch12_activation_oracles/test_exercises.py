@@ -78,6 +78,8 @@ def patched_by_us(model: HookedModel, tokens: list[int], place: int, states: Ten
         state = states[0] if how == "first state" else states[i]
 
         def change(value: Tensor, state: Tensor = state) -> None:
+            if how == "others lost":
+                value[0] = 0
             if how == "everywhere":
                 value[0] = state
             elif how == "added":
@@ -89,7 +91,8 @@ def patched_by_us(model: HookedModel, tokens: list[int], place: int, states: Ten
 
         logits = logits_with(model, torch.tensor([tokens]), site, change)[0]
         found.append(logits[{"at place": place, "first": 0}.get(how, -1)])
-    return torch.stack(found)
+    together = torch.stack(found)
+    return {"log": together.log_softmax(-1), "chances": together.softmax(-1)}.get(how, together)
 
 
 PATCH_SLIPS = {
@@ -102,6 +105,9 @@ PATCH_SLIPS = {
     "everywhere": "You put the state at every token. It takes the place of one.",
     "added": "You ADD the state to what stands there. In a Patchscope it takes its place.",
     "length": "You change the state's length. Put it in as it is.",
+    "others lost": "The prompt's other tokens are lost: where nothing is put in, what stands there stays.",
+    "log": "These are log-probabilities. The logits are asked for, as they are.",
+    "chances": "These are probabilities. The logits are asked for, as they are.",
     "untouched": "Nothing has been put in: these are the logits of the prompt as it is. An edit has to return "
     "what shall stand there.",
     "at place": "These are the logits after the place itself. Take those after the prompt's last token.",
@@ -363,6 +369,8 @@ ADD_SLIPS = {
     "swapped": "The lengths are exchanged: h + ‖v‖ · v / ‖h‖. Divide by ‖v‖, multiply by ‖h‖.",
     "squared": "You divide by the square of the length. Divide by the length.",
     "subtracted": "The vectors are taken away. Add them.",
+    "brought back": "You bring the SUM to the length of h. Only the vector is brought to it; the sum is as long as it "
+    "comes.",
     "own length": "h has been brought to the vector's length. It is the vector that changes its length.",
 }
 
@@ -377,6 +385,7 @@ def added_by_us(found: Tensor, vectors: Tensor, how: str = "") -> Tensor:
             "": h + lh / lv * v, "one norm": h + lh / lv * v, "replaced": lh / lv * v, "as it is": h + v,
             "unit": h + v / lv, "swapped": h + lv / max(lh, 1e-12) * v, "squared": h + lh / lv**2 * v,
             "subtracted": h - lh / lv * v, "own length": h * lv / lh + v,
+            "brought back": (h + lh / lv * v) * lh / max(float((h + lh / lv * v).norm()), 1e-12),
         }[how])  # fmt: skip
     return torch.stack(rows)
 
@@ -494,6 +503,16 @@ def oracle_by_us(oracle: HookedModel, question: str, vectors: Tensor, depth: int
         some = vectors[: len(where)] if how != "mean" else vectors.mean(0).expand(len(where), -1)
         value[0, where] = added_by_us(rows, some, kind).float()
 
+    if how == "every block":
+
+        def put(value: Tensor, hook: Any) -> Tensor:
+            new = value.clone()
+            change(new)
+            return new
+
+        sites: list[Any] = [(("resid_post", layer), put) for layer in range(1, oracle.cfg.n_layers)]
+        with torch.no_grad():
+            return oracle.run_with_hooks(torch.tensor([tokens]), sites)[0, -1]
     logits = logits_with(oracle, torch.tensor([tokens]), site, change)[0]
     return logits[{"at placeholder": places[-1], "one early": -2}.get(how, -1)]
 
@@ -504,6 +523,8 @@ ORACLE_SLIPS = {
     "unit": "The activations are added at length 1. Bring each to the length of what stands there.",
     "one norm": "One length has been taken over all placeholders. Each has its own norms.",
     "block 0": 'You add at what ENTERS block 1, which is the output of block 0. The place is ("resid_post", 1).',
+    "every block": "You add at every block. They go in once, at the output of block 1: whatever comes later looks back "
+    "at it.",
     "block 2": "You add one block too late: at the output of block 1.",
     "depth": "You add at the depth from which the activations come. Whatever their depth, they go in at block 1.",
     "early": "You add one token before the placeholders.",
@@ -723,7 +744,7 @@ def test_the_loss(answer):
     for number, n, seed in ((0, 4, 30), (1, 5, 50), (0, 1, 70)):
         args = speaker(number), *to_learn(n, seed)
         expect_close(
-            answer.answer_loss(*args),
+            torch.as_tensor(answer.answer_loss(*args)).detach(),
             loss_by_us(*args).detach(),
             "the loss",
             atol=1e-4,
@@ -884,6 +905,8 @@ def majority_by_us(fitted: Sequence[str], asked: Sequence[str], how: str = "") -
         counts[word] = counts.get(word, 0) + 1
     top = max(counts.values())
     word = sorted(w for w, c in counts.items() if c == top)[0 if how != "last" else -1]
+    if how == "first met":
+        word = next(w for w, c in counts.items() if c == top)
     if how == "fitted":
         return sum(w == word for w in fitted) / len(fitted)
     if how == "chance":
@@ -899,6 +922,7 @@ MAJORITY_SLIPS = {
     "fitted": "This is how common it is in training. Ask how often it is right among the held-out questions.",
     "chance": "This is one in so many answers. Some are commoner than others.",
     "rarest": "This is the rarest answer.",
+    "first met": "Of equally common answers you take the one that is met first. Take the first in the alphabet.",
     "last": "Of equally common answers you take the last. Take the first in the alphabet.",
 }
 
@@ -910,6 +934,7 @@ def test_the_commonest_answer(answer):
         ("owl cat cat dog owl cat", "owl owl cat dog owl"),
         ("dog cat owl owl dog", "owl dog dog fox fox fox fox"),
         ("no yes yes", "no no no no yes"),
+        ("fox owl cat cat fox owl dog", "cat fox fox owl owl owl owl dog dog dog"),
     ):
         a, b = fitted.split(), asked.split()
         expect_close(
@@ -1073,6 +1098,11 @@ def bins_by_us(chances: Tensor, right: Tensor, bins: int, how: str = "") -> Tens
     rows: list[list[tuple[float, float]]] = [[] for _ in range(bins)]
     for p, r in zip(chances.double().tolist(), right.tolist(), strict=True):
         number = min(int(float(np.float32(p) * np.float32(bins))), bins - 1)
+        if how == "as many":
+            number = int((chances < p).sum()) * bins // len(chances)
+        if how == "between":
+            low, high = float(chances.min()), float(chances.max())
+            number = min(int((p - low) / max(high - low, 1e-12) * bins), bins - 1)
         if how == "one lost" and p >= 1:
             continue
         rows[number].append((p, float(r)))
@@ -1097,6 +1127,8 @@ def bins_by_us(chances: Tensor, right: Tensor, bins: int, how: str = "") -> Tens
 
 BIN_SLIPS = {
     "one lost": "A chance of exactly 1 is lost. It belongs to the last bin.",
+    "as many": "Your bins hold equally many answers. They are of one WIDTH: the chances 0 to 1 in equal parts.",
+    "between": "Your bins go from the least chance to the greatest. They cut 0 to 1, whatever chances there are.",
     "middle": "The first column is the middle of each bin. Take the mean chance of the answers in it.",
     "wrong": "The second column is the share of WRONG answers.",
     "count": "The third column holds numbers of answers. Take their share of all.",
@@ -1151,8 +1183,8 @@ INVENTED_SLIPS = {
 def test_inventions(answer):
     """Answers to questions about what is not there."""
     for said, p, sure in (
-        ("nothing owl nothing cat Oakham", (0.9, 0.8, 0.4, 0.3, 0.5), 0.5),
-        ("owl cat dog nothing", (0.2, 0.6, 0.75, 0.95), 0.75),
+        ("nothing owl nothing cat Oakham", (0.9, 0.8, 0.7, 0.3, 0.5), 0.5),
+        ("owl cat dog nothing", (0.2, 0.75, 0.75, 0.95), 0.75),
         ("nothing nothing", (0.9, 0.3), 0.5),
         ("owl", (0.4,), 0.25),
     ):
@@ -1182,6 +1214,8 @@ def lift_by_us(own: Tensor, base: Tensor, how: str = "") -> Tensor:
         if how == "mean first":
             mean = rows.double().mean(0)
             return mean - mean.logsumexp(-1)
+        if how == "log of the mean":
+            return rows.double().softmax(-1).mean(0).log()
         if how == "rows":
             return (rows.double() - rows.double().logsumexp(0)).mean(0)
         return total.sum(0) if how == "sum" else total[0] if how == "one row" else total.mean(0)
@@ -1198,6 +1232,8 @@ LIFT_SLIPS = {
     "chances": "These are probabilities. Take their logarithms: log_softmax.",
     "rows": "The softmax runs over the rows. It runs over the candidates.",
     "sum": "This is the sum over the rows. Take the mean: own and base may have unlike numbers of rows.",
+    "log of the mean": "You take the mean of the PROBABILITIES, and its logarithm: one row that is sure counts for "
+    "all. Take the mean of the log-probabilities.",
     "mean first": "You take the mean of the logits. First the log-probabilities of every row, then their mean.",
     "one row": "This is the first row alone. Take the mean over the rows.",
     "added": "You add the control. Take it away.",
@@ -1231,6 +1267,8 @@ def rank_by_us(values: Tensor, secret: int, how: str = "") -> float:
         return float(rankdata(numbers)[secret])
     if how == "from 0":
         return float(rankdata(-numbers)[secret]) - 1
+    if how == "by order":
+        return float(np.argsort(-numbers, kind="stable").tolist().index(secret)) + 1
     kind = {"first of equals": "min", "last of equals": "max"}.get(how, "average")
     return float(rankdata(-numbers, kind)[secret])
 
@@ -1241,6 +1279,8 @@ RANK_SLIPS = {
     "first of equals": "Of equal candidates yours stands first. They share their places: a method that tells all forty "
     "apart by nothing has place 20.5, not 1.",
     "last of equals": "Of equal candidates yours stands last. They share their places.",
+    "by order": "Of equal candidates the one that comes first in the list has the better place. They share their "
+    "places.",
 }
 
 
@@ -1249,7 +1289,7 @@ def test_the_rank(answer):
     """Values with equals, and forty that are all the same."""
     drawn = (3 * randn(11, seed=4)).round()
     for values, secret in (
-        (randn(9, seed=1), 4), (drawn, 2), (drawn, 7), (torch.zeros(40), 3), (torch.arange(12.0), 0),
+        (randn(9, seed=1), 4), (torch.zeros(40), 3), (drawn, 2), (drawn, 7), (torch.arange(12.0), 0),
         (torch.arange(12.0), 11),
     ):  # fmt: skip
         expect_close(

@@ -36,6 +36,37 @@ class section:
         return model.run_with_hooks(batch, [(("resid_pre", layer), put)])[:, -1]
 
 
+@mistake("12.1", says="These are log-probabilities")
+class section:
+    """One step too many."""
+
+    def patched(model, tokens, place, states, layer):
+
+        def put(value, hook):
+            new = value.clone()
+            new[:, place] = states
+            return new
+
+        batch = torch.tensor([tokens] * len(states))
+        return model.run_with_hooks(batch, [(("resid_pre", layer), put)])[:, -1].log_softmax(-1)
+
+
+@mistake("12.1", says="other tokens are lost")
+class section:
+    """A fresh tensor of zeros."""
+
+    def patched(model, tokens, place, states, layer):
+
+        def put(value, hook):
+            new = value.clone()
+            new[:] = 0
+            new[:, place] = states
+            return new
+
+        batch = torch.tensor([tokens] * len(states))
+        return model.run_with_hooks(batch, [(("resid_pre", layer), put)])[:, -1]
+
+
 @mistake("12.1", says="one token too early")
 class section:
     """A count without <|bos|>."""
@@ -563,6 +594,19 @@ class section:
         return found.norm(dim=-1, keepdim=True) * vectors / length
 
 
+@mistake("12.4", says="You bring the SUM")
+class section:
+    """Keeps the stream as long as it was."""
+
+    def centred(vectors, means, depth):
+        return vectors - means[depth]
+
+    def added(found, vectors):
+        length = vectors.norm(dim=-1, keepdim=True).clamp(min=1e-8)
+        new = found + found.norm(dim=-1, keepdim=True) * vectors / length
+        return new * found.norm(dim=-1, keepdim=True) / new.norm(dim=-1, keepdim=True)
+
+
 @mistake("12.4", says="as long as they are")
 class section:
     """Forgets the norm."""
@@ -825,6 +869,28 @@ class section:
             return new
 
         return oracle.run_with_hooks(torch.tensor([tokens]), [(("resid_post", 2), edit)])[0, -1]
+
+
+@mistake("12.5", says="You add at every block")
+class section:
+    """So that it is not forgotten."""
+
+    def oracle_prompt(question, depth, count):
+        head = ["<|bos|>", "<|user|>", "layer", prose.NUMBERS[depth], ":"]
+        words = [*head, *["<|act|>"] * count, *question.split(), "<|end|>", "<|assistant|>"]
+        return [NUMBER[word] for word in words], list(range(len(head), len(head) + count))
+
+    def oracle_logits(oracle, question, vectors, depth):
+        tokens, places = oracle_prompt(question, depth, len(vectors))
+
+        def edit(value, hook):
+            new = value.clone()
+            new[0, places] = added(value[0, places], vectors)
+            return new
+
+        return oracle.run_with_hooks(
+            torch.tensor([tokens]), [(("resid_post", layer), edit) for layer in range(1, oracle.cfg.n_layers)]
+        )[0, -1]
 
 
 @mistake("12.5", says="Whatever their depth, they go in at block 1")
@@ -1625,6 +1691,26 @@ class section:
         return [NUMBER[word] for word in asked]
 
 
+@mistake("12.9", says="the one that is met first")
+class section:
+    """As Counter does."""
+
+    def majority(fitted, asked):
+        common = max(dict.fromkeys(fitted), key=fitted.count)
+        return asked.count(common) / len(asked)
+
+    def probe_share(fitted, labels, held, right):
+        from sklearn.linear_model import LogisticRegression
+
+        probe = LogisticRegression(max_iter=1000).fit(fitted.numpy(), labels)
+        said = probe.predict(held.numpy())
+        return sum(word == answer for word, answer in zip(said, right, strict=True)) / len(right)
+
+    def black_box(words, last, question):
+        asked = ["<|bos|>", "<|user|>", *words[: last + 1], *question.split(), "<|end|>", "<|assistant|>"]
+        return [NUMBER[word] for word in asked]
+
+
 @mistake("12.9", says="right on what it was fitted on")
 class section:
     """No held-out activations."""
@@ -1957,6 +2043,55 @@ class section:
         return len(made_up) / len(said), sum(p > sure for p in made_up) / max(1, len(made_up))
 
 
+@mistake("12.10", says="from the least chance to the greatest")
+class section:
+    """As a histogram does."""
+
+    def answer(logits, options):
+        names = options or list(WORDS)
+        chances = logits[[NUMBER[word] for word in names]].softmax(-1)
+        best = int(chances.argmax())
+        return names[best], float(chances[best])
+
+    def reliability(chances, right, bins):
+        table = torch.zeros(bins, 3)
+        span = (chances - chances.min()) / (chances.max() - chances.min()).clamp(min=1e-12)
+        where = (span * bins).long().clamp(max=bins - 1)
+        for i in range(bins):
+            inside = where == i
+            if inside.any():
+                table[i] = torch.stack([chances[inside].mean(), right[inside].float().mean(), inside.float().mean()])
+        return table
+
+    def invented(said, chances, sure):
+        made_up = [float(p) for word, p in zip(said, chances, strict=True) if word != "nothing"]
+        return len(made_up) / len(said), sum(p > sure for p in made_up) / max(1, len(made_up))
+
+
+@mistake("12.10", says="They are of one WIDTH")
+class section:
+    """Quantiles."""
+
+    def answer(logits, options):
+        names = options or list(WORDS)
+        chances = logits[[NUMBER[word] for word in names]].softmax(-1)
+        best = int(chances.argmax())
+        return names[best], float(chances[best])
+
+    def reliability(chances, right, bins):
+        table = torch.zeros(bins, 3)
+        where = chances.argsort().argsort() * bins // len(chances)
+        for i in range(bins):
+            inside = where == i
+            if inside.any():
+                table[i] = torch.stack([chances[inside].mean(), right[inside].float().mean(), inside.float().mean()])
+        return table
+
+    def invented(said, chances, sure):
+        made_up = [float(p) for word, p in zip(said, chances, strict=True) if word != "nothing"]
+        return len(made_up) / len(said), sum(p > sure for p in made_up) / max(1, len(made_up))
+
+
 @mistake("12.10", says="The third column holds numbers")
 class section:
     """A sum."""
@@ -2053,6 +2188,30 @@ class section:
     def invented(said, chances, sure):
         made_up = [float(p) for word, p in zip(said, chances, strict=True) if word != "nothing"]
         return len(made_up) / len(said), sum(p > sure for p in made_up) / len(said)
+
+
+@mistake("12.10", says="Sure is a chance ABOVE")
+class section:
+    """At least as sure."""
+
+    def answer(logits, options):
+        names = options or list(WORDS)
+        chances = logits[[NUMBER[word] for word in names]].softmax(-1)
+        best = int(chances.argmax())
+        return names[best], float(chances[best])
+
+    def reliability(chances, right, bins):
+        table = torch.zeros(bins, 3)
+        where = (chances * bins).long().clamp(max=bins - 1)
+        for i in range(bins):
+            inside = where == i
+            if inside.any():
+                table[i] = torch.stack([chances[inside].mean(), right[inside].float().mean(), inside.float().mean()])
+        return table
+
+    def invented(said, chances, sure):
+        made_up = [float(p) for word, p in zip(said, chances, strict=True) if word != "nothing"]
+        return len(made_up) / len(said), sum(p >= sure for p in made_up) / max(1, len(made_up))
 
 
 @mistake("12.10", says='Of the sure answers some say "nothing"')
@@ -2183,6 +2342,19 @@ class section:
         return above + (equal + 1) / 2
 
 
+@mistake("12.11", says="one row that is sure counts for all")
+class section:
+    """The mean first, and then the logarithm."""
+
+    def lift(own, base):
+        return own.softmax(-1).mean(0).log() - base.softmax(-1).mean(0).log()
+
+    def rank(values, secret):
+        above = (values > values[secret]).sum().item()
+        equal = (values == values[secret]).sum().item()
+        return above + (equal + 1) / 2
+
+
 @mistake("12.11", says="The softmax runs over the rows")
 class section:
     """The wrong axis."""
@@ -2259,6 +2431,17 @@ class section:
         above = (values > values[secret]).sum().item()
         equal = (values == values[secret]).sum().item()
         return above + equal
+
+
+@mistake("12.11", says="comes first in the list")
+class section:
+    """By sorting."""
+
+    def lift(own, base):
+        return own.log_softmax(-1).mean(0) - base.log_softmax(-1).mean(0)
+
+    def rank(values, secret):
+        return values.argsort(descending=True, stable=True).tolist().index(secret) + 1
 
 
 @right("12.11", how="with scipy")

@@ -44,7 +44,15 @@ def _prepare(channel: socket.socket, output: int, folder: str) -> list[Measure]:
     _use_pipes(channel, output)
     os.chdir(folder)
     os.environ.clear()
-    os.environ.update(PATH=os.defpath, HOME=folder, TMPDIR=folder, LANG="C.UTF-8", OMP_NUM_THREADS="1", MI_GRADING="1")
+    os.environ.update(
+        PATH=os.defpath,
+        HOME=folder,
+        TMPDIR=folder,
+        LANG="C.UTF-8",
+        OMP_NUM_THREADS="1",
+        MI_GRADING="1",
+        JOBLIB_MULTIPROCESSING="0",
+    )
     sys.argv = ["exercises.py"]
     torch.set_num_threads(1)  # the same sums in the same order everywhere; and a fork that never starts OpenMP
     forbid_typing()
