@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,10 @@ def fault(name: str) -> str:
     here = importlib.import_module(parts[0])
     for i, part in enumerate(parts[1:], start=1):
         if not hasattr(here, part):
+            hidden = sys.modules.get(".".join(parts[:i]))  # a module behind a function of its name
+            if hidden is not None and hasattr(hidden, part):
+                here = getattr(hidden, part)
+                continue
             try:
                 here = importlib.import_module(".".join(parts[: i + 1]))
             except ModuleNotFoundError:

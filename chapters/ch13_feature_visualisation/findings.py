@@ -483,9 +483,10 @@ def at_home(images: Float[Tensor, "unit 3 h w"]) -> Float[Tensor, " unit"]:
 
 @claim
 def grain() -> dict[str, Any]:
-    """Which part of a picture in pixels carries over: its waves finer than four pixels, on the mean colour (`fine`),
-    and the picture without them (`wide`). The share of scenes outdone at home, and how far ahead of other units'
-    pictures it is at home and at the partner. Control: the pictures of all other units, cut in the same way."""
+    """Grain: "at home grain alone outdoes … With the partner …". Which part of a picture in pixels carries over: its
+    waves finer than four pixels, on the mean colour (`fine`), and the picture without them (`wide`). The share of
+    scenes outdone at home, and how far ahead of other units' pictures it is at home and at the partner. Control: the
+    pictures of all other units, cut in the same way."""
     whole = made(waves=False, coloured=False, move=False)
     wide, fine_alone = without_fine(whole)
     found: dict[str, Any] = {}
