@@ -1567,6 +1567,13 @@ def test_units_to_compare_with(answer):
     expect(len(kinds) > 1, "Every seed gave the same units. Draw one of the three nearest at random.")
     seen = {u for units in kinds for u in units}
     expect(len(seen & {12, 13, 14, 15}) >= 3, "Of the three nearest to a member, some are never drawn.")
+    alone, one = torch.tensor([5.0, 5.5, 3.0, 6.5, 9.0, 0.0, 20.0]), torch.arange(7) == 0
+    nearest = {int(answer.stand_ins(alone, one, seed)[0]) for seed in range(40)}
+    expect(
+        nearest == {1, 2, 3},
+        f"For one member with the activity 5, among others with {alone[1:].tolist()}, units {sorted(nearest)} are "
+        "drawn. Each of the THREE nearest should be drawn now and then (units 1, 2 and 3), and no other.",
+    )
     few = answer.stand_ins(torch.arange(5.0), torch.tensor([True, True, False, False, False]), 0)
     expect(
         len(set(few.long().tolist())) == 2 and set(few.long().tolist()) <= {2, 3, 4},

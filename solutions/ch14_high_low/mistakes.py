@@ -2675,6 +2675,30 @@ class section:
         return torch.tensor(found)
 
 
+@mistake("14.11", says="Each of the THREE nearest")
+class section:
+    """One too many to draw from."""
+
+    def answers_without(model, layer, units, instead, images):
+
+        def edit(activation):
+            activation = activation.clone()
+            activation[:, units] = instead[units][:, None, None]
+            return activation
+
+        with model.edited({layer: edit}):
+            return model.logits(images).argmax(1)
+
+    def stand_ins(activity, family, seed):
+        source = torch.Generator().manual_seed(seed)
+        members, left = (family.nonzero()[:, 0].tolist(), (~family).nonzero()[:, 0].tolist())
+        found = []
+        for i in range(len(members)):
+            left.sort(key=lambda unit: abs(float(activity[unit] - activity[members[i]])))
+            found.append(left.pop(int(torch.randint(min(4, len(left)), (1,), generator=source))))
+        return torch.tensor(found)
+
+
 @mistake("14.11", says="give the generator the seed")
 class section:
     """Other units each time."""
