@@ -1394,6 +1394,94 @@ def in_order(got: Sequence[Sequence[str]], among: Sequence[str], n: int) -> None
             )
 
 
+@functools.cache
+def of_chance(number: int) -> tuple[Any, ...]:
+    """The arguments of a case that means nothing: a random oracle, random activations, random embeddings. In it the two
+    methods hardly ever agree, and all that they are asked to do counts."""
+    seed, depth = 700 + 40 * number, (2, 4)[number]
+    names = [name for name in people.RESIDENTS if name in ids()]
+    known, among = names[number : number + 5], names[9 + number : 16 + number]
+    means = 2 * randn(7, D_MODEL, seed=seed)
+    own, practice = (randn(n, 3, D_MODEL, seed=seed + n) + means[depth] for n in (9, 5))
+    return speaker(number), means, own, practice, known, randn(len(WORDS), D_MODEL, seed=seed + 2) + 1, depth, among
+
+
+def named_by_us(args: tuple[Any, ...], how: str = "") -> tuple[list[str], list[str]]:
+    """State by state, in float64: the words by the oracle, and by a translator."""
+    model, means, own, practice, known, embedding, depth, among = args
+    numbers = [ids()[name] for name in among]
+
+    def asked(state: Tensor) -> Tensor:
+        vector = state if how == "not centred" else state - means[depth]
+        logits = oracle_by_us(model, "What is the word ?", vector[None], depth).double()[numbers]
+        return logits - logits.logsumexp(-1)
+
+    def standing(states: Tensor) -> Tensor:
+        if how == "together":
+            vectors = states - means[depth]
+            logits = oracle_by_us(model, "What is the word ?", vectors, depth).double()[numbers]
+            return logits - logits.logsumexp(-1)
+        return torch.stack([asked(state) for state in states]).mean(0)
+
+    base = torch.stack([asked(state) for state in practice.flatten(0, 1)]).mean(0)
+    if how == "other cases":
+        base = torch.stack([standing(states) for states in own]).mean(0)
+    sign, control = -1 if how == "least" else 1, 0 if how == "no control" else base
+    by_oracle = [among[int((sign * (standing(states) - control)).argmax())] for states in own]
+    targets = embedding[[ids()[name] for name in known]].double()
+    examples = practice.mean(1) if how == "one talk" else practice.flatten(0, 1)
+    each = 1 if how == "one talk" else practice.shape[1]
+    matrix, offset = ridge(examples, targets.repeat_interleave(each, 0), 10.0)
+    middle = torch.zeros(D_MODEL).double() if how == "from zero" else targets.mean(0)
+    by_translator = []
+    for states in own:
+        moved = (states.double() @ torch.tensor(matrix) + torch.tensor(offset)).mean(0) - middle
+        if how == "untranslated":
+            moved = states.double().mean(0)
+        rows = embedding[numbers].double() - middle
+        near = -(rows - moved).norm(dim=-1) if how == "distance" else rows @ moved / rows.norm(dim=-1)
+        by_translator.append(among[int(near.argmax())])
+    return by_oracle, by_translator
+
+
+ORACLE_STEPS = {
+    "no control": "nothing is taken away. The lift is against practice.",
+    "not centred": "the activations are not centred.",
+    "least": "the candidate with the LOWEST lift is taken.",
+    "together": "all talks are asked about in one question. Ask about each activation alone, and take the mean.",
+    "other cases": "the lift is against the other cases. It is against practice, whose secrets are known.",
+}
+TRANSLATOR_STEPS = {
+    "one talk": "it has one example of each secret. Every talk is one.",
+    "from zero": "the known words' mean embedding is not taken off: of what is translated, and of the candidates.",
+    "untranslated": "the activations are not translated before they are compared with embeddings.",
+    "distance": "the least distance is taken. The nearest is the one with the greatest cosine.",
+}
+
+
+@grades("12.12")
+def test_both_methods_step_by_step(answer):
+    """Random oracles and activations, with which the two methods say different words."""
+    for number in range(2):
+        args = of_chance(number)
+        got = [[str(word) for word in row] for row in answer.name_secrets(*args)]
+        in_order(got, args[-1], len(args[2]))
+        columns, want = [[row[i] for row in got] for i in (0, 1)], named_by_us(args)
+        expect(
+            columns != [want[1], want[0]],
+            "The two words are exchanged: first the one by the oracle, then the one by the translator.",
+        )
+        for i, (name, steps) in enumerate((("the oracle", ORACLE_STEPS), ("the translator", TRANSLATOR_STEPS))):
+            for how, text in steps.items():
+                wrong = named_by_us(args, how)[i]
+                expect(columns[i] != wrong or wrong == want[i], f"Of {name}'s words: {text}")
+            expect(
+                columns[i] == want[i],
+                f"On activations of chance {name} should say {', '.join(want[i])}, but yours says "
+                f"{', '.join(columns[i])}. Go through the steps in the docstring, one by one.",
+            )
+
+
 @grades("12.12", weight=2)
 def test_secrets_told_to_a_keeper(answer):
     """Ten cases, of which some have no candidate as their secret."""

@@ -2530,7 +2530,7 @@ class section:
         return found
 
 
-@mistake("12.12", says="without a control")
+@mistake("12.12", says="nothing is taken away")
 class section:
     """The oracle without a control."""
 
@@ -2557,7 +2557,7 @@ class section:
         return found
 
 
-@mistake("12.12", says="By the translator")
+@mistake("12.12", says="are not translated before")
 class section:
     """Nothing is translated."""
 
@@ -2584,7 +2584,7 @@ class section:
         return found
 
 
-@mistake("12.12", says="By the oracle")
+@mistake("12.12", says="LOWEST lift")
 class section:
     """The least likely."""
 
@@ -2608,6 +2608,111 @@ class section:
             near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
             by_translator = among[int(near.argmax())]
             found.append((by_oracle, by_translator, by_oracle if by_oracle == by_translator else ""))
+        return found
+
+
+@mistake("12.12", says="The nearest is the one with the greatest cosine")
+class section:
+    """By distance."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [
+                oracle_logits(oracle, "What is the word ?", row, depth)
+                for row in centred(states, means, depth)[:, None]
+            ]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(lift(asked(case), base).argmax())]
+            moved = (case @ matrix + offset).mean(0) - middle
+            near = -(embedding[numbers] - middle - moved).norm(dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_oracle, by_translator, by_oracle if by_oracle == by_translator else ""))
+        return found
+
+
+@mistake("12.12", says="Every talk is one")
+class section:
+    """Means over the talks."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [
+                oracle_logits(oracle, "What is the word ?", row, depth)
+                for row in centred(states, means, depth)[:, None]
+            ]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.mean(1), targets, 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(lift(asked(case), base).argmax())]
+            moved = (case @ matrix + offset).mean(0) - middle
+            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_oracle, by_translator, by_oracle if by_oracle == by_translator else ""))
+        return found
+
+
+@mistake("12.12", says="are not centred")
+class section:
+    """The mean is left in."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [oracle_logits(oracle, "What is the word ?", row, depth) for row in states[:, None]]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(lift(asked(case), base).argmax())]
+            moved = (case @ matrix + offset).mean(0) - middle
+            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_oracle, by_translator, by_oracle if by_oracle == by_translator else ""))
+        return found
+
+
+@mistake("12.12", says="The two words are exchanged")
+class section:
+    """The other way round."""
+
+    def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
+        numbers = [NUMBER[word] for word in among]
+
+        def asked(states):
+            rows = [
+                oracle_logits(oracle, "What is the word ?", row, depth)
+                for row in centred(states, means, depth)[:, None]
+            ]
+            return torch.stack(rows)[:, numbers]
+
+        base = asked(practice.flatten(0, 1))
+        targets = embedding[[NUMBER[word] for word in known]]
+        matrix, offset = translator(practice.flatten(0, 1), targets.repeat_interleave(practice.shape[1], 0), 10.0)
+        middle, found = targets.mean(0), []
+        for case in own:
+            by_oracle = among[int(lift(asked(case), base).argmax())]
+            moved = (case @ matrix + offset).mean(0) - middle
+            near = torch.cosine_similarity(moved[None], embedding[numbers] - middle, dim=-1)
+            by_translator = among[int(near.argmax())]
+            found.append((by_translator, by_oracle, by_oracle if by_oracle == by_translator else ""))
         return found
 
 
@@ -2663,7 +2768,7 @@ class section:
         return said
 
 
-@right("12.12", how="with a translator fitted on means over the talks")
+@right("12.12", how="with the mean over the talks translated")
 class section:
     def name_secrets(oracle, means, own, practice, known, embedding, depth, among):
         numbers = torch.tensor([NUMBER[word] for word in among])
@@ -2672,7 +2777,7 @@ class section:
         ]
         base = torch.stack([ask(state) for talk in practice.unbind(1) for state in talk])
         y = embedding[[NUMBER[word] for word in known]]
-        matrix, offset = translator(practice.mean(1), y, 5.0)
+        matrix, offset = translator(practice.flatten(0, 1), y.repeat_interleave(practice.shape[1], 0), 10.0)
         found = []
         for case in own:
             values = lift(torch.stack([ask(state) for state in case]), base)

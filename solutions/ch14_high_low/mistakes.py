@@ -3219,7 +3219,7 @@ class section:
         return torch.tensor(out)
 
 
-# --- what two strangers were told in bare numbers, and are told in words now -------------------------------
+# --- slips beside those of each exercise above --------------------------------------------------------------------
 
 
 @mistake("14.1", says="Its slope is 1: d + 1/2")
