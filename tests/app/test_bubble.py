@@ -34,7 +34,7 @@ def test_a_keyboard_reaches_a_word_and_its_entry(page):
     page.locator(".mi-bubble").get_by_text("The unit of loss and surprise").wait_for()
     with page.context.expect_page() as other:
         page.keyboard.press("Enter")
-    expect(other.value.get_by_label("Search")).to_have_value("nat", timeout=60_000)
+    expect(other.value.get_by_label("Search", exact=True)).to_have_value("nat", timeout=60_000)
     other.value.close()
 
 

@@ -49,7 +49,7 @@ def test_an_endless_loop_shows_its_seconds_can_be_stopped_and_the_page_lives_on(
     open_exercise(page, 14)
     type_lines(page, "print('begun', flush=True)\nwhile True: pass")
     page.get_by_role("button", name="Run").click()
-    page.get_by_text("Running …").wait_for()
+    page.get_by_text("Running …").first.wait_for()
     page.get_by_text(re.compile(r"^[1-9]\d* s$")).wait_for()
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("You stopped it after").wait_for()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 
 import pytest
@@ -167,6 +168,7 @@ def most_held(work):
     """The most that torch's allocator has given out at once, by its own account, in bytes. (Not by ours.)"""
     from torch.profiler import ProfilerActivity, profile
 
+    gc.collect()  # what earlier tests have left would be given back meanwhile, and counted
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         work()
     events = recorded.profiler.kineto_results.events()
