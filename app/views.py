@@ -131,7 +131,8 @@ def first(key: str, value: Any) -> str:
 
 
 def offer(path: str) -> None:
-    """The link to what the page shows now."""
+    """The link to what the page shows now. It has been shown: what fails later is no fault of a link's."""
+    st.session_state.pop("view-keys", None)
     text = write(chosen(path))
     if len(text) > LONGEST:
         return
