@@ -9,9 +9,12 @@ import functools
 import os
 import re
 import tomllib
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+_Result = TypeVar("_Result", covariant=True)
 
 
 class CourseError(Exception):
@@ -98,6 +101,18 @@ class Planned:
 def root() -> Path:
     """The folder that holds `chapters/` and `solutions/`: the clone, or `$MI_COURSE_ROOT`."""
     return Path(os.environ.get("MI_COURSE_ROOT") or Path(__file__).parents[2])
+
+
+class once_a_course(Generic[_Result]):
+    """`functools.cache` for what depends on the chapters that are here: it is worked out once for each `root()`."""
+
+    def __init__(self, function: Callable[..., _Result]) -> None:
+        self._kept = functools.cache(lambda _root, *args: function(*args))
+        self.cache_clear = self._kept.cache_clear
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: Hashable) -> _Result:
+        return self._kept(root(), *args)
 
 
 def chapters() -> list[Chapter]:

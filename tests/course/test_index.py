@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,8 @@ from mi_lib.course.checking import next_exercise
 from mi_lib.course.grading.verdict import Verdict
 from mi_lib.course.index import CourseError
 from mi_lib.course.progress import Progress
+
+ASKS = re.compile(r"\bindex\.(chapters?|exercise|root)\(|\b(chapters|root)\(\)")
 
 
 def test_a_chapter_and_its_exercises_know_each_other(chapter):
@@ -111,3 +116,41 @@ def test_an_optional_exercise_is_not_needed_to_finish_a_chapter(course):
     assert next_exercise([chapter], progress).id == "90.1"
     progress.record(Verdict("90.1", "passed", 2, 2), "")
     assert next_exercise([chapter], progress, after=chapter.exercise("90.2")) is None
+
+
+def test_what_is_worked_out_once_is_worked_out_once_for_each_course(course, tmp_path, monkeypatch):
+    asked = []
+
+    @index.once_a_course
+    def first(number: int) -> str:
+        asked.append(number)
+        return index.chapters()[0].number
+
+    assert [first(1), first(1), first(2)] == ["90"] * 3
+    (course / "chapters" / "ch90_sums").rename(course / "chapters" / "ch07_sums")
+    toml = course / "chapters" / "ch07_sums" / "chapter.toml"
+    toml.write_text(toml.read_text().replace("90", "07"))
+    course.rename(tmp_path / "other")
+    monkeypatch.setenv("MI_COURSE_ROOT", str(tmp_path / "other"))
+    assert first(1) == "07"
+    assert asked == [1, 2, 1]
+
+
+def test_nothing_that_depends_on_the_chapters_is_kept_for_another_course():
+    """In the course's own modules: a cached function, and what it calls beside it, asks for no chapter."""
+    kept = 0
+    for path in sorted(Path(index.__file__).parent.rglob("*.py")):
+        functions = {f.name: f for f in ast.parse(path.read_text("utf-8")).body if isinstance(f, ast.FunctionDef)}
+        asking = {name for name, f in functions.items() if ASKS.search(ast.unparse(f))}
+        for _ in functions:
+            asking |= {name for name, f in functions.items() if _called(f) & asking}
+        for name, function in functions.items():
+            if re.search(r"\b(lru_)?cache\b", "".join(map(ast.unparse, function.decorator_list))):
+                kept += 1
+                assert name not in asking, f"{path.name}: {name} is for `index.once_a_course`"
+    assert kept > 15
+
+
+def _called(function: ast.FunctionDef) -> set[str]:
+    calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
+    return {name.id for name in calls if isinstance(name, ast.Name)}

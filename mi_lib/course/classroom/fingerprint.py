@@ -88,7 +88,7 @@ def _files_hash(*states: _State) -> str:
     return _digest(*(_text(path) for path, _, _ in states))
 
 
-@functools.cache
+@index.once_a_course
 def course_version() -> str:
     """The package's version, and a fingerprint of the code and models that a verdict depends on: "0.1.0+4f0c…"."""
     code = _code(_LIBRARY)
@@ -104,7 +104,7 @@ def course_version() -> str:
     return f"{number}+{digest[:12]}"
 
 
-@functools.cache
+@index.once_a_course
 def _code(library: Path) -> imports.Found:
     """What the grader, the tests of every chapter, their findings and the stubs import; all of the grader's own rooms.
 
@@ -130,7 +130,7 @@ def _ours(part: str) -> tuple[str, ...]:
     return tuple(name for name in imports.mentioned(part) if name.startswith(imports.PACKAGE))
 
 
-@functools.lru_cache(maxsize=256)
+@index.once_a_course
 def _beyond(names: frozenset[str]) -> str:
     found = imports.closure([f"import {name}" for name in sorted(names)], _LIBRARY).files - _code(_LIBRARY).files
     return _digest(*map(_file_hash, sorted(found))) if found else ""
