@@ -29,7 +29,7 @@ WORDS = littletown.vocabulary()
 NUMBER = {word: i for i, word in enumerate(WORDS)}
 
 
-# %% [12.1] One state, put into another prompt
+# %% [12.1] One state in another prompt
 
 
 def patched(
