@@ -26,6 +26,9 @@ VIEWS: dict[str, dict[str, Any]] = {
     "explore-circuit": {"circuit-anyway": True, "circuit-seed": 3, "circuit-way": False},
     "explore-steering": {"steer-anyway": True, "steer-layer": 2, "steer-question": "Who are you ?"},
     "explore-characters": {"char-anyway": True, "char-capped": False},
+    "explore-oracle": {
+        "oracle-anyway": True, "oracle-depth": 3, "oracle-at": 2, "oracle-question": "What is the pet ?",
+    },
     "explore-images": {"images-anyway": True, "images-seen": "the scene"},
 }  # fmt: skip
 
