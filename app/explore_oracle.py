@@ -353,7 +353,7 @@ def _others(words: tuple[str, ...], place: Place, asked: Asked) -> Any:
     first, second = st.columns(2), st.columns(2)
     rate = om.shares(asked.kind)
     room = first[0].container(border=True, height="stretch")
-    reply = f"Pico itself gets the text up to this word and is asked aloud. It says: “{aloud.reply or '…'}”"
+    reply = f"Pico itself gets the text up to this word and is asked aloud. It says: “{aloud.reply}”"
     _card(first[1], "The black box", aloud.answer, reply, rate.get("black_box"))
     _card(second[0], "The logit lens, same depth", here, "What Pico would say next, if it ended at this depth.",
           rate.get("lens"))  # fmt: skip
@@ -403,8 +403,9 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
         list(map(_shown, words)), "", f"chance of “{answer}”", 0, 1, chosen=(place.depth, place.at),
     )  # fmt: skip
     at_end = len(words) > 6 and place.at > len(words) // 2
-    if at_end:  # what is scrolled to its right end shows its depths there
-        figure.update_yaxes(side="right")
+    figure.update_yaxes(title="")
+    if at_end:  # what is scrolled to its right end shows its depths and its scale there
+        figure.update_yaxes(side="right").update_traces({"colorbar": {"x": 1, "xanchor": "right"}}, {"type": "heatmap"})
     with common.scrolled("oracle-table", 100 + CELL * len(words), at_end=at_end):
         common.chart(figure, key="oracle-map", on_select=common.caught(_clicked), selection_mode="points")
 
@@ -451,7 +452,7 @@ def _fill(box: Any, title: str, answer: Answer | None, note: str, rate: Any = No
     box.markdown(f"**{title}**")
     if answer is not None:
         box.html(bars(answer))
-    right = f" Right: {_share(rate[0])} [{_share(rate[1])}, {_share(rate[2])}]." if rate else ""
+    right = f"  \nRight: {_share(rate[0])} [{_share(rate[1])}, {_share(rate[2])}]." if rate else ""
     box.caption(literal(note) + right)
     return box
 

@@ -220,7 +220,8 @@ def aloud(network: str, words: tuple[str, ...], at: int, asked: Asked) -> Aloud:
     options = ("yes", "no") if questions.asks_yes_or_no(asked.words) else asked.values
     (answer,) = oracles.answers(oracles.black_box(model, [one]), options)
     row = [ids()[word] for word in judging.aloud(one)]
-    return Aloud(answer, steering.replies(model, [row], longest=REPLY)[0].text)
+    said = steering.replies(model, [row], longest=REPLY)[0]
+    return Aloud(answer, said.text + " …" * (len(said.tokens) == REPLY))
 
 
 @common.one_thread()
