@@ -181,6 +181,7 @@ def lens_table(
     )
     figure = styled(figure, title, height=42 * len(depths) + 275)
     figure.update_layout(margin={"t": 125, "r": 10, "b": 110})
+    figure.update_layout(meta={"least": 190 + 56 * len(columns)})  # pixels: the words of the cells want to be read
     return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
 
 

@@ -444,6 +444,20 @@ def test_no_scale_stands_beside_a_map_where_a_phone_has_no_room():
         assert figure.data[0].colorbar.orientation == "h"
 
 
+def test_a_long_title_of_an_axis_is_broken_and_a_table_of_words_is_as_wide_as_its_words_need():
+    script = """
+from app import common
+from mi_lib import plots
+common.chart(plots.bars({"a": 1.0}, "T", "a title that no phone has room for, as long as it is"), key="bars")
+words = [["one", "two"]]
+common.chart(plots.lens_table([[0.1, 0.9]], words, words, ["0"], ["the", "cat"], "T", "share", 0, 1), key="words")
+"""
+    app = AppTest.from_string(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{script}", default_timeout=60).run()
+    bars, words = (json.loads(chart.proto.spec)["layout"] for chart in app.get("plotly_chart"))
+    assert all(len(line) <= 36 for line in bars["yaxis"]["title"]["text"].split("<br>"))
+    assert f"min-width: {words['meta']['least']}px" in " ".join(block.proto.body for block in app.get("html"))
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_zero_of_a_map_is_as_light_or_dark_as_the_page_and_the_figure_itself_is_left_alone(monkeypatch, theme):
     shown: list = []
