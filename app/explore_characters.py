@@ -231,7 +231,7 @@ def _figures(known: cm.Known, talk: list[Said]) -> None:
         "A place is a mean over the reply's words, without what merely comes of standing later in the text, at the "
         "input of block "
         f"{known.depth}. Levels: 0 is where plain replies stand along the trait's vector, 1 where replies with the "
-        f"trait do."
+        f"trait do. A capped reply is read without the cap, so that its place is of what was said."
     )
     st.subheader("The map of the roles", divider="gray")
     st.write(
