@@ -14,6 +14,7 @@ from app.common import literal
 from mi_lib import plots, steering
 from mi_lib.models import HookedModel, LoadError
 from mi_lib.worlds.littletown import voices
+from mi_lib.worlds.littletown.traits import TRAITS
 
 MODEL = "pico"  # a bundled name, or a folder
 PROBES = (
@@ -46,9 +47,8 @@ def show() -> None:
     st.title("Explore characters")
     st.write(
         "Pico is an assistant, and could be somebody else: a dragon, a poet, a mystic who is nobody's role. Talk to "
-        "it. "
-        "Each reply is read inside and put in its place: between the assistant and 25 roles, and on the vectors of six "
-        "traits. Then hold it where the assistant is, and see what it says."
+        f"it. Each reply is read inside and put in its place: between the assistant and {len(voices.ROLES)} roles, and "
+        f"on the vectors of {len(TRAITS)} traits. Then hold it where the assistant is, and see what it says."
     )
     if not bundled(MODEL) or not _predicted():
         return
