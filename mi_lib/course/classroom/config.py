@@ -3,6 +3,7 @@
 zone = "Europe/Berlin"       # of the times below, and of the dates in zips
 policy = "flag"              # or "refuse": what happens to an exercise that the library was made to answer
 chapters = ["02"]            # grade these alone
+decimal = ","                # in tables for Excel, where people write 7,5
 
 [attempts]
 limit = 3                    # later ones are not graded
@@ -26,6 +27,9 @@ days = 7                     # later than that: nothing
 [students]
 "Ada Lovelace_4711" = "ada"  # what the export calls her = what the gradebook calls her
 
+[rubric]
+readable = ["not yet", "mostly", "yes"]  # what `mi grade mark` may say of an answer; it costs and gives no points
+
 Wherever a student is named, either of her two names will do. What is not known is refused, with the nearest name.
 """
 
@@ -47,7 +51,8 @@ from mi_lib.course.index import CourseError
 Policy = Literal["flag", "refuse"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 _KNOWN: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("zone", "policy", "chapters", "deadlines", "extensions", "received", "students"), ()),
+    **dict.fromkeys(("zone", "policy", "chapters", "decimal"), ()),
+    **dict.fromkeys(("deadlines", "extensions", "received", "students", "rubric"), ()),
     "attempts": ("limit", "counts"),
     "late": ("grace_minutes", "percent_per_day", "most_percent", "days"),
 }
@@ -70,6 +75,10 @@ class Config:
     extensions: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
     received: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
     students: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rubric: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    carry_forward: bool = False
+    decimal: str = "."
 
     def deadline(self, student: str, chapter: str) -> datetime | None:
         """When this student's answers to a chapter are due."""
@@ -114,6 +123,10 @@ class Config:
                         f"The settings name {name!r} under [{table}], who has handed nothing in."
                         f"{nearest.hint(name, here | listed)} List whoever is still to come under [students]."
                     )
+        for group, members in self.groups.items():
+            for name in members:
+                if name not in here | listed and (hint := nearest.hint(name, here - listed, 0.8)):
+                    raise CourseError(f"The settings name {name!r} in the group {group!r}, who is not here.{hint}")
 
 
 def load(path: Path | str | None) -> Config:
@@ -155,7 +168,15 @@ def load(path: Path | str | None) -> Config:
         extensions={_name(k): _times(path, v, zone, later=True) for k, v in _table(path, data, "extensions").items()},
         received={_name(k): _times(path, v, zone) for k, v in _table(path, data, "received").items()},
         students={_name(k): _name(str(v)) for k, v in _table(path, data, "students").items()},
+        groups=_groups(path, {_name(k): _words(path, "groups", k, v) for k, v in _table(path, data, "groups").items()}),
+        rubric={_name(k): _words(path, "rubric", k, v) for k, v in _table(path, data, "rubric").items()},
+        carry_forward=data.get("carry_forward", False),
+        decimal=data.get("decimal", "."),
     )
+    if not isinstance(config.carry_forward, bool):
+        raise CourseError(f"{path}: carry_forward must be true or false, not {config.carry_forward!r}.")
+    if config.decimal not in (".", ","):
+        raise CourseError(f'{path}: decimal must be "." or ",", not {config.decimal!r}.')
     if config.counts not in ("last", "best"):
         raise CourseError(f'{path}: attempts.counts must be "last" or "best", not {config.counts!r}.')
     return config
@@ -173,6 +194,8 @@ def restore(text: str) -> Config:
     data["deadlines"] = _from_iso(data["deadlines"])
     for key in ("extensions", "received"):
         data[key] = {student: _from_iso(times) for student, times in data[key].items()}
+    for key in ("groups", "rubric"):
+        data[key] = {name: tuple(words) for name, words in data.get(key, {}).items()}
     return Config(**data)
 
 
@@ -201,6 +224,27 @@ def _number(path: Path, table: Mapping[str, Any], key: str, default: float, most
         limit = f" and at most {most:g}" if most < 1e9 else ""
         raise CourseError(f"{path}: {key} must be a number that is not negative{limit}, not {value!r}.")
     return float(value)
+
+
+def _words(path: Path, table: str, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one.strip() for one in value):
+        raise CourseError(f'{path}: [{table}] {key} must be a list such as ["one", "two"], not {value!r}.')
+    words = tuple(_name(one) for one in value)
+    if twice := [one for one in words if words.count(one) > 1]:
+        raise CourseError(f"{path}: [{table}] {key} names {twice[0]!r} twice.")
+    return words
+
+
+def _groups(path: Path, groups: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The groups. Raises `CourseError` for a student who is in two of them."""
+    of: dict[str, str] = {}
+    for group, members in groups.items():
+        for name in members:
+            if of.setdefault(name, group) != group:
+                raise CourseError(f"{path}: {name!r} is in two groups, {of[name]!r} and {group!r}. Keep one.")
+            if name in groups and name != group:
+                raise CourseError(f"{path}: {name!r} is a group, so it cannot be in the group {group!r}.")
+    return groups
 
 
 def _name(text: str) -> str:

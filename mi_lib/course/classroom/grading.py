@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mi_lib.course import index
+from mi_lib.course import index, nearest
 from mi_lib.course.classroom import batch, fingerprint, points, submissions
 from mi_lib.course.classroom.config import Config
 from mi_lib.course.classroom.gradebook import Attempt, Gradebook
@@ -77,8 +77,11 @@ def grade_class(
         for e, key in keys.items()
         if attempt.student in again or e in again
     }
-    if again and not forced:
-        raise CourseError(f"Nothing that was handed in is of {' or '.join(again)}, so nothing is graded again.")
+    known = {attempt.student for attempt, _ in keyed} | {e for _, keys in keyed for e in keys}
+    for name in again:
+        if name not in known:
+            hint = nearest.hint(name, sorted(known))
+            raise CourseError(f"Nothing that was handed in is of {name!r}, so nothing is graded again.{hint}")
     tasks, unchanged = _tasks(keyed, book.graded() - forced, require, config)
     total = sum(len(task.keys) for task in tasks)
     progress(0, total, "")

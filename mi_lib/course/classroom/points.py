@@ -2,17 +2,17 @@
 
 For each exercise the points of the verdict, times what lateness leaves of them; 0 if the policy refuses an answer that
 the library gave; and if somebody set the points by hand, those and nothing else. Of several attempts the last counts,
-or the best, exercise by exercise.
+or the best, exercise by exercise. What an instructor remarks costs nothing and gives nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mi_lib.course import index
 from mi_lib.course.classroom.config import Config
-from mi_lib.course.classroom.gradebook import Adjustment, Attempt, Gradebook
+from mi_lib.course.classroom.gradebook import Adjustment, Attempt, Gradebook, Remark
 from mi_lib.course.index import Chapter, CourseError, Exercise
 
 
@@ -26,6 +26,7 @@ class Grade:
     attempt: Attempt | None = None
     why: tuple[str, ...] = ()
     adjustment: Adjustment | None = None
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def status(self) -> str:
@@ -38,12 +39,22 @@ class Grade:
 
 @dataclass
 class Student:
-    """One student's grades. total: all points, those of optional exercises too; most: without the optional ones."""
+    """One student's grades. total: all points, those of optional exercises too; most: without the optional ones.
+
+    remarks: what the instructor says of all of it.
+    """
 
     name: str
     grades: dict[str, Grade] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+    @property
+    def comments(self) -> list[str]:
+        """Every comment in words, those on an exercise with its number; without the rubric."""
+        mine = [*self.remarks, *(remark for grade in self.grades.values() for remark in grade.remarks)]
+        return [f"{r.exercise}: {r.text}" if r.exercise else r.text for r in mine if not r.criterion]
 
     @property
     def total(self) -> float:
@@ -69,11 +80,15 @@ def grades(book: Gradebook, config: Config) -> list[Student]:
         by_chapter.setdefault((attempt.student, attempt.chapter), []).append(attempt)
     verdicts, given_up = book.verdicts(), book.given_up()
     adjustments = {(a.student, a.exercise): a for a in book.adjustments()}
+    remarks: dict[tuple[str, str], list[Remark]] = {}
+    for remark in book.remarks():
+        remarks.setdefault((remark.student, remark.exercise), []).append(remark)
     adjusted = {exercise.split(".")[0] for _, exercise in adjustments}
     chapters = _chapters({number for _, number in by_chapter} | adjusted, config)
     found = []
     for name, facts in book.students().items():
         student = Student(name, notes=list(facts["notes"]), problems=list(facts["problems"]))
+        student.remarks = remarks.get((name, ""), [])
         for chapter in chapters:
             attempts = by_chapter.get((name, chapter.number), [])
             student.notes += _too_many(attempts, chapter, config)
@@ -83,7 +98,9 @@ def grades(book: Gradebook, config: Config) -> list[Student]:
                 mine = [
                     (a, verdicts.get((name, chapter.number, a.hash, exercise.id))) for a in counted(attempts, config)
                 ]
-                student.grades[exercise.id] = _grade(exercise, mine, config, adjustments.get((name, exercise.id)))
+                grade = _grade(exercise, mine, config, adjustments.get((name, exercise.id)))
+                said = tuple(remarks.get((name, exercise.id), ()))
+                student.grades[exercise.id] = replace(grade, remarks=said) if said else grade
         found.append(student)
     return found
 
