@@ -53,6 +53,11 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
     if title := figure.layout.title.text:
         st.html(f'<p style="font-weight: 600; margin: 0">{html.escape(title)}</p>')
         figure.update_layout(title={"text": ""}, margin={"t": (figure.layout.margin.t or 60) - _ROOM_OF_A_TITLE})
+    if figure.layout.meta:
+        from app import gallery
+
+        if gallery.is_gallery(figure):
+            return st.html(gallery.as_html(figure))
     if st.context.theme.type == "dark":
         figure.update_traces({"colorscale": _DIVERGING_IN_THE_DARK}, {"type": "heatmap", "zmid": 0})
     return st.plotly_chart(figure, width="stretch", key=key, **({"config": CHART} | more))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from json import JSONDecodeError
 from typing import Any
 
@@ -86,21 +85,14 @@ def _set(key: str, value: Any) -> None:
     st.session_state[key] = value
 
 
-def _kept(key: str, first: Any, offered: Sequence[Any]) -> str:
-    """The key of a widget that keeps its value after a visit to another page, and one that is still offered."""
-    value = st.session_state.get(key, st.session_state.get(f"{key}-kept", first))
-    st.session_state[key] = st.session_state[f"{key}-kept"] = value if value in offered else first
-    return key
-
-
 def _page(names: list[str]) -> None:
     with st.container(border=True):
         left, middle, right = st.columns(3)
-        name: str = left.selectbox("Network", names, key=_kept("images-network", names[0], names))
+        name: str = left.selectbox("Network", names, key=views.kept("images-network", names[0], names))
         model = im.open_network(name)
         offered = im.layers(model)
         layer: str = middle.selectbox(
-            "Layer", offered, key=_kept("images-layer", offered[min(2, len(offered) - 1)], offered),
+            "Layer", offered, key=views.kept("images-layer", offered[min(2, len(offered) - 1)], offered),
             help="Later layers see larger patches of the scene.",
         )  # fmt: skip
         detectors = im.family(name, layer)
@@ -108,7 +100,7 @@ def _page(names: list[str]) -> None:
         angle = im.tuned(name, layer).angle
         unit: int = right.selectbox(
             "Unit", units, format_func=lambda u: _called(u, u in detectors, float(angle[u])),
-            key=_kept(f"images-unit-{name}-{layer}", units[0], units),
+            key=views.kept(f"images-unit-{name}-{layer}", units[0], units),
         )  # fmt: skip
     _family(name, layer, detectors)
     _picture(name, layer, unit)
@@ -183,7 +175,7 @@ def _forming() -> None:
 
 def _examples(name: str, layer: str, unit: int) -> None:
     st.subheader("Which scenes excite it most?", divider="gray")
-    truth = st.segmented_control("Show", list(SEEN), key=_kept("images-seen", "the scene", list(SEEN)))
+    truth = st.segmented_control("Show", list(SEEN), key=views.kept("images-seen", "the scene", list(SEEN)))
     maps, drawn = im.maps(name, layer)[:, unit], im.world()
     box = im.field_of(name, layer)
     best = features.top(maps, SHOWN)
@@ -324,7 +316,7 @@ def _needed(name: str, model: VisionModel, layer: str, unit: int, detectors: lis
     options = {f"unit {unit}": [unit]}
     if len(detectors) > 1:
         options[f"all {len(detectors)} detectors of {layer}"] = detectors
-    asked = st.radio("Silence", list(options), key=_kept("images-silence", next(iter(options)), list(options)))
+    asked = st.radio("Silence", list(options), key=views.kept("images-silence", next(iter(options)), list(options)))
     units = options[asked]
     random = im.control(name, layer, units)
     st.write("What is silenced says 0 all the time, whatever the scene: it never sees what it looks for.")

@@ -197,8 +197,12 @@ def clouds(
     x_title: str,
     y_title: str,
     labels: Mapping[str, Sequence[str]] | None = None,
+    curves: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> go.Figure:
-    """Points (x, y) in a plane, a colour and a mark for each group. labels: for groups by name, what stands at each."""
+    """Points (x, y) in a plane, a colour and a mark for each group. labels: for groups by name, what stands at each.
+
+    curves: lines that the points are to be compared with, by name.
+    """
     marks = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "hexagon")
     figure = go.Figure()
     for i, (name, points) in enumerate(groups.items()):
@@ -214,6 +218,9 @@ def clouds(
             marker={"size": 8, "color": PALETTE[i % len(PALETTE)], "symbol": marks[i % len(marks)], "opacity": 0.85},
             hovertemplate="%{text}: " * bool(texts) + "(%{x:.2f}, %{y:.2f})<extra>%{fullData.name}</extra>",
         )
+    for i, (name, points) in enumerate((curves or {}).items()):
+        line = {"color": "#888888", "dash": DASHES[(i + 1) % len(DASHES)], "width": 1.5}
+        figure.add_scatter(x=[x for x, _ in points], y=[y for _, y in points], name=name, mode="lines", line=line)
     figure.update_xaxes(title=x_title, gridcolor=GRID, zerolinecolor=GRID)
     figure.update_yaxes(title=y_title, gridcolor=GRID, zerolinecolor=GRID)
     return styled(figure, title, height=440, legend_below=True)
