@@ -33,6 +33,7 @@ def show() -> None:
     try:
         with Gradebook(Path(path).expanduser()) as book:
             students = points.grades(book, book.settings)
+            groups = book.settings.groups
             attempts = book.attempts()
             unfinished = book.unfinished
     except CourseError as error:
@@ -53,9 +54,10 @@ def show() -> None:
         _student(students)
     with similar:
         st.caption(
-            "A list to look at, not a verdict: how much of what the shorter text adds to the stub is in the other."
+            "A list to look at, not a verdict: how much of what the shorter text adds to the stub is in the other. "
+            "The library's functions are compared too."
         )
-        pairs = similarity.of_class(attempts)[:50]
+        pairs = similarity.of_class(attempts, groups=groups)[:50]
         rows = [
             {
                 "chapter": p.chapter,
