@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 import torch
 
-from app import common, views
+from app import common, gallery, views
 from app import image_measures as im
 from mi_lib import features, plots, zoo
 from mi_lib.models import LoadError
@@ -63,7 +63,8 @@ def _predicted() -> bool:
         return True
     with st.container(border=True):
         drawn = {kind: scenes.sample(1, seed=11, kinds=[kind]).images[0] for kind in ("sharp", "soft", "colour")}
-        st.image([im.marked(image, None, None) for image in drawn.values()], width=150)
+        images = [im.marked(image, None, None) for image in drawn.values()]
+        st.html(gallery.tiles(images, ["the first scene", "the second", "the third"], SMALL))
         st.markdown(
             "**Predict.** In the first scene a figure is in focus, and the ground is not. In the second it is the "
             "other way round. In the third only the colour differs. Some units answer to a place where fine texture "
@@ -122,8 +123,8 @@ def _family(name: str, layer: str, detectors: list[int]) -> None:
     noun = "detector" if len(detectors) == 1 else "detectors"
     st.markdown(
         f"{count} *high-low frequency {noun}*. Such a unit answers to fine texture on one side and coarse texture on "
-        "the other. It answers more to that than to either alone, to an edge of brightness, or to the two exchanged. "
-        "They stand first in the list."
+        "the other. It answers more to that than to either alone, to an edge of brightness or of colour, or to the two "
+        "exchanged. They stand first in the list, the clearest at its head."
     )
 
 
@@ -197,7 +198,7 @@ def _row(found: features.Examples, drawn: scenes.Scenes, box: tuple[int, int, in
         seen = (box[2] + box[1] * row, box[2] + box[1] * column, box[0]) if box else None
         images.append(im.marked(shown, outline[image], seen if value > 0 else None))
         captions.append(f"{scenes.CLASSES[labels[image]]}: {value:.2f}")
-    st.image(images, caption=captions, width=SMALL)
+    st.html(gallery.tiles(images, captions, SMALL))
 
 
 # --- tuning -------------------------------------------------------------------------------------------------------
@@ -245,6 +246,7 @@ def _tuning(name: str, layer: str, unit: int) -> None:
     series = {rows[row]: table[row].tolist(), "an edge of brightness": found.edge[unit].tolist()}
     series |= {"fine texture alone": [float(found.sharp[unit])] * count}
     series |= {"coarse texture alone": [float(found.blurred[unit])] * count}
+    series |= {"the best edge of colour": [float(found.colour_edge[unit])] * count}
     with right:
         degrees = [im.degrees(a) for a in angles]
         figure = plots.lines(degrees, series, "The same row as a curve, beside what must not be mistaken for it",
@@ -365,8 +367,6 @@ def _misjudged(found: im.Judged) -> None:
     st.markdown(f"{len(newly)} of {len(drawn)} scenes are misjudged now that were not before. Some of them:")
     shown = newly[: 2 * SHOWN]
     outline = drawn.outline()
-    st.image(
-        [im.marked(drawn.images[i], outline[i], None) for i in shown],
-        caption=[f"{scenes.CLASSES[labels[i]]}; now “{scenes.CLASSES[found.without[i]]}”" for i in shown],
-        width=SMALL,
-    )
+    images = [im.marked(drawn.images[i], outline[i], None) for i in shown]
+    captions = [f"{scenes.CLASSES[labels[i]]}; now “{scenes.CLASSES[found.without[i]]}”" for i in shown]
+    st.html(gallery.tiles(images, captions, SMALL))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 
+from mi_lib.plots.images import data_url
 from mi_lib.plots.pictures import GALLERY, GAP
 
 WIDEST = 112  # pixels of the page, of one picture
@@ -33,3 +36,17 @@ def as_html(figure: go.Figure) -> str:
             cells.append(f'<img src="{image.source}" alt="{words}" style="width: 100%">' if image else "<div></div>")
     columns = f"repeat({len(captions)}, minmax(0, {WIDEST}px))"
     return f'<div style="display: grid; grid-template-columns: {columns}; gap: .3rem">{"".join(cells)}</div>'
+
+
+def tiles(images: Sequence[np.ndarray], captions: Sequence[str], width: int) -> str:
+    """Images [h w rgb] of bytes, each so many pixels wide and with its caption below, as many in a row as there is room
+    for."""
+    cells = []
+    for image, caption in zip(images, captions, strict=True):
+        words = html.escape(caption)
+        cells.append(
+            f'<div><img src="{data_url(image.transpose(2, 0, 1) / 255)}" alt="{words}" style="width: 100%">'
+            f'<div style="{_CAPTION}">{words}</div></div>'
+        )
+    columns = f"repeat(auto-fill, {width}px)"
+    return f'<div style="display: grid; grid-template-columns: {columns}; gap: .6rem">{"".join(cells)}</div>'

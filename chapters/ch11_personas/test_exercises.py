@@ -214,26 +214,18 @@ MEAN_SLIPS = {
 }
 
 
-def behind_gaps(case: Small, masked: bool) -> Tensor:
-    """What comes out if prompts are padded to one length before the replies: these stand too late."""
-    model, width = case.model, max(map(len, case.prompts))
-    names = [("resid_pre", layer) for layer in range(model.cfg.n_layers)]
-    found = []
-    for prompt, reply in zip(case.prompts, case.replies, strict=True):
-        gap = width - len(prompt)
-        row = torch.tensor([[*prompt, *[0] * gap, *reply]])
-        real = torch.tensor([[True] * len(prompt) + [not masked] * gap + [True] * len(reply)])
-        _, cache = model.run_with_cache(row, names, attention_mask=real)
-        found.append(torch.stack([cache[name][0, width : width + len(reply) - 1].double().mean(0) for name in names]))
-    return torch.stack(found)
+def behind_gaps(case: Small) -> Tensor:
+    """What comes out if prompts are padded to one length before the replies, and the padding is read as text. (Where it
+    is masked, the model counts positions without it, and nothing is wrong.)"""
+    width = max(map(len, case.prompts))
+    prompts = [[*prompt, *[0] * (width - len(prompt))] for prompt in case.prompts]
+    return means_of(case._replace(prompts=prompts))
 
 
-GAPS = {
-    True: "You pad the prompts to one length, and the replies stand behind the padding: too late in the text. Let each "
-    "follow its own prompt at once, and pad behind both.",
-    False: "There is padding between a prompt and its reply, and it is read as text. Let each reply follow its own "
-    "prompt at once, and pad behind both.",
-}
+GAP = (
+    "There is padding between a prompt and its reply, and it is read as text. Let each reply follow its own prompt at "
+    "once, and pad behind both."
+)
 POST = 'This is what comes OUT of each block, ("resid_post", l). Layer l is the input of block l.'
 
 
@@ -250,7 +242,7 @@ def test_where_replies_stand(answer):
             mistakes=lambda case=case: (
                 {text: means_of(case, how) for how, text in MEAN_SLIPS.items()}
                 | {POST: means_of(case, site="resid_post")}
-                | {text: behind_gaps(case, masked) for masked, text in GAPS.items()}
+                | {GAP: behind_gaps(case)}
             ),
         )
 

@@ -373,21 +373,6 @@ class section:
         )
 
 
-@mistake("11.2", says="the replies stand behind the padding")
-class section:
-    """Prompts and replies are padded each by themselves, and laid side by side."""
-
-    def reply_means(model, prompts, replies):
-        before, first = padded(prompts)
-        behind, then = padded(replies)
-        names = [("resid_pre", layer) for layer in range(model.cfg.n_layers)]
-        tokens = torch.cat([before, behind], 1)
-        real = torch.cat([first, then], 1)
-        _, cache = model.run_with_cache(tokens, names, attention_mask=real)
-        stream = torch.stack([cache[name] for name in names], dim=1)[:, :, before.shape[1] :]
-        return torch.stack([stream[i, :, : len(reply) - 1].mean(1) for i, reply in enumerate(replies)])
-
-
 @mistake("11.2", says="it is read as text")
 class section:
     """Prompts and replies are padded each by themselves, and laid side by side."""
@@ -398,6 +383,19 @@ class section:
         names = [("resid_pre", layer) for layer in range(model.cfg.n_layers)]
         tokens = torch.cat([before, behind], 1)
         real = torch.cat([first, then], 1) | True
+        _, cache = model.run_with_cache(tokens, names, attention_mask=real)
+        stream = torch.stack([cache[name] for name in names], dim=1)[:, :, before.shape[1] :]
+        return torch.stack([stream[i, :, : len(reply) - 1].mean(1) for i, reply in enumerate(replies)])
+
+
+@right("11.2", how="prompts and replies padded each by themselves, the padding between them masked")
+class section:
+    def reply_means(model, prompts, replies):
+        before, first = padded(prompts)
+        behind, then = padded(replies)
+        names = [("resid_pre", layer) for layer in range(model.cfg.n_layers)]
+        tokens = torch.cat([before, behind], 1)
+        real = torch.cat([first, then], 1)
         _, cache = model.run_with_cache(tokens, names, attention_mask=real)
         stream = torch.stack([cache[name] for name in names], dim=1)[:, :, before.shape[1] :]
         return torch.stack([stream[i, :, : len(reply) - 1].mean(1) for i, reply in enumerate(replies)])

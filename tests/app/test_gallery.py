@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 
+import numpy as np
 import torch
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app import gallery
@@ -28,6 +32,16 @@ def test_every_picture_stands_in_its_row_and_column_with_its_names():
     assert re.findall(r'alt="([^"]+)"', text) == names
     assert text.count("<div></div>") == 1, "a place without a picture stays empty"
     assert "repeat(3," in text
+
+
+def test_tiles_have_their_captions_below_and_said():
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[0, 0] = 255, 114, 3
+    text = gallery.tiles([image, image], ["a", "<b>"], 100)
+    assert text.count("<img") == 2
+    assert re.findall(r'alt="([^"]+)"', text) == ["a", "&lt;b&gt;"]
+    (source, _) = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(source)))) == image).all()
 
 
 def test_the_page_shows_a_gallery_as_pictures_and_any_other_figure_as_a_chart():
