@@ -47,9 +47,13 @@ _ROOM_OF_A_TITLE = 30  # pixels of a figure's upper margin
 def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
     """Show a figure as wide as the page allows. In the dark theme zero is dark where it would be white.
 
-    Its title is written above it: there it wraps, and inside a figure it would be cut in a narrow one.
+    Its title is written above it: there it wraps, and inside a figure it would be cut in a narrow one. Who hears the
+    page is told what the figure shows.
     """
+    from mi_lib.plots import told  # Plotly: only where something is drawn
+
     figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
+    more.setdefault("alt", told(figure))
     if title := figure.layout.title.text:
         st.html(f'<p style="font-weight: 600; margin: 0">{html.escape(title)}</p>')
         figure.update_layout(title={"text": ""}, margin={"t": (figure.layout.margin.t or 60) - _ROOM_OF_A_TITLE})

@@ -208,7 +208,7 @@ def _at_words(model: HookedModel, reading: Reading, tokens: torch.Tensor) -> tor
 
 
 def _card(model: HookedModel, name: str, reading: Reading, named: Named, latent: int) -> None:
-    st.subheader(f"Latent {latent}", divider="gray")
+    st.header(f"Latent {latent}", divider="gray")
     column = reading.new.column(latent)
     if not bool((column > 0).any()):
         st.info("It is active at no word of the texts that were kept out. There is nothing to read.")

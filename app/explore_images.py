@@ -64,7 +64,8 @@ def _predicted() -> bool:
         return True
     with st.container(border=True):
         drawn = {kind: scenes.sample(1, seed=11, kinds=[kind]).images[0] for kind in ("sharp", "soft", "colour")}
-        st.image([im.marked(image, None, None) for image in drawn.values()], width=150)
+        alt = ["A figure in focus before a blurred ground.", "The other way round.", "Only the colour differs."]
+        st.image([im.marked(image, None, None) for image in drawn.values()], width=150, alt=alt)
         st.markdown(
             "**Predict.** In the first scene a figure is in focus, and the ground is not. In the second it is the "
             "other way round. In the third only the colour differs. Some units answer to a place where fine texture "
@@ -139,7 +140,7 @@ def _family(name: str, layer: str, detectors: list[int]) -> None:
 
 
 def _picture(name: str, layer: str, unit: int) -> None:
-    st.subheader("Which picture does it like best?", divider="gray")
+    st.header("Which picture does it like best?", divider="gray")
     st.write(
         "We start from grey and change every pixel a little, so that the unit answers more. Then again, from there. "
         "The picture is moved a little at each step: what only fits one place is not kept."
@@ -163,7 +164,8 @@ def _forming() -> None:
         return
     left, right = st.columns([1, 2])
     if run.last is not None:
-        left.image(im.marked(run.last.images[0], None, None, zoom=4), width=WIDE)
+        alt = f"What the unit likes, after {len(run.values)} of {im.STEPS} steps."
+        left.image(im.marked(run.last.images[0], None, None, zoom=4), width=WIDE, alt=alt)
     with right:
         st.progress(min(1.0, len(run.values) / im.STEPS), f"step {len(run.values)} of {im.STEPS}")
         with st.container(horizontal=True):
@@ -182,7 +184,7 @@ def _forming() -> None:
 
 
 def _examples(name: str, layer: str, unit: int) -> None:
-    st.subheader("Which scenes excite it most?", divider="gray")
+    st.header("Which scenes excite it most?", divider="gray")
     truth = st.segmented_control("Show", list(SEEN), key=_kept("images-seen", "the scene", list(SEEN)))
     maps, drawn = im.maps(name, layer)[:, unit], im.world()
     box = im.field_of(name, layer)
@@ -205,14 +207,15 @@ def _row(found: features.Examples, drawn: scenes.Scenes, box: tuple[int, int, in
         seen = (box[2] + box[1] * row, box[2] + box[1] * column, box[0]) if box else None
         images.append(im.marked(shown, outline[image], seen if value > 0 else None))
         captions.append(f"{scenes.CLASSES[labels[image]]}: {value:.2f}")
-    st.image(images, caption=captions, width=SMALL)
+    alt = [f"A scene: {caption}" for caption in captions]
+    st.image(images, caption=captions, width=SMALL, alt=alt)
 
 
 # --- tuning -------------------------------------------------------------------------------------------------------
 
 
 def _tuning(name: str, layer: str, unit: int) -> None:
-    st.subheader("How is it tuned?", divider="gray")
+    st.header("How is it tuned?", divider="gray")
     st.write(
         "Now we make the stimuli: fine texture on one side of a line, coarse texture on the other. We turn the line, "
         "and change how much finer the one is."
@@ -282,12 +285,13 @@ def _clicked() -> None:
 
 
 def _weights(name: str, layer: str, unit: int) -> None:
-    st.subheader("What is it built from?", divider="gray")
+    st.header("What is it built from?", divider="gray")
     found = im.built(name, layer)
     if found is None:
         if layer == im.layers(im.open_network(name))[0]:
             st.write("This is the first layer: its weights lie on the image itself. Grey is 0.")
-            st.image(im.marked(im.kernel(name, unit), None, None, zoom=24), width=150)
+            alt = "The weights of the unit, as a small image."
+            st.image(im.marked(im.kernel(name, unit), None, None, zoom=24), width=150, alt=alt)
         else:
             st.write("Choose the third layer or a later one: its weights are multiplied out over two layers.")
         return
@@ -320,7 +324,7 @@ def _weights(name: str, layer: str, unit: int) -> None:
 
 
 def _needed(name: str, model: VisionModel, layer: str, unit: int, detectors: list[int]) -> None:
-    st.subheader("Does the network need it?", divider="gray")
+    st.header("Does the network need it?", divider="gray")
     options = {f"unit {unit}": [unit]}
     if len(detectors) > 1:
         options[f"all {len(detectors)} detectors of {layer}"] = detectors
@@ -373,8 +377,10 @@ def _misjudged(found: im.Judged) -> None:
     st.markdown(f"{len(newly)} of {len(drawn)} scenes are misjudged now that were not before. Some of them:")
     shown = newly[: 2 * SHOWN]
     outline = drawn.outline()
+    said = [f"{scenes.CLASSES[labels[i]]}; now “{scenes.CLASSES[found.without[i]]}”" for i in shown]
     st.image(
         [im.marked(drawn.images[i], outline[i], None) for i in shown],
-        caption=[f"{scenes.CLASSES[labels[i]]}; now “{scenes.CLASSES[found.without[i]]}”" for i in shown],
+        caption=said,
         width=SMALL,
+        alt=[f"A scene: {each}" for each in said],
     )

@@ -127,7 +127,7 @@ def _number(label: str) -> float:
 
 
 def _read(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth: int) -> None:
-    st.subheader("Can it be read?", divider="gray")
+    st.header("Can it be read?", divider="gray")
     found = pm.accuracies(MODEL, name, site, kind)
     here = found[depth]
     st.markdown(
@@ -166,7 +166,7 @@ def _read(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth:
 
 
 def _used(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth: int, pair: pm.Pair) -> None:
-    st.subheader("Is it used?", divider="gray")
+    st.header("Is it used?", divider="gray")
     turned = pm.effects(MODEL, name, site, kind, pair)
     one, other = d.names[pair.one], d.names[pair.other]
     what = "Pico then takes the other form of the verb" if name in pm.NUMBERS else "Pico's first guess is another word"
@@ -206,7 +206,7 @@ def _verdict(site: str, depth: int) -> None:
 
 
 def _text(model: HookedModel, d: pm.Data, name: str, site: str, kind: str, depth: int, at: str, pair: pm.Pair) -> None:
-    st.subheader("Your own text", divider="gray")
+    st.header("Your own text", divider="gray")
     key = f"probes-text-{name}"
     if key not in st.session_state:
         st.session_state[key] = st.session_state.get(f"{key}-kept", _example(model, d, 0))

@@ -48,7 +48,7 @@ def show() -> None:
     elif not also:
         common.lost(problem)
     for letter, group in groupby(also, key=lambda term: term.name[0].upper()):
-        st.subheader(letter, divider="gray", anchor=False)
+        st.header(letter, divider="gray", anchor=False)
         # One text for a letter, and not a widget for each word: the whole page is there at once.
         st.markdown("\n\n".join(map(_entry, group)))
 
