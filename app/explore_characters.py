@@ -42,6 +42,10 @@ class Said(NamedTuple):
     places: dict[str, cm.Place]
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore characters")
     st.write(

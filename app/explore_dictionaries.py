@@ -27,6 +27,10 @@ SIZES = (1, 4, 16)  # latents that together are a test for a concept
 GUESSES = {"none": (0, 0), "1 to 5": (1, 5), "6 to 15": (6, 15), "16 to 30": (16, 30), "more than 30": (31, 10**6)}
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore dictionaries")
     st.write(

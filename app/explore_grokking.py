@@ -32,6 +32,11 @@ def _card(name: str) -> dict[str, Any]:
     return zoo.card(name)
 
 
+def prepare() -> None:
+    for name in (NETWORK, CONTROL):
+        _analysis(name, None)
+
+
 def show() -> None:
     st.title("Explore grokking")
     st.write(

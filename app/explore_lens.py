@@ -55,6 +55,10 @@ class Reading(NamedTuple):
     logits: Float[Tensor, "depth pos d_vocab"]
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore lenses")
     st.write(

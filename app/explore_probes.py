@@ -28,6 +28,10 @@ DEPTH = 3  # where the page begins: after block 2
 WIDEST = 60  # words of a text
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore probes")
     st.write(

@@ -31,6 +31,10 @@ NAMES = ("As it is", "With the direction", "With a random direction, as long")
 TAKEN_OUT = ("As it is", "The direction taken out", "A random direction taken out")
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore steering")
     st.write(_explained(OPENING))

@@ -47,9 +47,9 @@ def _waking() -> Future[HookedModel]:
 
     def load() -> None:
         try:
-            from mi_lib.models import load
+            from app.explorer import network  # so it is opened once for both pages
 
-            found.set_result(load(PATIENT))
+            found.set_result(network(PATIENT, None))
         except BaseException as error:
             found.set_exception(error)
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app import common, explorers, views  # noqa: E402 - needs the line above
+from app import common, explorers, opening, views  # noqa: E402 - needs the line above
 from app.glossary import bubble  # noqa: E402
 from app.keyboard import skip_link  # noqa: E402
 from app.library import library_search  # noqa: E402
@@ -71,7 +71,8 @@ def _page(path: str) -> StreamlitPage:
     title, icon, module = PAGES[path]
 
     def show() -> None:
-        importlib.import_module(f"app.{module}").show()
+        if path != "chat" or opening.opened("app.chat", title, "Pico"):
+            importlib.import_module(f"app.{module}").show()
 
     shown = common.guarded(show, way_on=common.go_home if path else None)
     return st.Page(shown, title=title, url_path=path or common.START, icon=f":material/{icon}:", default=not path)
@@ -83,6 +84,8 @@ def _explorer(path: str) -> StreamlitPage:
 
     def show() -> None:
         explorers.ways(path)
+        if not opening.opened(f"app.{each.module}", each.title, each.opens):
+            return
         views.restore(path)
         try:
             importlib.import_module(f"app.{each.module}").show()

@@ -145,7 +145,8 @@ def _one(value: Any) -> str:
     """A number with three digits or as a whole one, or a name."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return _plain(value)
-    return f"{float(value):{',.0f' if abs(value) >= 1000 else '.3g'}}".replace("-", "−")
+    number = float(value)
+    return f"{number:{',.0f' if abs(number) >= 1000 else '.3g'}}".replace("-", "−")
 
 
 def _plain(text: Any) -> str:

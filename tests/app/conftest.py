@@ -9,6 +9,12 @@ import pytest
 from looking import ARGUMENTS, chromium
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """A page that is drawn in this process waits until its network is open: nothing would draw it again."""
+    monkeypatch.setattr("app.opening.PATIENCE", 60)
+
+
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory) -> Path:
     from mi_lib.course import Workspace

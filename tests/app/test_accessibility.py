@@ -115,8 +115,8 @@ def looked_at_light(browser):
     page.close()
 
 
-# Everything that a mouse can press or type into, and how it looks; of what arrow keys move inside (tabs, choices of which
-# one is chosen, the steps of a number, words, heads) one part is enough.
+# Everything that a mouse can press or type into, and how it looks; of what arrow keys move inside (tabs, one choice of
+# several, the steps of a number, words, heads) one part is enough.
 GATHER = """() => {
     const GROUPS = ".heads, [data-testid=stSelectbox], [data-testid=stNumberInput], " +
         ["tablist", "radiogroup", "toolbar", "listbox"].map((role) => `[role=${role}]`)
