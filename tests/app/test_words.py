@@ -76,7 +76,7 @@ def test_pointing_and_opening_react_at_once_and_run_nothing_on_the_server(line):
     word, said = line.locator(".word"), line.locator(".said")
     assert reaction(line, [word.nth(i) for i in range(10, 15)], "pointerover", said) < 100
     assert "(14)" in said.inner_text()
-    assert "Expected after" in line.locator(".next h4").inner_text()
+    assert "Expected after" in line.locator(".next h2").inner_text()
     head = line.locator(".head")
     assert reaction(line, [head.nth(i) for i in (1, 3, 5)], "click", line.locator(".open")) < 300
     assert line.locator(".open").is_visible()
@@ -93,7 +93,7 @@ def test_the_lens_explorer_s_words_depths_and_heads_move_without_the_server(dept
     words = depths.locator(".word")
     assert reaction(depths, [words.nth(i) for i in (1, 2, 3)], "pointerover", said) < 100
     assert "(3)" in said.inner_text()
-    expected, names = depths.locator(".next h4"), depths.locator(".bars .name")
+    expected, names = depths.locator(".next h2"), depths.locator(".bars .name")
     assert "(3)" in expected.inner_text()
     depths.locator(".word[tabindex='0']").focus()
     depths.keyboard.press("End")
