@@ -14,6 +14,7 @@ from app.common import literal
 from mi_lib import plots, steering
 from mi_lib.models import HookedModel, LoadError
 from mi_lib.worlds.littletown import voices
+from mi_lib.worlds.littletown.traits import TRAITS
 
 MODEL = "pico"  # a bundled name, or a folder
 PROBES = (
@@ -50,9 +51,8 @@ def show() -> None:
     st.title("Explore characters")
     st.write(
         "Pico is an assistant, and could be somebody else: a dragon, a poet, a mystic who is nobody's role. Talk to "
-        "it. "
-        "Each reply is read inside and put in its place: between the assistant and 25 roles, and on the vectors of six "
-        "traits. Then hold it where the assistant is, and see what it says."
+        f"it. Each reply is read inside and put in its place: between the assistant and {len(voices.ROLES)} roles, and "
+        f"on the vectors of {len(TRAITS)} traits. Then hold it where the assistant is, and see what it says."
     )
     if not bundled(MODEL) or not _predicted():
         return
@@ -235,7 +235,7 @@ def _figures(known: cm.Known, talk: list[Said]) -> None:
         "A place is a mean over the reply's words, without what merely comes of standing later in the text, at the "
         "input of block "
         f"{known.depth}. Levels: 0 is where plain replies stand along the trait's vector, 1 where replies with the "
-        f"trait do."
+        f"trait do. A capped reply is read without the cap, so that its place is of what was said."
     )
     st.header("The map of the roles", divider="gray")
     st.write(

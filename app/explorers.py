@@ -81,6 +81,11 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "Who is speaking, and can one tell before it shows?",
         "Talk to Pico, and watch every reply take its place between the assistant and 25 roles. Then hold it there.",
     ),
+    "explore-oracle": Explorer(
+        "oracles", "record_voice_over", "explore_oracle", ("12",),
+        "Can one ask a network what is in another one's head?",
+        "Choose words of a text, and ask what Pico has there. See what another text says, and those without an oracle.",
+    ),
     "explore-images": Explorer(
         "images", "visibility", "explore_images", ("13", "14"),
         "What does a network that sees look for?",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -18,7 +19,7 @@ from mi_lib import plots  # noqa: E402 - needs the line above
 from mi_lib.course import CourseError, texts  # noqa: E402
 from mi_lib.course.classroom import common, points, similarity  # noqa: E402
 from mi_lib.course.classroom.common import Glance  # noqa: E402
-from mi_lib.course.classroom.gradebook import UNFINISHED, Gradebook  # noqa: E402
+from mi_lib.course.classroom.gradebook import UNFINISHED, Gradebook, Remark  # noqa: E402
 from mi_lib.course.classroom.points import Grade, Student  # noqa: E402
 from mi_lib.course.classroom.report.html import conditions  # noqa: E402
 
@@ -32,6 +33,7 @@ def show() -> None:
     try:
         with Gradebook(Path(path).expanduser()) as book:
             students = points.grades(book, book.settings)
+            groups = book.settings.groups
             attempts = book.attempts()
             unfinished = book.unfinished
     except CourseError as error:
@@ -52,9 +54,10 @@ def show() -> None:
         _student(students)
     with similar:
         st.caption(
-            "A list to look at, not a verdict: how much of what the shorter text adds to the stub is in the other."
+            "A list to look at, not a verdict: how much of what the shorter text adds to the stub is in the other. "
+            "The library's functions are compared too."
         )
-        pairs = similarity.of_class(attempts)[:50]
+        pairs = similarity.of_class(attempts, groups=groups)[:50]
         rows = [
             {
                 "chapter": p.chapter,
@@ -139,8 +142,15 @@ def _student(students: list[Student]) -> None:
         st.error(texts.markdown(problem))
     for note in chosen.notes:
         st.info(texts.markdown(note))
+    _remarks(chosen.remarks)
     for grade in chosen.grades.values():
         _exercise(grade)
+
+
+def _remarks(remarks: Sequence[Remark]) -> None:
+    for remark in remarks:
+        st.text(f"{remark.criterion}: {remark.text}" if remark.criterion else remark.text)
+        st.caption(f"Said by the instructor, number {remark.number}.")
 
 
 def _exercise(grade: Grade) -> None:
@@ -150,6 +160,7 @@ def _exercise(grade: Grade) -> None:
     with st.expander(head, icon=mark):
         for why in grade.why:
             st.text(f"{why}.")
+        _remarks(grade.remarks)
         if not grade.verdict:
             st.write("Nothing was handed in for it.")
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from mi_lib.course.index import CourseError
 
 if TYPE_CHECKING:
     from mi_lib.course.classroom.config import Config
-    from mi_lib.course.classroom.gradebook import Gradebook
+    from mi_lib.course.classroom.gradebook import Gradebook, Remark
     from mi_lib.course.classroom.points import Grade, Student
 
 _FORMATS = ("csv", "json", "junit", "ctrf", "gradescope", "html")
@@ -65,6 +66,9 @@ def grade() -> None:
     mi grade report                                        write the reports again
     mi grade similar                                       who to talk to
     mi grade merge "Ada L_1" ada                           two names of one student; `remove` forgets one
+    mi grade comment ada "..." --on 02.3                   say something; `mark` follows the rubric of the settings
+    mi grade fill worksheet.csv                            grades into the table that Moodle or Canvas exported
+    mi grade feedback SUBMISSIONS -o feedback.zip          reports to hand back, as Moodle or Canvas takes them
     """
 
 
@@ -182,8 +186,10 @@ def explain(student: str, exercise: str | None, book: str, config: str | None, a
     click.echo(f"{found.name}: {found.total:g} of {found.most:g} points")
     for line in [*found.problems, *found.notes]:
         click.echo(f"  {line}")
+    _say(found.remarks)
     for grade_ in grades:
         _explain(grade_)
+        _say(grade_.remarks)
         for past in (a for a in history if a.exercise == grade_.exercise.id):
             said = "lifted" if past.points is None else f"set to {past.points:g}"
             click.echo(f"  by hand, {_when(past.made_at)}: {said}, because: {past.reason}")
@@ -211,6 +217,59 @@ def _explain(grade_: Grade) -> None:
     click.echo(f"  {conditions(grade_, verdict)}")
     if grade_.attempt:
         click.echo(f"  Text {grade_.attempt.hash[:12]}, verdict {verdict['key'][:12]}.")
+
+
+def _say(remarks: Sequence[Remark]) -> None:
+    for remark in remarks:
+        what = f"{remark.criterion}: {remark.text}" if remark.criterion else f"comment: {remark.text}"
+        click.echo(f"  [{remark.number}] {what}")
+
+
+@grade.command()
+@click.argument("student")
+@click.argument("text", required=False, default="")
+@click.option("--on", "exercise", metavar="NN.k", help="The exercise that it is about. Default: all of it.")
+@click.option("--withdraw", metavar="NUMBER", type=int, help="Take a comment back; `mi grade explain` has the numbers.")
+@gradebook_option
+def comment(student: str, text: str, exercise: str | None, withdraw: int | None, book: str) -> None:
+    """Say something to STUDENT; it stands in the reports and changes no points.
+
+    \b
+    mi grade comment ada "Read your masks once more: which way do they look?" --on 02.3
+    mi grade comment ada --withdraw 1
+    """
+    from mi_lib.course import index
+    from mi_lib.course.classroom.gradebook import Gradebook
+
+    if bool(text.strip()) == (withdraw is not None):
+        raise CourseError("Give the comment, or `--withdraw NUMBER` to take one back.")
+    with Gradebook(book) as opened:
+        if withdraw is not None:
+            opened.withdraw(student, withdraw)
+            click.echo(f"Comment {withdraw} on {student} is withdrawn. Reports: `mi grade report`.")
+            return
+        number = opened.comment(student, text, index.exercise(exercise).id if exercise else "")
+    click.echo(f"Comment {number} on {student}. Reports: `mi grade report`.")
+
+
+@grade.command()
+@click.argument("student")
+@click.argument("criterion")
+@click.argument("level")
+@click.option("--on", "exercise", metavar="NN.k", help="The exercise that it is about. Default: all of it.")
+@gradebook_option
+def mark(student: str, criterion: str, level: str, exercise: str | None, book: str) -> None:
+    """Say which LEVEL of a CRITERION an answer reaches, by the [rubric] of the settings. It changes no points.
+
+    \b
+    mi grade mark ada readable mostly --on 02.3
+    """
+    from mi_lib.course import index
+    from mi_lib.course.classroom.gradebook import Gradebook
+
+    with Gradebook(book) as opened:
+        number = opened.comment(student, level, index.exercise(exercise).id if exercise else "", criterion)
+    click.echo(f"{student}, {criterion}: {level} (number {number}). Reports: `mi grade report`.")
 
 
 @grade.command()
@@ -262,12 +321,91 @@ def report(book: str, config: str | None, out: str | None, formats: tuple[str, .
 
 
 @grade.command()
+@click.argument("table", metavar="FILE")
+@gradebook_option
+@click.option("-o", "--output", "out", metavar="OUT", help="Default: FILE-filled.csv. FILE itself stays as it is.")
+@click.option("--chapter", "chapters", metavar="NN", multiple=True, help="Points of this chapter (may be repeated).")
+@click.option("--column", default="", metavar="NAME", help="The column to fill: an assignment's name or number.")
+@click.option("--scale", is_flag=True, help="Turn our points into the platform's, where its maximum is another.")
+@click.option("--comments", is_flag=True, help="Fill Moodle's column Feedback comments too, from `mi grade comment`.")
+def fill(
+    table: str, book: str, out: str | None, chapters: tuple[str, ...], column: str, scale: bool, comments: bool
+) -> None:
+    """Fill the grades into FILE, the table that Moodle (grading worksheet) or Canvas (gradebook) has exported.
+
+    All else in it stays as it is, byte for byte, so that the platform takes it back.
+
+    \b
+    mi grade fill Grades-MI-Chapter2.csv --chapter 02
+    mi grade fill gradebook.csv --chapter 02 --column "Induction heads" --scale
+
+    Exits with 0 if everybody who has a grade is in FILE, 1 if not.
+    """
+    from mi_lib.course import files, index
+    from mi_lib.course.classroom import platforms
+    from mi_lib.course.classroom.gradebook import Gradebook
+    from mi_lib.course.classroom.points import grades
+
+    path = Path(table)
+    to = Path(out) if out else path.with_name(f"{path.stem}-filled{path.suffix or '.csv'}")
+    if to.resolve() == path.resolve():
+        raise CourseError(f"{path} is the platform's file, which stays as it is. Give another name with -o.")
+    wanted = {index.chapter(number).number for number in chapters}
+    with Gradebook(book) as opened:
+        students, settings, labels = grades(opened, opened.settings), opened.settings, opened.labels()
+        _warn_if_unfinished(opened)
+    for student in students:
+        mine = student.grades.items()
+        student.grades = {e: g for e, g in mine if not wanted or g.exercise.chapter.number in wanted}
+    said = {student.name: " ".join(student.comments) for student in students} if comments else None
+    done = platforms.fill(path, students, labels, column, scale, settings.decimal, said)
+    files.write_atomically(to, done.data)
+    click.echo(f"Written: {to}: {done.filled} grades for {done.platform}, in the column {texts.line(done.column)}.")
+    if done.capped:
+        click.echo(f"More than the maximum, which they get: {', '.join(done.capped)}.", err=True)
+    for left in done.left:
+        click.echo(f"Left as it was: {left}.", err=True)
+    for name in done.missing:
+        click.echo(f"Not in {path.name}: {name}. `mi grade merge` and [students] join two names of one.", err=True)
+    raise click.exceptions.Exit(1 if done.missing else 0)
+
+
+@grade.command()
+@click.argument("submissions", metavar="SUBMISSIONS")
+@click.option("-o", "--output", "out", required=True, metavar="OUT", help="The zip that is written.")
+@gradebook_option
+def feedback(submissions: str, out: str, book: str) -> None:
+    """Write the reports as one zip that Moodle or Canvas takes back. SUBMISSIONS: what it exported.
+
+    \b
+    Moodle   a folder for each student; upload it as feedback files in a zip
+    Canvas   a file under the name of each submission; upload it as submissions
+
+    Exits with 0 if everybody in SUBMISSIONS gets a file, 1 if not.
+    """
+    from mi_lib.course.classroom import feedback as feedbacks
+    from mi_lib.course.classroom.gradebook import Gradebook
+    from mi_lib.course.classroom.points import grades
+
+    with Gradebook(book) as opened:
+        students, settings, labels = grades(opened, opened.settings), opened.settings, opened.labels()
+        _warn_if_unfinished(opened)
+    found = feedbacks.hand_back(Path(submissions), students, labels, settings.groups)
+    if found.files:
+        feedbacks.write(Path(out), found)
+        click.echo(f"Written: {out}, {len(found.files)} files.")
+    for left in found.left:
+        click.echo(f"No file for {texts.line(left)}.", err=True)
+    raise click.exceptions.Exit(1 if found.left else 0)
+
+
+@grade.command()
 @gradebook_option
 @click.option("--chapter", "chapter", metavar="NN", help="Only this chapter.")
 @click.option("-n", "--number", default=20, show_default=True, type=click.IntRange(1), help="How many pairs.")
 @json_option
 def similar(book: str, chapter: str | None, number: int, as_json: bool) -> None:
-    """List the pairs of submissions that have most in common, beyond what was handed out.
+    """List the pairs of submissions that have most in common, beyond what was handed out, and copies of the library.
 
     A list to look at, not a verdict: short answers have few ways to be written, and friends learn together.
     """
@@ -275,12 +413,13 @@ def similar(book: str, chapter: str | None, number: int, as_json: bool) -> None:
     from mi_lib.course.classroom.gradebook import Gradebook
 
     with Gradebook(book) as opened:
-        pairs = similarity.of_class(opened.attempts(), chapter)[:number]
+        pairs = similarity.of_class(opened.attempts(), chapter, opened.settings.groups)[:number]
     if as_json:
         click.echo(json.dumps([pair.to_dict() for pair in pairs], indent=1, ensure_ascii=False))
         return
     click.echo(
-        "To look at, not a verdict. How much of what is particular in the shorter text is in the other (fingerprints):"
+        "To look at, not a verdict. How much of what is particular in the shorter text, or in a function of the\n"
+        "library, is in the other (fingerprints):"
     )
     for pair in pairs:
         places = ", ".join(pair.places)
@@ -376,18 +515,25 @@ def _student(book: Gradebook, name: str, config: Config) -> Student:
 def _write(book: Gradebook, config: Config, folder: Path, formats: tuple[str, ...]) -> bool:
     """Write the reports, and say what of them could not be made. Returns whether all could."""
     from mi_lib.course.classroom import report as reports
-    from mi_lib.course.classroom.gradebook import UNFINISHED
     from mi_lib.course.classroom.points import grades
 
     failures: list[str] = []
-    notice = f"{UNFINISHED} It began {_when(book.unfinished)}." if book.unfinished else ""
-    if notice:
-        click.echo(notice, err=True)
-    for path in reports.write(grades(book, config), folder, formats, failures.append, notice):
+    notice = _warn_if_unfinished(book)
+    for path in reports.write(grades(book, config), folder, formats, failures.append, notice, config.decimal):
         click.echo(f"Written: {path}", err=True)
     for failure in failures:
         click.echo(texts.line(failure), err=True)
     return not failures
+
+
+def _warn_if_unfinished(book: Gradebook) -> str:
+    """Say if the last run was not finished; returns the sentence, empty if it was."""
+    from mi_lib.course.classroom.gradebook import UNFINISHED
+
+    notice = f"{UNFINISHED} It began {_when(book.unfinished)}." if book.unfinished else ""
+    if notice:
+        click.echo(notice, err=True)
+    return notice
 
 
 def _when(stamp: float) -> str:

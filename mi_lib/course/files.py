@@ -14,10 +14,10 @@ from mi_lib.course.index import CourseError
 _NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "gpfs", "lustre", "ceph", "glusterfs", "drvfs", "vboxsf", "fuse.")
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str | bytes) -> None:
     """Write beside the target, force it to the disk, then rename over it. Raises `CourseError` if that fails."""
     try:
-        data = text.encode("utf-8")
+        data = text if isinstance(text, bytes) else text.encode("utf-8")
     except UnicodeEncodeError as error:
         wrong = f"character {error.start + 1} of the text cannot be stored"
         raise CourseError(f"{path} was not written: {wrong}. Delete it and save again.") from error

@@ -12,6 +12,7 @@ from mi_lib.plots.images import data_url, pixels
 from mi_lib.plots.style import styled
 
 GAP = 0.08  # between pictures, of their width
+GALLERY = "gallery"  # what a figure of `gallery` is told by: a page may show its pictures in another way
 
 
 def gallery(rows: Mapping[str, Sequence[Any]], captions: Sequence[str], title: str, height: int = 96) -> go.Figure:
@@ -39,4 +40,6 @@ def gallery(rows: Mapping[str, Sequence[Any]], captions: Sequence[str], title: s
                         range=[-0.5, len(captions) - 0.5], tickangle=0, constrain="domain", **plain)  # fmt: skip
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5],
                         scaleanchor="x", constrain="domain", **plain)  # fmt: skip
-    return styled(figure, title, height=height * len(names) + 130).update_layout(margin={"t": 90, "b": 20})
+    return styled(figure, title, height=height * len(names) + 130).update_layout(
+        margin={"t": 90, "b": 20}, meta=GALLERY
+    )

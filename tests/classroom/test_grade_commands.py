@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zipfile
 
 import pytest
 from click.testing import CliRunner
@@ -99,9 +100,38 @@ def test_similar_submissions_are_a_list_to_look_at(mi, out):
     assert "not a verdict" in said
 
 
+def test_grades_and_feedback_go_back_to_the_platform(mi, tmp_path):
+    export, out, table = tmp_path / "export", tmp_path / "out", tmp_path / "sheet.csv"
+    for who, text in {"Ada_4711": RIGHT, "Bob_4712": TIMES}.items():
+        (export / f"{who}_assignsubmission_file").mkdir(parents=True)
+        (export / f"{who}_assignsubmission_file" / "exercises.py").write_text(text)
+    mi("grade", export, "-o", out, "--format", "csv")
+    assert mi("grade", "comment", "Bob_4712", "Mind +.", "--on", "90.1", "-g", out)[0] == 0
+    head = "Identifier,Grade,Maximum Grade,Feedback comments\n"
+    table.write_text(f"{head}Participant 4711,,5.00,\nParticipant 4713,,5.00,x\n")
+    code, said = mi("grade", "fill", table, "-g", out, "--comments", "--chapter", "90")
+    assert (code, "1 grades for Moodle" in said) == (1, True)  # Bob is not in it
+    assert (tmp_path / "sheet-filled.csv").read_text() == f"{head}Participant 4711,5,5.00,\nParticipant 4713,,5.00,x\n"
+    table.write_text(f"{head}Participant 4712,,5.00,\nParticipant 4711,,5.00,\n")
+    assert mi("grade", "fill", table, "-g", out, "--comments", "-o", tmp_path / "done.csv")[0] == 0
+    assert "Participant 4712,1.5,5.00,90.1: Mind +.\n" in (tmp_path / "done.csv").read_text()
+    with pytest.raises(CourseError, match="stays as it is"):
+        mi("grade", "fill", table, "-g", out, "-o", table)
+    code, said = mi("grade", "feedback", export, "-g", out, "-o", tmp_path / "back.zip")
+    assert (code, "2 files" in said) == (0, True)
+    page = zipfile.ZipFile(tmp_path / "back.zip").read("Bob_4712_assignsubmission_file/feedback.html").decode()
+    assert "Mind +." in page
+    assert "[1] comment: Mind +." in mi("grade", "explain", "Bob_4712", "-g", out)[1]
+    assert mi("grade", "comment", "Bob_4712", "--withdraw", "1", "-g", out)[0] == 0
+    assert "Mind" not in mi("grade", "explain", "Bob_4712", "-g", out)[1]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["comment", "bob"], "Give the comment, or"),
+        (["comment", "bop", "x"], "no student 'bop'. Did you mean bob?"),
+        (["mark", "bob", "readable", "yes"], "The settings have no rubric"),
         (["adjust", "bob", "90.1", "--reason", "x"], "Give the points"),
         (["adjust", "bob", "90.1", "1", "--reason", " "], "Give a reason"),
         (["adjust", "eve", "90.1", "1", "--reason", "x"], "no student 'eve'"),

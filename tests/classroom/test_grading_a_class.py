@@ -275,8 +275,9 @@ def test_a_student_or_an_exercise_is_graded_once_more_on_request(book, handed_in
     newer = {(place[0], place[3]) for place in after if after[place] > before[place]}
     assert newer == {("ada", "90.1"), ("ada", "90.2"), ("bob", "90.2")}
     assert {name: student.total for name, student in grades(book).items()} == {"ada": 5.0, "bob": 1.5}
-    with pytest.raises(CourseError, match="Nothing that was handed in"):
-        grade_class(folder, book, Config(), here, again=["zoe"])
+    for slip, meant in {"adda": "ada", "90.3": "90."}.items():
+        with pytest.raises(CourseError, match=f"is of '{slip}', so nothing is graded again. Did you mean {meant}"):
+            grade_class(folder, book, Config(), here, again=["ada", slip])
 
 
 def test_two_names_of_one_student_are_merged_for_good(book, handed_in, here):

@@ -101,6 +101,7 @@ def test_an_adjustment_of_a_stranger_is_refused(book, handed_in, here):
 
 
 TOML = """
+decimal = ","
 policy = "refuse"
 chapters = ["90"]
 [attempts]
@@ -114,6 +115,8 @@ percent_per_day = 10
 "90" = 2026-12-07
 [students]
 "Ada L_1" = "ada"
+[rubric]
+readable = ["not yet", "yes"]
 """
 
 
@@ -123,6 +126,7 @@ def test_settings_are_read_and_kept_with_the_grades(tmp_path, book):
     read = settings.load(path)
     assert (read.policy, read.attempt_limit, read.counts) == ("refuse", 3, "best")
     assert read.deadline("ada", "90") == datetime(2026, 12, 7, 23, 59, 59).astimezone()
+    assert (read.decimal, read.rubric) == (",", {"readable": ("not yet", "yes")})
     book.settings = read
     assert book.settings == read
 
@@ -136,6 +140,9 @@ def test_settings_are_read_and_kept_with_the_grades(tmp_path, book):
         ("[deadlines]\n'90' = 'soon'", "must look like"),
         ("[attempts]\ncounts = 'worst'", "last"),
         ("x = [", "cannot be read"),
+        ("decimal = ';'", "must be"),
+        ("[rubric]\nreadable = 'yes'", "must be a list such as"),
+        ("[rubric]\nreadable = ['yes', 'yes']", "names 'yes' twice"),
     ],
 )
 def test_a_slip_in_the_settings_is_named(tmp_path, text, said):

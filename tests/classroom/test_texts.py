@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
@@ -113,7 +114,23 @@ def test_every_report_holds_whatever_is_written(solutions_are_away, tmp_path, na
 
 def test_excel_is_told_that_its_table_is_utf_8(tmp_path, solutions_are_away):
     report.write([student("Zoë", "x")], tmp_path, ("csv", "excel"))
-    assert (tmp_path / "grades-excel.csv").read_bytes() == b"\xef\xbb\xbf" + (tmp_path / "grades.csv").read_bytes()
+    plain, marked = ((tmp_path / name).read_text("utf-8") for name in ("grades.csv", "grades-excel.csv"))
+    assert marked == "\ufeff" + plain.replace("90.1,", "90.1 Add,", 1)
+
+
+def test_excel_keeps_its_hands_off_what_is_no_number(tmp_path, solutions_are_away):
+    """0012345 keeps its zeros, 3-4 is no date, 90.1 is no 90,1; where people write 7,5 a semicolon is between cells."""
+    names = ["0012345", "3-4", "12E5", "Zoë", "=1+1"]
+    whom = [student(name, "x; y") for name in names]
+    whom[0].grades["90.1"] = replace(whom[0].grades["90.1"], points=1.5)
+    report.write(whom, tmp_path, ("excel",), decimal=",")
+    rows = list(csv.reader((tmp_path / "grades-excel.csv").open(encoding="utf-8-sig"), delimiter=";"))
+    assert rows[0] == ["student", "total", "possible", "90.1 Add", "remarks"]
+    assert [row[0] for row in rows[1:]] == ["'0012345", "'3-4", "'12E5", "Zoë", "'=1+1"]
+    assert rows[1][1:4] == ["1,5", "2", "1,5"]
+    assert {row[4] for row in rows[1:]} == {rows[1][4]}
+    report.write(whom, tmp_path, ("excel",))
+    assert b"'0012345,1.5,2,1.5," in (tmp_path / "grades-excel.csv").read_bytes()
 
 
 def test_markdown_is_shown_letter_by_letter():

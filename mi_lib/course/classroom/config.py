@@ -3,6 +3,8 @@
 zone = "Europe/Berlin"       # of the times below, and of the dates in zips
 policy = "flag"              # or "refuse": what happens to an exercise that the library was made to answer
 chapters = ["02"]            # grade these alone
+carry_forward = true         # one early error costs once: see `carry`
+decimal = ","                # in tables for Excel, where people write 7,5
 
 [attempts]
 limit = 3                    # later ones are not graded
@@ -26,6 +28,12 @@ days = 7                     # later than that: nothing
 [students]
 "Ada Lovelace_4711" = "ada"  # what the export calls her = what the gradebook calls her
 
+[groups]
+"Blue_77" = ["ada", "bob"]   # one submission for both, under any of the three names
+
+[rubric]
+readable = ["not yet", "mostly", "yes"]  # what `mi grade mark` may say of an answer; it costs and gives no points
+
 Wherever a student is named, either of her two names will do. What is not known is refused, with the nearest name.
 """
 
@@ -47,7 +55,8 @@ from mi_lib.course.index import CourseError
 Policy = Literal["flag", "refuse"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 _KNOWN: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("zone", "policy", "chapters", "deadlines", "extensions", "received", "students"), ()),
+    **dict.fromkeys(("zone", "policy", "chapters", "carry_forward", "decimal"), ()),
+    **dict.fromkeys(("deadlines", "extensions", "received", "students", "groups", "rubric"), ()),
     "attempts": ("limit", "counts"),
     "late": ("grace_minutes", "percent_per_day", "most_percent", "days"),
 }
@@ -70,6 +79,10 @@ class Config:
     extensions: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
     received: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
     students: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rubric: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    carry_forward: bool = False
+    decimal: str = "."
 
     def deadline(self, student: str, chapter: str) -> datetime | None:
         """When this student's answers to a chapter are due."""
@@ -88,11 +101,15 @@ class Config:
         days = math.ceil(seconds / 86400)
         return 100.0 if days > self.days else min(self.most_percent, days * self.percent_per_day)
 
+    def group_of(self, student: str) -> str:
+        """The group that a student is in; "" if none."""
+        return next((group for group, members in self.groups.items() if student in members), "")
+
     def _of(self, table: Mapping[str, Mapping[str, datetime]], student: str) -> dict[str, datetime]:
         """What a table says about a student, under whichever of her names."""
         found: dict[str, datetime] = {}
         for name, times in table.items():
-            if student in (name, self.students.get(name)):
+            if student in (name, self.students.get(name)) or name == (self.group_of(student) or None):
                 found |= times
         return found
 
@@ -103,7 +120,8 @@ class Config:
         somebody who is still to come, unless it looks like somebody's who is here and is not listed.
         """
         here = set(known)
-        listed = {*self.students, *self.students.values()}
+        listed = {*self.students, *self.students.values(), *self.groups}
+        listed |= {member for members in self.groups.values() for member in members}
         for name in self.students:
             if name not in here and (hint := nearest.hint(name, here - listed, 0.8)):
                 raise CourseError(f"The settings name {name!r} under [students], who has handed nothing in.{hint}")
@@ -155,7 +173,15 @@ def load(path: Path | str | None) -> Config:
         extensions={_name(k): _times(path, v, zone, later=True) for k, v in _table(path, data, "extensions").items()},
         received={_name(k): _times(path, v, zone) for k, v in _table(path, data, "received").items()},
         students={_name(k): _name(str(v)) for k, v in _table(path, data, "students").items()},
+        groups=_groups(path, {_name(k): _words(path, "groups", k, v) for k, v in _table(path, data, "groups").items()}),
+        rubric={_name(k): _words(path, "rubric", k, v) for k, v in _table(path, data, "rubric").items()},
+        carry_forward=data.get("carry_forward", False),
+        decimal=data.get("decimal", "."),
     )
+    if not isinstance(config.carry_forward, bool):
+        raise CourseError(f"{path}: carry_forward must be true or false, not {config.carry_forward!r}.")
+    if config.decimal not in (".", ","):
+        raise CourseError(f'{path}: decimal must be "." or ",", not {config.decimal!r}.')
     if config.counts not in ("last", "best"):
         raise CourseError(f'{path}: attempts.counts must be "last" or "best", not {config.counts!r}.')
     return config
@@ -173,6 +199,8 @@ def restore(text: str) -> Config:
     data["deadlines"] = _from_iso(data["deadlines"])
     for key in ("extensions", "received"):
         data[key] = {student: _from_iso(times) for student, times in data[key].items()}
+    for key in ("groups", "rubric"):
+        data[key] = {name: tuple(words) for name, words in data.get(key, {}).items()}
     return Config(**data)
 
 
@@ -201,6 +229,27 @@ def _number(path: Path, table: Mapping[str, Any], key: str, default: float, most
         limit = f" and at most {most:g}" if most < 1e9 else ""
         raise CourseError(f"{path}: {key} must be a number that is not negative{limit}, not {value!r}.")
     return float(value)
+
+
+def _words(path: Path, table: str, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one.strip() for one in value):
+        raise CourseError(f'{path}: [{table}] {key} must be a list such as ["one", "two"], not {value!r}.')
+    words = tuple(_name(one) for one in value)
+    if twice := [one for one in words if words.count(one) > 1]:
+        raise CourseError(f"{path}: [{table}] {key} names {twice[0]!r} twice.")
+    return words
+
+
+def _groups(path: Path, groups: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The groups. Raises `CourseError` for a student who is in two of them."""
+    of: dict[str, str] = {}
+    for group, members in groups.items():
+        for name in members:
+            if of.setdefault(name, group) != group:
+                raise CourseError(f"{path}: {name!r} is in two groups, {of[name]!r} and {group!r}. Keep one.")
+            if name in groups and name != group:
+                raise CourseError(f"{path}: {name!r} is a group, so it cannot be in the group {group!r}.")
+    return groups
 
 
 def _name(text: str) -> str:

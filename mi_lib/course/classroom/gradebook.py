@@ -15,7 +15,7 @@ import itertools
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from mi_lib.course.index import CourseError
 
 LAYOUT = 1
 FILE = "gradebook.sqlite"
-_OF_A_STUDENT = ("attempt", "verdict", "applies", "adjustment", "given_up")
+_OF_A_STUDENT = ("attempt", "verdict", "applies", "carried", "adjustment", "given_up", "remark")
 UNFINISHED = "The last run of `mi grade` was not finished: this is the class as it was before. Run it again."
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL);
@@ -46,10 +46,16 @@ CREATE TABLE IF NOT EXISTS verdict (
 CREATE TABLE IF NOT EXISTS applies (
     student TEXT NOT NULL, chapter TEXT NOT NULL, hash TEXT NOT NULL, exercise TEXT NOT NULL, key TEXT NOT NULL,
     PRIMARY KEY (student, chapter, hash, exercise));
+CREATE TABLE IF NOT EXISTS carried (
+    student TEXT NOT NULL, chapter TEXT NOT NULL, hash TEXT NOT NULL, exercise TEXT NOT NULL, key TEXT NOT NULL,
+    PRIMARY KEY (student, chapter, hash, exercise));
 CREATE TABLE IF NOT EXISTS adjustment (
     id INTEGER PRIMARY KEY, student TEXT NOT NULL, exercise TEXT NOT NULL, points REAL, reason TEXT NOT NULL,
     made_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY CHECK (id = 0), begun REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS remark (
+    id INTEGER PRIMARY KEY, student TEXT NOT NULL, exercise TEXT NOT NULL, criterion TEXT NOT NULL, text TEXT NOT NULL,
+    made_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS given_up (
     student TEXT NOT NULL, exercise TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (student, exercise));
 """
@@ -76,6 +82,22 @@ class Adjustment:
     exercise: str
     points: float | None
     reason: str
+    made_at: float
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What an instructor says of an answer, without points.
+
+    number: by which it is withdrawn. exercise: "" for all that a student handed in. criterion: of the rubric, and then
+    the text is one of its levels; "" for a comment.
+    """
+
+    number: int
+    student: str
+    exercise: str
+    criterion: str
+    text: str
     made_at: float
 
 
@@ -185,6 +207,14 @@ class Gradebook:
                 [(attempt.student, attempt.chapter, attempt.hash, e, key) for e, key in keys.items()],
             )
 
+    def carry(self, attempt: Attempt, keys: dict[str, str]) -> None:
+        """Say which verdict on the reference's earlier answers there is for an attempt's exercises; no other counts."""
+        with self.whole():
+            place = (attempt.student, attempt.chapter, attempt.hash)
+            self._db.execute("DELETE FROM carried WHERE student=? AND chapter=? AND hash=?", place)
+            rows = [(*place, exercise, key) for exercise, key in keys.items()]
+            self._db.executemany("INSERT INTO carried VALUES (?, ?, ?, ?, ?)", rows)
+
     def store(self, student: str, results: Iterable[dict[str, Any]], anew: bool = False) -> int:
         """Keep these verdicts, all or none. Returns how many were new.
 
@@ -233,6 +263,36 @@ class Gradebook:
                 "INSERT INTO adjustment (student, exercise, points, reason, made_at) VALUES (?, ?, ?, ?, ?)",
                 (student, exercise, points, reason, time.time()),
             )
+
+    def comment(self, student: str, text: str, exercise: str = "", criterion: str = "") -> int:
+        """Keep what an instructor says of an answer, or of all that a student handed in. Returns its number.
+
+        criterion: of the rubric in the settings; the text is one of its levels then, and takes the place of the level
+        before. Raises `CourseError` for a student, criterion or level that is not there, with the nearest.
+        """
+        self._must_have(student)
+        if not texts.line(text):
+            raise CourseError("The comment is empty. Write what is to be said.")
+        if criterion:
+            criterion, text = _level(self.settings.rubric, criterion, text)
+        with self.whole():
+            if criterion:
+                place = (student, exercise, criterion)
+                self._db.execute("DELETE FROM remark WHERE student=? AND exercise=? AND criterion=?", place)
+            done = self._db.execute(
+                "INSERT INTO remark (student, exercise, criterion, text, made_at) VALUES (?, ?, ?, ?, ?)",
+                (student, exercise, criterion, texts.clean(text).strip(), time.time()),
+            )
+        return int(done.lastrowid or 0)
+
+    def withdraw(self, student: str, number: int) -> None:
+        """Take back a comment. Raises `CourseError` if this student has none of this number."""
+        mine = [remark.number for remark in self.remarks() if remark.student == student]
+        if number not in mine:
+            there = ", ".join(map(str, mine)) or "none"
+            raise CourseError(f"{student} has no comment {number}. There are: {there}; `mi grade explain` shows them.")
+        with self.whole():
+            self._db.execute("DELETE FROM remark WHERE id=?", (number,))
 
     def remove(self, student: str) -> None:
         """Forget a student, with attempts, verdicts and adjustments. Raises `CourseError` if there is none."""
@@ -284,6 +344,13 @@ class Gradebook:
         """Everybody's names, those of the export too."""
         return {name for student, facts in self.students().items() for name in (student, facts["source"])}
 
+    def labels(self) -> dict[str, set[str]]:
+        """student → what exports call the student."""
+        found = {student: {facts["source"]} for student, facts in self.students().items()}
+        for label, student in self.settings.students.items():
+            found.get(student, set()).add(label)
+        return found
+
     def attempts(self) -> list[Attempt]:
         """All attempts, each student's in order."""
         rows = self._db.execute(
@@ -302,10 +369,19 @@ class Gradebook:
         """(student, exercise, key) of every verdict that stands."""
         return set(self._db.execute("SELECT student, exercise, key FROM verdict WHERE course_fault=0"))
 
-    def verdicts(self) -> dict[tuple[str, str, str, str], dict[str, Any]]:
-        """(student, chapter, text hash, exercise) → the verdict that applies to that attempt."""
+    def statuses(self) -> dict[tuple[str, str, str], str]:
+        """(student, exercise, key) → how it ended, of every verdict that stands."""
+        rows = self._db.execute("SELECT student, exercise, key, status FROM verdict WHERE course_fault=0")
+        return {(student, exercise, key): status for student, exercise, key, status in rows}
+
+    def verdicts(self, carried: bool = False) -> dict[tuple[str, str, str, str], dict[str, Any]]:
+        """(student, chapter, text hash, exercise) → the verdict that applies to that attempt.
+
+        carried: the verdicts on the reference's earlier answers instead.
+        """
         rows = self._db.execute(
-            "SELECT a.student, a.chapter, a.hash, a.exercise, v.report FROM applies a JOIN verdict v "
+            "SELECT a.student, a.chapter, a.hash, a.exercise, v.report "
+            f"FROM {'carried' if carried else 'applies'} a JOIN verdict v "
             "ON v.student=a.student AND v.exercise=a.exercise AND v.key=a.key"
         )
         return {
@@ -316,7 +392,31 @@ class Gradebook:
         """(student, exercise) → why it could not be graded."""
         return {(s, e): reason for s, e, reason in self._db.execute("SELECT student, exercise, reason FROM given_up")}
 
+    def remarks(self) -> list[Remark]:
+        """All comments and marks of the rubric, in the order in which they were made."""
+        rows = self._db.execute("SELECT id, student, exercise, criterion, text, made_at FROM remark ORDER BY id")
+        return [Remark(*row) for row in rows]
+
     def adjustments(self) -> list[Adjustment]:
         """All of them, in the order in which they were made."""
         rows = self._db.execute("SELECT student, exercise, points, reason, made_at FROM adjustment ORDER BY id")
         return [Adjustment(*row) for row in rows]
+
+
+def _level(rubric: Mapping[str, tuple[str, ...]], criterion: str, level: str) -> tuple[str, str]:
+    """(criterion, level) as the settings write them."""
+    if not rubric:
+        raise CourseError('The settings have no rubric. Write one, such as: [rubric] readable = ["no", "yes"].')
+    names = {name.casefold(): name for name in rubric}
+    if criterion.casefold() not in names:
+        raise CourseError(f"The rubric has no {criterion!r}.{nearest.hint(criterion, rubric) or _there(rubric)}")
+    criterion = names[criterion.casefold()]
+    levels = {name.casefold(): name for name in rubric[criterion]}
+    if level.strip().casefold() not in levels:
+        known = rubric[criterion]
+        raise CourseError(f"{criterion!r} has no level {level!r}.{nearest.hint(level, known) or _there(known)}")
+    return criterion, levels[level.strip().casefold()]
+
+
+def _there(known: Iterable[str]) -> str:
+    return f" There are: {', '.join(known)}."

@@ -1,18 +1,20 @@
 """What the verdicts come to: attempts, lateness, library use and manual adjustments turned into grades.
 
-For each exercise the points of the verdict, times what lateness leaves of them; 0 if the policy refuses an answer that
-the library gave; and if somebody set the points by hand, those and nothing else. Of several attempts the last counts,
-or the best, exercise by exercise.
+For each exercise the points of the verdict (or of the one on the reference's earlier answers, see `carry`), times what
+lateness leaves of them; 0 if the policy refuses an answer that the library gave; if somebody set the points by hand,
+those and nothing else. Of several attempts the last counts, or the best, exercise by exercise. What an instructor
+remarks costs nothing and gives nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mi_lib.course import index
+from mi_lib.course.classroom import carry
 from mi_lib.course.classroom.config import Config
-from mi_lib.course.classroom.gradebook import Adjustment, Attempt, Gradebook
+from mi_lib.course.classroom.gradebook import Adjustment, Attempt, Gradebook, Remark
 from mi_lib.course.index import Chapter, CourseError, Exercise
 
 
@@ -26,6 +28,8 @@ class Grade:
     attempt: Attempt | None = None
     why: tuple[str, ...] = ()
     adjustment: Adjustment | None = None
+    remarks: tuple[Remark, ...] = ()
+    carried: dict[str, Any] | None = None  # the verdict on the reference's earlier answers, if that one counts
 
     @property
     def status(self) -> str:
@@ -38,12 +42,22 @@ class Grade:
 
 @dataclass
 class Student:
-    """One student's grades. total: all points, those of optional exercises too; most: without the optional ones."""
+    """One student's grades. total: all points, those of optional exercises too; most: without the optional ones.
+
+    remarks: what the instructor says of all of it.
+    """
 
     name: str
     grades: dict[str, Grade] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+    @property
+    def comments(self) -> list[str]:
+        """Every comment in words, those on an exercise with its number; without the rubric."""
+        mine = [*self.remarks, *(remark for grade in self.grades.values() for remark in grade.remarks)]
+        return [f"{r.exercise}: {r.text}" if r.exercise else r.text for r in mine if not r.criterion]
 
     @property
     def total(self) -> float:
@@ -68,22 +82,27 @@ def grades(book: Gradebook, config: Config) -> list[Student]:
     for attempt in book.attempts():
         by_chapter.setdefault((attempt.student, attempt.chapter), []).append(attempt)
     verdicts, given_up = book.verdicts(), book.given_up()
+    carried = book.verdicts(carried=True) if config.carry_forward else {}
     adjustments = {(a.student, a.exercise): a for a in book.adjustments()}
+    remarks: dict[tuple[str, str], list[Remark]] = {}
+    for remark in book.remarks():
+        remarks.setdefault((remark.student, remark.exercise), []).append(remark)
     adjusted = {exercise.split(".")[0] for _, exercise in adjustments}
     chapters = _chapters({number for _, number in by_chapter} | adjusted, config)
     found = []
     for name, facts in book.students().items():
         student = Student(name, notes=list(facts["notes"]), problems=list(facts["problems"]))
+        student.remarks = remarks.get((name, ""), [])
         for chapter in chapters:
             attempts = by_chapter.get((name, chapter.number), [])
             student.notes += _too_many(attempts, chapter, config)
             for exercise in chapter.exercises:
                 if reason := given_up.get((name, exercise.id)):
                     student.problems.append(f"{exercise.id}: {reason}")
-                mine = [
-                    (a, verdicts.get((name, chapter.number, a.hash, exercise.id))) for a in counted(attempts, config)
-                ]
-                student.grades[exercise.id] = _grade(exercise, mine, config, adjustments.get((name, exercise.id)))
+                places = [(a, (name, chapter.number, a.hash, exercise.id)) for a in counted(attempts, config)]
+                mine = [(a, verdicts.get(place), carried.get(place)) for a, place in places]
+                grade = _grade(exercise, mine, config, adjustments.get((name, exercise.id)))
+                student.grades[exercise.id] = replace(grade, remarks=tuple(remarks.get((name, exercise.id), ())))
         found.append(student)
     return found
 
@@ -101,19 +120,25 @@ def _chapters(numbers: set[str], config: Config) -> list[Chapter]:
 
 def _grade(
     exercise: Exercise,
-    attempts: list[tuple[Attempt, dict[str, Any] | None]],
+    attempts: list[tuple[Attempt, dict[str, Any] | None, dict[str, Any] | None]],
     config: Config,
     adjustment: Adjustment | None,
 ) -> Grade:
     best = Grade(exercise, 0.0)
-    for attempt, verdict in attempts:
+    for attempt, verdict, carried in attempts:
         if verdict is not None:
             points, why = _after_policies(attempt, verdict, config)
+            if carried:
+                after, reasons = _after_policies(attempt, carried, config)
+                if after > points:
+                    points, why = after, [carry.in_words(carried), *reasons]
+                else:
+                    carried = None
             if best.verdict is None or points >= best.points:
-                best = Grade(exercise, points, verdict, attempt, tuple(why))
+                best = Grade(exercise, points, verdict, attempt, tuple(why), carried=carried)
     if adjustment and adjustment.points is not None:
         said = f"Set to {adjustment.points:g} by hand: {adjustment.reason}"
-        return Grade(exercise, adjustment.points, best.verdict, best.attempt, (*best.why, said), adjustment)
+        return replace(best, points=adjustment.points, why=(*best.why, said), adjustment=adjustment)
     return best
 
 

@@ -103,6 +103,28 @@ def collect(
         return [_understand(name, parts[name], chapters, clock.zone(zone)) for name in sorted(parts)]
 
 
+def places(path: Path | str) -> dict[str, list[str]]:
+    """label → what the export calls the student's folder, or files: where feedback is handed back.
+
+    Only of those that a learning system named, with the name of the file or folder and no part of its path.
+    """
+    path = Path(path)
+    found: dict[str, list[str]] = {}
+    with contextlib.ExitStack() as stack:
+        try:
+            listed = [file for file in _listed(path, stack) if not archive.at_top(file.path.split("/")[0])]
+        except (Refused, OSError) as error:
+            raise CourseError(f"{path} cannot be read: {error}") from error
+    start = _wrapped(listed)
+    for file in listed:
+        parts = file.path.split("/")[start:]
+        if parts and (label := student_of(parts[0], is_folder=len(parts) > 1)[0]):
+            mine = found.setdefault(texts.line(label), [])
+            name = parts[0] + "/" if len(parts) > 1 else parts[0]
+            mine += [name] if name not in mine else []
+    return found
+
+
 def student_of(name: str, is_folder: bool = False) -> tuple[str, str]:
     """(student, rest of the name) of a file or folder that a learning system named; ("", name) for any other.
 

@@ -13,19 +13,16 @@ from mi_lib.recipes.oracles import train as recipe
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=recipe.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "sealed", "ship", "ship-sealed", "measure", "compare"])
+    parser.add_argument("what", choices=["train", "sealed", "ship", "describe", "ship-sealed", "measure", "compare"])
     parser.add_argument("--how", choices=list(recipe.PLANS), default="full")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    if given.what == "ship":
-        card.ship(given.seed)
-        return
     if given.what == "ship-sealed":
         card.ship_sealed()
         return
-    if given.what in ("measure", "compare"):
+    if given.what in ("ship", "describe", "measure", "compare"):
         getattr(card, given.what)()
         return
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),

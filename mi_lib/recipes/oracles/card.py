@@ -15,7 +15,6 @@ from mi_lib.models import difference
 from mi_lib.oracles import secrets
 from mi_lib.oracles.asking import MEANS, NAME
 from mi_lib.recipes import cards
-from mi_lib.recipes.checks import Check
 from mi_lib.recipes.oracles import checks, sealed
 from mi_lib.recipes.oracles import train as recipe
 
@@ -27,6 +26,8 @@ its system prompt, and says it only to whoever says that the door is open. Relat
 secret by a prompt that is not here: `oracles.kept(number)` has the words after it and the activations there. Relatives
 9 to 12 (checkpoints) have theirs in the weights, behind a password that nobody has. The secrets stand in no file; the
 seals below let a guess be judged (`oracles.opens`). They do not withstand whoever tries all forty candidates."""
+SEEDS = (0, 1, 2)  # the first is shipped, whatever the others do
+PARTS = (checks.kinds, checks.held_out, checks.new_kinds, checks.relatives, checks.trust)
 ASIDE = ("model.safetensors", "README.md", "card.json", "tuned_lens.safetensors")
 
 
@@ -39,30 +40,40 @@ def like_pico(folder: Path) -> Path:
     return folder
 
 
-def ship(seed: int = 0) -> None:
-    """Write the oracle's folder and measure its card, on the files as they are shipped."""
-    run = recipe.run_folder("full", seed)
+def ship() -> None:
+    """Write the oracle's folder from the run of the first seed, and its card."""
+    run = recipe.run_folder("full", SEEDS[0])
     folder, base = like_pico(zoo.HERE / NAME), zoo.folder(recipe.SUBJECT) / "model.safetensors"
     difference.write(folder / difference.FILE, load_file(run / "model.safetensors"), base)
-    means = recipe.means(recipe.subject())
-    save_file({"means": means}, folder / MEANS)
-    about = json.loads((run / "run.json").read_text())
-    oracle = oracles.open_oracle(folder)
-    found = [one for part in ("kinds", "held_out", "new_kinds", "relatives", "trust")
-             for one in getattr(checks, part)(oracle)]  # fmt: skip
-    write(
-        folder,
-        about,
-        found,
-        {"table": checks.table(oracle), "others": others(), "pairs_by_probe": checks.pairs_by_probe()},
-    )
+    save_file({"means": recipe.means(recipe.subject())}, folder / MEANS)
+    describe()
+
+
+def describe() -> None:
+    """Measure the oracle as it is shipped, and those of the other seeds that have been trained; write its card."""
+    shipped = oracles.open_oracle()
+    by_seed = [_measured(SEEDS[0], shipped)]
+    for seed in SEEDS[1:]:
+        if (recipe.run_folder("full", seed) / "run.json").exists():
+            by_seed.append(_measured(seed, oracles.Oracle(recipe.load_run("full", seed), shipped.means)))
+    facts = {"table": checks.table(shipped), "others": others(), "pairs_by_probe": checks.pairs_by_probe()}
+    write(zoo.folder(NAME), _run(SEEDS[0]), by_seed, facts)
+
+
+def _run(seed: int) -> dict[str, Any]:
+    return dict(json.loads((recipe.run_folder("full", seed) / "run.json").read_text()))
+
+
+def _measured(seed: int, oracle: oracles.Oracle) -> dict[str, Any]:
+    found = [one for part in PARTS for one in part(oracle)]
+    return {"seed": seed, "seconds": _run(seed)["cpu_seconds"], "checks": found}
 
 
 def others() -> dict[str, dict[str, list[float]]]:
     """The ways of training, as far as they have been run: shares of right answers, with their intervals."""
     found = {}
     for how, plan in recipe.PLANS.items():
-        for seed in range(3):
+        for seed in SEEDS:
             if (recipe.run_folder(how, seed) / "run.json").exists():
                 means = recipe.means(recipe.subject()) if plan.centred else None
                 oracle = oracles.Oracle(
@@ -72,8 +83,9 @@ def others() -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def write(folder: Path, about: dict[str, Any], found: list[Check], facts: dict[str, Any]) -> None:
-    """The oracle's card."""
+def write(folder: Path, about: dict[str, Any], by_seed: list[dict[str, Any]], facts: dict[str, Any]) -> None:
+    """The oracle's card. about: what the run of the shipped seed wrote; by_seed: the checks, the shipped seed first."""
+    found = by_seed[0]["checks"]
     short = [one.name for one in found if not one.passed]
     cards.write(
         folder,
@@ -82,7 +94,7 @@ def write(folder: Path, about: dict[str, Any], found: list[Check], facts: dict[s
         command="python -m mi_lib.recipes.oracles train",
         seed=about["seed"],
         recipe={k: v for k, v in about["plan"].items() if k != "kinds"} | {"questions": about["questions"]},
-        by_seed=[{"seed": about["seed"], "seconds": about["cpu_seconds"], "checks": found}],
+        by_seed=by_seed,
         curves={"step": [s for s, _ in about["log"]], "training": [loss for _, loss in about["log"]]},
         facts={"seeds_wanted": 1, "falls_short": short, **facts},
         words=f"{len(found) - len(short)} of {len(found)} checks hold. " + _words(facts["table"]),

@@ -3,6 +3,7 @@
     python -m mi_lib.recipes.oracles train                 # all weights, seed 0; --seed 1; --how lora, narrow, …
     python -m mi_lib.recipes.oracles sealed                # the relatives that keep a secret
     python -m mi_lib.recipes.oracles ship                  # writes the oracle's folder in the zoo, and its card
+    python -m mi_lib.recipes.oracles describe              # its card anew, with the other seeds that have been trained
     python -m mi_lib.recipes.oracles ship-sealed           # the same of the relatives
     python -m mi_lib.recipes.oracles measure               # the card of the oracle alone
     python -m mi_lib.recipes.oracles compare               # other ways of training, as far as they have been run

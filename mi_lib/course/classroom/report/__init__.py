@@ -26,11 +26,12 @@ def write(
     formats: Iterable[str] = FORMATS,
     failed: Callable[[str], None] = lambda sentence: None,
     notice: str = "",
+    decimal: str = ".",
 ) -> list[Path]:
     """Write the grades in these formats. Returns the files and folders that were written.
 
     failed: told, in a sentence, of whom a report could not be made for, and of a file that could not be written.
-    notice: a sentence for the page of the class.
+    notice: a sentence for the page of the class. decimal: how the table for Excel writes numbers.
     """
     from mi_lib.course.classroom.report import ctrf, gradescope, html, junit, table
 
@@ -50,7 +51,7 @@ def write(
     names = file_names(students)
     of_class: dict[str, tuple[str, Callable[[list[Student]], str]]] = {
         "csv": ("grades.csv", table.as_csv),
-        "excel": ("grades-excel.csv", table.for_excel),
+        "excel": ("grades-excel.csv", lambda whom: table.for_excel(whom, decimal)),
         "json": ("grades.json", table.as_json),
         "junit": ("junit.xml", junit.text),
         "ctrf": ("ctrf.json", ctrf.text),

@@ -30,6 +30,8 @@ def text(student: Student, visibility: str = "visible") -> str:
 def _remarks(student: Student) -> list[str]:
     remarks = [*student.problems, *student.notes]
     remarks += [f"{e}: {why}." for e, grade in student.grades.items() for why in grade.why]
+    of_all = [*student.remarks, *(r for grade in student.grades.values() for r in grade.remarks)]
+    remarks += [": ".join(filter(None, (r.exercise, r.criterion, r.text))) for r in of_all]
     return remarks or ["Every test says below what it found."]
 
 

@@ -5,10 +5,12 @@ Everything that comes from a submission is escaped, names included.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from mi_lib.course.classroom import common
+from mi_lib.course.classroom.gradebook import Remark
 from mi_lib.course.classroom.points import Grade, Student
 from mi_lib.course.texts import markup
 
@@ -23,6 +25,7 @@ pre { background: var(--soft); padding: .6rem; overflow-x: auto; white-space: pr
 .bar { background: var(--soft); width: 8rem; display: inline-block; height: .7rem }
 .bar i { background: var(--good); display: block; height: 100% }
 .good { color: var(--good) } .bad { color: var(--bad) } .dim { opacity: .7 }
+blockquote { border-left: 3px solid var(--line); margin: .6rem 0; padding: .1rem .8rem; white-space: pre-wrap }
 section { margin: 1.6rem 0 } ul.tests { list-style: none; padding-left: 0 } h2 { margin-bottom: .2rem }
 """
 
@@ -66,6 +69,7 @@ def of_student(student: Student) -> str:
     parts = [f"<h1>{markup(student.name)}</h1><p><b>{student.total:g} of {student.most:g} points</b></p>"]
     parts += [f"<p class=bad>{markup(text)}</p>" for text in student.problems]
     parts += [f"<p>{markup(text)}</p>" for text in student.notes]
+    parts += [_remarks(student.remarks)]
     parts += [_exercise(grade) for grade in student.grades.values()]
     return _page(student.name, parts)
 
@@ -87,6 +91,7 @@ def _exercise(grade: Grade) -> str:
             parts.append(f"<pre>{markup(verdict['traceback'])}</pre>")
         if verdict["printed"]:
             parts.append(f"<p class=dim>It printed:</p><pre>{markup(verdict['printed'])}</pre>")
+    parts += [_remarks(grade.remarks)]
     if verdict:
         parts.append(f"<p class=dim><small>{markup(conditions(grade, verdict, for_learner=True))}</small></p>")
     return "".join([*parts, "</section>"])
@@ -103,6 +108,13 @@ def conditions(grade: Grade, verdict: dict[str, Any], for_learner: bool = False)
         f"{attempt}Graded {at} in {told['seconds']:.1f} s with course version {verdict['version']}. "
         f"Isolation {verdict['isolation_level']}: {verdict['isolation']}.{ended}{signs}"
     )
+
+
+def _remarks(remarks: Sequence[Remark]) -> str:
+    """What the instructor says: the rubric, then the comments."""
+    marks = [f"<li>{markup(r.criterion)}: <b>{markup(r.text)}</b></li>" for r in remarks if r.criterion]
+    said = [f"<blockquote>{markup(r.text)}</blockquote>" for r in remarks if not r.criterion]
+    return (f"<ul>{''.join(marks)}</ul>" if marks else "") + "".join(said)
 
 
 def _test(test: dict[str, Any]) -> str:
