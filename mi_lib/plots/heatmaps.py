@@ -11,6 +11,8 @@ from plotly.subplots import make_subplots
 
 from mi_lib.plots.style import array, positions, styled
 
+MANY_COLUMNS = 8  # of more than so many a phone shows the numbers too small to be read
+
 
 def attention(pattern: Any, tokens: Sequence[str], title: str, highlight: Any = None) -> go.Figure:
     """One head's attention pattern [query key] as a map: each row is a position, and shows where it looks.
@@ -114,6 +116,8 @@ def matrix(
     )
     figure.update_xaxes(title=x_title, showgrid=False)
     figure.update_yaxes(title=y_title, autorange="reversed", showgrid=False)
+    if len(column_names) > MANY_COLUMNS:
+        figure.update_layout(meta={"least": 60 + 7 * max(map(len, row_names)) + 38 * len(column_names)})
     return styled(figure, title, height=90 + 60 * len(row_names) + 80)
 
 
@@ -163,7 +167,7 @@ def lens_table(
         )
     _clickable(figure, hovers, chosen)
     figure.update_xaxes(
-        title={"text": "word that was read last, and its position", "standoff": 50},  # room for slanted words
+        title={"text": "last word read, and its position", "standoff": 50},  # room for slanted words
         tickvals=list(range(len(columns))),
         ticktext=positions(columns),
         tickangle=-45,
