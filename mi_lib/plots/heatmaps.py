@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,8 @@ def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title
     """Many heads at a glance: patterns [head query key], one small map each."""
     values = array(patterns)
     rows = -(-len(values) // columns)
-    figure = make_subplots(rows, columns, subplot_titles=list(titles), horizontal_spacing=0.03, vertical_spacing=0.14)
+    names = _stacked(titles, columns)
+    figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.03, vertical_spacing=0.14)
     for i, pattern in enumerate(values):
         figure.add_trace(_attention_map(pattern, tokens, scale=i == 0), row=i // columns + 1, col=i % columns + 1)
     figure.update_xaxes(showticklabels=False, showgrid=False)
@@ -63,7 +65,8 @@ def maps(
     numbers = array(values)
     columns = min(columns, len(numbers))
     rows = -(-len(numbers) // columns)
-    figure = make_subplots(rows, columns, subplot_titles=list(titles), horizontal_spacing=0.04, vertical_spacing=0.16)
+    names = _stacked(titles, columns)
+    figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.04, vertical_spacing=0.16)
     for i, z in enumerate(numbers):
         most = float(np.abs(z).max()) or 1.0
         figure.add_trace(
@@ -296,6 +299,11 @@ def kinds_map(
     figure.update_yaxes(range=[len(row_names) - 0.5, -0.5])
     figure = styled(figure, title, height=38 * len(row_names) + 130)
     return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
+
+
+def _stacked(titles: Sequence[str], columns: int) -> list[str]:
+    """Titles of maps that stand side by side, in lines as short as a phone needs them."""
+    return ["<br>".join(textwrap.wrap(title, 9)) if columns > 1 else title for title in titles]
 
 
 def _above(title: str) -> dict[str, Any]:
