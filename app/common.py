@@ -11,7 +11,8 @@ import logging
 import re
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,6 +233,16 @@ def asked_for(parameters: dict[str, str]) -> str:
 def literal(text: str) -> str:
     """Text that Markdown is to leave alone."""
     return re.sub(r"([\\`*_{}\[\]()#+\-!|<>~$:])", r"\\\1", text)
+
+
+def told_apart(labels: Iterable[str]) -> list[str]:
+    """The same labels to the eye, no two alike: of pills that have one label Streamlit takes the last for all."""
+    seen: Counter[str] = Counter()
+    found = []
+    for label in labels:
+        found.append(label + "\u200b" * seen[label])  # spaces of no width
+        seen[label] += 1
+    return found
 
 
 def lost(sentence: str, way_on: Callable[[], None] | None = None) -> None:
