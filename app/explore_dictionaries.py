@@ -190,7 +190,8 @@ def _by_text(model: HookedModel, name: str, reading: Reading, named: Named) -> N
         return
     words = model.to_str_tokens(tokens[0])[1:]
     f = _at_words(model, reading, tokens)
-    place = st.pills("At which word?", range(len(words)), format_func=lambda i: literal(words[i]), default=0)
+    labels = common.told_apart(map(literal, words))
+    place = st.pills("At which word?", range(len(words)), format_func=labels.__getitem__, default=0)
     if place is None:
         return
     most = f[place].topk(min(6, f.shape[1]))
