@@ -9,9 +9,10 @@ import html
 import importlib
 import logging
 import re
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,15 @@ SAFE = (
 
 
 _ROOM_OF_A_TITLE = 30  # pixels of a figure's upper margin
+_LINE_OF_AN_AXIS = 36  # letters of an axis' title that a phone has room for
 
 
 def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
     """Show a figure as wide as the page allows. In the dark theme zero is dark where it would be white.
 
-    Its title is written above it: there it wraps, and inside a figure it would be cut in a narrow one.
+    Its title is written above it: there it wraps, and inside a figure it would be cut in a narrow one. Long titles of
+    axes are broken for the same reason. A figure that says how wide it must be at least (`least` of its layout's
+    `meta`) is scrolled sideways where there is less room.
     """
     figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
     if title := figure.layout.title.text:
@@ -60,7 +64,12 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
             return st.html(gallery.as_html(figure))
     if st.context.theme.type == "dark":
         figure.update_traces({"colorscale": _DIVERGING_IN_THE_DARK}, {"type": "heatmap", "zmid": 0})
-    return st.plotly_chart(figure, width="stretch", key=key, **({"config": CHART} | more))
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        if axis.title.text:
+            axis.title.text = "<br>".join(textwrap.wrap(axis.title.text, _LINE_OF_AN_AXIS))
+    least = figure.layout.meta.get("least") if isinstance(figure.layout.meta, dict) else None
+    with scrolled(f"wide-{key}", least) if key and least else nullcontext():
+        return st.plotly_chart(figure, width="stretch", key=key, **({"config": CHART} | more))
 
 
 @contextmanager

@@ -151,8 +151,10 @@ def _chapter(chapter: Chapter, done: set[str], sentence: str) -> None:
         st.markdown(f"**{chapter.number} {chapter.title}**  \n{sentence}")
         share = len(passed) / len(chapter.required)
         remaining = f" · about {common.minutes(left)} to go" if left else " · finished"
-        st.progress(share, f"{len(passed)} of {len(chapter.required)} exercises{remaining}")
-        if st.button("Open", key=f"open-{chapter.number}", icon=":material/menu_book:"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.progress(share, f"{len(passed)} of {len(chapter.required)} done{remaining}")
+            wanted = st.button("Open", key=f"open-{chapter.number}", icon=":material/menu_book:")
+        if wanted:
             common.open_exercise(chapter.number, chapter.exercises[0].id if not passed else _first_open(chapter, done))
 
 

@@ -56,7 +56,7 @@ def ways() -> go.Figure:
             own = f"{name}, seed {seed}"
             rows = [card[f"{way}, seed {seed}"][found.OF_WAYS[key]] for key in ASKED]
             series[own], intervals[own] = [row[0] for row in rows], [(row[1], row[2]) for row in rows]
-    return plots.lines(list(ASKED.values()), series, "As many questions, asked in several ways", "what is asked",
+    return plots.lines(list(ASKED.values()), series, "The same questions, put to each training", "what is asked",
                        "share right", intervals=intervals)  # fmt: skip
 
 

@@ -32,9 +32,11 @@ def attention(pattern: Any, tokens: Sequence[str], title: str, highlight: Any = 
             hoverinfo="skip",
         )
     axis = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False}
-    figure.update_xaxes(title="looked at (key)", tickangle=-60, **axis)
+    # Upright and small: on a phone a column is little wider than a letter is high.
+    figure.update_xaxes(title="looked at (key)", tickangle=-90, tickfont={"size": 11}, **axis)
     figure.update_yaxes(title="position (query)", autorange="reversed", **axis)
-    return styled(figure, title, height=max(360, 18 * len(labels) + 160), legend_below=True)
+    figure = styled(figure, title, height=max(360, 18 * len(labels) + 160) + 40, legend_below=True)
+    return figure.update_layout(margin={"t": 110})
 
 
 def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title: str, columns: int = 4) -> go.Figure:
@@ -47,7 +49,9 @@ def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title
     figure.update_xaxes(showticklabels=False, showgrid=False)
     figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
     figure.update_annotations(font_size=11)
-    return styled(figure, title, height=230 * rows + 90)
+    below = {"orientation": "h", "y": -0.02, "yanchor": "top", "title": {"text": "attention", "side": "bottom"}}
+    figure.update_traces(colorbar=below, selector={"showscale": True})
+    return styled(figure, title, height=230 * rows + 120)
 
 
 def maps(
@@ -90,8 +94,9 @@ def matrix(
     y_title: str = "",
     diverging: bool = True,
 ) -> go.Figure:
-    """A small matrix with its numbers written in the cells."""
+    """A small matrix with its numbers written in the cells: whole ones as such, others with two decimals."""
     numbers = array(values)
+    decimals = 2 * bool((numbers != numbers.round()).any())
     most = float(np.abs(numbers).max()) or 1.0
     limits = {"zmid": 0, "zmin": -most, "zmax": most} if diverging else {"zmin": 0, "zmax": most}
     figure = go.Figure(
@@ -100,9 +105,10 @@ def matrix(
             x=list(column_names),
             y=list(row_names),
             colorscale="RdBu" if diverging else "Cividis",
-            text=[[f"{round(v, 2) + 0.0:.2f}" for v in row] for row in numbers],  # + 0.0: no "-0.00"
+            text=[[f"{round(v, decimals) + 0.0:.{decimals}f}" for v in row] for row in numbers],  # + 0.0: no "-0.00"
             texttemplate="%{text}",
             hovertemplate="%{y} → %{x}: %{z:.3f}<extra></extra>",
+            showscale=False,  # every number is written, and a phone has no room for both
             **limits,
         )
     )
@@ -175,6 +181,7 @@ def lens_table(
     )
     figure = styled(figure, title, height=42 * len(depths) + 275)
     figure.update_layout(margin={"t": 125, "r": 10, "b": 110})
+    figure.update_layout(meta={"least": 190 + 56 * len(columns)})  # pixels: the words of the cells want to be read
     return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
 
 
@@ -326,7 +333,7 @@ def _attention_map(values: np.ndarray, tokens: Sequence[str], scale: bool = True
         zmax=1,
         colorscale="Cividis",
         showscale=scale,
-        colorbar={"title": "attention", "thickness": 12},
+        colorbar=_above("attention") | {"lenmode": "fraction", "len": 1},  # beside the map it would take a third of it
         text=rows,
         hovertemplate="%{text}: %{z:.2f}<extra></extra>",
     )

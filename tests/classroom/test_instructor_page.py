@@ -17,6 +17,7 @@ PAGE = Path(__file__).parents[2] / "app" / "instructor.py"
 @pytest.fixture
 def page(course, book, handed_in, here, hidden_tests, monkeypatch):
     grade_class(handed_in(ada=RIGHT, bob=TIMES, cyd=ONLY_SMALL, dan="nothing"), book, Config(), here)
+    book.comment("cyd", "Which numbers are **large**?", "90.1")
     monkeypatch.setenv("MI_GRADEBOOK", str(book.path))
     shown = AppTest.from_file(str(PAGE), default_timeout=60).run()
     assert not shown.exception
@@ -54,6 +55,7 @@ def test_one_students_report_with_what_hidden_tests_found(page):
     page.selectbox[0].select("cyd").run()
     assert not page.exception
     assert "4712" in words(page)
+    assert "Which numbers are **large**?" in words(page)
     page.selectbox[0].select("dan").run()
     assert "answers no exercise" in words(page)
 
