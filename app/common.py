@@ -9,12 +9,14 @@ import html
 import importlib
 import logging
 import re
+import sys
 import textwrap
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -107,6 +109,14 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def module(name: str) -> ModuleType:
+    """A page's module. Its first import may take seconds, since most need torch: the page says so meanwhile."""
+    if f"app.{name}" in sys.modules:
+        return importlib.import_module(f"app.{name}")  # which waits, if another visitor is importing it
+    with st.spinner("Opening the page …"):
+        return importlib.import_module(f"app.{name}")
 
 
 def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:

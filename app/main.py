@@ -67,7 +67,7 @@ def _page(path: str) -> StreamlitPage:
     title, icon, module = PAGES[path]
 
     def show() -> None:
-        importlib.import_module(f"app.{module}").show()
+        common.module(module).show()
 
     shown = common.guarded(show, way_on=common.go_home if path else None)
     return st.Page(shown, title=title, url_path=path or common.START, icon=f":material/{icon}:", default=not path)
@@ -81,7 +81,7 @@ def _explorer(path: str) -> StreamlitPage:
         explorers.ways(path)
         views.restore(path)
         try:
-            importlib.import_module(f"app.{each.module}").show()
+            common.module(each.module).show()
         except Exception:
             if not views.give_up():
                 raise
