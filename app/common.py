@@ -9,14 +9,12 @@ import html
 import importlib
 import logging
 import re
-import sys
 import textwrap
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -55,8 +53,12 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
     Its title is written above it: there it wraps, and inside a figure it would be cut in a narrow one. Long titles of
     axes are broken for the same reason. A figure that says how wide it must be at least (`least` of its layout's
     `meta`) is scrolled sideways where there is less room.
+    Who hears the page is told what the figure shows.
     """
+    from mi_lib.plots import told  # Plotly: only where something is drawn
+
     figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
+    more.setdefault("alt", told(figure))
     if title := figure.layout.title.text:
         st.html(f'<p style="font-weight: 600; margin: 0">{html.escape(title)}</p>')
         figure.update_layout(title={"text": ""}, margin={"t": (figure.layout.margin.t or 60) - _ROOM_OF_A_TITLE})
@@ -109,14 +111,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def module(name: str) -> ModuleType:
-    """A page's module. Its first import may take seconds, since most need torch: the page says so meanwhile."""
-    if f"app.{name}" in sys.modules:
-        return importlib.import_module(f"app.{name}")  # which waits, if another visitor is importing it
-    with st.spinner("Opening the page …"):
-        return importlib.import_module(f"app.{name}")
 
 
 def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:
@@ -177,7 +171,9 @@ def checks() -> Checks:
 
 
 def _import_torch() -> None:
+    """And what the pages with Pico need, Pico itself included: so the first of them is there at once."""
     importlib.import_module("torch")
+    importlib.import_module("app.opening").begun("app.chat").exception()
     # Streamlit collects garbage after every run of a page, and nothing else in the server moves meanwhile. Looking
     # through all of torch takes a tenth of a second, on a busy machine several; what is frozen is not looked through.
     gc.freeze()

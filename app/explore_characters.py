@@ -43,6 +43,10 @@ class Said(NamedTuple):
     places: dict[str, cm.Place]
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore characters")
     st.write(
@@ -209,7 +213,7 @@ def _plain(text: str) -> str:
 
 
 def _figures(known: cm.Known, talk: list[Said]) -> None:
-    st.subheader("Where the replies stand", divider="gray")
+    st.header("Where the replies stand", divider="gray")
     ways, turns = list(talk[0].texts), list(range(1, len(talk) + 1))
     left, right = st.columns(2)
     with left:
@@ -233,7 +237,7 @@ def _figures(known: cm.Known, talk: list[Said]) -> None:
         f"{known.depth}. Levels: 0 is where plain replies stand along the trait's vector, 1 where replies with the "
         f"trait do. A capped reply is read without the cap, so that its place is of what was said."
     )
-    st.subheader("The map of the roles", divider="gray")
+    st.header("The map of the roles", divider="gray")
     st.write(
         "Each role is a point: the mean of its replies. The two directions are those along which the roles vary most."
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -245,7 +243,7 @@ def test_the_glossary_is_searched_and_an_address_leads_to_an_entry(tmp_path, mon
     entries = " ".join(text.value for text in app.markdown)
     assert "**residual stream**" in entries
     assert "[R](#letter-r)" in entries
-    assert "letter-r" in [heading.anchor for heading in app.subheader]
+    assert "letter-r" in [heading.anchor for heading in app.header]
     assert "[01.1 Words become vectors](chapter?chapter=01&exercise=1)" in entries
     app.text_input[0].set_value("lenses").run()
     assert [text.value[:8] for text in app.markdown[1:]] == ["**lens**"]
@@ -435,14 +433,6 @@ def test_an_older_text_that_is_handed_over_after_a_newer_one_is_left_aside(card)
     exercise_card._keep(here, workspace, kept, typed("# older", base, 1))
     assert "# newer" in workspace.read(here)[0]
     assert kept["heard"] == 2
-
-
-def test_a_page_that_is_opened_for_the_first_time_says_that_it_is_under_way(monkeypatch):
-    said: list[str] = []
-    monkeypatch.setattr(common.st, "spinner", lambda text: said.append(text) or nullcontext())
-    monkeypatch.delitem(sys.modules, "app.found", raising=False)
-    assert common.module("found") is common.module("found")
-    assert said == ["Opening the page …"]
 
 
 def test_no_scale_stands_beside_a_map_where_a_phone_has_no_room():
