@@ -41,6 +41,10 @@ class Said(NamedTuple):
     places: dict[str, cm.Place]
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore characters")
     st.write(
@@ -208,7 +212,7 @@ def _plain(text: str) -> str:
 
 
 def _figures(known: cm.Known, talk: list[Said]) -> None:
-    st.subheader("Where the replies stand", divider="gray")
+    st.header("Where the replies stand", divider="gray")
     ways, turns = list(talk[0].texts), list(range(1, len(talk) + 1))
     left, right = st.columns(2)
     with left:
@@ -234,7 +238,7 @@ def _figures(known: cm.Known, talk: list[Said]) -> None:
         "stand high on a trait that its words do not show. A capped reply is read without the cap, so that its place "
         "is of what was said."
     )
-    st.subheader("The map of the roles", divider="gray")
+    st.header("The map of the roles", divider="gray")
     st.write(
         "Each role is a point: the mean of its replies. The two directions are those along which the roles vary most."
     )

@@ -105,7 +105,7 @@ def _glance(students: list[Student], glances: list[Glance]) -> None:
     ]
     percent = st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0)
     st.dataframe(rows, hide_index=True, column_config={"passed": percent})
-    st.subheader("Students")
+    st.header("Students")
     st.dataframe(
         [
             {

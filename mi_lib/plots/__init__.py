@@ -11,6 +11,7 @@ graphs      parts of a network, and the edges between them
 pictures    images side by side
 glances     a small picture of numbers of which nothing is known
 images      pictures for a page in the browser
+telling     what a figure shows, in words
 """
 
 from mi_lib.plots.arrows import arrows
@@ -21,6 +22,7 @@ from mi_lib.plots.heatmaps import attention, click_map, head_grid, kinds_map, le
 from mi_lib.plots.images import data_url, png
 from mi_lib.plots.pictures import gallery, signed
 from mi_lib.plots.style import DASHES, PALETTE
+from mi_lib.plots.telling import told
 from mi_lib.plots.words import token_loss
 
 __all__ = [
@@ -53,4 +55,5 @@ __all__ = [
     "spectrum",
     "square",
     "token_loss",
+    "told",
 ]
