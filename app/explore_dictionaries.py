@@ -27,6 +27,10 @@ SIZES = (1, 4, 16)  # latents that together are a test for a concept
 GUESSES = {"none": (0, 0), "1 to 5": (1, 5), "6 to 15": (6, 15), "16 to 30": (16, 30), "more than 30": (31, 10**6)}
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore dictionaries")
     st.write(
@@ -209,7 +213,7 @@ def _at_words(model: HookedModel, reading: Reading, tokens: torch.Tensor) -> tor
 
 
 def _card(model: HookedModel, name: str, reading: Reading, named: Named, latent: int) -> None:
-    st.subheader(f"Latent {latent}", divider="gray")
+    st.header(f"Latent {latent}", divider="gray")
     column = reading.new.column(latent)
     if not bool((column > 0).any()):
         st.info("It is active at no word of the texts that were kept out. There is nothing to read.")
