@@ -297,7 +297,8 @@ def _weights(name: str, layer: str, unit: int) -> None:
     titles = [f"{title} group ({like:+.2f})" for title, like in zip(("finer", "coarser"), likes.tolist(), strict=True)]
     left, right = st.columns(2)
     with left:
-        figure = plots.maps(maps, titles, "Where each group excites (blue) and inhibits (red)", "to the right", "down")
+        title = "Where each group excites (blue) and inhibits (red)"
+        figure = plots.gallery({"the places that the unit reads": [plots.signed(m) for m in maps]}, titles, title)
         common.chart(figure, key="images-factors")
     with right:
         channels = [str(c) for c in range(found.factors.channels.shape[1])]

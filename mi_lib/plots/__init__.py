@@ -20,7 +20,7 @@ from mi_lib.plots.glances import glance
 from mi_lib.plots.graphs import Line, Place, circuit_graph
 from mi_lib.plots.heatmaps import attention, click_map, head_grid, kinds_map, lens_table, maps, matrix, square
 from mi_lib.plots.images import data_url, png
-from mi_lib.plots.pictures import gallery
+from mi_lib.plots.pictures import gallery, signed
 from mi_lib.plots.style import DASHES, PALETTE
 from mi_lib.plots.telling import told
 from mi_lib.plots.words import token_loss
@@ -51,6 +51,7 @@ __all__ = [
     "matrix",
     "png",
     "share_y",
+    "signed",
     "spectrum",
     "square",
     "token_loss",
