@@ -9,6 +9,7 @@ working on are few. They are tried again in a new pool, each alone, and whoever 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,7 @@ from mi_lib.course.classroom.work import Task, grade
 from mi_lib.course.index import CourseError
 
 MAX_BREAKS = 2
+JUDGE_BYTES = 8 * 2**30  # of address space: a judge that is made to want more loses one exercise, not the machine
 SECONDS = 10  # to wait for a cluster
 
 
@@ -67,6 +69,12 @@ def _begin_worker() -> None:
     """
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if hard in (resource.RLIM_INFINITY, -1) or hard > JUDGE_BYTES:
+            resource.setrlimit(resource.RLIMIT_AS, (JUDGE_BYTES, hard))  # a learner's process sets its own
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -38,8 +38,8 @@ def feedback(title: str) -> str:
 
 
 def not_run(title: str) -> str:
-    """What a learner is told of a hidden test where no visible test passed either."""
-    return f"A hidden test that was not run, because no visible test passed. Its idea: {title}"
+    """What a learner is told of a hidden test where no visible test passed either, or the time was used up."""
+    return f"A hidden test that was not run: no visible test passed, or they used up the time. Its idea: {title}"
 
 
 def shown(test: dict[str, Any]) -> str:

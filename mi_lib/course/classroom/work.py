@@ -73,11 +73,11 @@ def _verdict(task: Task, exercise: Exercise) -> dict[str, Any]:
 
 
 def _hidden(task: Task, exercise: Exercise, visible: Verdict) -> Verdict | None:
-    """The hidden tests' verdict; they are spared where nothing visible passed."""
+    """The hidden tests' verdict. They are spared where nothing visible passed, or the time is used up already."""
     tests = hidden.tests_of(exercise)
     if not tests or (visible.library and task.policy == "refuse"):
         return None
-    if any(test.passed for test in visible.tests):
+    if visible.status != "timed out" and any(test.passed for test in visible.tests):
         return _grader(task).grade(task.text, exercise, tests_from=hidden.tests_of)
     unrun = [TestResult(t.name, t.title, False, "", t.weight, 0.0, visible.status) for t in tests]
     return Verdict(exercise.id, visible.status, 0, exercise.points, tests=unrun)
@@ -89,7 +89,7 @@ def _combined(
     """Visible and hidden tests share the exercise's points by weight."""
     total = sum(test.weight for verdict in (visible, private) if verdict for test in verdict.tests) or 1.0
     tests = [_test(test, exercise.points / total, False, True) for test in visible.tests]
-    ran = any(test.passed for test in visible.tests)
+    ran = visible.status != "timed out" and any(test.passed for test in visible.tests)
     if private:
         tests += [_test(test, exercise.points / total, True, ran) for test in private.tests]
     missed = [test for test in tests if not test["passed"]]
@@ -147,7 +147,7 @@ def _grader(task: Task) -> Grader:
     if not _GRADER:
         from mi_lib.course.grading import Grader
 
-        _GRADER.append(Grader())
+        _GRADER.append(Grader(second_look=True))
         atexit.register(close)
     _GRADER[0].require, _GRADER[0].library = task.require, task.policy
     return _GRADER[0]

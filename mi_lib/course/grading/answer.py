@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from mi_lib.course.grading.crossing import Handle
 from mi_lib.course.grading.expectations import IN_PLACE, SHAPE, Wrong
 from mi_lib.course.grading.kinds import Misfit
 
-KEPT = 8  # results that are remembered for the report of a test that breaks on them
+KEPT = 8  # results that are remembered for the report of a test that breaks on them; complaints about each of them
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,13 @@ class Answer:
         clock: Callable[[], float] = time.process_time,
         contract: Contract | None = None,
         exercise_id: str = "",
+        line: Any = None,
     ) -> None:
         self.__dict__["_ask"] = ask
         self.__dict__["_clock"] = clock
         self.__dict__["_signatures"] = (contract or Contract()).signatures
         self.__dict__["_exercise"] = exercise_id
+        self.__dict__["_line"] = line
         self.__dict__["_found"] = {}
         self.__dict__["_results"] = deque(maxlen=KEPT)  # (function, what it returned), latest last
         self.__dict__["_complaints"] = []
@@ -90,12 +93,13 @@ class _Function(Handle):
         self._name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        reply = self._ask("call", self._number, {"args": list(args), "kwargs": kwargs, "watch": True})
+        signature: Signature | None = self._answer._signatures.get(self._name)
+        with self._refusing(signature, args, kwargs):
+            reply = self._ask("call", self._number, {"args": list(args), "kwargs": kwargs, "watch": True})
         if type(reply) is not tuple or len(reply) != 2:  # no honest session answers so
             reply = (reply, [])
         value, changed = reply
         self._answer._results.append((self._name, value))
-        signature: Signature | None = self._answer._signatures.get(self._name)
         if signature is None:
             return value
         if signature.exercise == self._answer._exercise:
@@ -103,6 +107,19 @@ class _Function(Handle):
         value = self._looked_at(signature, args, kwargs, value)
         self._answer._results[-1] = (self._name, value)
         return value
+
+    @contextmanager
+    def _refusing(self, signature: Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:
+        """What is large and has another shape than the signature says is refused before its numbers are read."""
+        line = self._answer.__dict__["_line"]
+        if line is None or signature is None:
+            yield
+            return
+        line.refusal = lambda value: signature.returns.refusal(value, signature.look(args, kwargs))
+        try:
+            yield
+        finally:
+            line.refusal = None
 
     def _looked_at(self, signature: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> Any:
         """The result as tests see it. `Wrong` at once if it is of another kind than the signature says."""
@@ -129,4 +146,4 @@ class _Function(Handle):
 
     def _note(self, rank: int, sentences: list[str]) -> None:
         noted = complaints_of(self._answer)
-        noted += [c for s in sentences if (c := Complaint(rank, s)) not in noted]
+        noted += [c for s in dict.fromkeys(sentences[:KEPT]) if (c := Complaint(rank, s)) not in noted]

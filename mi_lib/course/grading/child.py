@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TextIO
 import torch
 
 from mi_lib.course.grading import wire
-from mi_lib.course.grading.codec import encode
+from mi_lib.course.grading.codec import encode, large
 from mi_lib.course.grading.confine import confine
 from mi_lib.course.grading.crossing import from_learner
 from mi_lib.course.grading.isolation import Measure
@@ -93,7 +93,7 @@ def _serve(channel: socket.socket, nonce: bytes, measures: list[Measure]) -> Non
         return data
 
     def send(reply: wire.Message, number: int) -> None:
-        for piece in [wire.ENVELOPE.pack(nonce, number), *wire.pack(reply)]:
+        for piece in [wire.ENVELOPE.pack(nonce, number), *wire.pack(reply, wire.ANSWER)]:
             channel.sendall(piece)
 
     told = [[measure.name, measure.in_force, measure.words] for measure in measures]
@@ -106,7 +106,10 @@ def _serve(channel: socket.socket, nonce: bytes, measures: list[Measure]) -> Non
         try:
             send(reply, number)
         except wire.WireError as error:
-            send(_too_large(error), number)
+            try:
+                send(_shapes_of(reply), number)
+            except wire.WireError:
+                send(_too_large(error), number)
 
 
 def _flush(stream: Any) -> None:
@@ -115,6 +118,12 @@ def _flush(stream: Any) -> None:
         stream.flush()
     except BaseException:
         return
+
+
+def _shapes_of(reply: wire.Message) -> wire.Message:
+    """What a reply that is too large holds, for a sentence about it."""
+    ((_, value),) = reply.body["v"]
+    return wire.Message({"t": "dict", "v": [["large", large(value)]]})
 
 
 def _too_large(error: wire.WireError) -> wire.Message:

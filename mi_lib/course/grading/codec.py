@@ -4,6 +4,7 @@
     [..]                             a list
     {"t": "tuple", "v": [..]}        and "set", "frozenset", "dict" (as pairs), "complex", "bytes", "slice"
     {"t": "tensor", "dtype", "shape", "b": 0}      raw buffer number 0; "array" and "scalar" for numpy
+    {"t": "large", "dtype", "shape"}               a tensor that was too large to be sent: a meta tensor
     {"t": "handle", "id", "type", "callable"}      an object that stays in the learner's process
     model, source, lib, object       see `crossing`: they travel from the judge to the learner only (a model also back)
 
@@ -25,7 +26,7 @@ import torch
 from mi_lib.course.grading.wire import Message
 
 MAX_DEPTH = 40
-MAX_NODES = 2_000_000
+MAX_NODES = 500_000
 MAX_DIMENSIONS = 32
 MAX_CRAFTED = 10_000  # keys of kinds for which it is easy to find many with the same hash, which makes a dict crawl
 _SAFE_INT = 2**61 - 1  # Python's modulus: below it, whole numbers have hashes of their own
@@ -144,9 +145,15 @@ class Encoder:
 class Decoder:
     """Rebuilds values. `other(kind, node, decoder, depth)` is asked about kinds that are not plain data."""
 
-    def __init__(self, buffers: list[bytes | memoryview], other: Callable[[str, dict, Decoder, int], Any]) -> None:
+    def __init__(
+        self,
+        buffers: list[bytes | memoryview],
+        other: Callable[[str, dict, Decoder, int], Any],
+        shapes_alone: bool = False,
+    ) -> None:
         self.buffers = buffers
         self.other = other
+        self.shapes_alone = shapes_alone  # tensors and arrays without their numbers, as meta tensors
         self.nodes = 0
         self.crafted = 0
 
@@ -208,10 +215,30 @@ def shape_of(node: dict, itemsize: int, size: int) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def _without_numbers(node: dict, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor that has a shape and no memory."""
+    shape = node.get("shape")
+    if type(shape) is not list or len(shape) > MAX_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
+        raise BadData("a shape that is none")
+    if math.prod(shape) > 2**50:
+        raise BadData("a shape that nothing has")
+    return torch.empty(shape, dtype=dtype, device="meta")
+
+
+def _large(decoder: Decoder, node: dict, depth: int) -> torch.Tensor:
+    """What its sender did not send, because it is too large."""
+    dtype = TORCH_DTYPES.get(node.get("dtype", ""))
+    if dtype is None:
+        raise BadData("an unknown dtype")
+    return _without_numbers(node, dtype)
+
+
 def _tensor(decoder: Decoder, node: dict, depth: int) -> torch.Tensor:
     dtype = TORCH_DTYPES.get(node.get("dtype", ""))
     if dtype is None:
         raise BadData("an unknown dtype")
+    if decoder.shapes_alone:
+        return _without_numbers(node, dtype)
     raw = decoder.bytes_of(node)
     shape = shape_of(node, dtype.itemsize, len(raw))
     if not len(raw):
@@ -225,6 +252,8 @@ def _array(decoder: Decoder, node: dict, depth: int) -> Any:
     dtype = NUMPY_DTYPES.get(node.get("dtype", ""))
     if dtype is None:
         raise BadData("an unknown dtype")
+    if decoder.shapes_alone:
+        return _without_numbers(node, TORCH_DTYPES[node["dtype"]])
     raw = decoder.bytes_of(node)
     shape = shape_of(node, dtype.itemsize, len(raw))
     if dtype == np.bool_:
@@ -271,8 +300,9 @@ _BUILDERS: dict[str, Callable[[Decoder, dict, int], Any]] = {
     "tuple": lambda d, node, depth: tuple(d.items(node, depth)),
     "set": lambda d, node, depth: set(d.keys(d.items(node, depth))),
     "frozenset": lambda d, node, depth: frozenset(d.keys(d.items(node, depth))),
-    "bytes": lambda d, node, depth: bytes(d.bytes_of(node)),
+    "bytes": lambda d, node, depth: b"" if d.shapes_alone else bytes(d.bytes_of(node)),
     "tensor": _tensor,
+    "large": _large,
     "array": _array,
     "scalar": _array,
     "dict": _dict,
@@ -289,9 +319,24 @@ def encode(value: Any, other: Callable[[Any, Encoder], Any]) -> Message:
     return Message(body, encoder.buffers)
 
 
-def decode(message: Message, other: Callable[[str, dict, Decoder, int], Any]) -> Any:
-    """The value of a message. BadData if the message breaks the rules."""
+def large(body: Any) -> Any:
+    """The body of a message too large to send, with the shapes of its tensors instead of their numbers."""
+    if type(body) is list:
+        return [large(part) for part in body]
+    if type(body) is not dict:
+        return body
+    if body.get("t") in ("tensor", "array", "scalar"):
+        return {"t": "large", "dtype": body["dtype"], "shape": body["shape"]}
+    if body.get("t") in ("bytes", "model"):
+        return {"t": "handle", "id": 0, "type": body["t"], "callable": False}
+    return {key: large(part) for key, part in body.items()}
+
+
+def decode(message: Message, other: Callable[[str, dict, Decoder, int], Any], shapes_alone: bool = False) -> Any:
+    """The value of a message. BadData if the message breaks the rules. shapes_alone: before its buffers are there."""
     try:
-        return Decoder(message.buffers, other).value(message.body)
-    except (TypeError, ValueError, OverflowError, RuntimeError, RecursionError, MemoryError) as error:
+        return Decoder(message.buffers, other, shapes_alone).value(message.body)
+    except BadData:
+        raise
+    except Exception as error:
         raise BadData(f"a value that cannot be rebuilt ({type(error).__name__})") from None

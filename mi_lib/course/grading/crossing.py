@@ -30,6 +30,7 @@ from mi_lib.models.vision import ConvNet, ConvNetConfig, VisionModel
 from mi_lib.models.vision.loading import wrapped
 
 MAX_LAYERS = 64
+_COMPUTED_WITH = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # what a model of the judge's may hold
 _SAFE_FIELDS = ("n_layers", "d_model", "n_heads", "d_head", "d_vocab", "n_ctx", "d_mlp")
 
 
@@ -228,11 +229,14 @@ def misfit(model: Transformer, weights: dict[str, Any]) -> str:
     if set(wanted) != set(weights):
         return f"its weights are {', '.join(map(str, weights))} instead of {', '.join(wanted)}"
     for name, p in wanted.items():
-        if type(weights[name]) is not torch.Tensor or not weights[name].is_floating_point():
+        if type(weights[name]) is not torch.Tensor or weights[name].dtype not in _COMPUTED_WITH:
             return f"its weight {name} is not a tensor of floating-point numbers"
         if weights[name].shape != p.shape:
             return f"its weight {name} has shape {tuple(weights[name].shape)}, but its config says {tuple(p.shape)}"
-    return ""
+    if len(dtypes := sorted({str(x.dtype).removeprefix("torch.") for x in weights.values()})) > 1:
+        return f"its weights are of several types ({', '.join(dtypes)}); `.float()` makes them one"
+    eps = model.config.norm_eps
+    return "" if type(eps) in (int, float) and 0 <= eps <= 1 else f"its norm_eps is {str(eps)[:20]}, no small number"
 
 
 def _build_model(node: dict, decoder: Decoder, depth: int) -> Transformer:

@@ -83,17 +83,19 @@ def expect_close(
     assert target is not None, f"the test itself compares with {show(want)}"
     values = _as_tensor(got, what, target, strict)
     atol, rtol = _loosen(values, target, atol, rtol)
-    target = target.to(torch.complex128 if target.is_complex() else torch.float64)
-    values = values.to(torch.complex128 if values.is_complex() else torch.float64)
-    if values.shape == target.shape and _close(values, target, atol, rtol):
-        return
+    target = _doubled(target)
+    if values.shape == target.shape:
+        values = _doubled(values)
+        if _close(values, target, atol, rtol):
+            return
 
     def shows(wrong: Any) -> bool:
         wrong = numbers(wrong)
         if wrong is None or wrong.shape != values.shape:
             return False
-        wrong = wrong.to(torch.promote_types(wrong.dtype, values.dtype))
-        return _close(values, wrong, atol, rtol) and _tells(wrong, target, atol, rtol)
+        double = _doubled(values)
+        wrong = wrong.to(torch.promote_types(wrong.dtype, double.dtype))
+        return _close(double, wrong, atol, rtol) and _tells(wrong, target, atol, rtol)
 
     _tell_mistake(mistakes, shows)
     _check_shape(values, target, what, axes, atol, rtol)
@@ -134,8 +136,12 @@ def _as_tensor(got: Any, what: str, want: torch.Tensor, strict: bool) -> torch.T
     return values
 
 
+def _doubled(x: torch.Tensor) -> torch.Tensor:
+    return x.to(torch.complex128 if x.is_complex() else torch.float64)
+
+
 def numbers(x: Any) -> torch.Tensor | None:
-    """The value as a tensor, if it is made of numbers."""
+    """The value as a tensor, if it is made of numbers. Nested lists of them take as long as they have entries."""
     if isinstance(x, torch.Tensor):
         x = x.detach().cpu()
         return x.to(UNUSUAL.get(x.dtype, x.dtype))
@@ -144,21 +150,46 @@ def numbers(x: Any) -> torch.Tensor | None:
     if isinstance(x, bool | int | float | complex):
         dtype = torch.float64 if isinstance(x, float) else None
         return torch.tensor(x, dtype=dtype) if not isinstance(x, int) or abs(x) < 2**63 else None
-    if isinstance(x, list | tuple) and x:
-        if all(type(part) in (int, float) for part in x) and any(type(part) is float for part in x):
-            return torch.tensor([float(part) for part in x], dtype=torch.float64)
-        parts = [numbers(part) for part in x]
-        known = [p for p in parts if p is not None]
-        if len(known) < len(parts) or any(p.shape != known[0].shape for p in known):
+    if isinstance(x, list | tuple):
+        return _of_list(x) if x else torch.zeros(0)
+    return None
+
+
+_PLAIN = {bool, int, float, complex}
+
+
+def _of_list(x: list[Any] | tuple[Any, ...]) -> torch.Tensor | None:
+    kinds = set(map(type, x))
+    if kinds <= _PLAIN:
+        return _of_plain(x, kinds)
+    if kinds <= {list, tuple}:
+        lengths = set(map(len, x))
+        if len(lengths) > 1:
             return None
-        return torch.stack([p.to(torch.result_type(known[0], p)) for p in _one_dtype(known)])
-    return torch.zeros(0) if isinstance(x, list | tuple) else None
+        (length,) = lengths
+        flat = numbers([part for row in x for part in row])
+        return flat if flat is None else flat.reshape(len(x), length, *flat.shape[1:])
+    parts = [numbers(part) for part in x]
+    known = [p for p in parts if p is not None]
+    if len(known) < len(parts) or any(p.shape != known[0].shape for p in known):
+        return None
+    return torch.stack(_one_dtype(known))
+
+
+def _of_plain(x: list[Any] | tuple[Any, ...], kinds: set[type]) -> torch.Tensor | None:
+    """Numbers of these types in a row; None where one is too large for the type that all of them go into."""
+    try:
+        if complex in kinds:
+            return torch.tensor(x, dtype=None if kinds == {complex} else torch.complex128)
+        return torch.tensor(x, dtype=torch.float64 if float in kinds else None)
+    except (OverflowError, RuntimeError, ValueError):
+        return None
 
 
 def _one_dtype(parts: list[torch.Tensor]) -> list[torch.Tensor]:
     dtype = parts[0].dtype
-    for part in parts[1:]:
-        dtype = torch.promote_types(dtype, part.dtype)
+    for other in {part.dtype for part in parts}:
+        dtype = torch.promote_types(dtype, other)
     return [part.to(dtype) for part in parts]
 
 

@@ -6,6 +6,7 @@ There is no isolation and no time limit, so it is for one's own code only, and n
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Local:
 
     def __init__(self) -> None:
         self.session = Session()
+        self.refusal: Callable[[Any], str] | None = None
 
     def ask(self, request: dict[str, Any]) -> Any:
         reply = decode(self.session.answer(encode(request, from_judge)), to_judge(self._on_object))

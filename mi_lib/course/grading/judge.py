@@ -23,6 +23,7 @@ from mi_lib.course.grading.verdict import Verdict
 
 if TYPE_CHECKING:
     from mi_lib.course.grading.process import Process
+    from mi_lib.course.grading.running import Outcome
     from mi_lib.course.grading.runs import Run
 
 T = TypeVar("T")
@@ -37,15 +38,22 @@ class Grader:
 
     limits: of each exercise and submission. require: the least isolation to grade under (`isolation.LEVELS`); below it
     every grading raises `IsolationError`. library: what to do about a submission that takes the answer from the
-    library: "flag" reports it, "refuse" also gives no points.
+    library: "flag" reports it, "refuse" also gives no points. second_look: where a test breaks on an answer, the
+    reference is put to it; if that passes, the answer has failed, so that nobody makes a test break to be excused.
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, require: Level = "none", library: Literal["flag", "refuse"] = "flag"
+        self,
+        limits: Limits | None = None,
+        *,
+        require: Level = "none",
+        library: Literal["flag", "refuse"] = "flag",
+        second_look: bool = False,
     ) -> None:
         self.limits = limits or Limits()
         self.require = require
         self.library = library
+        self.second_look = second_look
         self._lock = threading.RLock()
         self._server: ForkServer | None = ForkServer()
 
@@ -90,6 +98,9 @@ class Grader:
             text, filename = read_source(source)
         except SourceError as error:
             return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=str(error))
+        if len(text) > reading.MAX_FILE:
+            sentence = wording.too_long("all", len(text), reading.MAX_FILE)
+            return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=sentence)
         with self._lock:
             try:
                 tests = (tests_from or tests_of)(exercise)
@@ -110,6 +121,8 @@ class Grader:
                     )
                     with run:
                         outcomes = [run.test(test) for test in tests]
+                    if self.second_look:
+                        outcomes = self._looked_at_again(outcomes, tests, exercise, replace(limits, seconds=60.0))
                 except ServerGone:
                     reason = self._discard_server()
                 else:
@@ -118,6 +131,25 @@ class Grader:
                     return make_verdict(exercise, outcomes, run.printed, seconds, run.isolation, **notes)
         sentence = wording.server_gone(reason)
         return Verdict(exercise.id, "crashed", 0, exercise.points, diagnosis=sentence, ending="crashed", **notes)
+
+    def _looked_at_again(
+        self, outcomes: list[Outcome], tests: list[GraderTest], exercise: Any, limits: Limits
+    ) -> list[Outcome]:
+        """The outcomes, those blamed on the answer where a test broke on it that does not break on the reference."""
+        from mi_lib.course.grading.contract import contract_of
+        from mi_lib.course.grading.running import blame
+        from mi_lib.course.grading.runs import Run
+
+        file = getattr(exercise.chapter, "solutions_folder", exercise.chapter.folder) / "exercises.py"
+        broken = {i for i, outcome in enumerate(outcomes) if outcome.course_fault}
+        if not broken or not hasattr(exercise.chapter, "solutions_folder") or not file.is_file():
+            return outcomes
+        contract = contract_of(exercise.chapter.folder)
+        with Run(
+            self._alive_server(), limits, file.read_text("utf-8"), file.name, exercise.id, contract=contract
+        ) as run:
+            passes = {i: run.test(tests[i]).result.passed for i in broken}
+        return [blame(outcome) if passes.get(i) else outcome for i, outcome in enumerate(outcomes)]
 
     def grade_all(self, source: str | Path, exercises: Iterable[Any]) -> list[Verdict]:
         """Grade several exercises of one submission, within the time that a whole submission may take."""

@@ -22,6 +22,7 @@ from mi_lib.course.grading.crossing import Handle
 from mi_lib.course.grading.expectations import UNUSUAL, numbers, shape_hint, shape_in_words, show
 from mi_lib.models import HookedModel, Transformer
 
+MAX_LISTED = 100_000  # numbers of a tensor that may stand for a list
 _EXACT = 2**24  # whole numbers up to here are exact in float32
 
 
@@ -100,6 +101,10 @@ class Kind:
     def bind(self, value: Any, look: Look) -> None:
         """Learn the sizes of axes from an argument of this kind."""
 
+    def refusal(self, value: Any, look: Look) -> str:
+        """The sentence for a value by its shape alone, before its numbers are there; "" if the shape may be right."""
+        return ""
+
 
 # --- tensors ----------------------------------------------------------------------------------------------------------
 
@@ -145,6 +150,12 @@ class TensorKind(Kind):
         if isinstance(value, torch.Tensor | np.ndarray) and self.axes is not None:
             for axis, size in self._paired(tuple(value.shape)) or ():
                 look.bind(axis, size)
+
+    def refusal(self, value: Any, look: Look) -> str:
+        if not isinstance(value, torch.Tensor) or self.axes is None:
+            return ""
+        pairs = self._paired(tuple(value.shape))
+        return self._misshapen(value, look) if pairs is None or _contradicts(pairs, look) else ""
 
     def _tensor(self, value: Any, look: Look) -> torch.Tensor:
         """One tensor, of whatever holds numbers."""
@@ -318,6 +329,9 @@ class Number(Kind):
             return bool(x) if x in (0, 1) else x
         return x
 
+    def refusal(self, value: Any, look: Look) -> str:
+        return _no_tensor(self, value, look)
+
     def _single(self, value: Any, look: Look) -> Any:
         """The one number that a tensor or array holds."""
         if isinstance(value, torch.Tensor | np.ndarray) and shape_size(value) == 1:
@@ -363,6 +377,16 @@ class Exactly(Kind):
             raise Misfit(self, value, look.subject, _RETURN if value is None else "")
         return value
 
+    def refusal(self, value: Any, look: Look) -> str:
+        return _no_tensor(self, value, look)
+
+
+def _no_tensor(kind: Kind, value: Any, look: Look) -> str:
+    """The sentence for a large tensor where there should be none."""
+    if isinstance(value, torch.Tensor) and value.numel() > 8:  # fewer are shown as numbers
+        return str(Misfit(kind, value, look.subject))
+    return ""
+
 
 # --- containers -------------------------------------------------------------------------------------------------------
 
@@ -394,6 +418,10 @@ class ListOf(Kind):
         for part in value if isinstance(value, list | tuple) else ():
             self.item.bind(part, look)
 
+    def refusal(self, value: Any, look: Look) -> str:
+        parts = enumerate(value if isinstance(value, list | tuple) else ())
+        return next((why for i, part in parts if (why := self.item.refusal(part, look.at(_entry(look, i))))), "")
+
 
 def _entry(look: Look, i: int) -> str:
     return f"Entry {i} of {look.subject[:1].lower()}{look.subject[1:]}"
@@ -404,6 +432,8 @@ def _parts(value: Any) -> list[Any] | None:
     if isinstance(value, list | tuple):
         return list(value)
     if isinstance(value, torch.Tensor | np.ndarray) and value.ndim:
+        if shape_size(value) > MAX_LISTED:
+            return None
         return value.tolist() if value.ndim == 1 else list(value)
     if isinstance(value, set | frozenset) and all(isinstance(v, int | float) for v in value):
         return sorted(value)
@@ -442,6 +472,12 @@ class TupleOf(Kind):
         if isinstance(value, list | tuple) and len(value) == len(self.items):
             for item, part in zip(self.items, value, strict=True):
                 item.bind(part, look)
+
+    def refusal(self, value: Any, look: Look) -> str:
+        if not isinstance(value, list | tuple) or len(value) != len(self.items):
+            return ""
+        parts = enumerate(zip(self.items, value, strict=True))
+        return next((w for i, (item, part) in parts if (w := item.refusal(part, look.at(self._place(look, i))))), "")
 
     def _place(self, look: Look, i: int) -> str:
         place = _PLACES[i] if i < len(_PLACES) else f"{i + 1}th"
@@ -484,6 +520,12 @@ class DictOf(Kind):
         for part in value.values() if isinstance(value, dict) else ():
             self.value.bind(part, look)
 
+    def refusal(self, value: Any, look: Look) -> str:
+        items = value.items() if isinstance(value, dict) else ()
+        of = f"of {look.subject[:1].lower()}{look.subject[1:]}"
+        whys = (self.value.refusal(part, look.at(f"The entry {show(key)} {of}")) for key, part in items)
+        return next(filter(None, whys), "")
+
 
 @dataclass(frozen=True)
 class OneOf(Kind):
@@ -514,6 +556,10 @@ class OneOf(Kind):
             raise Misfit(self, value, look.subject, _RETURN if value is None else "")
         look.complaints += second[1].complaints
         return second[0]
+
+    def refusal(self, value: Any, look: Look) -> str:
+        whys = [kind.refusal(value, Look(look.subject, dict(look.sizes), look.whole)) for kind in self.kinds]
+        return whys[0] if all(whys) else ""
 
     def bind(self, value: Any, look: Look) -> None:
         if value is not None and len(rest := [kind for kind in self.kinds if not isinstance(kind, Exactly)]) == 1:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import torch
+
 from mi_lib.course.grading import wire, wording
 from mi_lib.course.grading.clock import Clock
 from mi_lib.course.grading.codec import BadData, decode, encode
@@ -23,6 +25,7 @@ from mi_lib.course.grading.isolation import from_child
 from mi_lib.course.grading.verdict import Ending, Status
 
 KEEP_FIRST, KEEP_LAST = 20_000, 4_000
+SMALL = 2**20  # bytes of numbers: what is larger is looked at before they are read
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -101,11 +104,12 @@ class Process:
         self.output = forked.output
         self.seconds_left = limits.seconds
         self.stopped: Stopped | None = None
+        self.refusal: Callable[[Any], str] | None = None  # what a result is refused for by its shapes alone
         self.printed = Printed()
         self._nonce = forked.nonce
         self._count = 0
         self._partial = False  # part of a message has come
-        self._clock = Clock(forked.pid)
+        self._clock = Clock(forked.pid, server.popen.pid)
         self._deadline = self._wall_deadline = 0.0
         self._ended: dict[str, Any] | None = None
         self.channel.setblocking(False)
@@ -144,6 +148,8 @@ class Process:
             self.seconds_left -= self.clock() - started
         if "error" in reply:
             raise self._raised(AnswerError(reply["error"]))
+        if "large" in reply:
+            raise self._refused(self._why_refused(reply["large"]) or wording.too_large(_largest(reply["large"])))
         return reply["value"]
 
     def _raised(self, error: AnswerError) -> Exception:
@@ -157,12 +163,30 @@ class Process:
 
     def _receive(self) -> dict[str, Any]:
         wire.check_envelope(bytes(self._read(wire.ENVELOPE.size)), self._nonce, self._count)
-        message = wire.read(self._read)
+        message = wire.read(self._read, wire.ANSWER, self._look)
         self._partial = False
         reply = decode(message, to_judge(self.on_object))
-        if type(reply) is not dict or not ({"value", "error"} & set(reply)):
+        if type(reply) is not dict or not ({"value", "error", "large"} & set(reply)):
             raise BadData("an answer without a value")
         return reply
+
+    def _look(self, body: Any, raw_length: int) -> None:
+        """At a large answer whose numbers are still to come: one of another shape is not read but thrown away."""
+        if raw_length <= SMALL or self.refusal is None:
+            return
+        reply = decode(wire.Message(body), to_judge(self.on_object), shapes_alone=True)
+        if why := self._why_refused(reply.get("value") if type(reply) is dict else None):
+            while raw_length:
+                raw_length -= len(self._read(min(raw_length, 1 << 20)))
+            self._partial = False
+            raise self._refused(why)
+
+    def _why_refused(self, value: Any) -> str:
+        """The sentence about what a watched call returned, by its shapes; "" if there is none."""
+        return self.refusal(value[0]) if self.refusal and type(value) is tuple and len(value) == 2 else ""
+
+    def _refused(self, sentence: str) -> AnswerError:
+        return AnswerError({"type": "CannotCross", "text": sentence})
 
     def clock(self) -> float:
         """Seconds that this process takes, however busy the machine is: of use as a difference."""
@@ -337,6 +361,23 @@ def clean(text: str) -> str:
     """Text of a learner's process, safe for a terminal: no control characters; of a progress bar, its last state."""
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join(_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in lines)
+
+
+def _largest(value: Any) -> str:
+    """The largest tensor in what was too large to be sent, in words."""
+    found, todo = [], [value]
+    while todo:
+        part = todo.pop()
+        if type(part) in (list, tuple):
+            todo += part
+        elif type(part) is dict:
+            todo += part.values()
+        elif type(part) is torch.Tensor:
+            found.append(part)
+    if not found:
+        return "it"
+    x = max(found, key=lambda x: x.numel() * x.element_size())
+    return f"a tensor of shape ({', '.join(map(str, x.shape))}{',' if x.ndim == 1 else ''}) and dtype {x.dtype}"
 
 
 def _text(value: Any, limit: int) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 from mi_lib.course import sections
 
 # What reaches for the grader, for other processes or for the machine.
+TOO_DEEP = "=deep"
 _REACHES = {
     "changes how tests work": ("pytest", "_pytest", "unittest", "mi_lib.course", "numpy.testing",
                                "torch.testing"),
@@ -43,7 +44,13 @@ _REACHES = {
                                        "inspect.getsource", "inspect.getsourcelines", "linecache", "zipimport"),
     "ends the process": ("os._exit", "os.abort", "sys.exit"),
     "changes limits": ("resource",),
+    "changes its turn": ("os.sched_setscheduler", "os.sched_setparam", "os.sched_setaffinity", "os.setpriority",
+                         "os.nice"),
 }  # fmt: skip
+MAX_SECTION = 40_000  # characters of a section that is read and run: the references have 4,000 at most
+MAX_FILE = 200_000  # characters of all sections together: the references have 28,000 at most
+_DEEP = 60  # pieces of a text, or of a dotted path, that are put together
+_STARS = 8  # modules of which all names are imported
 _CODE_FROM_FILES = ("importlib.util", "importlib.machinery", "runpy", "zipimport", "imp")
 _OWN_FILE = re.compile(r"\.__(?:file|loader|spec|cached|path)__(?:\.|$)")
 _BEHIND = {"__closure__", "cell_contents", "__code__", "__globals__", "__wrapped__", "FunctionType", "__builtins__"}
@@ -118,6 +125,8 @@ def _reach(path: str) -> str:
     for what, names in _REACHES.items():
         if any(path == name or path.startswith(name + ".") for name in names):
             return what
+    if path == TOO_DEEP:
+        return "is nested too deep to be read"
     module, _, attribute = path.rpartition(".")
     return "replaces" if module.startswith("=torch") and attribute else ""
 
@@ -130,7 +139,8 @@ def _trees(text: str, exercise_id: str) -> Iterator[ast.AST]:
         return
     line = 0
     for name, part in parts.items():
-        if name in ("", "setup") or _order(name) <= _order(exercise_id):
+        run = name in ("", "setup") or _order(name) <= _order(exercise_id)
+        if run and len(part) <= MAX_SECTION and len(text) <= MAX_FILE:
             with suppress(SyntaxError, ValueError, RecursionError, MemoryError):  # it will not run either
                 yield _parsed(part, line)
         line += part.count("\n")
@@ -153,7 +163,7 @@ def _paths(text: str, exercise_id: str) -> tuple[tuple[int, str], ...]:
         try:
             reader.visit(tree)
         except RecursionError:
-            continue
+            reader.found.append((1, TOO_DEEP))
     return tuple(reader.found)
 
 
@@ -179,7 +189,8 @@ class _Reader(ast.NodeVisitor):
         for alias in node.names:
             path = f"{node.module}.{alias.name}"
             if alias.name == "*":
-                self.stars.append(str(node.module))
+                if str(node.module) not in self.stars and len(self.stars) < _STARS:
+                    self.stars.append(str(node.module))
             else:
                 self.names[alias.asname or alias.name] = path
             self.note(node, path)
@@ -236,6 +247,11 @@ class _Reader(ast.NodeVisitor):
 
     def path(self, node: ast.AST) -> str:
         """The dotted path that an expression leads to, "" if plain reading does not tell."""
+        deep, links = 0, node
+        while isinstance(links, ast.Attribute | ast.Subscript) and deep <= _DEEP:
+            deep, links = deep + 1, links.value
+        if deep > _DEEP:
+            return ""
         if isinstance(node, ast.Name):
             if node.id in self.names or node.id in _BUILTIN:
                 return self.names.get(node.id, node.id)
@@ -268,16 +284,19 @@ class _Reader(ast.NodeVisitor):
 _BUILTIN = {"getattr", "vars", "__import__", "exec", "eval", "compile", "open"}
 
 
-def _text(node: ast.AST) -> str:
-    """A text that stands there in so many letters, pieces joined by + included."""
+def _text(node: ast.AST, deep: int = 0) -> str:
+    """A text that stands there in so many letters, pieces joined by + included (as many as anybody writes)."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
+    if deep > _DEEP:
+        return ""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        left, right = _text(node.left), _text(node.right)
-        return left + right if left and right else ""
+        right = _text(node.right, deep + 1)
+        left = _text(node.left, deep + 1) if right else ""
+        return left + right if left else ""
     if isinstance(node, ast.JoinedStr):
-        parts = [_text(value) for value in node.values]
-        return "".join(parts) if all(parts) else ""
+        parts = [_text(value, deep + 1) for value in node.values[:_DEEP]]
+        return "".join(parts) if all(parts) and len(parts) == len(node.values) else ""
     return ""
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -26,7 +26,12 @@ _STUB = re.compile(r"^Exercise (\d\d\.\d{1,2})\b")
 
 
 class Line(Protocol):
-    """What a test needs: someone who answers requests (a process, or a session in this one), and whose time it is."""
+    """What a test needs: someone who answers requests (a process, or a session in this one), and whose time it is.
+
+    refusal: the sentence for a large result, by its shapes; set while a call is under way.
+    """
+
+    refusal: Callable[[Any], str] | None
 
     def ask(self, request: dict[str, Any]) -> Any: ...
 
@@ -40,6 +45,7 @@ class Outcome:
     result: TestResult
     traceback: str = ""
     course_fault: bool = False
+    blamed: str = ""  # of a course fault: the sentence, should it be the answer's after all
     rank: int = RAISED  # how much the message says about the fault, as of a `Wrong`
 
 
@@ -84,13 +90,14 @@ def run_test(test: GraderTest, line: Line, loaded: Loaded, contract: Contract | 
         fault: bool = False,
         ending: Ending = "answered",
         rank: int = RAISED,
+        blamed: str = "",
     ) -> Outcome:
         seconds = time.monotonic() - started
         passed = status == "passed"
         result = TestResult(test.name, test.title, passed, message, test.weight, seconds, status, ending)
-        return Outcome(result, traceback_text, fault, rank)
+        return Outcome(result, traceback_text, fault, blamed, rank)
 
-    answer = Answer(line.ask, line.clock, contract, test.exercise_id)
+    answer = Answer(line.ask, line.clock, contract, test.exercise_id, line)
     try:
         line.ask({"op": "begin", "seed": seed})
         with _one_thread():
@@ -208,8 +215,16 @@ def _fault(error: Exception, test: GraderTest, answer: Answer, outcome: Any) -> 
         return outcome("failed", worst.sentence, rank=worst.rank)
     what, results = f"{type(error).__name__}: {error}", results_of(answer)
     for function, value in reversed(results):
-        if odd := oddity(value, error):
-            return outcome("failed", wording.broke_on(function, odd, what), rank=SHAPE)
+        with suppress(Exception):
+            if odd := oddity(value, error):
+                return outcome("failed", wording.broke_on(function, odd, what), rank=SHAPE)
     where = f"{test.name}, line {inside[-1].lineno}" if inside else test.name
     last = show(results[-1][1]) if results else ""
-    return outcome("error", wording.course_fault(what, where, last), fault=True)
+    blamed = wording.broke_on(*results[-1][:1], last, what) if results else wording.broke_without(what)
+    return outcome("error", wording.course_fault(what, where, last), fault=True, blamed=blamed)
+
+
+def blame(outcome: Outcome) -> Outcome:
+    """A test that broke on this answer, and on which the reference passes: it is the answer's fault."""
+    result = replace(outcome.result, status="failed", message=outcome.blamed)
+    return Outcome(result, rank=SHAPE)

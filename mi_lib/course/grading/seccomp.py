@@ -84,9 +84,7 @@ def program(machine: str, pid: int) -> list[Step]:
         "clone3": [_end(_UNKNOWN)],  # its flags lie in memory, where a filter cannot look; libc then uses clone
         "fcntl": _unless(1, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX),
         "ioctl": _unless(1, _FIOSETOWN, _SIOCSPGRP, _TIOCSTI),
-        **dict.fromkeys(
-            ("kill", "tgkill", "prlimit64", "sched_setaffinity", "sched_setparam", "sched_setscheduler"), own
-        ),
+        **dict.fromkeys(("kill", "tgkill", "prlimit64", "sched_setaffinity"), own),
     }
     steps: list[Step] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), _end(_REFUSE), (_LOAD, 0, 0, 0)]
     if machine == "x86_64":

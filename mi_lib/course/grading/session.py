@@ -91,6 +91,8 @@ class Session:
 
     def _run_section(self, name: str, text: str, line: int, flags: int) -> int:
         try:
+            if len(text) > reading.MAX_SECTION:
+                raise TooLong(wording.too_long(name or "before the first", len(text), reading.MAX_SECTION))
             # Empty lines in front keep the line numbers of the file. `from __future__` in the setup holds further down.
             code = compile("\n" * (line - 1) + text, self.filename, "exec", flags=flags, dont_inherit=True)
             flags |= code.co_flags & _FUTURES
@@ -225,6 +227,10 @@ class Session:
             if name and re.search(_DEFINES.format(re.escape(name)), text, re.MULTILINE):
                 return [name, section]
         return [name, ""] if isinstance(name, str) else None
+
+
+class TooLong(Exception):
+    """A section that holds more than an answer: nobody reads it, so it is not run either."""
 
 
 class MissingName(Exception):

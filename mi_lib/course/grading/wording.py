@@ -98,6 +98,13 @@ def submission_over(seconds: float) -> str:
     return f"Not run, because the exercises before it used up the {seconds:g} seconds that a whole submission may take."
 
 
+def too_large(what: str) -> str:
+    return (
+        f"What your code returned is too large to be handed to the tests: {what.replace('torch.', '')}. "
+        "Return what the exercise asks for and nothing else; print its shape."
+    )
+
+
 def out_of_memory(gigabytes: float) -> str:
     return (
         f"Your code asked for more memory than the {gigabytes:.2g} GB an exercise may use. Look for a tensor that is "
@@ -197,6 +204,22 @@ def broke_on(function: str, shown: str, error: str) -> str:
     return (
         f"The test could not go on with what your {function} returned: {shown}. ({error.rstrip('.')}. "
         "If you think that this is a right answer, please report it.)"
+    )
+
+
+def broke_without(error: str) -> str:
+    """After a test that could not compute, and nothing that the answer returned is at hand."""
+    return (
+        f"The test could not go on with your answer ({error.rstrip('.')}), and it can with a right one. "
+        "If you think that yours is right, please report it."
+    )
+
+
+def too_long(section: str, length: int, limit: int) -> str:
+    what = "Your file" if section == "all" else f"Section {section} of your file"
+    return (
+        f"{what} is {length:,} characters long, and at most {limit:,} are read. "
+        "An answer needs a few thousand: take data and outputs out of it."
     )
 
 
