@@ -270,7 +270,8 @@ def _predict(chapter: Chapter, block: Block, progress: Progress) -> None:
 
 def _figure(chapter: Chapter, block: Block) -> None:
     try:
-        drawn = figures.figure(chapter, block.arg)
+        with st.spinner("Drawing the figure …"):  # some need a network first, and what follows waits for them
+            drawn = figures.figure(chapter, block.arg)
     except CourseError as error:
         st.error(str(error))
         return

@@ -132,7 +132,7 @@ def _family(name: str, layer: str, detectors: list[int]) -> None:
 
 
 def _picture(name: str, layer: str, unit: int) -> None:
-    st.subheader("Which picture does it like best?", divider="gray")
+    st.header("Which picture does it like best?", divider="gray")
     st.write(
         "We start from grey and change every pixel a little, so that the unit answers more. Then again, from there. "
         "The picture is moved a little at each step: what only fits one place is not kept."
@@ -156,7 +156,8 @@ def _forming() -> None:
         return
     left, right = st.columns([1, 2])
     if run.last is not None:
-        left.image(im.marked(run.last.images[0], None, None, zoom=4), width=WIDE)
+        alt = f"What the unit likes, after {len(run.values)} of {im.STEPS} steps."
+        left.image(im.marked(run.last.images[0], None, None, zoom=4), width=WIDE, alt=alt)
     with right:
         st.progress(min(1.0, len(run.values) / im.STEPS), f"step {len(run.values)} of {im.STEPS}")
         with st.container(horizontal=True):
@@ -175,7 +176,7 @@ def _forming() -> None:
 
 
 def _examples(name: str, layer: str, unit: int) -> None:
-    st.subheader("Which scenes excite it most?", divider="gray")
+    st.header("Which scenes excite it most?", divider="gray")
     truth = st.segmented_control("Show", list(SEEN), key=views.kept("images-seen", "the scene", list(SEEN)))
     maps, drawn = im.maps(name, layer)[:, unit], im.world()
     box = im.field_of(name, layer)
@@ -205,7 +206,7 @@ def _row(found: features.Examples, drawn: scenes.Scenes, box: tuple[int, int, in
 
 
 def _tuning(name: str, layer: str, unit: int) -> None:
-    st.subheader("How is it tuned?", divider="gray")
+    st.header("How is it tuned?", divider="gray")
     st.write(
         "Now we make the stimuli: fine texture on one side of a line, coarse texture on the other. We turn the line, "
         "and change how much finer the one is."
@@ -242,7 +243,7 @@ def _tuning(name: str, layer: str, unit: int) -> None:
     left, right = st.columns([1, 2])
     image = im.stimulus(name, layer, rows[row], angles[column])
     said = f"{rows[row].capitalize()}, the fine side at {names[column]}: {float(table[row, column]):.2f}"
-    left.image(im.marked(image, None, None, zoom=4), caption=said, width=WIDE)
+    left.image(im.marked(image, None, None, zoom=4), caption=said, width=WIDE, alt=f"A picture: {said}")
     series = {rows[row]: table[row].tolist(), "an edge of brightness": found.edge[unit].tolist()}
     series |= {"fine texture alone": [float(found.sharp[unit])] * count}
     series |= {"coarse texture alone": [float(found.blurred[unit])] * count}
@@ -276,12 +277,13 @@ def _clicked() -> None:
 
 
 def _weights(name: str, layer: str, unit: int) -> None:
-    st.subheader("What is it built from?", divider="gray")
+    st.header("What is it built from?", divider="gray")
     found = im.built(name, layer)
     if found is None:
         if layer == im.layers(im.open_network(name))[0]:
             st.write("This is the first layer: its weights lie on the image itself. Grey is 0.")
-            st.image(im.marked(im.kernel(name, unit), None, None, zoom=24), width=150)
+            alt = "The weights of the unit, as a small image."
+            st.image(im.marked(im.kernel(name, unit), None, None, zoom=24), width=150, alt=alt)
         else:
             st.write("Choose the third layer or a later one: its weights are multiplied out over two layers.")
         return
@@ -295,7 +297,8 @@ def _weights(name: str, layer: str, unit: int) -> None:
     titles = [f"{title} group ({like:+.2f})" for title, like in zip(("finer", "coarser"), likes.tolist(), strict=True)]
     left, right = st.columns(2)
     with left:
-        figure = plots.maps(maps, titles, "Where each group excites (blue) and inhibits (red)", "to the right", "down")
+        title = "Where each group excites (blue) and inhibits (red)"
+        figure = plots.gallery({"the places that the unit reads": [plots.signed(m) for m in maps]}, titles, title)
         common.chart(figure, key="images-factors")
     with right:
         channels = [str(c) for c in range(found.factors.channels.shape[1])]
@@ -314,7 +317,7 @@ def _weights(name: str, layer: str, unit: int) -> None:
 
 
 def _needed(name: str, model: VisionModel, layer: str, unit: int, detectors: list[int]) -> None:
-    st.subheader("Does the network need it?", divider="gray")
+    st.header("Does the network need it?", divider="gray")
     options = {f"unit {unit}": [unit]}
     if len(detectors) > 1:
         options[f"all {len(detectors)} detectors of {layer}"] = detectors

@@ -55,6 +55,10 @@ class Reading(NamedTuple):
     logits: Float[Tensor, "depth pos d_vocab"]
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore lenses")
     st.write(
@@ -328,7 +332,7 @@ def _clicked() -> None:
 
 
 def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None:
-    st.subheader("Who wrote this guess?", divider="gray")
+    st.header("Who wrote this guess?", divider="gray")
     left, right = st.columns(2)
     depths = _depths(model)
     depth = left.selectbox("Depth", range(len(depths)), format_func=depths.__getitem__, key="lens-depth")

@@ -27,7 +27,7 @@ from mi_lib.oracles.prompts import ids
 MODEL = "pico"  # a bundled name, or a folder
 OPENING = (  # what is marked *so* in these texts has an entry in the glossary
     "Pico reads a text. At every word, numbers go through it: its *activations*. An *activation oracle* is a copy of "
-    "Pico that was trained to answer questions about them. It does not see the text. It gets the numbers at a few "
+    "Pico that was trained to answer questions about them. It does not see the text. It gets the activations at a few "
     "words, and your question."
 )
 DOUBT = "It always answers. So ask, and then find out what its word is worth."
@@ -90,7 +90,7 @@ PLAINLY = {  # what each kind of question asks for
 }
 OWN = ""  # a question in the reader's own words
 DEPTH, MANY = 4, 4
-CELL = 48  # pixels of a cell of the table
+CELL = 52  # pixels of a cell of the table
 LONGEST = 24  # words of a question
 NOTICES, UNSURE, SURE = "“nothing”: it notices", "Some name, without being sure", "Another name, and it is sure of it"
 GUESSES = (NOTICES, UNSURE, SURE)
@@ -115,7 +115,7 @@ def _predicted() -> bool:
     with st.container(border=True):
         st.markdown(
             f"**Predict.** “{FIRST}”. You ask the oracle, at the last words: *{_plain(WHOM)}* But by a slip, it gets "
-            "the numbers of **another story**. What does it answer?"
+            "the activations of **another story**. What does it answer?"
         )
         guess = st.radio("It says …", GUESSES, index=None)
         st.button(
@@ -192,8 +192,9 @@ def _place(words: tuple[str, ...], deepest: int) -> Place:
     if st.session_state.get("oracle-seen", words) != words:
         st.session_state["oracle-at"] = last
     st.session_state["oracle-seen"] = words
+    labels = common.told_apart(literal(_shown(word)) for word in words)
     at = st.pills(
-        "Click the last word that it gets", range(len(words)), format_func=lambda i: literal(_shown(words[i])),
+        "Click the last word that it gets", range(len(words)), format_func=labels.__getitem__,
         key=_there("oracle-at", last, range(len(words)), "this text has no word number {}: its words are 0 to {}"),
         required=True,
     )  # fmt: skip
@@ -226,8 +227,8 @@ def _question(model: HookedModel) -> Asked | None:
     left.selectbox(
         "Ask …", [*PLAINLY, OWN], format_func=_named, key="oracle-kind", on_change=common.caught(_ask_for_kind)
     )
-    text = right.text_input("In the oracle's words", key="oracle-question", max_chars=160)
-    values = KINDS[kind].values if kind else ()
+    text = right.text_input("In its words (change them)", key="oracle-question", max_chars=160)
+    values = KINDS[kind].values if kind and not om.asks_yes_or_no(text) else ()
     closed = bool(values) and st.toggle(
         f"It must choose among the {len(values)} answers that there can be",
         key=views.kept("oracle-closed", False, (True, False)),
@@ -276,7 +277,7 @@ def _answer(words: tuple[str, ...], place: Place, asked: Asked, said: Said) -> N
     read = literal(" ".join(map(_shown, words[place.words])))
     own = said.own
     st.markdown(
-        f"It got the numbers at **{read}**, at depth {place.depth}. Its answer: **{literal(_shown(own.word))}** "
+        f"It got the activations at **{read}**, at depth {place.depth}. Its answer: **{literal(_shown(own.word))}** "
         f"({_share(own.chance)}). {_truth(words, place, asked)}"
     )
     if asked.kind in NEVER_ASKED:
@@ -285,13 +286,13 @@ def _answer(words: tuple[str, ...], place: Place, asked: Asked, said: Said) -> N
         low, high = min(dataset.DEPTHS), max(dataset.DEPTHS)
         st.caption(f"It was trained at depths {low} to {high}. At another depth it answers all the same.")
     number = st.session_state.setdefault("oracle-other", 0) % len(said.others)
-    text = om.material(MODEL, asked.kind, "held_out").examples[number]
+    _, text = om.other_texts(MODEL, words, asked.kind)[number]
     end = " ".join(map(_shown, text.text.words[max(0, text.at - 5) : text.at + 1]))
     left, middle, right = st.columns(3)
-    _card(left, "This text", own, "The numbers of your text, at the words that you chose.")
-    box = _card(middle, "Another text", said.others[number], f"The same question, and the numbers at: “… {end}”.")
+    _card(left, "This text's activations", own, "At the words that you chose.")
+    box = _card(middle, "Another text's activations", said.others[number], f"At the last of: “… {end}”.")
     box.button("Take another one", icon=":material/refresh:", on_click=common.caught(_next), type="tertiary")
-    _card(right, "Nothing", said.none, "The same question, and nothing to read.")
+    _card(right, "Nothing to read", said.none, "The question alone.")
 
 
 def _next() -> None:
@@ -306,21 +307,21 @@ def _truth(words: tuple[str, ...], place: Place, asked: Asked) -> str:
     if not known:
         return "What is true here, nobody has written down: judge for yourself."
     some = [f"“{literal(_shown(words[at]))}” ({literal(answer)})" for at, answer in list(known.items())[:3]]
-    return f"At this word there is no answer. There is one at {_listed(some)}."
+    return f"The course keeps the answer at {_listed(some)}. At this word, judge for yourself."
 
 
 def _worth(said: Said) -> None:
     sure = sum(one.chance for one in said.others) / len(said.others)
     same = sum(one.word == said.own.word for one in said.others)
     st.info(
-        f"**What is its word worth?** It got {len(said.others)} other texts, too, and was {_share(sure)} sure on "
-        f"average (of yours: {_share(said.own.chance)}). It said the same of {same or 'none'} of them. It cannot know "
-        "which text you mean.",
+        f"**What is its word worth?** It got the activations of {len(said.others)} other texts, too. It was "
+        f"{_share(sure)} sure on average (of yours: {_share(said.own.chance)}), and said the same of {same or 'none'} "
+        "of them. It cannot know which text you mean.",
         icon=":material/balance:",
     )
     st.caption(
         "Asked about something that is not there, it may invent. And it has knowledge of its own: a right answer need "
-        "not have been in the numbers. Chapter 12 measures how often."
+        "not have been in the activations. Chapter 12 measures how often."
     )
 
 
@@ -354,10 +355,10 @@ def _others(words: tuple[str, ...], place: Place, asked: Asked) -> Any:
     rate = om.shares(asked.kind)
     room = first[0].container(border=True, height="stretch")
     reply = f"Pico itself gets the text up to this word and is asked aloud. It says: “{aloud.reply}”"
-    _card(first[1], "The black box", aloud.answer, reply, rate.get("black_box"))
-    _card(second[0], "The logit lens, same depth", here, "What Pico would say next, if it ended at this depth.",
+    _card(first[1], "Black box", aloud.answer, reply, rate.get("black_box"))
+    _card(second[0], "Logit lens, same depth", here, "What Pico would say next, if it ended at this depth.",
           rate.get("lens"))  # fmt: skip
-    _card(second[1], "The logit lens, last block", last, "What Pico really expects next.", rate.get("last_lens"))
+    _card(second[1], "Logit lens, last block", last, "What Pico really expects next.", rate.get("last_lens"))
     if rate:
         value, low, high = rate["oracle"]
         st.caption(
@@ -374,7 +375,7 @@ def _probe(room: Any, words: tuple[str, ...], place: Place, asked: Asked) -> Non
     if probed is None:
         _fill(room, "A probe", None, "There are no labels for such a question, so there is no probe.")
         return
-    note = f"A linear guess from the same numbers, fitted to {om.FITTED} texts whose answer is known."
+    note = f"A linear guess from the same activations, fitted to {om.FITTED} texts whose answer is known."
     note += " Its scores are no chances." * isnan(probed.chance)
     _fill(room, "A probe", probed, note, om.shares(asked.kind).get("probe"))
 
@@ -389,7 +390,10 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
         f"The same question everywhere. A cell says what the oracle answers there. The lighter it is, the more chance "
         f"**{literal(answer)}** has."
     )
-    st.caption("Click a cell: its word and depth are then asked about above.")
+    st.caption(
+        "Click a cell: its word and depth are then asked about above. If the table is wider than your window, scroll "
+        "it sideways."
+    )
     chances = om.everywhere(MODEL, words, place.many, asked)
     best = chances.topk(5)
     names = [[[_shown(w) for w in _words(cell)] for cell in row] for row in best.indices.tolist()]
@@ -403,9 +407,13 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
         list(map(_shown, words)), "", f"chance of “{answer}”", 0, 1, chosen=(place.depth, place.at),
     )  # fmt: skip
     at_end = len(words) > 6 and place.at > len(words) // 2
+    figure.update_layout(meta=None)  # it is scrolled below
     figure.update_yaxes(title="")
     if at_end:  # what is scrolled to its right end shows its depths and its scale there
-        figure.update_yaxes(side="right").update_traces({"colorbar": {"x": 1, "xanchor": "right"}}, {"type": "heatmap"})
+        figure.update_yaxes(side="right").update_traces(
+            {"colorbar": {"x": 1, "xanchor": "right", "len": 200}}, {"type": "heatmap"}
+        )
+        figure.update_layout(margin={"l": 8, "r": 70})
     with common.scrolled("oracle-table", 100 + CELL * len(words), at_end=at_end):
         common.chart(figure, key="oracle-map", on_select=common.caught(_clicked), selection_mode="points")
 
@@ -470,7 +478,7 @@ def bars(answer: Answer) -> str:
 
 
 def _share(p: float) -> str:
-    return f"{p:.0%}" if p >= 0.005 else "<1%"
+    return "<1%" if 0 < p < 0.005 else f"{p:.0%}"
 
 
 def _shown(word: str) -> str:

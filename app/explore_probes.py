@@ -28,6 +28,10 @@ DEPTH = 3  # where the page begins: after block 2
 WIDEST = 60  # words of a text
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore probes")
     st.write(
@@ -123,7 +127,7 @@ def _number(label: str) -> float:
 
 
 def _read(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth: int) -> None:
-    st.subheader("Can it be read?", divider="gray")
+    st.header("Can it be read?", divider="gray")
     found = pm.accuracies(MODEL, name, site, kind)
     here = found[depth]
     st.markdown(
@@ -162,7 +166,7 @@ def _read(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth:
 
 
 def _used(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth: int, pair: pm.Pair) -> None:
-    st.subheader("Is it used?", divider="gray")
+    st.header("Is it used?", divider="gray")
     turned = pm.effects(MODEL, name, site, kind, pair)
     one, other = d.names[pair.one], d.names[pair.other]
     what = "Pico then takes the other form of the verb" if name in pm.NUMBERS else "Pico's first guess is another word"
@@ -202,7 +206,7 @@ def _verdict(site: str, depth: int) -> None:
 
 
 def _text(model: HookedModel, d: pm.Data, name: str, site: str, kind: str, depth: int, at: str, pair: pm.Pair) -> None:
-    st.subheader("Your own text", divider="gray")
+    st.header("Your own text", divider="gray")
     key = views.kept(f"probes-text-{name}", _example(model, d, 0))
     text = st.text_area("A text of Littletown, up to the word after which Pico is to go on", key=key, max_chars=900)
     number = st.session_state.setdefault("probes-number", 0)

@@ -31,6 +31,10 @@ NAMES = ("As it is", "With the direction", "With a random direction, as long")
 TAKEN_OUT = ("As it is", "The direction taken out", "A random direction taken out")
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore steering")
     st.write(_explained(OPENING))
@@ -131,7 +135,7 @@ def _sentence(error: Exception) -> str:
 
 def _sets(model: HookedModel) -> sm.Sets | None:
     """The two sets as they stand on the page; None if a word of them is not known (the page then says so)."""
-    st.subheader("Two sets of prompts", divider="gray")
+    st.header("Two sets of prompts", divider="gray")
     name: str = st.selectbox("Begin with", sm.READY, key=views.kept("steer-ready", sm.REFUSAL))
     first = sm.ready(name)
     fields: dict[str, str] = {}
@@ -164,7 +168,7 @@ def _cased(model: HookedModel, text: str) -> str:
 def _replies(
     model: HookedModel, sets: sm.Sets, layer: int, way: str, dose: float, at: tuple[int, ...], ways: list
 ) -> None:
-    st.subheader("What it says", divider="gray")
+    st.header("What it says", divider="gray")
     question = st.text_input("Ask Pico", max_chars=300, key=views.kept("steer-question", QUESTION))
     with st.container(horizontal=True):
         for example in EXAMPLES:
@@ -221,7 +225,7 @@ def _verdict(model: HookedModel, about: tuple, tokens: list[int]) -> None:
 
 
 def _doses(model: HookedModel, sets: sm.Sets, layer: int, way: str, at: tuple[int, ...]) -> None:
-    st.subheader("How much is enough?", divider="gray")
+    st.header("How much is enough?", divider="gray")
     st.write(
         _explained(
             f"One reply is one reply. Here a *judge* reads, *dose* by dose, the replies to {sm.ASKED_EACH} *held-out* "

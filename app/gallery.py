@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from mi_lib.plots.images import data_url
 from mi_lib.plots.pictures import GALLERY, GAP
 
-WIDEST = 112  # pixels of the page, of one picture
+WIDEST = 112  # pixels of the page, of one picture of many; of few, more
 _CAPTION = "font-size: .75rem; line-height: 1.2; text-align: center; overflow-wrap: anywhere; align-self: end"
 _ROW = "grid-column: 1 / -1; font-size: .8rem; line-height: 1.2; margin-top: .3rem"
 
@@ -34,7 +34,7 @@ def as_html(figure: go.Figure) -> str:
             image = pictures.get((row, column))
             words = html.escape(f"{name}, {caption}")
             cells.append(f'<img src="{image.source}" alt="{words}" style="width: 100%">' if image else "<div></div>")
-    columns = f"repeat({len(captions)}, minmax(0, {WIDEST}px))"
+    columns = f"repeat({len(captions)}, minmax(0, {max(WIDEST, min(200, 480 // len(captions)))}px))"
     return f'<div style="display: grid; grid-template-columns: {columns}; gap: .3rem">{"".join(cells)}</div>'
 
 

@@ -97,13 +97,23 @@ def ask(question: str, closed: bool = False) -> Asked:
 
 def kind_of(question: str) -> str:
     """The kind whose noun a question says first after "the", the longest of such; "" if there is none."""
-    words = re.findall(r"[^\s.,!?:;]+|[.,!?:;]", question)
+    words = _split(question)
     nouns = {kind: noun.split() for kind, (noun, _) in questions.KINDS.items()}
     for start in (i + 1 for i, word in enumerate(words) if word == "the"):
         fitting = [kind for kind, noun in nouns.items() if words[start : start + len(noun)] == noun]
         if fitting:
             return max(fitting, key=lambda kind: len(nouns[kind]))
     return ""
+
+
+def asks_yes_or_no(question: str) -> bool:
+    words = _split(question)
+    return bool(words) and questions.asks_yes_or_no(words)
+
+
+def _split(question: str) -> list[str]:
+    """Its words and marks, known or not."""
+    return re.findall(r"[^\s.,!?:;]+|[.,!?:;]", question)
 
 
 def known(network: str, kind: str, words: tuple[str, ...]) -> dict[int, str]:
@@ -160,6 +170,12 @@ def material(network: str, kind: str, split: str) -> Material:
     return Material(some, [kept[i] for i in range(len(some))])
 
 
+def other_texts(network: str, words: tuple[str, ...], kind: str) -> list[tuple[int, Example]]:
+    """The held-out texts of a kind, each with its number, without the one that is read itself."""
+    held_out = material(network, kind, "held_out").examples
+    return [(number, one) for number, one in enumerate(held_out) if shown(one) != words]
+
+
 # --- the oracle ---------------------------------------------------------------------------------------------------
 
 
@@ -169,8 +185,9 @@ def said(network: str, words: tuple[str, ...], place: Place, asked: Asked) -> Sa
     """The same question about the text's activations, about nothing, and about the activations of other texts, which
     are read where questions of this kind are asked of them."""
     oracle, own = open_oracle(), reading(network, words, place)
-    others = material(network, asked.kind, "held_out").readings(place.depth, place.many)
-    about = [own, own.zero(oracle.means), *(own.shuffled(other) for other in others)]
+    read = material(network, asked.kind, "held_out").readings(place.depth, place.many)
+    others = [own.shuffled(read[number]) for number, _ in other_texts(network, words, asked.kind)]
+    about = [own, own.zero(oracle.means), *others]
     first, second, *rest = oracles.answers(oracle.logits(about, [asked.words] * len(about)), asked.options)
     return Said(first, second, rest)
 

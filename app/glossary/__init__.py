@@ -52,7 +52,7 @@ def show() -> None:
     if len(groups) > FEW_LETTERS:
         st.markdown(" · ".join(f"[{letter}](#letter-{letter.lower()})" for letter, _ in groups))
     for letter, group in groups:
-        st.subheader(letter, divider="gray", anchor=f"letter-{letter.lower()}")
+        st.header(letter, divider="gray", anchor=f"letter-{letter.lower()}")
         # One text for a letter, and not a widget for each word: the whole page is there at once.
         st.markdown("\n\n".join(map(_entry, group)))
 

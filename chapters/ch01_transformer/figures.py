@@ -73,7 +73,7 @@ def all_heads(answer: Any) -> go.Figure:
     for layer in layers:
         q, k = (cache[site, layer][0].transpose(0, 1) for site in ("q", "k"))  # [head pos d_head]
         patterns.append(answer.causal_pattern(answer.attention_scores(q, k)))
-    names = [f"layer {layer}<br>head {head}" for layer in layers for head in heads]
+    names = [f"layer {layer}, head {head}" for layer in layers for head in heads]
     return plots.head_grid(torch.cat(patterns), _words(), names, "Where the heads look (rows look at columns)")
 
 

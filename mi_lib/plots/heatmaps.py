@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from mi_lib.plots.style import array, positions, styled
+
+MANY_COLUMNS = 8  # of more than so many a phone shows the numbers too small to be read
 
 
 def attention(pattern: Any, tokens: Sequence[str], title: str, highlight: Any = None) -> go.Figure:
@@ -43,7 +46,8 @@ def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title
     """Many heads at a glance: patterns [head query key], one small map each."""
     values = array(patterns)
     rows = -(-len(values) // columns)
-    figure = make_subplots(rows, columns, subplot_titles=list(titles), horizontal_spacing=0.03, vertical_spacing=0.14)
+    names = _stacked(titles, columns)
+    figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.03, vertical_spacing=0.14)
     for i, pattern in enumerate(values):
         figure.add_trace(_attention_map(pattern, tokens, scale=i == 0), row=i // columns + 1, col=i % columns + 1)
     figure.update_xaxes(showticklabels=False, showgrid=False)
@@ -61,7 +65,8 @@ def maps(
     numbers = array(values)
     columns = min(columns, len(numbers))
     rows = -(-len(numbers) // columns)
-    figure = make_subplots(rows, columns, subplot_titles=list(titles), horizontal_spacing=0.04, vertical_spacing=0.16)
+    names = _stacked(titles, columns)
+    figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.04, vertical_spacing=0.16)
     for i, z in enumerate(numbers):
         most = float(np.abs(z).max()) or 1.0
         figure.add_trace(
@@ -114,6 +119,8 @@ def matrix(
     )
     figure.update_xaxes(title=x_title, showgrid=False)
     figure.update_yaxes(title=y_title, autorange="reversed", showgrid=False)
+    if len(column_names) > MANY_COLUMNS:
+        figure.update_layout(meta={"least": 60 + 7 * max(map(len, row_names)) + 38 * len(column_names)})
     return styled(figure, title, height=90 + 60 * len(row_names) + 80)
 
 
@@ -163,7 +170,7 @@ def lens_table(
         )
     _clickable(figure, hovers, chosen)
     figure.update_xaxes(
-        title={"text": "word that was read last, and its position", "standoff": 50},  # room for slanted words
+        title={"text": "last word read, and its position", "standoff": 50},  # room for slanted words
         tickvals=list(range(len(columns))),
         ticktext=positions(columns),
         tickangle=-45,
@@ -292,6 +299,11 @@ def kinds_map(
     figure.update_yaxes(range=[len(row_names) - 0.5, -0.5])
     figure = styled(figure, title, height=38 * len(row_names) + 130)
     return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
+
+
+def _stacked(titles: Sequence[str], columns: int) -> list[str]:
+    """Titles of maps that stand side by side, in lines as short as a phone needs them."""
+    return ["<br>".join(textwrap.wrap(title, 9)) if columns > 1 else title for title in titles]
 
 
 def _above(title: str) -> dict[str, Any]:

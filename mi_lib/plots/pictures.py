@@ -9,9 +9,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mi_lib.plots.images import data_url, pixels
-from mi_lib.plots.style import styled
+from mi_lib.plots.style import array, styled
 
 GAP = 0.08  # between pictures, of their width
+ABOVE, BELOW = np.array([33, 102, 172]) / 255, np.array([178, 24, 43]) / 255  # rgb
 GALLERY = "gallery"  # what a figure of `gallery` is told by: a page may show its pictures in another way
 
 
@@ -43,3 +44,11 @@ def gallery(rows: Mapping[str, Sequence[Any]], captions: Sequence[str], title: s
     return styled(figure, title, height=height * len(names) + 130).update_layout(
         margin={"t": 90, "b": 20}, meta=GALLERY
     )
+
+
+def signed(values: Any) -> np.ndarray:
+    """An image [3 h w] of numbers [h w] of either sign: blue above zero, red below it, white at it."""
+    numbers = array(values)
+    share = np.abs(numbers) / (np.abs(numbers).max() or 1.0)
+    ends = np.where(numbers >= 0, ABOVE[:, None, None], BELOW[:, None, None])
+    return 1 - share * (1 - ends)

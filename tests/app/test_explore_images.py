@@ -74,7 +74,7 @@ def test_the_page_shows_a_unit_from_every_side_after_the_question(folder):
     app = asked()
     app.radio[0].set_value("All alike").run()
     press(app, "That is my prediction")
-    headers = [header.value for header in app.subheader]
+    headers = [header.value for header in app.header]
     assert headers[0] == "Which picture does it like best?"
     assert headers[-1] == "Does the network need it?"
     assert [box.label for box in app.selectbox] == ["Network", "Layer", "Unit"]

@@ -130,6 +130,15 @@ def test_what_is_true_comes_from_the_tables_or_from_the_text_that_was_drawn():
     assert om.known("pico", "receiver", om.shown(one)) == {one.at: one.question.answer}
 
 
+def test_no_text_is_its_own_other_text():
+    one = om.material("pico", "receiver", "held_out").examples[0]
+    others = om.other_texts("pico", om.shown(one), "receiver")
+    assert [number for number, _ in others] == list(range(1, om.OTHERS))
+    said = om.said("pico", om.shown(one), om.Place(one.at, 4, 4), om.ask(page.WHOM))
+    assert len(said.others) == len(others)
+    assert one.question.answer not in [each.word for each in said.others]
+
+
 # --- the page -----------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +158,9 @@ def test_a_kind_that_is_chosen_writes_its_question_and_a_typed_question_chooses_
     app.text_input[0].set_value("What is the sum ?").run()
     assert app.selectbox[0].value == "sum"
     assert "Its answer: **nothing**" in shown(app)
+    assert app.toggle
+    app.text_input[0].set_value("Is the sum five ?").run()
+    assert not app.toggle  # yes and no are all that can be said
     app.text_input[0].set_value("Where is the boat ?").run()
     assert app.selectbox[0].value == ""
     assert "so there is no probe" in shown(app)
@@ -169,13 +181,21 @@ def test_an_example_brings_its_word_and_a_typed_text_is_read_up_to_its_end():
     app = press(opened(), "Whose pet?")
     assert "True here: **mouse**" in shown(app)
     app.text_area[0].set_value("The pet of Mira is a").run()
-    assert "It got the numbers at **of Mira is a**" in shown(app)
-    assert "There is one at “Mira” (mouse)" in shown(app)
+    assert "It got the activations at **of Mira is a**" in shown(app)
+    assert "The course keeps the answer at “Mira” (mouse)" in shown(app)
 
 
 def test_a_kind_that_training_never_asked_is_said_to_be_one():
     app = press(opened(), "A kind it was never asked")
     assert "never asked for this in training" in shown(app)
+
+
+def test_of_two_words_that_are_alike_the_one_that_is_clicked_is_taken():
+    app = opened()
+    pills = app.get("button_group")[0]
+    labels = [option.content for option in pills.proto.options]
+    assert len(set(labels)) == len(STORY)
+    assert [label.strip("\u200b") for label in labels if "Alec" in label] == ["Alec", "Alec"]
 
 
 @pytest.mark.parametrize(
@@ -228,9 +248,14 @@ def test_a_bar_is_as_long_as_its_chance_and_a_score_that_is_none_has_no_bar():
 def test_a_word_that_is_clicked_is_asked_about_and_so_is_a_cell_of_the_table(page):
     page.goto("/explore-oracle")
     page.get_by_role("button", name="Go on without a prediction").click()
-    page.get_by_text("It got the numbers at gave a kettle to, at depth 4").wait_for()
+    page.get_by_text("It got the activations at gave a kettle to, at depth 4").wait_for()
     page.get_by_role("radio", name="Alec").last.click()
-    page.get_by_text("It got the numbers at the station , Alec, at depth 4").wait_for()
+    page.get_by_text("It got the activations at the station , Alec, at depth 4").wait_for()
     page.get_by_role("radio", name="Alec").first.click()
-    page.get_by_text("It got the numbers at After Alec, at depth 4").wait_for()
+    page.get_by_text("It got the activations at After Alec, at depth 4").wait_for()
+    cells = page.locator(".st-key-oracle-table .nsewdrag").first
+    cells.scroll_into_view_if_needed()
+    box = cells.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 3.5 / len(STORY), box["y"] + box["height"] * 5.5 / 7)
+    page.get_by_text("It got the activations at After Alec and Dean, at depth 5").wait_for()
     assert not page.errors

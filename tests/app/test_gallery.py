@@ -34,6 +34,15 @@ def test_every_picture_stands_in_its_row_and_column_with_its_names():
     assert "repeat(3," in text
 
 
+def test_numbers_of_either_sign_are_blue_above_zero_red_below_and_white_at_it():
+    red, green, blue = plots.signed(torch.tensor([[2.0, -2.0, 0.0, 1.0]]))[:, 0]
+    assert blue[0] > red[0]
+    assert red[1] > blue[1]
+    assert (red[2], green[2], blue[2]) == (1, 1, 1)
+    assert red[0] < red[3] < 1, "half as much is paler"
+    assert plots.signed(torch.zeros(2, 2)).min() == 1
+
+
 def test_tiles_have_their_captions_below_and_said():
     image = np.zeros((4, 4, 3), np.uint8)
     image[0, 0] = 255, 114, 3

@@ -243,7 +243,7 @@ def test_the_glossary_is_searched_and_an_address_leads_to_an_entry(tmp_path, mon
     entries = " ".join(text.value for text in app.markdown)
     assert "**residual stream**" in entries
     assert "[R](#letter-r)" in entries
-    assert "letter-r" in [heading.anchor for heading in app.subheader]
+    assert "letter-r" in [heading.anchor for heading in app.header]
     assert "[01.1 Words become vectors](chapter?chapter=01&exercise=1)" in entries
     app.text_input[0].set_value("lenses").run()
     assert [text.value[:8] for text in app.markdown[1:]] == ["**lens**"]
@@ -442,6 +442,8 @@ def test_no_scale_stands_beside_a_map_where_a_phone_has_no_room():
     looks = np.eye(3)
     for figure in (plots.attention(looks, "abc", "One"), plots.head_grid(looks[None], "abc", ["0.0"], "All")):
         assert figure.data[0].colorbar.orientation == "h"
+    side_by_side = plots.maps([looks, looks], ["frequency 19", "rest"], "Maps")
+    assert [title.text for title in side_by_side.layout.annotations] == ["frequency<br>19", "rest"]
 
 
 def test_a_long_title_of_an_axis_is_broken_and_a_table_of_words_is_as_wide_as_its_words_need():
@@ -454,7 +456,8 @@ common.chart(plots.lens_table([[0.1, 0.9]], words, words, ["0"], ["the", "cat"],
 """
     app = AppTest.from_string(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{script}", default_timeout=60).run()
     bars, words = (json.loads(chart.proto.spec)["layout"] for chart in app.get("plotly_chart"))
-    assert all(len(line) <= 36 for line in bars["yaxis"]["title"]["text"].split("<br>"))
+    lines = bars["yaxis"]["title"]["text"].split("<br>")
+    assert lines == ["a title that no phone has", "room for, as long as it is"]
     assert f"min-width: {words['meta']['least']}px" in " ".join(block.proto.body for block in app.get("html"))
 
 
