@@ -41,9 +41,9 @@ STYLE += """
 .st-key-skip-link, .st-key-bubble, .st-key-library { margin-bottom: -1rem }
 [data-testid=stPageLink] p { white-space: normal }
 @media (max-width: 480px) {
-  [data-testid=stMain] h1 { font-size: 1.75rem }
-  [data-testid=stMain] h2 { font-size: 1.5rem }
-  [data-testid=stMain] h3 { font-size: 1.25rem } }
+  [data-testid=stMainBlockContainer] h1 { font-size: 1.75rem }
+  [data-testid=stMainBlockContainer] h2 { font-size: 1.5rem }
+  [data-testid=stMainBlockContainer] h3 { font-size: 1.25rem } }
 @media (hover: none) { [role=radiogroup] > label { padding-block: .35rem } }
 [class*=st-key-waiting] [data-stale=true] { opacity: 1 }
 [class*=st-key-verdict] { scroll-margin: 4rem }
