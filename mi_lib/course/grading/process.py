@@ -201,6 +201,7 @@ class Process:
 
     def _set_deadlines(self) -> float:
         """What is left, from now on: of the process's own time, and a multiple of it by the wall. Returns its time."""
+        self._clock.settle()
         now = self.clock()
         self._deadline = now + self.seconds_left
         self._wall_deadline = time.monotonic() + BUSY * self.seconds_left
