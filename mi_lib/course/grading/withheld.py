@@ -108,7 +108,7 @@ def _functions_of(thing: Any) -> list[FunctionType]:
     """A function itself, or all that a class defines."""
     if isinstance(thing, type):
         return [f for part in vars(thing).values() for f in _inside(part) if type(f) is FunctionType]
-    return [f for f in (thing, *_inside(thing)) if type(f) is FunctionType]
+    return [f for f in (thing, _vars(thing).get("__wrapped__")) if type(f) is FunctionType]  # not what it is given
 
 
 # --- what stays -------------------------------------------------------------------------------------------------------
