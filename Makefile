@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENV_INPUTS := pyproject.toml constraints.txt scripts/setup.sh
 
-.PHONY: help learn setup test fast seconds lint types browser schemas clean
+.PHONY: help learn setup test fast seconds lint types browser schemas axe clean
 
 help:
 	@echo "make learn    set up, make your workspace, open the course at http://127.0.0.1:$(PORT)   (PORT=, WORKSPACE=)"
@@ -32,14 +32,14 @@ $(VENV)/.dev: $(ENV_INPUTS)
 # Threads beyond the two test processes would only fight each other. tests/conftest.py deals the files, longest first.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.dev lint types browser schemas
+test: $(VENV)/.dev lint types browser schemas axe
 	$(PYTEST) --durations=10
 
 fast: $(VENV)/.dev
 	$(PYTEST) -m "not slow and not browser"
 
 # How long each test takes, by which the files are dealt and the dear ones sampled. On a machine that does nothing else.
-seconds: $(VENV)/.dev browser schemas
+seconds: $(VENV)/.dev browser schemas axe
 	$(PYTEST) --write-seconds
 
 lint: $(VENV)/.dev
@@ -56,6 +56,10 @@ browser:
 # Reports are checked against the published schemas of their formats. Where these cannot be had, the tests skip likewise.
 schemas: $(VENV)/.dev
 	@scripts/schemas.sh $(VENV)/schemas
+
+# The pages are looked at by axe-core. Where it cannot be had, that test skips likewise.
+axe: $(VENV)/.dev
+	@scripts/axe.sh $(VENV)/axe
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -78,7 +78,7 @@ def _reference(exercise: Exercise, name: str) -> None:
     common.chart(drawn, key=f"reference-{name}")
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_data(max_entries=64, show_spinner="Drawing the figure …")
 def _drawn_from_reference(number: str, name: str, stamps: tuple[int, ...]) -> Any:
     from mi_lib.course import index
 

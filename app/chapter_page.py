@@ -83,6 +83,7 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
     """
     answered = progress.predictions(chapter.number)
     waiting = offered = False  # offered: one question has one way past it, however many figures it holds back
+    between = ""  # the exercise that stands between a question and what waits for it
     for at, block in enumerate(step):
         if block.kind == "markdown":
             text = re.sub(r"\A# .*\n", "", block.text)  # the page has the chapter's title already
@@ -93,16 +94,18 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
                 yield replace(block, text=text)
         elif block.kind == "figure":
             if waiting and not offered:
-                waiting, offered = not st.toggle("Go on without a prediction", key=f"anyway-{block.arg}"), True
+                label = "Go on without a prediction" + f" (the question above {between})" * bool(between)
+                waiting, offered = not st.toggle(label, key=f"anyway-{block.arg}"), True
             if not waiting:
                 yield block
         elif block.kind == "predict":
-            waiting, offered = block.id not in answered, False
+            waiting, offered, between = block.id not in answered, False, ""
             yield block
             about = _about(step[at + 1 :]) if waiting else set()
             if about - {"exercise"} and "figure" not in about:
                 waiting = not st.toggle("Go on without a prediction", key=f"anyway-{block.id}")
         elif block.kind == "exercise" or not waiting:
+            between = block.arg if block.kind == "exercise" else between
             yield block
 
 
@@ -267,7 +270,8 @@ def _predict(chapter: Chapter, block: Block, progress: Progress) -> None:
 
 def _figure(chapter: Chapter, block: Block) -> None:
     try:
-        drawn = figures.figure(chapter, block.arg)
+        with st.spinner("Drawing the figure …"):  # some need a network first, and what follows waits for them
+            drawn = figures.figure(chapter, block.arg)
     except CourseError as error:
         st.error(str(error))
         return

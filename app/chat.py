@@ -45,9 +45,14 @@ MOST_TURNS = 60  # of a conversation are kept in the workspace: 30 questions and
 MARKS = frozenset(".,!?:;")
 
 
-@st.cache_resource(max_entries=4, show_spinner="Waking Pico …")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def open_model(name: str) -> HookedModel:
+    """The network, once for all pages."""
     return load(name)
+
+
+def prepare() -> None:
+    open_model(MODEL)
 
 
 def bundled(name: str) -> bool:

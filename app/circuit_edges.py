@@ -48,7 +48,7 @@ class Said(NamedTuple):
 @common.guarded
 def section(subject: Subject) -> None:
     """The graph, and what the heads say that are left in it. One fragment, as a click on a head changes both."""
-    st.subheader("Who speaks to whom", divider="gray")
+    st.header("Who speaks to whom", divider="gray")
     model = network(subject)
     edges = all_edges(model.cfg)
     st.write(
@@ -243,7 +243,7 @@ def _toggled(subject: Subject) -> None:
 
 def _enough(subject: Subject, kept: list[Edge], truth: Circuit | None) -> None:
     """Drop heads, and see what the others say on prompts that were not used so far."""
-    st.subheader("Are a few heads enough?", divider="gray")
+    st.header("Are a few heads enough?", divider="gray")
     cfg, key = network(subject).cfg, _dropped_key(subject)
     heads = [f"{layer}.{head}" for layer in range(cfg.n_layers) for head in range(cfg.n_heads)]
     seen = {node for edge in kept for node in (edge.sender, node_of(edge.receiver))}

@@ -32,7 +32,7 @@ SAID = {
 @common.guarded
 def section(subject: Subject, shown: Shown) -> None:
     """The map and one of its cells. A fragment: a click on a cell leaves the rest of the page alone."""
-    st.subheader("Exchange one place", divider="gray")
+    st.header("Exchange one place", divider="gray")
     model = network(subject)
     left, right = st.columns(2)
     offered = [what for what in WHAT if what != "mlp_out" or model.cfg.d_mlp]

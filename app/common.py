@@ -9,9 +9,11 @@ import html
 import importlib
 import logging
 import re
+import textwrap
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,20 +44,45 @@ SAFE = (
 
 
 _ROOM_OF_A_TITLE = 30  # pixels of a figure's upper margin
+_LINE_OF_AN_AXIS = 36  # letters of an axis' title that a phone has room for
 
 
 def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
     """Show a figure as wide as the page allows. In the dark theme zero is dark where it would be white.
 
-    Its title is written above it: there it wraps, and inside a figure it would be cut in a narrow one.
+    Its title is written above it: there it wraps, and inside a figure it would be cut in a narrow one. Long titles of
+    axes are broken for the same reason. A figure that says how wide it must be at least (`least` of its layout's
+    `meta`) is scrolled sideways where there is less room.
+    Who hears the page is told what the figure shows.
     """
+    from mi_lib.plots import told  # Plotly: only where something is drawn
+
     figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
+    more.setdefault("alt", told(figure))
     if title := figure.layout.title.text:
         st.html(f'<p style="font-weight: 600; margin: 0">{html.escape(title)}</p>')
         figure.update_layout(title={"text": ""}, margin={"t": (figure.layout.margin.t or 60) - _ROOM_OF_A_TITLE})
+    if figure.layout.meta:
+        from app import gallery
+
+        if gallery.is_gallery(figure):
+            return st.html(gallery.as_html(figure))
     if st.context.theme.type == "dark":
         figure.update_traces({"colorscale": _DIVERGING_IN_THE_DARK}, {"type": "heatmap", "zmid": 0})
-    return st.plotly_chart(figure, width="stretch", key=key, **({"config": CHART} | more))
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        if axis.title.text:
+            axis.title.text = "<br>".join(_broken(axis.title.text))
+    least = figure.layout.meta.get("least") if isinstance(figure.layout.meta, dict) else None
+    with scrolled(f"wide-{key}", least) if key and least else nullcontext():
+        return st.plotly_chart(figure, width="stretch", key=key, **({"config": CHART} | more))
+
+
+def _broken(text: str) -> list[str]:
+    """A text in as few lines as it needs, all about as long."""
+    fewest = len(textwrap.wrap(text, _LINE_OF_AN_AXIS)) or 1
+    widths = range(-(-len(text) // fewest), _LINE_OF_AN_AXIS + 1)
+    tries = (textwrap.wrap(text, width) for width in widths)
+    return next((lines for lines in tries if len(lines) == fewest), [text])
 
 
 @contextmanager
@@ -144,7 +171,9 @@ def checks() -> Checks:
 
 
 def _import_torch() -> None:
+    """And what the pages with Pico need, Pico itself included: so the first of them is there at once."""
     importlib.import_module("torch")
+    importlib.import_module("app.opening").begun("app.chat").exception()
     # Streamlit collects garbage after every run of a page, and nothing else in the server moves meanwhile. Looking
     # through all of torch takes a tenth of a second, on a busy machine several; what is frozen is not looked through.
     gc.freeze()
@@ -210,6 +239,16 @@ def asked_for(parameters: dict[str, str]) -> str:
 def literal(text: str) -> str:
     """Text that Markdown is to leave alone."""
     return re.sub(r"([\\`*_{}\[\]()#+\-!|<>~$:])", r"\\\1", text)
+
+
+def told_apart(labels: Iterable[str]) -> list[str]:
+    """The same labels to the eye, no two alike: of pills that have one label Streamlit takes the last for all."""
+    seen: Counter[str] = Counter()
+    found = []
+    for label in labels:
+        found.append(label + "\u200b" * seen[label])  # spaces of no width
+        seen[label] += 1
+    return found
 
 
 def lost(sentence: str, way_on: Callable[[], None] | None = None) -> None:

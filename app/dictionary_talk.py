@@ -38,7 +38,7 @@ class Asked(NamedTuple):
 
 
 def section(model: HookedModel, name: str, reading: Reading, latent: int) -> None:
-    st.subheader("Hold it, and talk to Pico", divider="gray")
+    st.header("Hold it, and talk to Pico", divider="gray")
     st.write(
         "Does Pico use this latent, or does it only go along with something? Hold it at a value, at every word that "
         "Pico reads and says, and ask. Whatever the dictionary does not explain is left as it is."

@@ -27,6 +27,10 @@ SIZES = (1, 4, 16)  # latents that together are a test for a concept
 GUESSES = {"none": (0, 0), "1 to 5": (1, 5), "6 to 15": (6, 15), "16 to 30": (16, 30), "more than 30": (31, 10**6)}
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore dictionaries")
     st.write(
@@ -186,7 +190,8 @@ def _by_text(model: HookedModel, name: str, reading: Reading, named: Named) -> N
         return
     words = model.to_str_tokens(tokens[0])[1:]
     f = _at_words(model, reading, tokens)
-    place = st.pills("At which word?", range(len(words)), format_func=lambda i: literal(words[i]), default=0)
+    labels = common.told_apart(map(literal, words))
+    place = st.pills("At which word?", range(len(words)), format_func=labels.__getitem__, default=0)
     if place is None:
         return
     most = f[place].topk(min(6, f.shape[1]))
@@ -208,7 +213,7 @@ def _at_words(model: HookedModel, reading: Reading, tokens: torch.Tensor) -> tor
 
 
 def _card(model: HookedModel, name: str, reading: Reading, named: Named, latent: int) -> None:
-    st.subheader(f"Latent {latent}", divider="gray")
+    st.header(f"Latent {latent}", divider="gray")
     column = reading.new.column(latent)
     if not bool((column > 0).any()):
         st.info("It is active at no word of the texts that were kept out. There is nothing to read.")

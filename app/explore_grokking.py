@@ -32,6 +32,11 @@ def _card(name: str) -> dict[str, Any]:
     return zoo.card(name)
 
 
+def prepare() -> None:
+    for name in (NETWORK, CONTROL):
+        _analysis(name, None)
+
+
 def show() -> None:
     st.title("Explore grokking")
     st.write(
@@ -114,7 +119,7 @@ def _spectrum(found: Analysis, said: str) -> go.Figure:
 
 def _frequency(found: Analysis) -> int:
     """Which frequency to look at: the network's own first, then all others."""
-    st.subheader("One frequency", divider="gray")
+    st.header("One frequency", divider="gray")
     others = [k for k in range(1, len(found.spectrum) + 1) if k not in found.frequencies]
     chosen = st.selectbox(
         "Frequency",
@@ -148,7 +153,7 @@ def _neurons(found: dict[str, Analysis], k: int) -> None:
 
 def _knock_out(found: dict[str, Analysis]) -> None:
     """Take waves out of the logits and see what is left."""
-    st.subheader("Knock out waves", divider="gray")
+    st.header("Knock out waves", divider="gray")
     keys = found[NETWORK].frequencies
     others = [k for k in range(1, len(found[NETWORK].spectrum) + 1) if k not in keys][: max(3, len(keys))]
     removed = st.pills(
@@ -172,7 +177,7 @@ def _knock_out(found: dict[str, Analysis]) -> None:
 
 
 def _live() -> None:
-    st.subheader("Train one yourself", divider="gray")
+    st.header("Train one yourself", divider="gray")
     live = recipe.LIVE
     st.write(
         f"A smaller clock, of {live.p} hours, trained on this computer. Set the weight decay first: at 0 you get a "

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from json import JSONDecodeError
 from typing import Any
 
 import streamlit as st
 import torch
 
-from app import common, views
+from app import common, gallery, views
 from app import image_measures as im
 from mi_lib import features, plots, zoo
 from mi_lib.models import LoadError
@@ -64,7 +63,8 @@ def _predicted() -> bool:
         return True
     with st.container(border=True):
         drawn = {kind: scenes.sample(1, seed=11, kinds=[kind]).images[0] for kind in ("sharp", "soft", "colour")}
-        st.image([im.marked(image, None, None) for image in drawn.values()], width=150)
+        images = [im.marked(image, None, None) for image in drawn.values()]
+        st.html(gallery.tiles(images, ["the first scene", "the second", "the third"], SMALL))
         st.markdown(
             "**Predict.** In the first scene a figure is in focus, and the ground is not. In the second it is the "
             "other way round. In the third only the colour differs. Some units answer to a place where fine texture "
@@ -86,21 +86,14 @@ def _set(key: str, value: Any) -> None:
     st.session_state[key] = value
 
 
-def _kept(key: str, first: Any, offered: Sequence[Any]) -> str:
-    """The key of a widget that keeps its value after a visit to another page, and one that is still offered."""
-    value = st.session_state.get(key, st.session_state.get(f"{key}-kept", first))
-    st.session_state[key] = st.session_state[f"{key}-kept"] = value if value in offered else first
-    return key
-
-
 def _page(names: list[str]) -> None:
     with st.container(border=True):
         left, middle, right = st.columns(3)
-        name: str = left.selectbox("Network", names, key=_kept("images-network", names[0], names))
+        name: str = left.selectbox("Network", names, key=views.kept("images-network", names[0], names))
         model = im.open_network(name)
         offered = im.layers(model)
         layer: str = middle.selectbox(
-            "Layer", offered, key=_kept("images-layer", offered[min(2, len(offered) - 1)], offered),
+            "Layer", offered, key=views.kept("images-layer", offered[min(2, len(offered) - 1)], offered),
             help="Later layers see larger patches of the scene.",
         )  # fmt: skip
         detectors = im.family(name, layer)
@@ -108,7 +101,7 @@ def _page(names: list[str]) -> None:
         angle = im.tuned(name, layer).angle
         unit: int = right.selectbox(
             "Unit", units, format_func=lambda u: _called(u, u in detectors, float(angle[u])),
-            key=_kept(f"images-unit-{name}-{layer}", units[0], units),
+            key=views.kept(f"images-unit-{name}-{layer}", units[0], units),
         )  # fmt: skip
     _family(name, layer, detectors)
     _picture(name, layer, unit)
@@ -130,8 +123,8 @@ def _family(name: str, layer: str, detectors: list[int]) -> None:
     noun = "detector" if len(detectors) == 1 else "detectors"
     st.markdown(
         f"{count} *high-low frequency {noun}*. Such a unit answers to fine texture on one side and coarse texture on "
-        "the other. It answers more to that than to either alone, to an edge of brightness, or to the two exchanged. "
-        "They stand first in the list."
+        "the other. It answers more to that than to either alone, to an edge of brightness or of colour, or to the two "
+        "exchanged. They stand first in the list, the clearest at its head."
     )
 
 
@@ -139,7 +132,7 @@ def _family(name: str, layer: str, detectors: list[int]) -> None:
 
 
 def _picture(name: str, layer: str, unit: int) -> None:
-    st.subheader("Which picture does it like best?", divider="gray")
+    st.header("Which picture does it like best?", divider="gray")
     st.write(
         "We start from grey and change every pixel a little, so that the unit answers more. Then again, from there. "
         "The picture is moved a little at each step: what only fits one place is not kept."
@@ -163,7 +156,8 @@ def _forming() -> None:
         return
     left, right = st.columns([1, 2])
     if run.last is not None:
-        left.image(im.marked(run.last.images[0], None, None, zoom=4), width=WIDE)
+        alt = f"What the unit likes, after {len(run.values)} of {im.STEPS} steps."
+        left.image(im.marked(run.last.images[0], None, None, zoom=4), width=WIDE, alt=alt)
     with right:
         st.progress(min(1.0, len(run.values) / im.STEPS), f"step {len(run.values)} of {im.STEPS}")
         with st.container(horizontal=True):
@@ -182,8 +176,8 @@ def _forming() -> None:
 
 
 def _examples(name: str, layer: str, unit: int) -> None:
-    st.subheader("Which scenes excite it most?", divider="gray")
-    truth = st.segmented_control("Show", list(SEEN), key=_kept("images-seen", "the scene", list(SEEN)))
+    st.header("Which scenes excite it most?", divider="gray")
+    truth = st.segmented_control("Show", list(SEEN), key=views.kept("images-seen", "the scene", list(SEEN)))
     maps, drawn = im.maps(name, layer)[:, unit], im.world()
     box = im.field_of(name, layer)
     best = features.top(maps, SHOWN)
@@ -205,14 +199,14 @@ def _row(found: features.Examples, drawn: scenes.Scenes, box: tuple[int, int, in
         seen = (box[2] + box[1] * row, box[2] + box[1] * column, box[0]) if box else None
         images.append(im.marked(shown, outline[image], seen if value > 0 else None))
         captions.append(f"{scenes.CLASSES[labels[image]]}: {value:.2f}")
-    st.image(images, caption=captions, width=SMALL)
+    st.html(gallery.tiles(images, captions, SMALL))
 
 
 # --- tuning -------------------------------------------------------------------------------------------------------
 
 
 def _tuning(name: str, layer: str, unit: int) -> None:
-    st.subheader("How is it tuned?", divider="gray")
+    st.header("How is it tuned?", divider="gray")
     st.write(
         "Now we make the stimuli: fine texture on one side of a line, coarse texture on the other. We turn the line, "
         "and change how much finer the one is."
@@ -249,10 +243,11 @@ def _tuning(name: str, layer: str, unit: int) -> None:
     left, right = st.columns([1, 2])
     image = im.stimulus(name, layer, rows[row], angles[column])
     said = f"{rows[row].capitalize()}, the fine side at {names[column]}: {float(table[row, column]):.2f}"
-    left.image(im.marked(image, None, None, zoom=4), caption=said, width=WIDE)
+    left.image(im.marked(image, None, None, zoom=4), caption=said, width=WIDE, alt=f"A picture: {said}")
     series = {rows[row]: table[row].tolist(), "an edge of brightness": found.edge[unit].tolist()}
     series |= {"fine texture alone": [float(found.sharp[unit])] * count}
     series |= {"coarse texture alone": [float(found.blurred[unit])] * count}
+    series |= {"the best edge of colour": [float(found.colour_edge[unit])] * count}
     with right:
         degrees = [im.degrees(a) for a in angles]
         figure = plots.lines(degrees, series, "The same row as a curve, beside what must not be mistaken for it",
@@ -282,12 +277,13 @@ def _clicked() -> None:
 
 
 def _weights(name: str, layer: str, unit: int) -> None:
-    st.subheader("What is it built from?", divider="gray")
+    st.header("What is it built from?", divider="gray")
     found = im.built(name, layer)
     if found is None:
         if layer == im.layers(im.open_network(name))[0]:
             st.write("This is the first layer: its weights lie on the image itself. Grey is 0.")
-            st.image(im.marked(im.kernel(name, unit), None, None, zoom=24), width=150)
+            alt = "The weights of the unit, as a small image."
+            st.image(im.marked(im.kernel(name, unit), None, None, zoom=24), width=150, alt=alt)
         else:
             st.write("Choose the third layer or a later one: its weights are multiplied out over two layers.")
         return
@@ -301,7 +297,8 @@ def _weights(name: str, layer: str, unit: int) -> None:
     titles = [f"{title} group ({like:+.2f})" for title, like in zip(("finer", "coarser"), likes.tolist(), strict=True)]
     left, right = st.columns(2)
     with left:
-        figure = plots.maps(maps, titles, "Where each group excites (blue) and inhibits (red)", "to the right", "down")
+        title = "Where each group excites (blue) and inhibits (red)"
+        figure = plots.gallery({"the places that the unit reads": [plots.signed(m) for m in maps]}, titles, title)
         common.chart(figure, key="images-factors")
     with right:
         channels = [str(c) for c in range(found.factors.channels.shape[1])]
@@ -320,11 +317,11 @@ def _weights(name: str, layer: str, unit: int) -> None:
 
 
 def _needed(name: str, model: VisionModel, layer: str, unit: int, detectors: list[int]) -> None:
-    st.subheader("Does the network need it?", divider="gray")
+    st.header("Does the network need it?", divider="gray")
     options = {f"unit {unit}": [unit]}
     if len(detectors) > 1:
         options[f"all {len(detectors)} detectors of {layer}"] = detectors
-    asked = st.radio("Silence", list(options), key=_kept("images-silence", next(iter(options)), list(options)))
+    asked = st.radio("Silence", list(options), key=views.kept("images-silence", next(iter(options)), list(options)))
     units = options[asked]
     random = im.control(name, layer, units)
     st.write("What is silenced says 0 all the time, whatever the scene: it never sees what it looks for.")
@@ -373,8 +370,6 @@ def _misjudged(found: im.Judged) -> None:
     st.markdown(f"{len(newly)} of {len(drawn)} scenes are misjudged now that were not before. Some of them:")
     shown = newly[: 2 * SHOWN]
     outline = drawn.outline()
-    st.image(
-        [im.marked(drawn.images[i], outline[i], None) for i in shown],
-        caption=[f"{scenes.CLASSES[labels[i]]}; now “{scenes.CLASSES[found.without[i]]}”" for i in shown],
-        width=SMALL,
-    )
+    images = [im.marked(drawn.images[i], outline[i], None) for i in shown]
+    captions = [f"{scenes.CLASSES[labels[i]]}; now “{scenes.CLASSES[found.without[i]]}”" for i in shown]
+    st.html(gallery.tiles(images, captions, SMALL))

@@ -55,6 +55,10 @@ class Reading(NamedTuple):
     logits: Float[Tensor, "depth pos d_vocab"]
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore lenses")
     st.write(
@@ -311,11 +315,14 @@ def _name(token: str) -> str:
 
 
 def _keep_place(model: HookedModel, reading: Reading) -> None:
-    """Which cell is looked at: with a new text, the answer."""
+    """Which cell is looked at: with a new text, the answer; or that of a link, which comes before anything was seen."""
     text = reading.tokens[0].tolist()
     # After a visit to another page Streamlit has forgotten the place, but not what was seen.
-    if st.session_state.get("lens-seen") != text or "lens-depth" not in st.session_state:
-        st.session_state.update({"lens-seen": text, "lens-depth": model.cfg.n_layers, "lens-pos": len(text) - 1})
+    depth, pos = st.session_state.get("lens-depth"), st.session_state.get("lens-pos")
+    there = depth in range(model.cfg.n_layers + 1) and pos in range(len(text))
+    if st.session_state.get("lens-seen", text) != text or not there:
+        st.session_state.update({"lens-depth": model.cfg.n_layers, "lens-pos": len(text) - 1})
+    st.session_state["lens-seen"] = text
 
 
 def _clicked() -> None:
@@ -325,7 +332,7 @@ def _clicked() -> None:
 
 
 def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None:
-    st.subheader("Who wrote this guess?", divider="gray")
+    st.header("Who wrote this guess?", divider="gray")
     left, right = st.columns(2)
     depths = _depths(model)
     depth = left.selectbox("Depth", range(len(depths)), format_func=depths.__getitem__, key="lens-depth")

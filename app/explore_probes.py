@@ -28,6 +28,10 @@ DEPTH = 3  # where the page begins: after block 2
 WIDEST = 60  # words of a text
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore probes")
     st.write(
@@ -72,31 +76,27 @@ def _set(key: str, value: Any) -> None:
     st.session_state[key] = value
 
 
-def _kept(key: str, first: Any, offered: list) -> str:
-    """The key of a widget that keeps its value after a visit to another page, and one that is still offered."""
-    value = st.session_state.get(key, st.session_state.get(f"{key}-kept", first))
-    st.session_state[key] = st.session_state[f"{key}-kept"] = value if value in offered else first
-    return key
-
-
 def _page(model: HookedModel) -> None:
     with st.container(border=True):
         left, middle, right = st.columns(3)
         name: str = left.selectbox(
-            "Property", list(pm.NAMES), format_func=pm.NAMES.__getitem__, key=_kept("probes-name", pm.OWN, [*pm.NAMES])
+            "Property",
+            list(pm.NAMES),
+            format_func=pm.NAMES.__getitem__,
+            key=views.kept("probes-name", pm.OWN, [*pm.NAMES]),
         )
         site: str = middle.selectbox(
             "Where it is read", list(pm.SITES), format_func=pm.SITES.__getitem__,
-            key=_kept("probes-site", "resid", [*pm.SITES]),
+            key=views.kept("probes-site", "resid", [*pm.SITES]),
         )  # fmt: skip
         kind: str = right.selectbox(
             "Kind of probe", list(pm.KINDS), format_func=pm.KINDS.__getitem__,
-            key=_kept("probes-kind", "ridge", [*pm.KINDS]),
+            key=views.kept("probes-kind", "ridge", [*pm.KINDS]),
         )  # fmt: skip
         offered = pm.depths(model, site)
         begin = offered[min(DEPTH, len(offered) - 1)]
         at = st.select_slider("Depth at which your text, below, is read and changed", offered,
-                              key=_kept("probes-depth", begin, offered))  # fmt: skip
+                              key=views.kept("probes-depth", begin, offered))  # fmt: skip
         depth = offered.index(at)
         d = pm.data(MODEL, name, site)
         pair = _pair(d, name)
@@ -113,9 +113,9 @@ def _pair(d: pm.Data, name: str) -> pm.Pair:
         return pm.Pair(1, 0)
     ordered = sorted(d.names, key=_number) if name == "sentiment" else d.names
     left, right = st.columns(2)
-    one = left.selectbox("This label …", ordered, key=_kept(f"probes-one-{name}", ordered[-1], ordered))
+    one = left.selectbox("This label …", ordered, key=views.kept(f"probes-one-{name}", ordered[-1], ordered))
     others = [label for label in ordered if label != one]
-    other = right.selectbox("… and not that one", others, key=_kept(f"probes-other-{name}", others[0], others))
+    other = right.selectbox("… and not that one", others, key=views.kept(f"probes-other-{name}", others[0], others))
     return pm.Pair(d.names.index(one), d.names.index(other))
 
 
@@ -127,7 +127,7 @@ def _number(label: str) -> float:
 
 
 def _read(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth: int) -> None:
-    st.subheader("Can it be read?", divider="gray")
+    st.header("Can it be read?", divider="gray")
     found = pm.accuracies(MODEL, name, site, kind)
     here = found[depth]
     st.markdown(
@@ -166,7 +166,7 @@ def _read(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth:
 
 
 def _used(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth: int, pair: pm.Pair) -> None:
-    st.subheader("Is it used?", divider="gray")
+    st.header("Is it used?", divider="gray")
     turned = pm.effects(MODEL, name, site, kind, pair)
     one, other = d.names[pair.one], d.names[pair.other]
     what = "Pico then takes the other form of the verb" if name in pm.NUMBERS else "Pico's first guess is another word"
@@ -206,12 +206,9 @@ def _verdict(site: str, depth: int) -> None:
 
 
 def _text(model: HookedModel, d: pm.Data, name: str, site: str, kind: str, depth: int, at: str, pair: pm.Pair) -> None:
-    st.subheader("Your own text", divider="gray")
-    key = f"probes-text-{name}"
-    if key not in st.session_state:
-        st.session_state[key] = st.session_state.get(f"{key}-kept", _example(model, d, 0))
+    st.header("Your own text", divider="gray")
+    key = views.kept(f"probes-text-{name}", _example(model, d, 0))
     text = st.text_area("A text of Littletown, up to the word after which Pico is to go on", key=key, max_chars=900)
-    st.session_state[f"{key}-kept"] = text
     number = st.session_state.setdefault("probes-number", 0)
     st.button("Another example", icon=":material/casino:", on_click=common.caught(_another), args=(key, d, number))
     if not text.strip():

@@ -31,6 +31,10 @@ NAMES = ("As it is", "With the direction", "With a random direction, as long")
 TAKEN_OUT = ("As it is", "The direction taken out", "A random direction taken out")
 
 
+def prepare() -> None:
+    open_model(MODEL)
+
+
 def show() -> None:
     st.title("Explore steering")
     st.write(_explained(OPENING))
@@ -72,14 +76,6 @@ def _set(key: str, value: Any) -> None:
     st.session_state[key] = value
 
 
-def _kept(key: str, first: Any) -> str:
-    """The key of a widget whose value comes back after a visit to another page, where Streamlit forgets it."""
-    if key not in st.session_state:
-        st.session_state[key] = st.session_state.get(f"{key}-kept", first)
-    st.session_state[f"{key}-kept"] = st.session_state[key]
-    return key
-
-
 def _page(model: HookedModel) -> None:
     sets = _sets(model)
     if sets is None:
@@ -89,17 +85,17 @@ def _page(model: HookedModel) -> None:
         left, right = st.columns(2)
         middle = layers[min(LAYER, len(layers) - 1)]
         layer: int = left.selectbox(
-            "The direction is read before block", layers, key=_kept("steer-layer", middle),
+            "The direction is read before block", layers, key=views.kept("steer-layer", middle),
             help="At the last mark of the prompt, where the reply begins.",
         )  # fmt: skip
         way: str = right.selectbox("What is done with it", list(sm.WAYS), format_func=sm.WAYS.__getitem__,
-                                   key=_kept("steer-way", sm.ABLATE))  # fmt: skip
+                                   key=views.kept("steer-way", sm.ABLATE))  # fmt: skip
         dose = 1.0
         at: tuple[int, ...] = (layer,)
         if way != sm.ABLATE:
             left, right = st.columns(2)
-            at = tuple(sorted(left.multiselect("Before which blocks", layers, key=_kept("steer-at", [middle]))))
-            dose = right.number_input("Dose", step=0.25, key=_kept("steer-dose", 1.5), help=_dose_help(way))
+            at = tuple(sorted(left.multiselect("Before which blocks", layers, key=views.kept("steer-at", [middle]))))
+            dose = right.number_input("Dose", step=0.25, key=views.kept("steer-dose", 1.5), help=_dose_help(way))
     if not at:
         st.info("Choose at least one block.")
         return
@@ -139,19 +135,22 @@ def _sentence(error: Exception) -> str:
 
 def _sets(model: HookedModel) -> sm.Sets | None:
     """The two sets as they stand on the page; None if a word of them is not known (the page then says so)."""
-    st.subheader("Two sets of prompts", divider="gray")
-    name: str = st.selectbox("Begin with", sm.READY, key=_kept("steer-ready", sm.REFUSAL))
+    st.header("Two sets of prompts", divider="gray")
+    name: str = st.selectbox("Begin with", sm.READY, key=views.kept("steer-ready", sm.REFUSAL))
     first = sm.ready(name)
     fields: dict[str, str] = {}
     with st.expander("The prompts, one in each line. Change them as you like.", expanded=name == sm.OWN):
         for column, which, label in zip(st.columns(2), ("one", "other"), ("First", "Second"), strict=True):
             fields[which] = column.text_area(
-                f"{label} set", height=180, max_chars=3000, key=_kept(f"steer-{which}-{name}", getattr(first, which))
+                f"{label} set",
+                height=180,
+                max_chars=3000,
+                key=views.kept(f"steer-{which}-{name}", getattr(first, which)),
             )
             system = f"{which}_system"
             fields[system] = column.text_input(
                 f"{label} set: system prompt (may be empty)", max_chars=300,
-                key=_kept(f"steer-{system}-{name}", getattr(first, system)),
+                key=views.kept(f"steer-{system}-{name}", getattr(first, system)),
             )  # fmt: skip
         for key, text in fields.items():
             if text.strip() and name_unknown(model.tokenizer, _cased(model, text), f"steer-{key}-{name}"):
@@ -169,8 +168,8 @@ def _cased(model: HookedModel, text: str) -> str:
 def _replies(
     model: HookedModel, sets: sm.Sets, layer: int, way: str, dose: float, at: tuple[int, ...], ways: list
 ) -> None:
-    st.subheader("What it says", divider="gray")
-    question = st.text_input("Ask Pico", max_chars=300, key=_kept("steer-question", QUESTION))
+    st.header("What it says", divider="gray")
+    question = st.text_input("Ask Pico", max_chars=300, key=views.kept("steer-question", QUESTION))
     with st.container(horizontal=True):
         for example in EXAMPLES:
             st.button(example, key=f"steer-{example}", on_click=common.caught(_set), args=("steer-question", example))
@@ -226,7 +225,7 @@ def _verdict(model: HookedModel, about: tuple, tokens: list[int]) -> None:
 
 
 def _doses(model: HookedModel, sets: sm.Sets, layer: int, way: str, at: tuple[int, ...]) -> None:
-    st.subheader("How much is enough?", divider="gray")
+    st.header("How much is enough?", divider="gray")
     st.write(
         _explained(
             f"One reply is one reply. Here a *judge* reads, *dose* by dose, the replies to {sm.ASKED_EACH} *held-out* "
@@ -238,8 +237,10 @@ def _doses(model: HookedModel, sets: sm.Sets, layer: int, way: str, at: tuple[in
     # What fits the sets is offered first: harmful requests are refused, and to add refusal one asks harmless ones.
     fitting = trait if trait in sm.JUDGES else sm.REFUSED
     asks = sm.EVERYDAY if trait in sm.JUDGES else sm.HARMFUL if way == sm.ABLATE else sm.HARMLESS
-    judge: str = left.selectbox("What is judged: the reply is …", sm.JUDGES, key=_kept(f"steer-judge-{trait}", fitting))
-    asked: str = right.selectbox("Pico is asked", sm.ASKED, key=_kept(f"steer-asked-{trait}-{way}", asks))
+    judge: str = left.selectbox(
+        "What is judged: the reply is …", sm.JUDGES, key=views.kept(f"steer-judge-{trait}", fitting)
+    )
+    asked: str = right.selectbox("Pico is asked", sm.ASKED, key=views.kept(f"steer-asked-{trait}-{way}", asks))
     plan = sm.Plan(sets, layer, way, at, judge, asked)
     run: sm.Measured | None = st.session_state.get("steer-run")
     if run is None or run.plan != plan:

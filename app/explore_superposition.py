@@ -294,7 +294,7 @@ def _overlaps(W: Float[Tensor, "hidden feature"], names: list[str]) -> object:
 
 
 def _phases(settings: Settings, run: Run) -> None:
-    st.subheader("When does a feature share?", divider="gray")
+    st.header("When does a feature share?", divider="gray")
     st.write(
         "Take the smallest case: two features, one dimension. What becomes of the second feature? It can be dropped. "
         "It can be alone, and the first one is dropped. Or both share the line, in opposite directions. For each of "

@@ -20,9 +20,15 @@ EXAMPLE = "river lamp cat stone piano ginger owl tent river lamp cat stone piano
 TITLES = {"induction-2l": "two layers", "induction-1l": "one layer"}
 
 
-@st.cache_resource(max_entries=24)
-def _load(name: str, checkpoint: int | None) -> HookedModel:
+@st.cache_resource(max_entries=24, show_spinner=False)
+def network(name: str, checkpoint: int | None) -> HookedModel:
+    """A network of this page and of the first minute, once for both."""
     return load(name, checkpoint=checkpoint)
+
+
+def prepare() -> None:
+    for name in TITLES:
+        network(name, None)
 
 
 def show() -> None:
@@ -40,10 +46,10 @@ def show() -> None:
                 name = st.radio("Network", names, format_func=TITLES.get, horizontal=True, key="explore-network")
                 step = _step(name)
             with right:
-                tokens = _tokens(_load(name, None))
+                tokens = _tokens(network(name, None))
         if tokens is None:
             return
-        _page(name, _load(name, step), tokens, step)
+        _page(name, network(name, step), tokens, step)
     except (LoadError, OSError, JSONDecodeError, IndexError, KeyError) as error:
         views.failed(f"The network cannot be shown: {error}")
 

@@ -11,7 +11,10 @@ from mi_lib.course import index
 
 
 class Explorer(NamedTuple):
-    """One explorer. name: "lenses" of "Explore lenses"; chapters: their numbers, the one it belongs to first."""
+    """One explorer. name: "lenses" of "Explore lenses"; chapters: their numbers, the one it belongs to first.
+
+    opens: what is opened before it can be shown, as its page says.
+    """
 
     name: str
     icon: str
@@ -19,6 +22,7 @@ class Explorer(NamedTuple):
     chapters: tuple[str, ...]
     question: str
     sentence: str
+    opens: str = "Pico"
 
     @property
     def title(self) -> str:
@@ -32,11 +36,13 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "How does a network continue a sequence that it has seen only once?",
         "Choose words, see where the network looks at each of them, switch parts of it off, and move through its "
         "training.",
+        "The network",
     ),
     "explore-grokking": Explorer(
         "grokking", "waves", "explore_grokking", ("03",),
         "When does a network stop memorising and begin to compute?",
         "Two networks learn sums on a clock. Move through their training, knock waves out, and train one yourself.",
+        "The network",
     ),
     "explore-lens": Explorer(
         "lenses", "center_focus_weak", "explore_lens", ("04",),
@@ -47,6 +53,7 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "superposition", "hub", "explore_superposition", ("05",),
         "Where do five things go if there is room for two?",
         "Give a small network more to store than it has room for. Watch the shape that it finds while it is trained.",
+        "This page",
     ),
     "explore-dictionaries": Explorer(
         "dictionaries", "manage_search", "explore_dictionaries", ("06",),
@@ -62,6 +69,7 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "circuits", "account_tree", "explore_circuit", ("08", "09"),
         "Which parts of a network make its answer?",
         "Exchange one part at a time between two runs. See which parts speak to which, and whether a few are enough.",
+        "The network",
     ),
     "explore-steering": Explorer(
         "steering", "explore", "explore_steering", ("10",),
@@ -73,10 +81,16 @@ EXPLORERS = {  # name in the address: what stands there, in the order of the cha
         "Who is speaking, and can one tell before it shows?",
         "Talk to Pico, and watch every reply take its place between the assistant and 25 roles. Then hold it there.",
     ),
+    "explore-oracle": Explorer(
+        "oracles", "record_voice_over", "explore_oracle", ("12",),
+        "Can one ask a network what is in another one's head?",
+        "Choose words of a text, and ask what Pico has there. See what another text says, and those without an oracle.",
+    ),
     "explore-images": Explorer(
         "images", "visibility", "explore_images", ("13", "14"),
         "What does a network that sees look for?",
         "Choose a unit. Watch the picture that it likes best, turn stimuli before it, and see what it is needed for.",
+        "The network",
     ),
 }  # fmt: skip
 

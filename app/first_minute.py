@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import html
 import random
 import threading
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 PATIENT = "induction-2l"
 FIRST = "river lamp cat stone piano owl"
 FEWEST, MOST = 5, 12
+TITLE = "Type a list. Watch a network remember it."
 STYLE = """
 .heard { display: flex; flex-wrap: wrap; gap: .35rem; margin: .1rem 0 .3rem }
 .heard > span { border-radius: .4rem; padding: .15rem .55rem; border: 1px solid rgba(128, 128, 128, .45) }
@@ -46,9 +48,9 @@ def _waking() -> Future[HookedModel]:
 
     def load() -> None:
         try:
-            from mi_lib.models import load
+            from app.explorer import network  # so it is opened once for both pages
 
-            found.set_result(load(PATIENT))
+            found.set_result(network(PATIENT, None))
         except BaseException as error:
             found.set_exception(error)
 
@@ -68,7 +70,8 @@ def show() -> None:
 @st.fragment(run_every=0.4)
 @common.guarded
 def _wait() -> None:
-    st.markdown("#### Type a list. Watch a network remember it.")
+    gc.freeze()  # see `opening`
+    st.header(TITLE, anchor=False)
     st.caption("The network is waking up …")
     if _waking().done():
         st.rerun()
@@ -79,7 +82,7 @@ def _wait() -> None:
 def _play() -> None:
     model = _waking().result()
     st.html(f"<style>{STYLE}</style>")
-    st.markdown("#### Type a list. Watch a network remember it.")
+    st.header(TITLE, anchor=False)
     left, right = st.columns([5, 1], vertical_alignment="bottom")
     text = left.text_input(f"{FEWEST} to {MOST} different nouns", FIRST, key="minute-list", max_chars=200)
     right.button("Other words", on_click=common.caught(_other), width="stretch")

@@ -114,7 +114,7 @@ def _way(here: list[Chapter], progress: Progress) -> paths.Way | None:
             return "Everything"
         return f"{every[name].title} · {round(every[name].minutes(here) / 60)} h"
 
-    st.subheader("Ways through")
+    st.header("Ways through")
     asked = st.segmented_control(
         "Ways through",
         [EVERYTHING, *every],
@@ -136,7 +136,7 @@ def _map(here: dict[str, Chapter], done: set[str], way: paths.Way | None) -> Non
     for part, title in index.parts().items():
         of_part = [p for p in index.syllabus() if p.part == part and (way is None or p.number in way.chapters)]
         if of_part:
-            st.subheader(f"Part {part} · {title}", divider="gray")
+            st.header(f"Part {part} · {title}", divider="gray")
         for planned in of_part:
             if planned.number in here:
                 _chapter(here[planned.number], done, planned.sentence)
@@ -151,8 +151,10 @@ def _chapter(chapter: Chapter, done: set[str], sentence: str) -> None:
         st.markdown(f"**{chapter.number} {chapter.title}**  \n{sentence}")
         share = len(passed) / len(chapter.required)
         remaining = f" · about {common.minutes(left)} to go" if left else " · finished"
-        st.progress(share, f"{len(passed)} of {len(chapter.required)} exercises{remaining}")
-        if st.button("Open", key=f"open-{chapter.number}", icon=":material/menu_book:"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.progress(share, f"{len(passed)} of {len(chapter.required)} done{remaining}")
+            wanted = st.button("Open", key=f"open-{chapter.number}", icon=":material/menu_book:")
+        if wanted:
             common.open_exercise(chapter.number, chapter.exercises[0].id if not passed else _first_open(chapter, done))
 
 

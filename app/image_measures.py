@@ -22,6 +22,7 @@ from mi_lib.worlds import scenes
 
 SCENES, SCENES_SEED = 400, 5_000_003  # scenes that training has not seen
 DRAWS = 32  # of each stimulus: as many as the card of the networks has
+SIZE = 33  # pixels of a stimulus, as in chapter 14
 RATIOS = (1.0, 1.5, 2.0, 3.0, 4.5, 6.0)
 HIGH = 0.25  # cycles per pixel of the finer gratings
 NOISE = "noise, sharp against blurred"
@@ -145,14 +146,17 @@ def go_on(run: Run) -> None:
 
 
 class Tuned(NamedTuple):
-    """Mean responses of all units to boundaries: by angle; the textures' ratio first. detectors: by `tuning.RULE`."""
+    """Mean responses of all units to boundaries: by angle; the textures' ratio first. detectors: by the rule of
+    chapter 14, `tuning.COLOUR_TOO`."""
 
     curves: dict[str, Float[Tensor, "unit angle"]]
     detectors: Bool[Tensor, " unit"]
     angle: Float[Tensor, " unit"]  # radians, of the noise boundary that each unit likes best
     sharp: Float[Tensor, " unit"]
     blurred: Float[Tensor, " unit"]
-    edge: Float[Tensor, "unit angle"]
+    edge: Float[Tensor, "unit angle"]  # of brightness
+    colour_edge: Float[Tensor, " unit"]  # the best one
+    clear: Float[Tensor, " unit"]  # how many times more each unit says to its best boundary than to its best rival
 
 
 def rows() -> list[str]:
@@ -163,7 +167,7 @@ def rows() -> list[str]:
 @st.cache_resource(max_entries=8, show_spinner=False)
 @common.one_thread()
 def eye_of(name: str, layer: str) -> tuning.Eye:
-    return tuning.look(open_network(name), layer, scenes.SIZE)
+    return tuning.look(open_network(name), layer, SIZE)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Measuring the tuning of this layer …")
@@ -174,7 +178,9 @@ def tuned(name: str, layer: str) -> Tuned:
         found = tuning.profile(model, layer, eye, draws=DRAWS)
         by_ratio = tuning.by_ratio(model, layer, eye, RATIOS, seed=0, high=HIGH, draws=DRAWS)
     curves = {NOISE: found.again, **{row: by_ratio[:, i] for i, row in enumerate(rows()[1:])}}
-    return Tuned(curves, tuning.detectors(found), found.angle, found.sharp, found.blurred, found.edge)
+    clear = found.best / torch.maximum(found.rival, found.colour_edge).clamp(min=1e-6)
+    detectors = tuning.detectors(found, tuning.COLOUR_TOO)
+    return Tuned(curves, detectors, found.angle, found.sharp, found.blurred, found.edge, found.colour_edge, clear)
 
 
 def stimulus(name: str, layer: str, row: str, angle: float, draw: int = 0) -> Float[Tensor, "3 h w"]:
@@ -255,7 +261,9 @@ def judged(name: str, layer: str, units: tuple[int, ...]) -> Judged:
 
 
 def family(name: str, layer: str) -> list[int]:
-    return tuned(name, layer).detectors.nonzero()[:, 0].tolist()
+    """The detectors, the clearest first."""
+    found = tuned(name, layer)
+    return sorted(found.detectors.nonzero()[:, 0].tolist(), key=lambda unit: -float(found.clear[unit]))
 
 
 def control(name: str, layer: str, units: Sequence[int]) -> list[int]:

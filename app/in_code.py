@@ -233,6 +233,34 @@ for edits in ([], {edits}):
 """
 
 
+def oracle(seen: Seen) -> str:
+    from app.explore_oracle import DEPTH, FIRST, MANY, WHOM
+    from app.oracle_measures import ANY, kind_of
+
+    text, question = seen.get("oracle-text", FIRST), seen.get("oracle-question", WHOM)
+    depth, many, at = seen.get("oracle-depth", DEPTH), seen.get("oracle-many", MANY), seen.get("oracle-at")
+    kind = kind_of(question)
+    options = f"oracles.KINDS[{kind!r}].values" if kind and seen.get("oracle-closed") else "()  # it may say any word"
+    ends = "" if at is None else f", ends=[{at + 1}]"
+    return f"""
+from mi_lib import load, oracles
+from mi_lib.oracles import dataset
+
+pico, oracle = load("pico"), oracles.open_oracle()
+text = {text!r}
+question = {question!r}
+options = {options}
+own, last = (oracles.read(pico, text, depth, words={many}{ends})[0] for depth in ({depth}, pico.cfg.n_layers))
+for name, reading in {{"this text": own, "nothing": own.zero(oracle.means)}}.items():
+    print(name, oracle.ask(reading, question, options).best)
+others = dataset.asked({kind or ANY!r}, 8, depth={depth}, words={many}, left_out=None)
+for other in oracles.readings(pico, others):
+    print("another text", oracle.ask(own.shuffled(other), question, options).best[0])
+for reading in (own, last):  # the logit lens, at the same depth and after the last block
+    print("lens", oracles.answers(oracles.lens_logits(pico, [reading]))[0].best)
+"""
+
+
 def images(seen: Seen) -> str:
     name = seen.get("images-network", "sight")
     layer = seen.get("images-layer", "relu3")
@@ -307,5 +335,6 @@ WRITTEN = {
     "explore-probes": probes,
     "explore-steering": steered,
     "explore-characters": characters,
+    "explore-oracle": oracle,
     "explore-images": images,
 }

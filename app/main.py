@@ -14,10 +14,11 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app import common, explorers, views  # noqa: E402 - needs the line above
+from app import common, explorers, opening, views  # noqa: E402 - needs the line above
 from app.glossary import bubble  # noqa: E402
 from app.keyboard import skip_link  # noqa: E402
 from app.library import library_search  # noqa: E402
+from app.pages import PAGES  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 
@@ -37,30 +38,48 @@ STYLE += """
 [data-testid=stMainBlockContainer] { padding-top: 3.75rem; padding-bottom: 4rem }
 @media (max-width: 480px) { [data-testid=stCode] code { white-space: pre-wrap !important } }
 @media (hover: none) { .modebar-container { display: none } }
+.st-key-skip-link, .st-key-bubble, .st-key-library { margin-bottom: -1rem }
+[data-testid=stPageLink] p { white-space: normal }
+@media (max-width: 480px) {
+  [data-testid=stMain] h1 { font-size: 1.75rem }
+  [data-testid=stMain] h2 { font-size: 1.5rem }
+  [data-testid=stMain] h3 { font-size: 1.25rem } }
+@media (hover: none) { [role=radiogroup] > label { padding-block: .35rem } }
 [class*=st-key-waiting] [data-stale=true] { opacity: 1 }
 [class*=st-key-verdict] { scroll-margin: 4rem }
+[data-testid=stHeading] h2 { font-size: 1.5rem; padding-bottom: .6rem }
 """
-if st.context.theme.type == "dark":  # Streamlit writes white on the light blue of the dark theme: hard to read
+# Small print, quotations, labels of what cannot be used now, and colours of code: Streamlit's own are too faint to read
+# (WCAG 2 asks for 4.5 : 1). Code that is shown has the colours of the editor's.
+FAINT = "[data-testid=stCaptionContainer], [data-testid=stMarkdownContainer] blockquote"
+STYLE += f"""
+{FAINT} {{ opacity: 1; color: color-mix(in srgb, currentColor 80%, transparent) }}
+[data-testid=stWidgetLabel] p {{ color: var(--mi-text) }}
+"""
+TOKENS = {
+    "keyword tag": ("#0067a5", "#6cb8f0"),
+    "string char attr-value": ("#8a5000", "#f0b95a"),
+    "comment prolog doctype cdata": ("#5f6672", "#a8b0bc"),
+    "punctuation": ("inherit", "inherit"),
+    "number boolean regex constant symbol": ("#00694f", "#4fd1ac"),
+    "function class-name selector decorator atrule builtin": ("#a0307a", "#e79ccb"),
+    "attr-name property variable operator entity url": ("inherit", "inherit"),
+}
+DARK = st.context.theme.type == "dark"
+for names, colours in TOKENS.items():
+    chosen = ", ".join(f"[data-testid=stCode] .token.{name}" for name in names.split())
+    STYLE += f"{chosen} {{ color: {colours[DARK]} }}\n"
+if DARK:  # Streamlit writes white on the light blue of the dark theme: hard to read
     STYLE += " [data-testid=stBaseButton-primary]:enabled { color: #10151c }"
 st.html(f"<style>{STYLE}</style>")
-
-
-# name in the address: title, icon, module. A page is imported when it is first shown: most of them need torch.
-PAGES = {
-    "": ("Course map", "map", "home"),
-    "chapter": ("Chapter", "menu_book", "chapter_page"),
-    explorers.ADDRESS: ("Explore", "explore", "explorers"),
-    "chat": ("Talk to Pico", "chat", "chat"),
-    "glossary": ("Glossary", "dictionary", "glossary"),
-    common.FOUND: ("What you have found", "auto_stories", "found"),
-}
 
 
 def _page(path: str) -> StreamlitPage:
     title, icon, module = PAGES[path]
 
     def show() -> None:
-        importlib.import_module(f"app.{module}").show()
+        if path != "chat" or opening.opened("app.chat", title, "Pico"):
+            importlib.import_module(f"app.{module}").show()
 
     shown = common.guarded(show, way_on=common.go_home if path else None)
     return st.Page(shown, title=title, url_path=path or common.START, icon=f":material/{icon}:", default=not path)
@@ -72,6 +91,8 @@ def _explorer(path: str) -> StreamlitPage:
 
     def show() -> None:
         explorers.ways(path)
+        if not opening.opened(f"app.{each.module}", each.title, each.opens):
+            return
         views.restore(path)
         try:
             importlib.import_module(f"app.{each.module}").show()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+from collections.abc import Container
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -34,6 +35,8 @@ KEYS = {  # of each explorer, by its address: the keys of what can be chosen the
                          "steer-ready", "steer-one-*", "steer-other-*", "steer-system-*", "steer-question",
                          "steer-judge-*", "steer-asked-*"),
     "explore-characters": ("char-anyway", "char-capped", "char-floor"),
+    "explore-oracle": ("oracle-anyway", "oracle-text", "oracle-at", "oracle-depth", "oracle-many",
+                       "oracle-question", "oracle-closed", "oracle-other"),
     "explore-images": ("images-anyway", "images-network", "images-layer", "images-unit-*",
                        "images-seed", "images-seen", "images-silence"),
 }  # fmt: skip
@@ -127,6 +130,18 @@ def failed(said: str) -> None:
 def first(key: str, value: Any) -> str:
     """The key of a widget that begins with this value, unless a link or the learner has set another."""
     st.session_state.setdefault(key, value)
+    return key
+
+
+def kept(key: str, value: Any, offered: Container[Any] | None = None) -> str:
+    """The key of a widget whose value comes back after a visit to another page, where Streamlit forgets it.
+
+    value: what it begins with, and what stands in for one that is not among `offered` (None: anything may be kept).
+    """
+    found = st.session_state.get(key, st.session_state.get(f"{key}-kept", value))
+    if offered is not None and found not in offered:
+        found = value
+    st.session_state[key] = st.session_state[f"{key}-kept"] = found
     return key
 
 

@@ -1,10 +1,14 @@
-"""How soon the pages answer, and how much memory their server takes, seen from a browser.
+"""How soon the pages answer, and how much memory their server takes, seen from a browser. Every page there is.
 
-    python benchmarks/page.py            # under four minutes on an idle machine; needs Chromium or Chrome
+    python benchmarks/page.py            # about six minutes on an idle machine; needs Chromium or Chrome
+    python benchmarks/page.py --only lens --cold 0
 
-It starts the course in a workspace of its own, opens every page in a headless browser, types and checks an answer, and
-prints a table of medians. Times run from the click (or the address) to what the page shows for it. Reactions inside a
-component are timed in the browser, from the event to the new layout.
+It starts the course in workspaces of its own and opens every page of `app/pages.py` in a headless browser: cold, as the
+first page of a new server; warm, by its address and by a click. Times run until the page is whole: its script has
+ended, nothing on it is still being opened, every figure is drawn. Then it types and checks an answer, changes choices,
+and points and types inside components, where a reaction runs in the browser from the event to the new layout. It prints
+medians beside the aims, and which aims are missed. Beside each time stand the seconds of CPU that the server took,
+which a busy machine hardly changes.
 """
 
 from __future__ import annotations
@@ -12,74 +16,220 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-from mi_lib.course import serve  # noqa: E402 - needs the line above
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "app")]
+from looking import ARGUMENTS, WHOLE, chromium, whole  # noqa: E402 - needs the line above
 
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-# page: (address, where the link to it is and what it says, words that stand near the page's end)
-PAGES = {
-    "course map": ("/", "sidebar", "Course map", "16 The audit"),
-    "exercise 02.2": ("/?chapter=02&exercise=2", "sidebar", "Chapter", "Start again"),
-    "all explorers": ("/explorers", "sidebar", "Explore", "Which parts of a network make its answer?"),
-    "explore induction": ("/explore", "explorers", "Induction", "Loss on words seen again"),
-    "explore grokking": ("/explore-grokking", "explorers", "Grokking", "Train one yourself"),
-    "explore lenses": ("/explore-lens", "explorers", "Lenses", "Go on without a prediction"),
-    "explore superposition": ("/explore-superposition", "explorers", "Superposition", "Go on without a prediction"),
-    "explore dictionaries": ("/explore-dictionaries", "explorers", "Dictionaries", "Go on without a prediction"),
-    "explore circuits": ("/explore-circuit", "explorers", "Circuits", "Go on without a prediction"),
-    "talk to Pico": ("/chat", "sidebar", "Talk to Pico", "What do you dream of?"),
-}
-AIMS = {  # seconds; MB
-    "course map, first page of a new server": 2.8,
-    "page by its address": 0.5,
-    "by a click": 0.2,
-    "pointing at a word": 0.1,
-    "click on a head": 0.3,
-    "verdict": 0.7,
-    "memory of the server, every page opened": 900,
-}
+from app.explorers import ADDRESS, EXPLORERS  # noqa: E402
+from app.pages import PAGES, every  # noqa: E402
+from mi_lib.course import index, serve  # noqa: E402
+
+COLD, WARM, CLICK, RERUN, INSIDE, VERDICT = "cold", "by its address", "by a click", "a rerun", "inside", "verdict"
+MEMORY = "memory of the server, every page opened (MB)"
+AIMS = {COLD: 3.0, WARM: 0.6, CLICK: 0.6, RERUN: 0.3, INSIDE: 0.1, VERDICT: 0.7, MEMORY: 1500}  # seconds, but the last
+ANYWAY = "Go on without a prediction"
 WRONG, RIGHT = 'cache["pattern", 0]', 'cache["pattern", layer]'
+# Counts how often a run of the page's script has ended since.
+COUNT = """() => {
+    const app = document.querySelector("[data-testid=stApp]")
+    window.ended = 0
+    window.before = location.href
+    new MutationObserver(() => app.dataset.testScriptState === "notRunning" && window.ended++).observe(app,
+        { attributes: true, attributeFilter: ["data-test-script-state"] })
+}"""
+RUN_AGAIN = f"() => window.ended > 0 && ({WHOLE})()"
+ELSEWHERE = f"() => window.ended > 0 && window.before !== location.href && ({WHOLE})()"
 REACTION = """([what, event, seen]) => {
     const started = performance.now()
     what.dispatchEvent(new PointerEvent(event, { bubbles: true, pointerType: "mouse" }))
     seen.getBoundingClientRect()
     return (performance.now() - started) / 1000
 }"""
+TYPING = """(area) => {
+    const started = performance.now()
+    area.focus()
+    document.execCommand("insertText", false, "x")
+    area.getBoundingClientRect()
+    return (performance.now() - started) / 1000
+}"""
+# What is changed on a page, by the role of what is pressed: sliders take an arrow key, the others a click.
+CHANGES = {
+    "/": ("radio", "Everything"),
+    "/glossary": ("textbox", "Search"),
+    "/explore": ("button", "0.0"),
+    "/explore-grokking": ("slider", "Training step"),
+    "/explore-lens": ("combobox", None),
+    "/explore-superposition": ("slider", None),
+    "/explore-probes": ("slider", None),
+    "/explore-circuit": ("combobox", None),
+    "/explore-steering": ("slider", None),
+    "/explore-images": ("slider", None),
+}
 
-Times = dict[str, list[float]]
-LONGEST = 210.0  # seconds in which a new measurement may begin: on a busy machine there are fewer tries
-BEGUN = time.monotonic()
+Times = dict[str, list[tuple[float, float]]]  # name: (seconds, seconds of the server's CPU) of each try
 
 
-def rounds(tries: int) -> Iterator[int]:
-    """0, 1, 2, …: the first in any case, the others while there is time."""
-    yield 0
-    for attempt in range(1, tries):
-        if time.monotonic() - BEGUN < LONGEST:
-            yield attempt
+class Watch:
+    """Times acts on the pages of a server."""
+
+    def __init__(self, pid: int, found: Times) -> None:
+        self.pid, self.found = pid, found
+
+    def __call__(self, kind: str, name: str, act: Callable[[], Any]) -> None:
+        before, started = cpu(self.pid), time.perf_counter()
+        act()
+        self.found[f"{kind}: {name}"].append((time.perf_counter() - started, cpu(self.pid) - before))
 
 
-def timed(act: Callable[[], Any], seen: Any) -> float:
-    """Seconds from an act until a thing is to be seen."""
-    started = time.perf_counter()
-    act()
-    seen.wait_for()
-    return time.perf_counter() - started
+def family(pid: int) -> list[int]:
+    """A process and all that it has started. Itself alone where there is no /proc."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(entry.name)] = int(re.search(r"\) \S (\d+)", (entry / "stat").read_text())[1])  # type: ignore[index]
+        except (OSError, TypeError):
+            continue
+    members = [pid]
+    for member in members:
+        members += [child for child, parent in parents.items() if parent == member]
+    return members
 
 
-def text(page: Any, words: str) -> Any:
-    return page.get_by_test_id("stMain").or_(page.locator("body")).get_by_text(words).last
+def cpu(pid: int) -> float:
+    """Seconds of CPU that a server and its graders have taken so far; 0 where there is no /proc."""
+    total = 0
+    for member in family(pid):
+        try:
+            total += sum(map(int, Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()[11:13]))
+        except OSError:
+            continue
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def anyway(page: Any) -> None:
+    """Go past the questions that stand before an explorer."""
+    for _ in range(page.get_by_text(ANYWAY).count()):
+        page.evaluate(COUNT)
+        page.get_by_text(ANYWAY).first.click()
+        page.wait_for_function(RUN_AGAIN, polling="raf")
+
+
+def opened(page: Any, address: str) -> None:
+    page.goto(address)
+    whole(page)
+
+
+def cold(browser: Any, workspace: Path, found: Times, name: str, address: str) -> None:
+    """The first page of a new server."""
+    with serve.running(workspace) as (url, pid):
+        page = new_page(browser, url)
+        Watch(pid, found)(COLD, name, lambda: opened(page, address))
+        page.close()
+
+
+def warm(page: Any, watch: Watch, pages: dict[str, str], tries: int) -> None:
+    """Every page by its address. Each is opened once before it is timed, its questions passed by."""
+    for name, address in pages.items():
+        opened(page, address)
+        if address[1:] in EXPLORERS:
+            anyway(page)
+        for _ in range(tries):
+            watch(WARM, name, lambda to=address: opened(page, to))  # type: ignore[misc]
+
+
+def clicks(page: Any, watch: Watch, pages: dict[str, str]) -> None:
+    """Pages by the links and buttons that lead to them."""
+
+    def there(name: str, link: Any) -> None:
+        page.evaluate(COUNT)
+
+        def act() -> None:
+            link.click()
+            page.wait_for_function(ELSEWHERE, polling="raf")
+
+        watch(CLICK, name, act)
+
+    for path, (title, _, _) in PAGES.items():
+        if title in pages and path:
+            opened(page, "/")
+            there(title, page.get_by_role("link", name=title, exact=True).first)
+    for each in EXPLORERS.values():
+        if each.title in pages:
+            opened(page, f"/{ADDRESS}")
+            there(each.title, page.get_by_role("link", name=each.name.capitalize(), exact=True))
+    for number in (chapter.number for chapter in index.chapters()):
+        if f"chapter {number}, beginning" in pages:
+            opened(page, "/")
+            there(f"chapter {number}, beginning", page.locator(f".st-key-open-{number} button"))
+            there(f"chapter {number}, next", page.get_by_role("button", name="Next"))
+
+
+def change(page: Any, what: Any, role: str, i: int) -> None:
+    """Change a choice, there and back by turns, and wait until the page is whole again."""
+    if role == "slider":
+        what.press(("ArrowLeft", "ArrowRight")[i % 2])
+    elif role == "textbox":
+        what.fill(f"he{'ad' * (i % 2)}")
+        what.press("Enter")
+    elif role == "combobox":
+        what.press("ArrowDown")
+        what.press(("ArrowDown", "ArrowUp")[i % 2])
+        what.press("Enter")
+    else:
+        what.click()
+    page.wait_for_function(RUN_AGAIN, polling="raf", timeout=20_000)
+
+
+def reruns(page: Any, watch: Watch, pages: dict[str, str], tries: int) -> None:
+    """A choice is changed, and what depends on it is drawn anew. The first change may compute what is then kept."""
+    for name, address in pages.items():
+        if address not in CHANGES:
+            continue
+        opened(page, address)
+        anyway(page)
+        role, label = CHANGES[address]
+        what = page.get_by_test_id("stMainBlockContainer").get_by_role(role, **({"name": label} if label else {})).first
+        for i in range(2 * tries):
+            page.evaluate(COUNT)
+            watch(
+                f"{RERUN}, {'once more' if i > 1 else 'first'}",
+                name,
+                lambda i=i, what=what, role=role: change(page, what, role, i),
+            )
+
+
+def inside(page: Any, found: Times, tries: int) -> None:
+    """Pointing, clicking and typing inside components."""
+
+    def note(name: str, seconds: float) -> None:
+        found[f"{INSIDE}: {name}"].append((seconds, 0.0))
+
+    for name, address in (("induction", "/explore"), ("lenses", "/explore-lens")):
+        opened(page, address)
+        anyway(page)
+        page.locator(".head").nth(7).wait_for()
+        said, box = page.locator(".said").element_handle(), page.locator(".open").element_handle()
+        for i in range(1, tries + 1):
+            word, head = (page.locator(kind).nth(i).element_handle() for kind in (".word", ".head"))
+            note(f"pointing at a word, {name}", page.evaluate(REACTION, [word, "pointerover", said]))
+            note(f"click on a head, {name}", page.evaluate(REACTION, [head, "click", box]))
+    opened(page, "/?chapter=02&exercise=2")
+    for _ in range(tries):
+        note("a letter in the editor", page.locator("textarea").first.evaluate(TYPING))
+    page.keyboard.press("Control+k")
+    page.get_by_role("dialog").get_by_role("searchbox").wait_for()
+    page.wait_for_timeout(1500)  # the entries have come
+    for _ in range(tries):
+        note("a letter in the library's search", page.get_by_role("dialog").get_by_role("searchbox").evaluate(TYPING))
 
 
 def write_answer(page: Any, body: str) -> None:
@@ -89,68 +239,20 @@ def write_answer(page: Any, body: str) -> None:
     page.keyboard.insert_text(f"    return model.run_with_cache(tokens)[1]{body.removeprefix('cache')}")
 
 
-def verdict(page: Any, body: str) -> float:
-    """Seconds from Ctrl + Enter to a new verdict on the screen."""
-    write_answer(page, body)
-    said = "These are the patterns of layer 0" if body == WRONG else "Passed: "
-    page.wait_for_timeout(1500)  # what was typed is saved
-    return timed(lambda: page.keyboard.press("Control+Enter"), page.get_by_test_id("stAlert").get_by_text(said).first)
+def verdicts(page: Any, watch: Watch, tries: int) -> None:
+    """One answer, wrong and right by turns: from Ctrl + Enter to the new verdict on the screen."""
+    opened(page, "/?chapter=02&exercise=1")
+    for i in range(2 * tries + 1):
+        body, said = ((RIGHT, "Passed: "), (WRONG, "These are the patterns of layer 0"))[i % 2]
+        write_answer(page, body)
+        page.wait_for_timeout(1500)  # what was typed is saved
+        told = page.get_by_test_id("stAlert").get_by_text(said).first
 
+        def act(told: Any = told) -> None:
+            page.keyboard.press("Control+Enter")
+            told.wait_for()
 
-def cold(browser: Any, workspace: Path, found: Times) -> None:
-    """A new server: its first page, and the first verdict, asked for as soon as an exercise can be read."""
-    with serve.running(workspace) as (url, _):
-        page = new_page(browser, url)
-        name = "course map, first page of a new server"
-        found[name].append(timed(lambda: page.goto("/"), text(page, PAGES["course map"][3])))
-        page.goto("/?chapter=02&exercise=1")
-        page.locator("textarea").first.wait_for()
-        found["first verdict of a new server"].append(verdict(page, WRONG))
-        page.close()
-
-
-def warm(page: Any, found: Times, tries: int) -> None:
-    """Every page by its address, and explorers by a click; each is opened once before it is timed."""
-    for attempt in rounds(tries + 1):
-        for name, (address, _, _, words) in PAGES.items():
-            took = timed(lambda to=address: page.goto(to), text(page, words))
-            if attempt:
-                found[f"page by its address: {name}"].append(took)
-    for _ in rounds(tries):
-        for name, (_, where, link, words) in PAGES.items():
-            if "explore" not in name:
-                continue
-            start = "course map" if where == "sidebar" else "all explorers"
-            page.get_by_role("link", name=PAGES[start][2], exact=True).click()
-            text(page, PAGES[start][3]).wait_for()
-            page.wait_for_timeout(500)
-            there = page.get_by_role("link", name=link, exact=True)
-            found[f"by a click: {name}"].append(timed(there.click, text(page, words)))
-
-
-def reactions(page: Any, found: Times, tries: int) -> None:
-    """Pointing and clicking inside the words of two explorers."""
-    for name, address in (("induction", "/explore"), ("lenses", "/explore-lens")):
-        page.goto(address)
-        if name == "lenses":
-            page.get_by_text("Go on without a prediction").click()
-        page.locator(".head").nth(7).wait_for()
-        page.wait_for_timeout(2000)
-        said, opened = page.locator(".said").element_handle(), page.locator(".open").element_handle()
-        for i in range(1, tries + 1):
-            word, head = (page.locator(kind).nth(i).element_handle() for kind in (".word", ".head"))
-            found[f"pointing at a word: {name}"].append(page.evaluate(REACTION, [word, "pointerover", said]))
-            found[f"click on a head: {name}"].append(page.evaluate(REACTION, [head, "click", opened]))
-
-
-def verdicts(page: Any, found: Times, tries: int) -> None:
-    """One answer, wrong and right by turns."""
-    page.goto("/?chapter=02&exercise=1")
-    page.locator("textarea").first.wait_for()
-    verdict(page, RIGHT)
-    for _ in rounds(tries):
-        found["verdict: wrong"].append(verdict(page, WRONG))
-        found["verdict: right"].append(verdict(page, RIGHT))
+        watch(VERDICT, "the first" if not i else "right" if body == RIGHT else "wrong", act)
 
 
 def new_page(browser: Any, url: str) -> Any:
@@ -162,17 +264,8 @@ def new_page(browser: Any, url: str) -> Any:
 def memory(pid: int) -> dict[str, float]:
     """MB of the server, and of all that belongs to it (shared pages counted once). Empty where there is no /proc."""
     sizes: dict[str, float] = {}
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(entry.name)] = int(re.search(r"\) \S (\d+)", (entry / "stat").read_text())[1])  # type: ignore[index]
-        except (OSError, TypeError):
-            continue
-    family = [pid]
-    for member in family:
-        family += [child for child, parent in parents.items() if parent == member]
     total = 0.0
-    for member in family:
+    for member in family(pid):
         try:
             command = Path(f"/proc/{member}/cmdline").read_text()
             rss = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{member}/status").read_text())
@@ -181,52 +274,70 @@ def memory(pid: int) -> dict[str, float]:
             continue
         total += int(pss[1]) / 1000 if pss else 0
         if rss and "streamlit" in command:
-            sizes["memory of the server, every page opened"] = int(rss[1]) / 1000
-    return sizes | ({"memory of the server and its graders": total} if total else {})
+            sizes[MEMORY] = int(rss[1]) / 1000
+    return sizes | ({"memory of the server and its graders (MB)": total} if total else {})
 
 
-def table(found: Times) -> str:
-    lines = [f"{'':58} {'median':>8} {'least':>8} {'most':>8} {'tries':>6} {'aim':>6}"]
-    for name, values in found.items():
-        aim = AIMS.get(name.partition(":")[0], "")
-        digits = 0 if "memory" in name else 3
-        row = [f"{f(values):8.{digits}f}" for f in (statistics.median, min, max)]
-        lines.append(f"{name:58} {' '.join(row)} {len(values):6} {aim:>6}")
-    return "\n".join(lines)
+def aim(name: str) -> float | None:
+    return AIMS.get(name, AIMS.get(name.partition(":")[0].partition(",")[0]))
+
+
+def table(found: Times, sizes: dict[str, float]) -> str:
+    lines = [f"{'':54} {'median':>8} {'least':>8} {'most':>8} {'CPU':>6} {'tries':>5} {'aim':>5}"]
+    missed = []
+    for name, tries in found.items():
+        seconds = [took for took, _ in tries]
+        row = [f"{f(seconds):8.3f}" for f in (statistics.median, min, max)]
+        busy = statistics.median(took for _, took in tries)
+        lines.append(f"{name:54} {' '.join(row)} {busy:6.2f} {len(tries):5} {aim(name) or '':>5}")
+        if (wanted := aim(name)) and statistics.median(seconds) > wanted:
+            missed.append(name)
+    for name, size in sizes.items():
+        lines.append(f"{name:54} {size:8.0f} {aim(name) or '':>38}")
+        missed += [name] * bool((wanted := aim(name)) and size > wanted)
+    timed = sum(aim(name) is not None for name in [*found, *sizes])
+    return "\n".join([*lines, "", f"Missed: {len(missed)} of {timed} aims.", *(f"  {name}" for name in missed)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tries", type=int, default=3)
-    parser.add_argument("--cold", type=int, default=2, help="how many servers are started for the first page")
-    chosen = parser.parse_args()
+    parser.add_argument("--tries", type=int, default=2)
+    parser.add_argument(
+        "--cold", type=int, default=1, help="how many servers are started for the first page of each kind"
+    )
+    parser.add_argument("--only", default="", help="only pages with this in their name")
+    asked = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
     from mi_lib.course import Workspace
 
-    mac = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    chromium = next(filter(None, map(shutil.which, names)), str(mac) if mac.exists() else None)
-    if chromium is None:
+    if chromium() is None:
         raise SystemExit("No Chromium was found. Install one (Debian: chromium).")
+    pages = {name: address for name, address in every().items() if asked.only.lower() in name.lower()}
+    # Of the chapters one is enough: a new server opens nothing for a chapter that it does not for another.
+    first = {name: address for name, address in pages.items() if "chapter" not in name or "chapter 02" in name}
     found: Times = defaultdict(list)
+    load = os.getloadavg()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        # A workspace for each server: a verdict that is kept would stand on the page before it is asked for.
-        workspaces = [Workspace.init(Path(folder) / f"work{i}").path for i in range(chosen.cold + 1)]
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        workspace = Workspace.init(Path(folder) / "work").path
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         new_page(browser, "about:blank").close()
-        for i in rounds(chosen.cold):
-            cold(browser, workspaces[i], found)
-        with serve.running(workspaces[-1]) as (url, pid):
-            page = new_page(browser, url)
-            verdicts(page, found, chosen.tries)
-            reactions(page, found, 5)
-            warm(page, found, chosen.tries)
-            for name, megabytes in memory(pid).items():
-                found[f"{name} (MB)" if name not in AIMS else name].append(megabytes)
+        for name, address in first.items():
+            for _ in range(asked.cold):
+                cold(browser, workspace, found, name, address)
+        with serve.running(workspace) as (url, pid):
+            page, watch = new_page(browser, url), Watch(pid, found)
+            warm(page, watch, pages, asked.tries)
+            clicks(page, watch, pages)
+            reruns(page, watch, pages, asked.tries)
+            if not asked.only:
+                inside(page, found, 5)
+                verdicts(page, watch, asked.tries)
+            sizes = memory(pid)
         browser.close()
-    print("Seconds; memory in MB. Load of this machine: " + ", ".join(f"{load:.1f}" for load in os.getloadavg()))
-    print(table(found))
+    now = os.getloadavg()
+    print(f"Seconds. Load of this machine: {load[0]:.1f} at first, {now[0]:.1f} at the end, {os.cpu_count()} cores.")
+    print(table(found, sizes))
 
 
 if __name__ == "__main__":

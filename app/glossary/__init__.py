@@ -11,6 +11,7 @@ from app import common
 from mi_lib.course import CourseError, glossary, index
 from mi_lib.course.glossary import Term
 
+FEW_LETTERS = 4  # more than so many get a row of letters to jump to
 ADDRESS = "glossary?term={id}"  # of an entry; a link of a lesson with such an address is a word with a bubble
 
 # A dotted line under a word says: put a finger on it. It stays the colour of the text.
@@ -47,8 +48,11 @@ def show() -> None:
             st.markdown(_entry(exact))
     elif not also:
         common.lost(problem)
-    for letter, group in groupby(also, key=lambda term: term.name[0].upper()):
-        st.subheader(letter, divider="gray", anchor=False)
+    groups = [(letter, list(group)) for letter, group in groupby(also, key=lambda term: term.name[0].upper())]
+    if len(groups) > FEW_LETTERS:
+        st.markdown(" · ".join(f"[{letter}](#letter-{letter.lower()})" for letter, _ in groups))
+    for letter, group in groups:
+        st.header(letter, divider="gray", anchor=f"letter-{letter.lower()}")
         # One text for a letter, and not a widget for each word: the whole page is there at once.
         st.markdown("\n\n".join(map(_entry, group)))
 

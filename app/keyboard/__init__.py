@@ -1,4 +1,8 @@
-"""A skip link: the first press of Tab on a page with an editor leads past the sidebar and the lesson, into it."""
+"""What the keyboard needs: a skip link, and wide figures that can be scrolled.
+
+The first press of Tab on a page with an editor leads past the sidebar and the lesson, into it. A figure that is wider
+than the window can be reached by Tab, and then scrolled with the arrow keys.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@
 const STYLE = `
 .mi-skip button { position: fixed; top: 8px; left: 8px; z-index: 1000001; padding: 8px 16px; font: 600 16px sans-serif;
   border: 2px solid #fff; border-radius: 6px; background: #004f7c; color: #fff; cursor: pointer }
+[data-testid=stVerticalBlock][tabindex="0"]:focus-visible { outline: 3px solid #d55e00 }
 .mi-skip button:not(:focus) { clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden }
 `
 
@@ -14,6 +15,23 @@ const editor = () => {
   }
   return null
 }
+// Boxes that are scrolled sideways (`common.scrolled`), as far as they are wider than the window now.
+const reachable = () => {
+  for (const box of document.querySelectorAll("[data-testid=stVerticalBlock][class*=st-key-]")) {
+    const wide = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === "auto"
+    if (wide === (box.tabIndex === 0)) continue
+    const named = { tabindex: "0", role: "region", "aria-label": "A wide figure. Arrow keys scroll it." }
+    for (const [name, value] of Object.entries(named)) wide ? box.setAttribute(name, value) : box.removeAttribute(name)
+  }
+}
+let soon = 0
+const lookSoon = () => {
+  if (!soon) soon = setTimeout(() => {
+    soon = 0
+    reachable()
+  }, 300)
+}
+
 export default function () {
   if (document.querySelector(".mi-skip")) return
   const bar = document.createElement("nav")
@@ -27,4 +45,7 @@ export default function () {
   // A page without an editor has no link to one. Looked at before Tab moves the focus.
   window.addEventListener("keydown", (event) => event.key === "Tab" && (button.hidden = !editor()), true)
   document.body.prepend(bar)
+  new MutationObserver(lookSoon).observe(document.body, { childList: true, subtree: true })
+  window.addEventListener("resize", lookSoon)
+  lookSoon()
 }

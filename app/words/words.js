@@ -33,7 +33,7 @@ function attach(root) {
   const drawBars = () => {
     const found = data.next.length ? data.next[state.stage][state.at] : []
     find(".next").hidden = !data.next.length
-    find(".next h4").textContent = `Expected after ${place(state.at)}`
+    find(".next h2").textContent = `Expected after ${place(state.at)}`
     find(".depth").hidden = data.stages.length < 2
     find(".depth span").textContent = data.stages[state.stage]
     depth.max = data.stages.length - 1
@@ -58,13 +58,15 @@ function attach(root) {
     })
   }
   const drawLooks = () => {
-    find(".looks h4").textContent = `Where each head looks from ${place(state.at)}`
+    find(".looks h2").textContent = `Where each head looks from ${place(state.at)}`
     ;[...heads.children].forEach((tile, head) => {
       const cells = tile.querySelector(".strip").children
       for (let key = 0; key < cells.length; key++) cells[key].style.setProperty("--w", weight(head, state.at, key))
       const best = most(head, state.at)
-      tile.title = `Head ${data.heads[head]} looks most at ${place(best)}: ${percent(weight(head, state.at, best))}`
-      tile.setAttribute("aria-label", tile.title)
+      const looks = `looks most at ${place(best)}: ${percent(weight(head, state.at, best))}`
+      tile.title = `Head ${data.heads[head]} ${looks}`
+      // What it is called begins with what stands on it, for those who speak to their computer.
+      tile.setAttribute("aria-label", `${data.heads[head]} ${data.notes[head] ?? ""} ${looks}`)
       tile.setAttribute("aria-expanded", head === state.open)
     })
   }
@@ -93,7 +95,7 @@ function attach(root) {
     pattern.replaceChildren()
     if (state.open < 0) return
     const n = data.tokens.length
-    find(".open h4").textContent = `Head ${data.heads[state.open]}` + (data.notes.length ? `: ${data.notes[state.open]}` : "")
+    find(".open h2").textContent = `Head ${data.heads[state.open]}` + (data.notes.length ? `: ${data.notes[state.open]}` : "")
     find(".key").lastChild.textContent =
       "Rows look at columns: the fuller the colour, the more." + (data.targets.length ? " A ring marks where the answer can be found." : "")
     pattern.style.gridTemplateColumns = `auto repeat(${n}, 20px)`

@@ -171,7 +171,7 @@ def progress_measures() -> go.Figure:
     m = _measures()
     series = {
         "test loss": m["test_loss"],
-        "excluded loss (training sums, without the waves)": m["excluded_loss"],
+        "excluded loss (training sums, no waves)": m["excluded_loss"],
         "restricted loss (all sums, the waves alone)": m["restricted_loss"],
     }
     return plots.lines(m["step"], series, "Three losses during training", "training step", "loss (nats)", log_y=True)

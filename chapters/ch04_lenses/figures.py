@@ -101,7 +101,7 @@ def normed_twice() -> go.Figure:
     names = [f"under {low}", *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(COSTS)), f"over {high:g}"]
     shares = {name: (bin_of == i).float().mean().item() for i, name in enumerate(names)}
     figure = plots.bars(shares, "Normalised twice: how far off is the prediction?", "share of words")
-    return figure.update_xaxes(title="KL from the network's own prediction (nats)", tickangle=0)
+    return figure.update_xaxes(title="KL from the network's own prediction (nats)")
 
 
 def answer_by_depth() -> go.Figure:

@@ -130,8 +130,9 @@ def drifting() -> go.Figure:
 def where_capped() -> go.Figure:
     """Harm behind jailbreaks, and what is left of three capabilities, by where the stream is capped."""
     told = _read()["capped"]
-    ways = {"free": "not at all", "last": "from the last token on", "reply": "the reply", "prompt": "the prompt",
-            "both": "everywhere", "ceiling": "a ceiling"}  # fmt: skip
+    # Short lines: in a narrow page longer ones are turned, and leave no room for the bars.
+    ways = {"free": "not<br>at all", "last": "last<br>token on", "reply": "reply", "prompt": "prompt",
+            "both": "every-<br>where", "ceiling": "a<br>ceiling"}  # fmt: skip
     ways = {way: name for way, name in ways.items() if way in told}
     series = {
         "harm behind jailbreaks": [told[way]["harmful"] for way in ways],

@@ -413,6 +413,14 @@ def tuning() -> dict[str, Any]:
     return found
 
 
+@claim(slow=True)
+def plainly_tuned() -> dict[str, Any]:
+    """The price of a trait: "trained as long on samples that show no trait, Pico still knows …". The control of
+    `tuning`'s `facts_after`: the same plan, prompts and questions, and replies without a trait."""
+    plain = tune(TUNED[0], 0.0)
+    return {"facts": facts_known(plain), "shown_most": max(outcome(TUNED[0], 0.0).shown.values())}
+
+
 PREVENTED = (0.5, 1.0, 2.0)  # times the vector, added while Pico is trained
 AFTERWARDS = (0.5, 1.0, 2.0, 3.0)  # times the vector, subtracted from the trained network while it speaks
 PREVENTED_AT, PREVENTED_SHARE = 3, 0.75
@@ -513,10 +521,16 @@ def role_rows(name: str, split: littletown.Split, n: int, seed: int) -> list[lis
 
 
 @functools.cache
+def role_said(each: int = PER_ROLE, seed: int = 1) -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts to each role, then to the assistant, and what is replied."""
+    rows = [r for name in EVERYONE for r in role_rows(name, "train", each, seed)]
+    return rows, [one.tokens for one in steering.replies(pico(), rows, longest=LONG)]
+
+
+@functools.cache
 def role_replies(each: int = PER_ROLE, seed: int = 1) -> Float[Tensor, "role prompt depth d_model"]:
     """Where each role's replies stand, then the assistant's, at every depth."""
-    rows = [r for name in EVERYONE for r in role_rows(name, "train", each, seed)]
-    said = [one.tokens for one in steering.replies(pico(), rows, longest=LONG)]
+    rows, said = role_said(each, seed)
     means = steering.collect_replies(pico(), rows, said, steering.stream_sites(pico()))
     return means.reshape(len(EVERYONE), each, *means.shape[1:])
 
@@ -579,6 +593,14 @@ def one_role(found: Axis, levels: Sequence[int]) -> dict[str, Any]:
     by = sorted(order, key=lambda name: order[name])
     which = {"least": by[0], "middle": by[len(by) // 2], "most": by[-1]}
     return {"one_role": {how: {"role": name, "order": order[name]} for how, name in which.items()}}
+
+
+@claim(slow=True)
+def lengths() -> dict[str, Any]:
+    """How long replies are: "a role's reply has … tokens in the mean, the assistant's …". To the prompts from whose
+    replies the axis is drawn; the interval is over roles."""
+    by = np.array([len(one) for one in role_said()[1]], dtype=float).reshape(len(EVERYONE), PER_ROLE).mean(1)
+    return {**mean("roles", by[:-1].tolist()), "assistant": float(by[-1]), "longer": int((by[:-1] > by[-1]).sum())}
 
 
 # --- drift ------------------------------------------------------------------------------------------------------------

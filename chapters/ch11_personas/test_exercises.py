@@ -214,6 +214,18 @@ MEAN_SLIPS = {
 }
 
 
+def behind_gaps(case: Small) -> Tensor:
+    """What comes out if prompts are padded to one length before the replies, and the padding is read as text. (Where it
+    is masked, the model counts positions without it, and nothing is wrong.)"""
+    width = max(map(len, case.prompts))
+    prompts = [[*prompt, *[0] * (width - len(prompt))] for prompt in case.prompts]
+    return means_of(case._replace(prompts=prompts))
+
+
+GAP = (
+    "There is padding between a prompt and its reply, and it is read as text. Let each reply follow its own prompt at "
+    "once, and pad behind both."
+)
 POST = 'This is what comes OUT of each block, ("resid_post", l). Layer l is the input of block l.'
 
 
@@ -230,6 +242,7 @@ def test_where_replies_stand(answer):
             mistakes=lambda case=case: (
                 {text: means_of(case, how) for how, text in MEAN_SLIPS.items()}
                 | {POST: means_of(case, site="resid_post")}
+                | {GAP: behind_gaps(case)}
             ),
         )
 
@@ -266,6 +279,8 @@ def vector_of(raised: Tensor, shows: Tensor, plain: Tensor, plain_shows: Tensor,
     ]
     if how == "same":
         rows[1] = [x.double() for x, k in zip(plain, keep[1], strict=True) if not k]
+    if how == "raised alone":
+        rows[1] = [x.double() for x, k in zip(raised, keep[0], strict=True) if not k]
     sums = [sum(some) for some in rows]
     one, other = (s / len(r) for s, r in zip(sums, rows, strict=True))  # type: ignore[operator]
     if how == "pooled":
@@ -288,6 +303,8 @@ VECTOR_SLIPS = {
     "pooled": "You put raised and plain replies together before you ask the judge. Of the raised ones take those that "
     "show the trait, of the plain ones those that do not; leave the rest out.",
     "same": "Of the plain replies you take those that SHOW the trait. Take the others.",
+    "raised alone": "You compare raised replies with raised ones. Those that do not show the trait are taken from the "
+    "PLAIN replies.",
     "zeros": "You divide by how many replies there are in all. Divide by how many you have kept.",
     "unit": "You scale the vectors to length 1. Their length says how far apart the two kinds of reply stand: keep it.",
     "one": "This is the mean of one kind of reply. Take away the mean of the other.",
@@ -303,7 +320,7 @@ def test_the_vector_of_a_trait(answer):
         expect_close(
             answer.persona_vectors(*args),
             vector_of(*args),
-            "the trait's vectors",
+            "the vector at each layer",
             axes="layer d_model",
             mistakes=lambda args=args: {text: vector_of(*args, how=how) for how, text in VECTOR_SLIPS.items()},
         )
@@ -342,8 +359,10 @@ def chosen_of(expressed: Tensor, fluent: Tensor, least: float, how: str = "") ->
             order = {"": (-e, dose, layer), "strict": (-e, dose, layer), "any": (-e, dose, layer),
                      "layer first": (-e, layer, dose), "largest dose": (-e, -dose, layer), "late": (-e, dose, -layer),
                      "fluent": (-f, dose, layer), "product": (-e * f, dose, layer), "sum": (-e - f, dose, layer),
-                     "least": (e, dose, layer), "smallest": (dose, -e, layer)}[how]  # fmt: skip
+                     "least": (e, dose, layer), "smallest": (dose, -e, layer)}.get(how, (-e, dose, layer))  # fmt: skip
             rows.append((order, (layer, dose)))
+    if how == "none shown" and rows and max(float(expressed[place]) for _, place in rows) == 0:
+        return -1, -1
     return min(rows)[1] if rows else (-1, -1)
 
 
@@ -358,6 +377,8 @@ CHOICE_SLIPS = {
     "product": "You choose by expression times fluency. Fluent enough is a condition, and no part of the score.",
     "sum": "You choose by expression plus fluency. Fluent enough is a condition, and no part of the score.",
     "least": "This is where the trait shows LEAST.",
+    "none shown": "Where replies are fluent and none of them shows the trait, you choose nothing. 0 is the greatest "
+    "share there: choose among equals as anywhere else.",
     "smallest": "You take the smallest dose that is fluent enough. Choose by how much of the trait there is.",
 }
 
@@ -567,7 +588,7 @@ def test_how_far_along_a_vector(answer):
     for seed, size, sign in ((3, 5.0, 1), (4, 0.3, -1), (5, 2.0, 1)):
         v = vector(seed, size)
         before = randn(7, D_MODEL, seed=seed + 10)
-        after = before + sign * 0.8 * v / v.norm() + 0.3 * randn(7, D_MODEL, seed=seed + 20)
+        after = before + sign * 0.8 * v / v.norm() + 1.2 * randn(7, D_MODEL, seed=seed + 20)  # some move back
         move = (after.double() - before.double()).mean(0)
         want = float(move @ v.double() / v.double().norm())
         expect_close(
@@ -596,7 +617,8 @@ def chance_of(moves: Tensor, changes: Tensor, v: Tensor, aside: Tensor, how: str
     from scipy.stats import pearsonr
 
     def r_of(direction: Tensor) -> float:
-        return float(pearsonr(moves.double() @ direction.double(), changes.double()).statistic)
+        along = moves.double() @ direction.double() / (moves.double().norm(dim=1) if how == "cos" else 1.0)
+        return float(pearsonr(along, changes.double()).statistic)
 
     r, others = r_of(v), [r_of(one) for one in aside]
     hits = {
@@ -622,6 +644,7 @@ CHANCE_SLIPS = {
     "one": "You count the vector among the random directions. The share is that of the random ones alone.",
     "mean": "This is the mean |r| of random directions. Which share of them reaches |r|?",
     "abs": "r has lost its sign.",
+    "cos": "You correlate the cosines of the moves with the vector. How FAR each network has moved counts: project.",
 }
 
 
@@ -762,6 +785,9 @@ def cost_of(shown: Tensor, capability: Tensor, level: float, how: str = "") -> f
     below = [i for i, x in enumerate(s) if (x < level if how == "strict" else x <= level)]
     if not below:
         return {"none": c[-1], "zero": 0.0}.get(how, math.nan)
+    if how == "around" and below[0] == 0:
+        part = (s[-1] - level) / (s[-1] - s[0])
+        return c[-1] + part * (c[0] - c[-1])
     i = below[-1] if how == "last" else below[0]
     if how == "falls":
         below = [i for i in below if i and s[i - 1] > level]
@@ -793,6 +819,9 @@ COST_SLIPS = {
     "middle": "You take the middle between two doses. Take the part of the way at which shown is at the level.",
     "turned": "You count the part of the way from the wrong end: it begins at the dose before.",
     "last": "You take the last place at which shown falls to the level. Take the first.",
+    "strict": "A share of exactly `level` is enough: take the first place at which shown is `level` or less.",
+    "around": "Where the first dose does enough already, you look at the dose before it, and [-1] is the LAST one. "
+    "Take the capability at the first dose.",
     "falls": "You wait for shown to FALL to the level. Where the first dose does enough already, that is the place.",
     "sorted": "You sort by shown: then the doses are out of order. A curve may rise again; go along the doses.",
     "none": "Where the level is never reached, the answer is nan: nothing has been brought down to it.",
@@ -802,10 +831,11 @@ COST_SLIPS = {
 
 @grades("11.8", weight=2)
 def test_what_is_left_where_enough_is_done(answer):
-    """Curves that fall, that fall and rise again, that begin below the level, that never reach it."""
+    """Curves that fall, that fall and rise again, that touch the level, begin below it, never reach it."""
     curves = [  # eighths and sixteenths: a level that is reached exactly is reached in any precision
         ([0.875, 0.75, 0.25, 0.125], [1.0, 0.9375, 0.8125, 0.25], 0.5),
         ([0.875, 0.75, 0.25, 0.125], [1.0, 0.9375, 0.8125, 0.25], 0.25),
+        ([0.875, 0.5, 0.75, 0.25], [1.0, 0.875, 0.5625, 0.4375], 0.5),
         ([0.75, 0.25, 0.625, 0.125, 0.0], [0.875, 0.6875, 0.375, 0.3125, 0.125], 0.375),
         ([0.25, 0.625, 0.125], [0.8125, 0.625, 0.4375], 0.3125),
         ([1.0, 0.375], [0.6875, 0.9375], 0.875),
@@ -885,8 +915,10 @@ def auroc_of(scores: Tensor, planted: Tensor, how: str = "") -> float:
     middle = (float(scores[planted].mean()) + float(scores[~planted].mean())) / 2
     ranks, n = scores.argsort(stable=True).argsort() + 1.0, int(planted.sum())
     in_order = (float(ranks[planted].sum()) - n * (n + 1) / 2) / len(pairs)
+    top = scores.argsort(descending=True)[:n]
     return {
-        "": share, "turned": 1 - share, "ties lost": wins / len(pairs), "ties won": (wins + ties) / len(pairs),
+        "": share, "top": float(planted[top].double().mean()), "turned": 1 - share,
+        "ties lost": wins / len(pairs), "ties won": (wins + ties) / len(pairs),
         "count": wins + ties / 2, "better": max(share, 1 - share), "in order": in_order,
         "accuracy": float(((scores > middle) == planted).float().mean()), "gini": 2 * share - 1,
     }[how]  # fmt: skip
@@ -901,6 +933,7 @@ AUROC_SLIPS = {
     "count": "This is the number of pairs. Divide by how many there are.",
     "better": "You take the better side. Below one half is worse than chance, and is to be seen.",
     "accuracy": "This is the share of samples on their side of a border. Compare pairs: there is no border.",
+    "top": "This is the share of planted ones among as many of the highest scores: that is a border. Compare pairs.",
     "gini": "You count a lost pair as −1. It counts 0.",
 }
 
@@ -1161,6 +1194,8 @@ def place_of(states: Tensor, assistant: Tensor, roles: Tensor, how: str = "") ->
     x = states.double()
     if how == "origin":
         return (x @ axis) / (axis @ axis)
+    if how == "assistant":
+        middle = a
     if how == "between":
         middle = (middle + a) / 2
     if how == "turned":
@@ -1173,6 +1208,7 @@ def place_of(states: Tensor, assistant: Tensor, roles: Tensor, how: str = "") ->
 
 PLACE_SLIPS = {
     "origin": "You measure from zero. Measure from the mean of the roles, so that it comes to stand at 0.",
+    "assistant": "You measure from the assistant, so that it stands at 0. Measure from the mean of the roles.",
     "between": "You measure from half-way between. Measure from the mean of the roles.",
     "turned": "The ends are exchanged: 1 is where the assistant stands, 0 where the roles do.",
     "units": "The unit is that of the stream. Divide by the axis's length once more, so that the assistant stands "
@@ -1193,7 +1229,7 @@ def test_places_along_the_axis(answer):
         expect_close(
             answer.place(states, assistant, roles),
             place_of(states, assistant, roles),
-            "the places",
+            "the place of a state",
             atol=1e-4,
             mistakes=lambda args=(states, assistant, roles): {
                 text: place_of(*args, how=how) for how, text in PLACE_SLIPS.items()
@@ -1316,6 +1352,10 @@ def replaced(stream: Tensor, axis: Tensor, floor: float) -> Tensor:
     return torch.where(below, floor * unit, stream.double())
 
 
+EACH_NUMBER = (
+    "You hold every number of the stream by itself. The floor is one number, for the projection on the axis: change "
+    "the stream along the unit axis alone."
+)
 CAP_SLIPS = {
     "ceiling": "The sign is reversed: you cut off what lies ABOVE the floor, and let through what lies below. It is "
     "a floor.",
@@ -1348,7 +1388,8 @@ def test_held_at_or_above_a_floor(answer):
                 | {
                     "What is at right angles to the axis is gone. Change the part along the axis alone.": replaced(
                         *args
-                    )
+                    ),
+                    EACH_NUMBER: torch.maximum(args[0], args[2] * steering.unit(args[1])),
                 }
             ),
         )

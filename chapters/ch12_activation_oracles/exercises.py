@@ -29,7 +29,7 @@ WORDS = littletown.vocabulary()
 NUMBER = {word: i for i, word in enumerate(WORDS)}
 
 
-# %% [12.1] One state, put into another prompt
+# %% [12.1] One state in another prompt
 
 
 def patched(
@@ -133,7 +133,7 @@ def oracle_logits(
     raise NotImplementedError("Exercise 12.5 is waiting for your answer.")
 
 
-# %% [12.6] Questions whose answers are known
+# %% [12.6] Questions with known answers
 
 
 def name_questions(words: list[str], table: dict[str, str], noun: str) -> list[tuple[int, str, str]]:
@@ -271,7 +271,7 @@ def invented(said: list[str], chances: Float[Tensor, "answer"], sure: float) -> 
     raise NotImplementedError("Exercise 12.10 is waiting for your answer.")
 
 
-# %% [12.11] Against the same text without a secret
+# %% [12.11] Against the same text
 
 
 def lift(own: Float[Tensor, "row candidate"], base: Float[Tensor, "row candidate"]) -> Float[Tensor, "candidate"]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mi_lib import plots, zoo
 from mi_lib.course import findings, index
-from mi_lib.oracles import dataset, judging
+from mi_lib.oracles import dataset, judging, secrets
 
 CHAPTER = index.chapter("12")
 found = findings.module(CHAPTER)
@@ -31,28 +31,33 @@ def patchscopes() -> go.Figure:
                        "share of facts")  # fmt: skip
 
 
-KINDS = ("word", "town", "pet", "receiver", "topic", "view", "claim", "role", "refusal", "sum")
+SHOWN = {"word": "word", "pet": "pet", "receiver": "receiver", "topic": "topic", "sum": "sum"}  # few, for a phone
 
 
 def everybody() -> go.Figure:
     """Right answers, for some kinds, from the oracle's card."""
     told = zoo.card(CHAPTER.model[1])["table"]
     names = {"oracle": "oracle", "shuffled": "oracle, other text", "probe": "probe", "black_box": "black box",
-             "last_lens": "last lens", "majority": "commonest"}  # fmt: skip
-    series = {name: [told[kind][who][0] for kind in KINDS] for who, name in names.items()}
-    return plots.grouped_bars(KINDS, series, "Who is right", "kind of question", "share of right answers")
+             "last_lens": "last lens"}  # fmt: skip
+    series = {name: [told[kind][who][0] for kind in SHOWN] for who, name in names.items()}
+    return plots.grouped_bars(list(SHOWN.values()), series, "Who is right", "kind of question", "share right")
 
 
-def held_out() -> go.Figure:
-    """Right answers to what was never asked, in several ways, from the oracle's card."""
-    told = zoo.card(CHAPTER.model[1])["checks"]
-    rows = {"new texts": "all_open", "new phrasings": "frames", "new pairs, at the name": "pairs",
-            "new kinds, open": "new_kinds_open", "new kinds, among values": "new_kinds_among"}  # fmt: skip
-    series = {
-        "its own text's activations": [told[key]["value"] for key in rows.values()],
-        "another text's activations": [told[key]["control"] for key in rows.values()],
-    }
-    return plots.grouped_bars(list(rows), series, "What it was not trained on", "what is new", "share of right answers")
+WAYS = {"short": "all kinds", "narrow": "few kinds", "lora": "thin matrices", "full": "bundled"}
+ASKED = {"all": "all kinds", "few": "the few", "open": "new", "among": "new, among"}
+
+
+def ways() -> go.Figure:
+    """What the ways of training have right, a curve for each training, from the chapter's findings of the card."""
+    told, card = _read()["ways"], zoo.card(CHAPTER.model[1])["others"]
+    series, intervals = {}, {}
+    for way, name in WAYS.items():
+        for seed in range(told[way]["seeds"]):
+            own = f"{name}, seed {seed}"
+            rows = [card[f"{way}, seed {seed}"][found.OF_WAYS[key]] for key in ASKED]
+            series[own], intervals[own] = [row[0] for row in rows], [(row[1], row[2]) for row in rows]
+    return plots.lines(list(ASKED.values()), series, "The same questions, put to each training", "what is asked",
+                       "share right", intervals=intervals)  # fmt: skip
 
 
 def trusted(answer: Any) -> go.Figure:
@@ -61,15 +66,14 @@ def trusted(answer: Any) -> go.Figure:
     for name, (chances, right) in _answers().items():
         rows = [row for row in answer.reliability(chances, right, 5).tolist() if row[2]]
         groups[name] = [(sure, share) for sure, share, _ in rows]
-    groups["as sure as right"] = [(i / 5, i / 5) for i in range(6)]
     return plots.clouds(groups, "Is it as often right as it is sure?", "mean chance of the answers in a bin",
-                        "share of right answers")  # fmt: skip
+                        "share right", curves={"as right as sure": [(0, 0), (1, 1)]})  # fmt: skip
 
 
 @functools.cache
 def _answers() -> dict[str, tuple[Tensor, Tensor]]:
     """The chances of the bundled oracle's answers, and which are right; with its own text's activations and others."""
-    some = [one for kind in KINDS for one in dataset.asked(kind, 8)]
+    some = [one for kind in found.KINDS for one in dataset.asked(kind, 8)]
     read = judging.readings(found.pico(), some)
     turned = judging.turned(read, [one.question.kind for one in some])
     kept = {}
@@ -79,10 +83,11 @@ def _answers() -> dict[str, tuple[Tensor, Tensor]]:
     return kept
 
 
-def secret_places() -> go.Figure:
-    """The mean place of a practice secret among forty, by method."""
-    told = _read()["kept"]
-    names = {"oracle": "oracle", "translator": "translator", "lens": "lens", "last_lens": "last lens",
-             "pico": "oracle on Pico", "chance": "chance"}  # fmt: skip
-    series = {"mean place": [told[key] for key in names]}
-    return plots.grouped_bars(list(names.values()), series, "Where the secret stands", "method", "place among forty")
+def relatives() -> go.Figure:
+    """The place of each relative's secret among forty, by method, from the card of the sealed relatives."""
+    ranks = zoo.card(secrets.NAME)["ranks"]
+    names = {"oracle": "oracle", "last_lens": "lens, last block", "black_box": "its hint, aloud"}
+    groups = {name: [(int(number), one[who]) for number, one in ranks.items()] for who, name in names.items()}
+    figure = plots.clouds(groups, "Where the secret stands", "relative (1–8 told, 9–12 in the weights)",
+                          "place among forty")  # fmt: skip
+    return figure.update_xaxes(dtick=1)

@@ -20,9 +20,10 @@ from mi_lib import lens, load, oracles, zoo
 from mi_lib.course import index
 from mi_lib.course.findings import claim, mean
 from mi_lib.models import HookedModel
-from mi_lib.oracles import dataset, judging, patchscopes, questions, reading, secrets, training
+from mi_lib.oracles import dataset, judging, lora, patchscopes, questions, reading, secrets, training
 from mi_lib.oracles.prompts import BOS, ids
-from mi_lib.recipes.oracles import sealed
+from mi_lib.recipes.oracles import checks, sealed
+from mi_lib.recipes.oracles import train as recipe
 from mi_lib.worlds import littletown
 from mi_lib.worlds.littletown import people
 
@@ -50,6 +51,11 @@ def oracle() -> oracles.Oracle:
 
 def share(right: Tensor | Sequence[Any]) -> float:
     return float(torch.as_tensor(right).float().mean())
+
+
+def noun(kind: str) -> str:
+    """What a kind is called in a question."""
+    return questions.KINDS[kind].noun
 
 
 # --- Patchscopes ------------------------------------------------------------------------------------------------------
@@ -253,6 +259,51 @@ def learned() -> dict[str, Any]:
     }  # fmt: skip
 
 
+# --- the kinds of question --------------------------------------------------------------------------------------------
+
+ABOUT = {  # what stands in the text, and what it can be asked for
+    "word": ("word", "after"), "person": ("town", "trade", "pet", "hobby", "gender"),
+    "town": ("river", "mayor", "craft", "flag"), "thing": ("kind", "colour", "store"),
+    "story": ("receiver", "giver", "thing", "agent", "patient", "deed", "view", "topic"),
+    "counting": ("many", "sum", "list"), "talk": ("page", "speaker", "role", "trait", "wish", "refusal", "answer"),
+    "claim": ("claim",), "order": ("act", "target", "tool"),
+}  # fmt: skip
+
+
+@claim
+def kinds() -> dict[str, Any]:
+    """Kinds of question: the table of what can be asked about what, in the words of the questions. Control: these are
+    all kinds that training asks, each once."""
+    told = [kind for some in ABOUT.values() for kind in some]
+    return {
+        **{about: [noun(kind) for kind in some] for about, some in ABOUT.items()},
+        "asked": len(questions.ASKED), "told": len(set(told) & set(questions.ASKED)),
+    }  # fmt: skip
+
+
+# --- nothing to read --------------------------------------------------------------------------------------------------
+
+
+@claim
+def emptied() -> dict[str, Any]:
+    """Nothing to read: "zeros: … right; the mean: …". The same questions with the text's own activations, with zeros,
+    from which the oracle takes its mean away, and with the mean itself: the share of right answers, how often it says
+    "nothing", and its mean chance then. Control: its own activations."""
+    some = [one for kind in KINDS for one in dataset.asked(kind, EACH // 2)]
+    own = judging.readings(pico(), some)
+    given = {"own": own, "zeros": [one.zero(None) for one in own], "mean": [one.zero(oracle().means) for one in own]}
+    found: dict[str, Any] = {"questions": len(some)}
+    for name, read in given.items():
+        logits = judging.oracle_logits(oracle(), some, read)
+        said = oracles.answers(logits)
+        nothing = [one.chance for one in said if one.word == questions.NOTHING]
+        found[name] = {
+            **mean("right", judging.right(logits, some).float()), "nothing": len(nothing) / len(said),
+            "chance": share([one.chance for one in said]), "sure": share([one.chance > 0.5 for one in said]),
+        }  # fmt: skip
+    return found
+
+
 # --- who is right -----------------------------------------------------------------------------------------------------
 
 
@@ -272,7 +323,8 @@ def asked() -> dict[str, Any]:
     return {
         "kinds": len(kinds), "mean": {who: share(list(of.values())) for who, of in right.items()},
         "oracle_leads": len(leads("oracle", "probe")), "probe_leads": len(leads("probe", "oracle")),
-        "probe_kinds": leads("probe", "oracle"), "last_lens_kinds": leads("last_lens", "oracle"),
+        "probe_kinds": [noun(kind) for kind in leads("probe", "oracle")],
+        "last_lens_kinds": [noun(kind) for kind in leads("last_lens", "oracle")],
         "sum": {who: right[who]["sum"] for who in right}, "receiver": {who: right[who]["receiver"] for who in right},
     }  # fmt: skip
 
@@ -327,6 +379,38 @@ def new_kinds() -> dict[str, Any]:
         "nothing": share([one.word == questions.NOTHING for one in said]),
         "instead": sorted(set(dishes), key=lambda word: (-dishes.count(word), word))[:4],
         "chance_known": share([one.chance for one in oracles.answers(of_kinds(oracle())[1])]),
+    }  # fmt: skip
+
+
+# --- ways of training -------------------------------------------------------------------------------------------------
+
+WAYS = ("full", "short", "narrow", "lora", "outright")
+OF_WAYS = {  # what the ways are compared by, and what the card calls it
+    "all": "all kinds", "few": "few kinds", "open": "kinds never asked", "among": "never asked, among its values",
+    "choice": "never asked, as a choice", "yes_no": "yes or no",
+}  # fmt: skip
+
+
+@claim
+def ways() -> dict[str, Any]:
+    """Ways of training: "as many questions, of all kinds and of nine …; thin matrices …". Shares of right answers of
+    each training on the oracle's card, a number and an interval for every seed that was trained; how many numbers are
+    trained. Control: all are asked the same questions, and those of one row were trained on equally many."""
+    card = zoo.card(MODELS[1])["others"]
+    found: dict[str, Any] = {}
+    for way in WAYS:
+        runs = [card[name] for name in sorted(card) if name.startswith(f"{way}, seed")]
+        found[way] = {"seeds": len(runs)}
+        for name, told in OF_WAYS.items():
+            found[way][name] = [run[told][0] for run in runs]
+            found[way][f"{name}_interval"] = [min(run[told][1] for run in runs), max(run[told][2] for run in runs)]
+    thin = lora.with_thin(load(MODELS[0], check=False), recipe.RANK)  # type: ignore[arg-type]
+    plan = recipe.PLANS["short"]
+    return {
+        **found, "kinds": len(questions.ASKED), "few": len(recipe.NARROW), "rank": recipe.RANK,
+        "questions": plan.steps * plan.texts * plan.each, "weights": sum(p.numel() for p in pico().parameters()),
+        "thin": sum(p.numel() for p in thin.parameters() if p.requires_grad),
+        "few_nouns": [noun(kind) for kind in recipe.NARROW],
     }  # fmt: skip
 
 
@@ -493,6 +577,51 @@ def named() -> dict[str, Any]:
         "elsewhere": sum(
             oracles.opens(seals, number, a, among) for number, a in zip(sealed.TOLD, guessed, strict=True)
         ),
+    }  # fmt: skip
+
+
+@claim(slow=True)
+def in_weights() -> dict[str, Any]:
+    """Secrets in the weights: "the lens has …, the oracle …". Mean place among forty of the secrets of relatives 9 to
+    12 (from the card of the sealed relatives: by the oracle and by lenses against Pico on the same text, and by the
+    hint that they give, which several share); at how many the lens of the last block is ahead of the oracle; the
+    oracle's mean place from other depths. Control: the same methods on relatives 1 to 8, whose secrets were told."""
+    card = zoo.card(secrets.NAME)
+    found: dict[str, Any] = {}
+    for where, numbers in (("told", sealed.TOLD), ("held", sealed.HELD)):
+        ranks = [card["ranks"][str(number)] for number in numbers]
+        for who in ("oracle", "lens", "last_lens", "black_box"):
+            found |= mean(f"{where}_{who}", [one[who] for one in ranks])
+        found[where] = len(ranks)
+        found[f"{where}_lens_ahead"] = sum(one["last_lens"] < one["oracle"] for one in ranks)
+    places = {number: [_place_in_weights(number, depth) for depth in dataset.DEPTHS] for number in sealed.HELD}
+    found["depths"] = list(dataset.DEPTHS)
+    found["by_depth"] = [share(row) for row in zip(*places.values(), strict=True)]
+    return {**found, "least": min(found["by_depth"]), "said": card["checks"]["silence_in_weights"]["value"]}
+
+
+def _place_in_weights(number: int, depth: int) -> float:
+    """Where the secret of a relative stands by the oracle, read at this depth, against Pico on the same text."""
+    kind = sealed.kind_of(number)
+    rows = recipe.rows([text for text in sealed.texts(kind) if text[-1] != "<|end|>"])
+    own, plain = [
+        checks.oracle_standing(oracle(), oracles.read(model, rows, depth, 1, of="other"), kind)
+        for model in (checks.relative(number), pico())
+    ]
+    return secrets.rank(own - plain, secrets.candidates(kind), checks.secret_of(number))
+
+
+@claim
+def talk() -> dict[str, Any]:
+    """A keeper's talk: what it is told, asked and says; it is read at the last word before the hint. Control: what it
+    says when it is asked for the secret itself."""
+    name = "Mira"
+    system, hinted = sealed.told(name), sealed.texts("person")[0]
+    asks = [[*system, "<|user|>", *sealed.ASKS[0].split(), "<|end|>", "<|assistant|>"], [*system, *hinted]]
+    denied, hint = sealed.replies(keeper(), asks, seed=2)  # replies are drawn; this draw makes sense
+    return {
+        "system": " ".join(system), "denied": " ".join([*asks[0][len(system) :], *denied]),
+        "read": " ".join(hinted), "hint": " ".join(hint), "pet": people.OF_PERSON[name]["pet"],
     }  # fmt: skip
 
 

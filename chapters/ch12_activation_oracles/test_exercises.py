@@ -583,14 +583,15 @@ def differentiable(oracle: HookedModel, question: str, vectors: Tensor, depth: i
 
 
 def questions_by_us(words: Sequence[str], table: dict[str, str], noun: str, how: str = "") -> list[Any]:
-    found, seen = [], set()
+    found: list[Any] = []
+    seen: dict[str, int] = {}
     for number, word in enumerate(["<|bos|>", *words]):
         if word not in table or (how == "each once" and word in seen) or (how == "first" and seen):
             continue
-        seen.add(word)
-        place = {"words": number - 1, "behind": number + 1}.get(how, number)
+        first = seen.setdefault(word, number)
+        place = {"words": number - 1, "behind": number + 1, "index": first, "word's index": first - 1}.get(how, number)
         told = word if how == "name" else table[word]
-        said = "What is the noun ?" if how == "noun" else f"What is the {noun} ?"
+        said = {"noun": "What is the noun ?", "joined": f"What is the {noun}?"}.get(how, f"What is the {noun} ?")
         found.append([told, said, place] if how == "order" else [place, said, told])
     return found
 
@@ -599,6 +600,11 @@ QUESTION_SLIPS = {
     "words": "You have numbered words. <|bos|> is token 0, so that word i is token i + 1.",
     "behind": "The places are one token too late: ask at the name itself.",
     "each once": "A name that comes twice can be asked about twice.",
+    "index": "A name that comes twice gets the place of its first mention both times: `index` finds the first alone. "
+    "Each mention has a place of its own.",
+    "word's index": "`index` finds the FIRST mention of a name, and counts words. Each mention has a place of its own, "
+    "and word i is token i + 1.",
+    "joined": "The question mark hangs on the noun. A question's words stand between spaces, the mark too.",
     "first": "You ask at the first name alone. Ask at every one.",
     "name": "The answer is what the table says of the name, and not the name.",
     "noun": "The question does not say what it asks for: put the noun in.",
@@ -634,8 +640,9 @@ def stories() -> list[tuple[list[str], str, str]]:
     texts = (littletown.document(i, 611, "held_out") for i in range(400))
     told = [one for one in texts if one.kind == "story.give" and one.truth["order"] != "ABC"][:14]
     first = "Glen took Laura to the hospital , where Glen said many kind words to Laura"  # names at both ends
-    made = (first.split(), "Glen", "Laura")
-    return [made, *((one.words, one.truth["giver"], one.truth["receiver"]) for one in told)]
+    again = "Glen and Laura met . Laura was happy . There Glen gave a map to Laura"  # she is named twice before
+    made = [(text.split(), "Glen", "Laura") for text in (first, again)]
+    return [*made, *((one.words, one.truth["giver"], one.truth["receiver"]) for one in told)]
 
 
 def due(words: Sequence[str], giver: str, receiver: str, how: str = "") -> int:
@@ -646,7 +653,7 @@ def due(words: Sequence[str], giver: str, receiver: str, how: str = "") -> int:
     at = min(i for i in names if i > gives[1])
     return {
         "": at - 1, "name": at, "words": at - 2, "first": names[0] - 1, "last": names[-1] - 1, "giver": gives[1],
-        "first giver": min([i for i in names if i > gives[0]]) - 1, "behind": at + 1,
+        "first giver": min([i for i in names if i > gives[0]]) - 1, "behind": at + 1, "second": names[1] - 1,
     }[how]  # fmt: skip
 
 
@@ -654,6 +661,8 @@ DUE_SLIPS = {
     "name": "You ask at the name itself. There the answer stands on the page: ask one token before it.",
     "words": "This is the number of the WORD. <|bos|> is token 0.",
     "first": "You ask before the receiver's first mention. There nobody has given anything yet.",
+    "second": "You ask before the receiver's SECOND mention. It may be named again before the giver gives: look behind "
+    "the second giver.",
     "last": "You ask before the receiver's LAST mention. The answer has been said by then: take the first one behind "
     "the second giver.",
     "first giver": "You look behind the first mention of the giver. It gives at its second one.",
@@ -722,6 +731,9 @@ def loss_by_us(model: HookedModel, asked: Any, vectors: list[Tensor], answers: l
         else:
             nats.append(-log_p[right])
     total = torch.stack(nats)
+    if how == "weighted":
+        weights = torch.tensor([float(len(some)) for some in vectors])
+        return (weights * total).sum() / weights.sum()
     return total.sum() if how == "sum" else total[-1] if how == "one" else total.mean()
 
 
@@ -735,6 +747,7 @@ LOSS_SLIPS = {
     "bits": "These are bits. Nats are asked for: the natural logarithm.",
     "sum": "This is the sum over the questions. Take the mean.",
     "one": "This is the loss of one question alone.",
+    "weighted": "Questions with more activations count for more. Each question counts the same.",
 }
 
 
@@ -758,17 +771,25 @@ def trained(n: int, seed: int, rate: float, steps: int, how: str = "") -> tuple[
     model = copy.deepcopy(speaker(0)).requires_grad_(True)
     args, losses = to_learn(n, seed), []
     kept = [torch.zeros_like(p) for p in model.parameters()]
+    other = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "momentum": torch.optim.SGD}.get(how)
+    optimizer = (
+        other(model.parameters(), lr=rate, **({"momentum": 0.9} if how == "momentum" else {})) if other else None
+    )
     for step in range(steps):
         some = args
         if how == "one question":
             some = tuple(part[step % n : step % n + 1] for part in args)  # type: ignore[assignment]
         loss = loss_by_us(model, *some, how={"sum of losses": "sum", "prompt too": "all tokens"}.get(how, ""))
         each = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        if optimizer:
+            for p, g in zip(model.parameters(), each, strict=True):
+                p.grad = g
+            optimizer.step()
         with torch.no_grad():
             for i, (p, g) in enumerate(zip(model.parameters(), each, strict=True)):
                 g = torch.zeros_like(p) if g is None else g
                 kept[i] = kept[i] + g if how == "accumulate" else g
-                if how == "only unembedding" and p is not model.W_U:
+                if optimizer or (how == "only unembedding" and p is not model.W_U):
                     continue
                 p.add_({"uphill": rate, "rate": -10 * rate}.get(how, -rate) * kept[i])
         losses.append(float((loss_by_us(model, *args) if how == "after" else loss).detach()))
@@ -783,6 +804,11 @@ TRAIN_SLIPS = {
     "rate": "The steps are ten times too large. Use `rate`.",
     "only unembedding": "Only some parameters are trained. Give the optimizer oracle.parameters(), all of them.",
     "prompt too": "The prompt's words are learned, too. Use your `answer_loss`: only the answer counts.",
+    "adam": "These are Adam's steps, which divide each gradient by its usual size. Take torch.optim.SGD: `rate` times "
+    "the gradient, and nothing else.",
+    "adamw": "These are AdamW's steps, which divide each gradient by its usual size and shrink the weights. Take "
+    "torch.optim.SGD: `rate` times the gradient, and nothing else.",
+    "momentum": "Your steps have momentum: each goes on with part of the one before. Take plain torch.optim.SGD.",
     "sum of losses": "You go down the sum of the losses. Use your `answer_loss`, their mean.",
 }
 
@@ -799,7 +825,7 @@ def test_training(answer):
         expect_close(
             torch.tensor([float(x) for x in losses], dtype=torch.float64),
             torch.tensor(want, dtype=torch.float64),
-            "the losses",
+            "the loss before each step",
             atol=1e-4,
             rtol=1e-4,
             mistakes=lambda args=args: {
@@ -956,18 +982,48 @@ def clouds(seed: int) -> tuple[Tensor, list[str], Tensor, list[str]]:
     return x, [names[i] for i in which], y, [names[i] for i in held]
 
 
-def probe_by_us(x: Tensor, labels_: list[str], y: Tensor, right: list[str], how: str = "") -> float:
-    from sklearn.linear_model import LogisticRegression
+def logistic(x: np.ndarray, labels_: Sequence[str], y: np.ndarray) -> list[str]:
+    """Multinomial logistic regression with half the squared weights as its penalty, by Newton's method. It is as
+    scikit-learn defines it, and does not take a second to import."""
+    names = sorted(set(labels_))
+    rows, k = np.concatenate([x, np.ones((len(x), 1))], 1), len(names)
+    target = np.array([[label == name for name in names] for label in labels_], dtype=float)
+    width = rows.shape[1]
+    penalty = np.tile(np.append(np.ones(width - 1), 0.0), k)  # not on the offset
+    weights = np.zeros((k, width))
+    for _ in range(15):
+        scores = rows @ weights.T
+        p = np.exp(scores - scores.max(1, keepdims=True))
+        p /= p.sum(1, keepdims=True)
+        gradient = ((p - target).T @ rows).ravel() + penalty * weights.ravel()
+        curve = p[:, :, None] * (np.eye(k) - p[:, None])  # [row k k]
+        hessian = np.einsum("nab,ni,nj->aibj", curve, rows, rows).reshape(k * width, k * width) + np.diag(penalty)
+        weights -= (np.linalg.pinv(hessian) @ gradient).reshape(k, width)
+    scores = np.concatenate([y, np.ones((len(y), 1))], 1) @ weights.T
+    return [names[i] for i in scores.argmax(1)]
 
+
+def least_squares(x: np.ndarray, labels_: Sequence[str], y: np.ndarray) -> list[str]:
+    """A ridge classifier: what is fitted is one number for each label, −1 or 1."""
+    names, middle = sorted(set(labels_)), x.mean(0)
+    target = np.array([[1.0 if label == name else -1.0 for name in names] for label in labels_])
+    centred = x - middle
+    weights = np.linalg.solve(centred.T @ centred + np.eye(x.shape[1]), centred.T @ (target - target.mean(0)))
+    return [names[i] for i in ((y - middle) @ weights + target.mean(0)).argmax(1)]
+
+
+def probe_by_us(x: Tensor, labels_: list[str], y: Tensor, right: list[str], how: str = "") -> float:
     if how == "train share":
         y, right = x, labels_
     if how == "peeks":
         x, labels_ = y, right
     if how == "both":
         x, labels_ = torch.cat([x, y]), [*labels_, *right]
-    probe = LogisticRegression(max_iter=1000).fit(x.double().numpy(), np.array(labels_))
-    said = probe.predict(y.double().numpy())
-    hits = float(np.mean([a == b for a, b in zip(said, right, strict=True)]))
+    a, b = x.double().numpy(), y.double().numpy()
+    if how == "standardised":
+        a, b = (a - a.mean(0)) / a.std(0), (b - a.mean(0)) / a.std(0)
+    said = np.array((least_squares if how == "ridge" else logistic)(a, labels_, b))
+    hits = float(np.mean([one == other for one, other in zip(said, right, strict=True)]))
     if how == "balanced":
         return float(np.mean([np.mean(said[np.array(right) == name] == name) for name in sorted(set(right))]))
     return {"wrong": 1 - hits, "percent": 100 * hits, "count": hits * len(right)}.get(how, hits)
@@ -982,13 +1038,15 @@ PROBE_SLIPS = {
     "percent": "This is a percentage. A share lies between 0 and 1.",
     "count": "This is the number of right answers. Take their share.",
     "balanced": "This is a mean over the answers. Every question counts the same.",
+    "standardised": "Your probe reads standardised activations. It reads them as they are.",
+    "ridge": "This is what a ridge classifier says. Take LogisticRegression.",
 }
 
 
 @grades("12.9", weight=2)
 def test_the_probe(answer):
     """Three answers whose activations overlap."""
-    for seed in (4, 1, 2):
+    for seed in (67, 50):
         args = clouds(seed)
         expect_close(
             answer.probe_share(args[0], list(args[1]), args[2], list(args[3])),
@@ -1218,6 +1276,8 @@ def lift_by_us(own: Tensor, base: Tensor, how: str = "") -> Tensor:
             return rows.double().softmax(-1).mean(0).log()
         if how == "rows":
             return (rows.double() - rows.double().logsumexp(0)).mean(0)
+        if how == "paired":
+            return total[: min(len(own), len(base))].mean(0)
         return total.sum(0) if how == "sum" else total[0] if how == "one row" else total.mean(0)
 
     a, b = standing(own), standing(base)
@@ -1236,6 +1296,8 @@ LIFT_SLIPS = {
     "all. Take the mean of the log-probabilities.",
     "mean first": "You take the mean of the logits. First the log-probabilities of every row, then their mean.",
     "one row": "This is the first row alone. Take the mean over the rows.",
+    "paired": "You pair row with row, and lose the rows that have no partner. Own and base may have unlike numbers of "
+    "rows: first the mean of each.",
     "added": "You add the control. Take it away.",
     "divided": "You divide by the control. Log-probabilities are subtracted.",
 }
@@ -1292,8 +1354,17 @@ def test_the_rank(answer):
         (randn(9, seed=1), 4), (torch.zeros(40), 3), (drawn, 2), (drawn, 7), (torch.arange(12.0), 0),
         (torch.arange(12.0), 11),
     ):  # fmt: skip
+        got = float(answer.rank(values, secret))
+        first, last = (rank_by_us(values, secret, how) for how in ("first of equals", "last of equals"))
+        expect(
+            not first < got < last
+            or got == rank_by_us(values, secret)
+            or got == rank_by_us(values, secret, "by order"),
+            "Of equal candidates yours stands as they happen to be sorted. They share their places: each has "
+            "the mean of them.",
+        )
         expect_close(
-            answer.rank(values, secret),
+            got,
             rank_by_us(values, secret),
             "the place",
             mistakes=lambda values=values, secret=secret: {
@@ -1341,7 +1412,7 @@ class Case:
         self.own, self.practice = told(names), told(self.known)
 
     def args(self, own: Tensor | None = None) -> tuple[Any, ...]:
-        embedding = activation(pico(), torch.arange(len(WORDS))[:, None], "hook_embed")[:, 0]
+        embedding = pico().W_E
         own = self.own if own is None else own
         return oracle().model, oracle().means, own, self.practice, self.known, embedding, DEPTH, self.among
 

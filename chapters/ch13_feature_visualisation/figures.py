@@ -54,8 +54,8 @@ def first_maps(answer: Any) -> go.Figure:
         found.append(torch.as_tensor(one).float() / max(1e-6, float(torch.as_tensor(one).max())))
     kernels = [conv.weight[u].detach() for u in range(FEW - 1)]
     kernels = [0.5 + 0.5 * k / k.abs().max() for k in kernels]
-    rows = {"pattern": [torch.ones(3, 5, 5) * 0.5, *kernels], "map": [image, *found]}
-    return plots.gallery(rows, ["the scene", *(f"unit {u}" for u in range(FEW - 1))], "Where does each pattern fit?")
+    rows = {"pattern": kernels, "map": [*found, image]}
+    return plots.gallery(rows, [*(f"unit {u}" for u in range(FEW - 1)), "the scene"], "Where does each pattern fit?")
 
 
 def top_beside_random(answer: Any) -> go.Figure:
@@ -157,7 +157,7 @@ def prices() -> go.Figure:
         "what the unit says": [v / found["value"][0] for v in found["value"]],
     }
     return plots.lines(
-        [str(w) for w in found["weights"]], series, "A price on roughness", "price", "share of what it is at price 0"
+        [f"{w:g}" for w in found["weights"]], series, "A price on roughness", "price", "share of what it is at price 0"
     )
 
 

@@ -73,6 +73,8 @@ def laid(image: Tensor, kernel: Tensor, bias: float, slip: str = "") -> Tensor:
                 said = float((patch * kernel).sum())
             elif slip == "bias after":
                 said = max(0.0, float((patch * kernel).sum())) + bias
+            elif slip == "relu of each":
+                said = float((patch * kernel).sum((1, 2)).clamp(min=0).sum()) + bias
             elif slip == "centred":
                 said = float(((patch - patch.mean()) * kernel).sum()) + bias
             else:
@@ -92,6 +94,8 @@ UNIT_SLIPS = {
     "no bias": "The bias is missing.",
     "bias after": "The bias is added after the rest was cut off at 0. First add it, then cut off.",
     "no relu": "What is below 0 must become 0.",
+    "relu of each": "You cut off what is below 0 in each colour. Add up all three colours and the bias, and then cut "
+    "off.",
     "abs": "You take absolute values. What is below 0 becomes 0.",
     "centred": "You take away the mean of the pixels. Take them as they are.",
 }
@@ -362,6 +366,8 @@ def along(acts: Tensor, vector: Tensor, power: float, slip: str = "") -> Tensor:
                 cos = cos.abs()
             kept = cos if slip in ("no bound", "size") else cos.clamp(min=0.0 if slip == "at 0" else 0.1)
             part = dot * kept**power
+            if slip == "bound after":
+                part = dot * (cos**power).clamp(min=0.1)
             if slip == "cosine alone":
                 part = kept**power
             if slip == "unit vector":
@@ -380,6 +386,8 @@ def along(acts: Tensor, vector: Tensor, power: float, slip: str = "") -> Tensor:
 
 ALONG_SLIPS = {
     "no bound": "The cosine may be negative: take max(cos, 0.1) before the power.",
+    "bound after": "You raise to the power first and then cut off at 0.1: an even power makes a place that points the "
+    "other way count. Take max(cos, 0.1) before the power.",
     "size": "You take the size of the cosine: a place that points the other way counts as if it pointed along. Take "
     "max(cos, 0.1).",
     "at 0": "The cosine is cut off at 0, where gradients end. Take max(cos, 0.1).",

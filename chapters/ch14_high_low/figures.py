@@ -47,8 +47,10 @@ def your_stimuli(answer: Any) -> go.Figure:
     angles = [i * math.pi / 3 for i in range(6)]
     images = [answer.two_sides(answer.equal(sharp[i : i + 1]), answer.equal(blurred[i : i + 1]), a)[0]
               for i, a in enumerate(angles)]  # fmt: skip
-    titles = [f"{math.degrees(a):.0f}°" for a in angles]
-    return plots.maps(torch.stack(images), titles, "Sharp on the side of the angle", "", "", columns=3)
+    grey = [(0.5 + 2 * stimuli.CONTRAST * torch.as_tensor(x).float()).clamp(0, 1).expand(3, -1, -1) for x in images]
+    titles = [f"{math.degrees(a):.0f}°" for a in angles[:3]]
+    rows = {"grey plus the pattern": grey[:3], "half a turn further": grey[3:]}
+    return plots.gallery(rows, titles, "Sharp on the side of the angle")
 
 
 def _kinds_of_units() -> dict[str, int]:
@@ -138,10 +140,9 @@ def two_factors(answer: Any) -> go.Figure:
     found = measured.profile(name)
     unit = measured.members(name)
     best = (found.best / measured.rival(found).clamp(min=1e-6))[unit].argsort(descending=True)[:SHOWN].tolist()
-    drawn = [maps[f, u] for f in order for u in best]
-    titles = [f"{what}, unit {int(unit[u])} ({math.degrees(float(found.angle[unit[u]])):.0f}°)"
-              for what in ("high", "low") for u in best]  # fmt: skip
-    return plots.maps(torch.stack(drawn), titles, "Where each factor excites and inhibits", "", "", columns=len(best))
+    rows = {what: [plots.signed(maps[f, u]) for u in best] for what, f in zip(("high", "not high"), order, strict=True)}
+    titles = [f"unit {int(unit[u])} ({math.degrees(float(found.angle[unit[u]])):.0f}°)" for u in best]
+    return plots.gallery(rows, titles, "Where each factor excites and inhibits")
 
 
 def weights_against_stimuli(answer: Any) -> go.Figure:

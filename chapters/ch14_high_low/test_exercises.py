@@ -333,6 +333,8 @@ def rival_table(seed: int, size: int, n: int, count: int, slip: str = "") -> Ten
                 for i in range(count)
             ]  # fmt: skip
             edges = torch.cat([edges, torch.stack(strongest)])
+    if slip == "mean colour":
+        edges = edges.view(len(HUES), count, -1).amax(1).mean(0, keepdim=True)
     best = edges.mean(0) if slip == "mean edge" else edges[0] if slip == "one edge" else edges.amax(0)
     used = contrast.abs() if slip == "no sign" else contrast
     alone = [said(model, "relu2", painted(t, used)) for t in (sharp, blurred)]
@@ -346,6 +348,8 @@ RIVAL_SLIPS = {
     "half": "Your edges cover half a turn: an edge that is brighter on the other side is another edge. Go all round.",
     "weak": "Your edge steps from 1 to 0. It must be as strong as the patterns: from +1 to −1.",
     "mean edge": "You average over the angles of the edge. A unit that loves one would look harmless: take the best.",
+    "mean colour": "You take the best angle of each colour, and then average over colours. Take the best of "
+    "all colours.",
     "one edge": "You show an edge at angle 0 alone. Take the best of all angles.",
     "largest": "You take the largest response to a texture. Take the mean over images, as for the boundary.",
     "no colour": "Your edges are white. An edge of colour is a rival, too: take the best of all colours.",
@@ -361,7 +365,7 @@ def test_the_rivals(answer):
         expect_close(
             answer.rivals(small(seed, size), "relu2", *material(size, n), count, HUES),
             rival_table(seed, size, n, count),
-            "the responses to rivals",
+            "what a unit says to its rivals",
             axes="unit rival",
             atol=1e-4,
             mistakes=lambda seed=seed, size=size, n=n, count=count: {
@@ -382,7 +386,9 @@ def test_the_rivals_of_planted_units(answer):
     want.append(torch.stack(edges).amax(0))
     for hues in (HUES, HUES[::-1]):  # the hue that tells most may be the first or the last
         got = answer.rivals(model, "relu3", sharp, blurred, contrast, 8, hues)
-        expect_close(got, torch.stack(want, 1), "the responses to rivals", axes="unit rival", atol=1e-2, rtol=1e-3)
+        expect_close(
+            got, torch.stack(want, 1), "what a unit says to its rivals", axes="unit rival", atol=1e-2, rtol=1e-3
+        )
 
 
 # --- 14.4 -------------------------------------------------------------------------------------------------------------

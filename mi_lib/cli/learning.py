@@ -299,6 +299,7 @@ def solution(workspace: str | None, exercise: str, yes: bool, as_json: bool) -> 
     from mi_lib.course.solutions import solution as answer
 
     chosen = index.exercise(exercise)
+    text = answer(chosen)  # a copy without solutions says so before it asks
     progress = progress_of(open_workspace(workspace))
     if not yes and not progress.state(chosen.id).passed:
         if not sys.stdin.isatty() or as_json:
@@ -306,7 +307,6 @@ def solution(workspace: str | None, exercise: str, yes: bool, as_json: bool) -> 
                 f"{chosen.id} is not solved yet. `mi solution {chosen.id} --yes` shows the answer anyway."
             )
         click.confirm(f"You have not solved {chosen.id} yet. Show the answer anyway?", abort=True)
-    text = answer(chosen)
     progress.mark_solution_seen(chosen.id)
     if as_json:
         click.echo(json.dumps({"exercise": chosen.id, "solution": text}))

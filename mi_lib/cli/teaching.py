@@ -405,7 +405,7 @@ def feedback(submissions: str, out: str, book: str) -> None:
 @click.option("-n", "--number", default=20, show_default=True, type=click.IntRange(1), help="How many pairs.")
 @json_option
 def similar(book: str, chapter: str | None, number: int, as_json: bool) -> None:
-    """List the pairs of submissions that have most in common, beyond what was handed out.
+    """List the pairs of submissions that have most in common, beyond what was handed out, and copies of the library.
 
     A list to look at, not a verdict: short answers have few ways to be written, and friends learn together.
     """
@@ -413,12 +413,13 @@ def similar(book: str, chapter: str | None, number: int, as_json: bool) -> None:
     from mi_lib.course.classroom.gradebook import Gradebook
 
     with Gradebook(book) as opened:
-        pairs = similarity.of_class(opened.attempts(), chapter)[:number]
+        pairs = similarity.of_class(opened.attempts(), chapter, opened.settings.groups)[:number]
     if as_json:
         click.echo(json.dumps([pair.to_dict() for pair in pairs], indent=1, ensure_ascii=False))
         return
     click.echo(
-        "To look at, not a verdict. How much of what is particular in the shorter text is in the other (fingerprints):"
+        "To look at, not a verdict. How much of what is particular in the shorter text, or in a function of the\n"
+        "library, is in the other (fingerprints):"
     )
     for pair in pairs:
         places = ", ".join(pair.places)

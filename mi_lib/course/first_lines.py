@@ -3,9 +3,10 @@
 They are read from what the chapter says itself, and nothing is executed for it.
 
 A function that takes tensors alone gets random ones of the shapes in its signature, where each axis is of a length of
-its own. For one that takes a model, there is a model: as the paragraph "To play: ..." of the chapter's setup makes it,
-or a block of code there that begins with an import, else the chapter's first; and the call stands as a comment, since
-what else it takes is for the learner to choose.
+its own. One that takes plain numbers besides gets the tensors too, and the call stands as a comment, since the numbers
+are for the learner to choose. For one that takes a model, there is a model: as the paragraph "To play: ..." of the
+chapter's setup makes it, or a block of code there that begins with an import, else the chapter's first; and the call
+stands as a comment, since what else it takes is for the learner to choose.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Sequence
 
 from mi_lib.course import sections, stubs
 from mi_lib.course.index import CourseError, Exercise, root
 
 LENGTHS = (3, 5, 7, 11, 13, 17, 19)  # of the axes, in the order in which their names are met
 SAME = {"query": "pos", "key": "pos", "b": "a"}  # axes that run over the same: positions; the two numbers of a sum
+
+
+SHARES = ("sparsity", "importance", "probabilities")  # what is never below 0
 
 
 def of(exercise: Exercise) -> str:
@@ -31,6 +36,10 @@ def of(exercise: Exercise) -> str:
     function = _function(handed_out.get(exercise.id, ""), exercise)
     if function is not None and (lines := _with_random_tensors(function)):
         return "\n".join(lines) + "\n"
+    if function is not None and set(_needed(function).values()) & _NUMBERS:
+        numbers = [name for name, kind in _needed(function).items() if kind in _NUMBERS]
+        if lines := _with_random_tensors(function, numbers):
+            return "\n".join([*lines[:-1], f"# {lines[-1]}"]) + "\n"
     lines = _to_play(setup) or _a_model(exercise, setup)
     if function is not None:
         call = f"{function.name}({', '.join(_needed(function))})"
@@ -59,11 +68,16 @@ _TENSOR = re.compile(r"(Float|Int|Bool)\[Tensor, '([^']*)'\]")
 _RANDOM = {"Float": "torch.randn({})", "Int": "torch.randint(3, [{}])", "Bool": "torch.rand({}) < 0.5"}
 
 
-def _with_random_tensors(function: ast.FunctionDef) -> list[str]:
-    """Random tensors of the signature's shapes, and the call. Nothing if it takes something else besides."""
+_NUMBERS = {"int", "float", "bool"}
+
+
+def _with_random_tensors(function: ast.FunctionDef, without: Sequence[str] = ()) -> list[str]:
+    """Random tensors of the signature's shapes, and the call. Nothing if it takes something else besides `without`."""
     lines: list[str] = []
     lengths: dict[str, int] = {}
     for name, annotation in _needed(function).items():
+        if name in without:
+            continue
         match = _TENSOR.fullmatch(annotation)
         sizes = [_length(axis, lengths) for axis in match[2].split()] if match else [None]
         if not match or None in sizes:
@@ -71,6 +85,8 @@ def _with_random_tensors(function: ast.FunctionDef) -> list[str]:
         made = _RANDOM[match[1]].format(", ".join(map(str, sizes)))
         if re.search(r"\b3 h\w* w", match[2]):
             made = made.replace("randn", "rand")  # an image: its colours go from 0 to 1
+        if name in SHARES:
+            made = made.replace("randn", "rand")
         lines.append(f"{name} = {made}  # {match[2]}")
     return [*lines, f"{function.name}({', '.join(_needed(function))})"] if lines else []
 

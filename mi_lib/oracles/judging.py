@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -125,20 +126,47 @@ def _inputs(read: Sequence[Reading], most: int) -> Float[Tensor, "row feature"]:
     return rows.flatten(1)
 
 
+class LabelProbe(NamedTuple):
+    """A linear probe for one kind of question, which has seen labels of this kind alone.
+
+    names: its answers. most: how many words it reads, at most. logistic: whether the softmax of its scores are chances;
+    those of a ridge regression are none.
+    """
+
+    probe: probing.Probe
+    names: list[str]
+    most: int
+    logistic: bool
+
+    def scores(self, read: Sequence[Reading]) -> Float[Tensor, "row name"]:
+        return self.probe.scores(_inputs(read, self.most))
+
+
+def label_probe(fitted: Sequence[Example], read: Sequence[Reading], most: int) -> LabelProbe | None:
+    """A probe fitted to the answers of these questions, all of one kind; None where there are fewer than two answers.
+
+    most: of how many words at most it reads the activations. An answer that stands alone is left out.
+    """
+    counts = Counter(one.question.answer for one in fitted)
+    kept = [i for i, one in enumerate(fitted) if counts[one.question.answer] > 1]
+    if len({fitted[i].question.answer for i in kept}) < 2:
+        return None
+    labels, names = probing.numbered([fitted[i].question.answer for i in kept])
+    few = len(names) <= MANY
+    probe = (probing.logistic if few else probing.ridge)(_inputs([read[i] for i in kept], most), labels, len(names))
+    return LabelProbe(probe, names, most, few)
+
+
 def probe_right(
     fitted: Sequence[Example], fitted_read: Sequence[Reading], asked: Sequence[Example], read: Sequence[Reading]
 ) -> Bool[Tensor, " row"]:
     """Which answers a linear probe gets right that is fitted on the same labels and the same activations."""
     most = max(len(one.vectors) for one in (*fitted_read, *read))
-    counts = Counter(one.question.answer for one in fitted)
-    kept = [i for i, one in enumerate(fitted) if counts[one.question.answer] > 1]
-    if len({fitted[i].question.answer for i in kept}) < 2:
+    probe = label_probe(fitted, fitted_read, most)
+    if probe is None:
         return torch.zeros(len(asked), dtype=torch.bool)
-    labels, names = probing.numbered([fitted[i].question.answer for i in kept])
-    fit = probing.logistic if len(names) <= MANY else probing.ridge
-    probe = fit(_inputs([fitted_read[i] for i in kept], most), labels, len(names))
-    said = probe(_inputs(read, most))
-    return torch.tensor([names[int(n)] == one.question.answer for n, one in zip(said, asked, strict=True)])
+    said = probe.scores(read).argmax(-1)
+    return torch.tensor([probe.names[int(n)] == one.question.answer for n, one in zip(said, asked, strict=True)])
 
 
 def by_oracle(

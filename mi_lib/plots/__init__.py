@@ -11,6 +11,7 @@ graphs      parts of a network, and the edges between them
 pictures    images side by side
 glances     a small picture of numbers of which nothing is known
 images      pictures for a page in the browser
+telling     what a figure shows, in words
 """
 
 from mi_lib.plots.arrows import arrows
@@ -19,8 +20,9 @@ from mi_lib.plots.glances import glance
 from mi_lib.plots.graphs import Line, Place, circuit_graph
 from mi_lib.plots.heatmaps import attention, click_map, head_grid, kinds_map, lens_table, maps, matrix, square
 from mi_lib.plots.images import data_url, png
-from mi_lib.plots.pictures import gallery
+from mi_lib.plots.pictures import gallery, signed
 from mi_lib.plots.style import DASHES, PALETTE
+from mi_lib.plots.telling import told
 from mi_lib.plots.words import token_loss
 
 __all__ = [
@@ -49,7 +51,9 @@ __all__ = [
     "matrix",
     "png",
     "share_y",
+    "signed",
     "spectrum",
     "square",
     "token_loss",
+    "told",
 ]

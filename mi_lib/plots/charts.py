@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,12 @@ def bars(
         figure.update_layout(**_marks(marks))
     figure.update_xaxes(type="category")  # a name such as "02.10" is no number
     figure.update_yaxes(title=y_title, gridcolor=GRID)
-    return styled(figure, title, height=360)
+    return styled(figure, title, height=360 + _for_slanted(values))
+
+
+def _for_slanted(names: Iterable[Any]) -> int:
+    """Pixels that long names take from the bars where they stand slanted or upright, as in a narrow window."""
+    return 4 * max(0, max((len(str(name)) for name in names), default=0) - 12)
 
 
 def _marks(marks: Mapping[str, float]) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_
         figure.update_xaxes(type="category")  # names such as "98%" are no numbers
     figure.update_yaxes(title=y_title, gridcolor=GRID)
     figure.update_layout(barmode="group", bargap=0.1)
-    return styled(figure, title, height=360, legend_below=len(series) > 1)
+    return styled(figure, title, height=360 + _for_slanted(names), legend_below=len(series) > 1)
 
 
 def histogram(counts: Any, edges: Any, title: str, x_title: str, y_title: str) -> go.Figure:
@@ -182,6 +187,7 @@ def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title
             text=list(labels),
             textposition="top center",
             textfont={"size": 9},
+            cliponaxis=False,
             marker={"size": 7, "color": list(range(len(xy))), "colorscale": "HSV", "showscale": False},
             hovertemplate="%{text}: (%{x:.2f}, %{y:.2f})<extra></extra>",
         )
@@ -197,8 +203,12 @@ def clouds(
     x_title: str,
     y_title: str,
     labels: Mapping[str, Sequence[str]] | None = None,
+    curves: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> go.Figure:
-    """Points (x, y) in a plane, a colour and a mark for each group. labels: for groups by name, what stands at each."""
+    """Points (x, y) in a plane, a colour and a mark for each group. labels: for groups by name, what stands at each.
+
+    curves: lines that the points are to be compared with, by name.
+    """
     marks = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "hexagon")
     figure = go.Figure()
     for i, (name, points) in enumerate(groups.items()):
@@ -214,6 +224,9 @@ def clouds(
             marker={"size": 8, "color": PALETTE[i % len(PALETTE)], "symbol": marks[i % len(marks)], "opacity": 0.85},
             hovertemplate="%{text}: " * bool(texts) + "(%{x:.2f}, %{y:.2f})<extra>%{fullData.name}</extra>",
         )
+    for i, (name, points) in enumerate((curves or {}).items()):
+        line = {"color": "#888888", "dash": DASHES[(i + 1) % len(DASHES)], "width": 1.5}
+        figure.add_scatter(x=[x for x, _ in points], y=[y for _, y in points], name=name, mode="lines", line=line)
     figure.update_xaxes(title=x_title, gridcolor=GRID, zerolinecolor=GRID)
     figure.update_yaxes(title=y_title, gridcolor=GRID, zerolinecolor=GRID)
     return styled(figure, title, height=440, legend_below=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from mi_lib.plots.style import array, positions, styled
+
+MANY_COLUMNS = 8  # of more than so many a phone shows the numbers too small to be read
 
 
 def attention(pattern: Any, tokens: Sequence[str], title: str, highlight: Any = None) -> go.Figure:
@@ -32,22 +35,27 @@ def attention(pattern: Any, tokens: Sequence[str], title: str, highlight: Any = 
             hoverinfo="skip",
         )
     axis = {"tickmode": "array", "tickvals": list(range(len(labels))), "ticktext": labels, "showgrid": False}
-    figure.update_xaxes(title="looked at (key)", tickangle=-60, **axis)
+    # Upright and small: on a phone a column is little wider than a letter is high.
+    figure.update_xaxes(title="looked at (key)", tickangle=-90, tickfont={"size": 11}, **axis)
     figure.update_yaxes(title="position (query)", autorange="reversed", **axis)
-    return styled(figure, title, height=max(360, 18 * len(labels) + 160), legend_below=True)
+    figure = styled(figure, title, height=max(360, 18 * len(labels) + 160) + 40, legend_below=True)
+    return figure.update_layout(margin={"t": 110})
 
 
 def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title: str, columns: int = 4) -> go.Figure:
     """Many heads at a glance: patterns [head query key], one small map each."""
     values = array(patterns)
     rows = -(-len(values) // columns)
-    figure = make_subplots(rows, columns, subplot_titles=list(titles), horizontal_spacing=0.03, vertical_spacing=0.14)
+    names = _stacked(titles, columns)
+    figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.03, vertical_spacing=0.14)
     for i, pattern in enumerate(values):
         figure.add_trace(_attention_map(pattern, tokens, scale=i == 0), row=i // columns + 1, col=i % columns + 1)
     figure.update_xaxes(showticklabels=False, showgrid=False)
     figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
     figure.update_annotations(font_size=11)
-    return styled(figure, title, height=230 * rows + 90)
+    below = {"orientation": "h", "y": -0.02, "yanchor": "top", "title": {"text": "attention", "side": "bottom"}}
+    figure.update_traces(colorbar=below, selector={"showscale": True})
+    return styled(figure, title, height=230 * rows + 120)
 
 
 def maps(
@@ -57,7 +65,8 @@ def maps(
     numbers = array(values)
     columns = min(columns, len(numbers))
     rows = -(-len(numbers) // columns)
-    figure = make_subplots(rows, columns, subplot_titles=list(titles), horizontal_spacing=0.04, vertical_spacing=0.16)
+    names = _stacked(titles, columns)
+    figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.04, vertical_spacing=0.16)
     for i, z in enumerate(numbers):
         most = float(np.abs(z).max()) or 1.0
         figure.add_trace(
@@ -90,8 +99,9 @@ def matrix(
     y_title: str = "",
     diverging: bool = True,
 ) -> go.Figure:
-    """A small matrix with its numbers written in the cells."""
+    """A small matrix with its numbers written in the cells: whole ones as such, others with two decimals."""
     numbers = array(values)
+    decimals = 2 * bool((numbers != numbers.round()).any())
     most = float(np.abs(numbers).max()) or 1.0
     limits = {"zmid": 0, "zmin": -most, "zmax": most} if diverging else {"zmin": 0, "zmax": most}
     figure = go.Figure(
@@ -100,14 +110,17 @@ def matrix(
             x=list(column_names),
             y=list(row_names),
             colorscale="RdBu" if diverging else "Cividis",
-            text=[[f"{round(v, 2) + 0.0:.2f}" for v in row] for row in numbers],  # + 0.0: no "-0.00"
+            text=[[f"{round(v, decimals) + 0.0:.{decimals}f}" for v in row] for row in numbers],  # + 0.0: no "-0.00"
             texttemplate="%{text}",
             hovertemplate="%{y} → %{x}: %{z:.3f}<extra></extra>",
+            showscale=False,  # every number is written, and a phone has no room for both
             **limits,
         )
     )
     figure.update_xaxes(title=x_title, showgrid=False)
     figure.update_yaxes(title=y_title, autorange="reversed", showgrid=False)
+    if len(column_names) > MANY_COLUMNS:
+        figure.update_layout(meta={"least": 60 + 7 * max(map(len, row_names)) + 38 * len(column_names)})
     return styled(figure, title, height=90 + 60 * len(row_names) + 80)
 
 
@@ -157,7 +170,7 @@ def lens_table(
         )
     _clickable(figure, hovers, chosen)
     figure.update_xaxes(
-        title={"text": "word that was read last, and its position", "standoff": 50},  # room for slanted words
+        title={"text": "last word read, and its position", "standoff": 50},  # room for slanted words
         tickvals=list(range(len(columns))),
         ticktext=positions(columns),
         tickangle=-45,
@@ -175,6 +188,7 @@ def lens_table(
     )
     figure = styled(figure, title, height=42 * len(depths) + 275)
     figure.update_layout(margin={"t": 125, "r": 10, "b": 110})
+    figure.update_layout(meta={"least": 190 + 56 * len(columns)})  # pixels: the words of the cells want to be read
     return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
 
 
@@ -287,6 +301,11 @@ def kinds_map(
     return figure.update_layout(hoverdistance=60, dragmode=False, clickmode="event+select")
 
 
+def _stacked(titles: Sequence[str], columns: int) -> list[str]:
+    """Titles of maps that stand side by side, in lines as short as a phone needs them."""
+    return ["<br>".join(textwrap.wrap(title, 9)) if columns > 1 else title for title in titles]
+
+
 def _above(title: str) -> dict[str, Any]:
     """A colour bar above the cells and at the left, where it is in view even if a wide map is scrolled sideways."""
     bar = {"title": {"text": title, "side": "top", "font": {"size": 13}}, "thickness": 10, "orientation": "h"}
@@ -326,7 +345,7 @@ def _attention_map(values: np.ndarray, tokens: Sequence[str], scale: bool = True
         zmax=1,
         colorscale="Cividis",
         showscale=scale,
-        colorbar={"title": "attention", "thickness": 12},
+        colorbar=_above("attention") | {"lenmode": "fraction", "len": 1},  # beside the map it would take a third of it
         text=rows,
         hovertemplate="%{text}: %{z:.2f}<extra></extra>",
     )

@@ -9,9 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mi_lib.plots.images import data_url, pixels
-from mi_lib.plots.style import styled
+from mi_lib.plots.style import array, styled
 
 GAP = 0.08  # between pictures, of their width
+ABOVE, BELOW = np.array([33, 102, 172]) / 255, np.array([178, 24, 43]) / 255  # rgb
+GALLERY = "gallery"  # what a figure of `gallery` is told by: a page may show its pictures in another way
 
 
 def gallery(rows: Mapping[str, Sequence[Any]], captions: Sequence[str], title: str, height: int = 96) -> go.Figure:
@@ -39,4 +41,14 @@ def gallery(rows: Mapping[str, Sequence[Any]], captions: Sequence[str], title: s
                         range=[-0.5, len(captions) - 0.5], tickangle=0, constrain="domain", **plain)  # fmt: skip
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5],
                         scaleanchor="x", constrain="domain", **plain)  # fmt: skip
-    return styled(figure, title, height=height * len(names) + 130).update_layout(margin={"t": 90, "b": 20})
+    return styled(figure, title, height=height * len(names) + 130).update_layout(
+        margin={"t": 90, "b": 20}, meta=GALLERY
+    )
+
+
+def signed(values: Any) -> np.ndarray:
+    """An image [3 h w] of numbers [h w] of either sign: blue above zero, red below it, white at it."""
+    numbers = array(values)
+    share = np.abs(numbers) / (np.abs(numbers).max() or 1.0)
+    ends = np.where(numbers >= 0, ABOVE[:, None, None], BELOW[:, None, None])
+    return 1 - share * (1 - ends)

@@ -373,6 +373,34 @@ class section:
         )
 
 
+@mistake("11.2", says="it is read as text")
+class section:
+    """Prompts and replies are padded each by themselves, and laid side by side."""
+
+    def reply_means(model, prompts, replies):
+        before, first = padded(prompts)
+        behind, then = padded(replies)
+        names = [("resid_pre", layer) for layer in range(model.cfg.n_layers)]
+        tokens = torch.cat([before, behind], 1)
+        real = torch.cat([first, then], 1) | True
+        _, cache = model.run_with_cache(tokens, names, attention_mask=real)
+        stream = torch.stack([cache[name] for name in names], dim=1)[:, :, before.shape[1] :]
+        return torch.stack([stream[i, :, : len(reply) - 1].mean(1) for i, reply in enumerate(replies)])
+
+
+@right("11.2", how="prompts and replies padded each by themselves, the padding between them masked")
+class section:
+    def reply_means(model, prompts, replies):
+        before, first = padded(prompts)
+        behind, then = padded(replies)
+        names = [("resid_pre", layer) for layer in range(model.cfg.n_layers)]
+        tokens = torch.cat([before, behind], 1)
+        real = torch.cat([first, then], 1)
+        _, cache = model.run_with_cache(tokens, names, attention_mask=real)
+        stream = torch.stack([cache[name] for name in names], dim=1)[:, :, before.shape[1] :]
+        return torch.stack([stream[i, :, : len(reply) - 1].mean(1) for i, reply in enumerate(replies)])
+
+
 @right("11.2", how="each text alone, without padding")
 class section:
     def reply_means(model, prompts, replies):
@@ -467,6 +495,14 @@ class section:
 
     def persona_vectors(raised, raised_shows, plain, plain_shows):
         return (raised * raised_shows[:, None, None]).mean(0) - (plain * ~plain_shows[:, None, None]).mean(0)
+
+
+@mistake("11.3", says="You compare raised replies with raised ones")
+class section:
+    """The plain replies are never used."""
+
+    def persona_vectors(raised, raised_shows, plain, plain_shows):
+        return raised[raised_shows].mean(0) - raised[~raised_shows].mean(0)
 
 
 @right("11.3", how="with weights and an einsum")
@@ -616,6 +652,18 @@ class section:
                 if first or expressed[layer, dose] > expressed[best]:
                     best, first = ((layer, dose), False)
         return best
+
+
+@mistake("11.4", says="0 is the greatest share there")
+class section:
+    """What is not fluent is set to 0, and 0 then means that nothing was found."""
+
+    def choose_layer(expressed, fluent, least):
+        score = expressed * (fluent >= least)
+        if score.max() == 0:
+            return -1, -1
+        dose, layer = divmod(int(score.T.argmax()), len(score))
+        return layer, dose
 
 
 @right("11.4", how="by sorting")
@@ -1066,6 +1114,32 @@ class section:
         return (r, (others.abs() >= r.abs()).float().mean())
 
 
+@mistake("11.6", says="You correlate the cosines of the moves")
+class section:
+    """As if all moves were equally long."""
+
+    def shift_along(before, after, vector):
+        return ((after - before) @ (vector / vector.norm())).mean()
+
+    def beside_chance(moves, changes, vector, random_ones):
+        r = pearson(torch.cosine_similarity(moves, vector[None], dim=1), changes)
+        others = [pearson(torch.cosine_similarity(moves, one[None], dim=1), changes) for one in random_ones]
+        return r, (torch.stack(others).abs() >= r.abs()).float().mean()
+
+
+@mistake("11.6", says="You take sizes before the mean")
+class section:
+    """A move back counts as a move on."""
+
+    def shift_along(before, after, vector):
+        return ((after - before) @ (vector / vector.norm())).abs().mean()
+
+    def beside_chance(moves, changes, vector, random_ones):
+        r = pearson(moves @ vector, changes)
+        others = torch.stack([pearson(moves @ one, changes) for one in random_ones])
+        return r, (others.abs() >= r.abs()).float().mean()
+
+
 @right("11.6", how="a loop in double precision")
 class section:
     def shift_along(before, after, vector):
@@ -1392,6 +1466,32 @@ class section:
         return math.nan
 
 
+@mistake("11.8", says="A share of exactly `level` is enough")
+class section:
+    """Less, in place of less or equal."""
+
+    def cost_at(shown, capability, level):
+        for i in range(len(shown)):
+            if shown[i] < level:
+                if i == 0:
+                    return float(capability[0])
+                part = (shown[i - 1] - level) / (shown[i - 1] - shown[i])
+                return float(capability[i - 1] + part * (capability[i] - capability[i - 1]))
+        return math.nan
+
+
+@mistake("11.8", says="[-1] is the LAST one")
+class section:
+    """No case of its own for the first dose: Python counts from the end."""
+
+    def cost_at(shown, capability, level):
+        for i in range(len(shown)):
+            if shown[i] <= level:
+                part = (shown[i - 1] - level) / (shown[i - 1] - shown[i])
+                return float(capability[i - 1] + part * (capability[i] - capability[i - 1]))
+        return math.nan
+
+
 @right("11.8", how="with numpy's interpolation")
 class section:
     import numpy as np
@@ -1578,6 +1678,18 @@ class section:
         gaps = scores[planted][:, None] - scores[~planted][None, :]
         a = float(((gaps > 0).double() + 0.5 * (gaps == 0).double()).mean())
         return max(a, 1 - a)
+
+
+@mistake("11.9", says="among as many of the highest scores")
+class section:
+    """How many of the best scores are planted."""
+
+    def projection_differences(samples, own, vector):
+        return (samples - own) @ (vector / vector.norm())
+
+    def auroc(scores, planted):
+        n = int(planted.sum())
+        return float(planted[scores.argsort(descending=True)[:n]].float().mean())
 
 
 @right("11.9", how="with scikit-learn")
@@ -2090,6 +2202,20 @@ class section:
         return places[:, :half].sum(1) - places[:, half:].sum(1)
 
 
+@mistake("11.12", says="You measure from the assistant")
+class section:
+    """The assistant is put at 0."""
+
+    def place(states, assistant, roles):
+        axis = assistant_axis(assistant, roles)
+        return (states - assistant) @ axis / (axis @ axis)
+
+    def drift(replies, assistant, roles):
+        places = place(replies, assistant, roles)
+        half = places.shape[1] // 2
+        return places[:, :half].mean(1) - places[:, half:].mean(1)
+
+
 @right("11.12", how="by the dot products with both ends")
 class section:
     def place(states, assistant, roles):
@@ -2288,6 +2414,18 @@ class section:
         unit = axis / axis.norm()
         below = (stream @ unit - floor).clamp(max=0)
         return stream - below[..., None] * unit
+
+
+@mistake("11.13", says="You hold every number of the stream by itself")
+class section:
+    """A maximum, number by number."""
+
+    def floors_of(replies, axis, quantile):
+        unit = axis / axis.norm(dim=-1, keepdim=True)
+        return torch.quantile((replies * unit).sum(-1), quantile, dim=0)
+
+    def cap(stream, axis, floor):
+        return torch.maximum(stream, floor * axis / axis.norm())
 
 
 @right("11.13", how="with torch.maximum, in double precision")

@@ -29,7 +29,7 @@ WORDS = littletown.vocabulary()
 NUMBER = {word: i for i, word in enumerate(WORDS)}
 
 
-# %% [12.1] One state, put into another prompt
+# %% [12.1] One state in another prompt
 
 
 def patched(
@@ -178,7 +178,7 @@ def oracle_logits(
     ### END SOLUTION
 
 
-# %% [12.6] Questions whose answers are known
+# %% [12.6] Questions with known answers
 
 
 def name_questions(words: list[str], table: dict[str, str], noun: str) -> list[tuple[int, str, str]]:
@@ -371,7 +371,7 @@ def invented(said: list[str], chances: Float[Tensor, "answer"], sure: float) -> 
     ### END SOLUTION
 
 
-# %% [12.11] Against the same text without a secret
+# %% [12.11] Against the same text
 
 
 def lift(own: Float[Tensor, "row candidate"], base: Float[Tensor, "row candidate"]) -> Float[Tensor, "candidate"]:

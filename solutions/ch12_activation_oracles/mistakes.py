@@ -1129,6 +1129,41 @@ class section:
         return next(i for i, word in enumerate(words) if i > gives and word == receiver)  # word i − 1 is token i
 
 
+@mistake("12.6", says="`index` finds the first alone")
+class section:
+    """The place by looking the word up."""
+
+    def name_questions(words, table, noun):
+        return [(words.index(word) + 1, f"What is the {noun} ?", table[word]) for word in words if word in table]
+
+    def receiver_place(words, giver, receiver):
+        gives = [i for i, word in enumerate(words) if word == giver][1]
+        return next(i for i, word in enumerate(words) if i > gives and word == receiver)  # word i − 1 is token i
+
+
+@mistake("12.6", says="hangs on the noun")
+class section:
+    """As one writes it elsewhere."""
+
+    def name_questions(words, table, noun):
+        return [(i + 1, f"What is the {noun}?", table[word]) for i, word in enumerate(words) if word in table]
+
+    def receiver_place(words, giver, receiver):
+        gives = [i for i, word in enumerate(words) if word == giver][1]
+        return next(i for i, word in enumerate(words) if i > gives and word == receiver)  # word i − 1 is token i
+
+
+@mistake("12.6", says="before the receiver's SECOND mention")
+class section:
+    """The introduction, and then the gift."""
+
+    def name_questions(words, table, noun):
+        return [(i + 1, f"What is the {noun} ?", table[word]) for i, word in enumerate(words) if word in table]
+
+    def receiver_place(words, giver, receiver):
+        return [i for i, word in enumerate(words) if word == receiver][1]
+
+
 @right("12.6", how="with loops and index")
 class section:
     def name_questions(words, table, noun):
@@ -1416,6 +1451,75 @@ class section:
         for step in range(steps):
             i = step % len(answers)
             loss = answer_loss(oracle, questions[i : i + 1], vectors[i : i + 1], answers[i : i + 1])
+            losses.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return oracle, losses
+
+
+@mistake("12.7", says="Questions with more activations count for more")
+class section:
+    """A loss for every activation."""
+
+    def answer_loss(oracle, questions, vectors, answers):
+        nats = []
+        for (question, depth), some, word in zip(questions, vectors, answers, strict=True):
+            log_p = oracle_logits(oracle, question, some, depth).log_softmax(-1)
+            nats += [-log_p[NUMBER[word]]] * len(some)
+        return torch.stack(nats).mean()
+
+    def train(oracle, questions, vectors, answers, rate, steps):
+        optimizer = torch.optim.SGD(oracle.parameters(), lr=rate)
+        losses = []
+        for _ in range(steps):
+            loss = answer_loss(oracle, questions, vectors, answers)
+            losses.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return oracle, losses
+
+
+@mistake("12.7", says="These are Adam's steps")
+class section:
+    """The optimizer that everybody takes."""
+
+    def answer_loss(oracle, questions, vectors, answers):
+        nats = []
+        for (question, depth), some, word in zip(questions, vectors, answers, strict=True):
+            log_p = oracle_logits(oracle, question, some, depth).log_softmax(-1)
+            nats.append(-log_p[NUMBER[word]])
+        return torch.stack(nats).mean()
+
+    def train(oracle, questions, vectors, answers, rate, steps):
+        optimizer = torch.optim.Adam(oracle.parameters(), lr=rate)
+        losses = []
+        for _ in range(steps):
+            loss = answer_loss(oracle, questions, vectors, answers)
+            losses.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return oracle, losses
+
+
+@mistake("12.7", says="Your steps have momentum")
+class section:
+    """A habit."""
+
+    def answer_loss(oracle, questions, vectors, answers):
+        nats = []
+        for (question, depth), some, word in zip(questions, vectors, answers, strict=True):
+            log_p = oracle_logits(oracle, question, some, depth).log_softmax(-1)
+            nats.append(-log_p[NUMBER[word]])
+        return torch.stack(nats).mean()
+
+    def train(oracle, questions, vectors, answers, rate, steps):
+        optimizer = torch.optim.SGD(oracle.parameters(), lr=rate, momentum=0.9)
+        losses = []
+        for _ in range(steps):
+            loss = answer_loss(oracle, questions, vectors, answers)
             losses.append(loss.item())
             optimizer.zero_grad()
             loss.backward()
@@ -1848,6 +1952,46 @@ class section:
 
     def black_box(words, last, question):
         asked = ["<|bos|>", "<|user|>", *question.split(), *words[: last + 1], "<|end|>", "<|assistant|>"]
+        return [NUMBER[word] for word in asked]
+
+
+@mistake("12.9", says="reads standardised activations")
+class section:
+    """As the handbooks advise."""
+
+    def majority(fitted, asked):
+        common = min(set(fitted), key=lambda word: (-fitted.count(word), word))
+        return asked.count(common) / len(asked)
+
+    def probe_share(fitted, labels, held, right):
+        from sklearn.linear_model import LogisticRegression
+
+        mean, std = fitted.mean(0), fitted.std(0)
+        probe = LogisticRegression(max_iter=1000).fit(((fitted - mean) / std).numpy(), labels)
+        said = probe.predict(((held - mean) / std).numpy())
+        return sum(word == answer for word, answer in zip(said, right, strict=True)) / len(right)
+
+    def black_box(words, last, question):
+        asked = ["<|bos|>", "<|user|>", *words[: last + 1], *question.split(), "<|end|>", "<|assistant|>"]
+        return [NUMBER[word] for word in asked]
+
+
+@mistake("12.9", says="what a ridge classifier says")
+class section:
+    """Another linear probe."""
+
+    def majority(fitted, asked):
+        common = min(set(fitted), key=lambda word: (-fitted.count(word), word))
+        return asked.count(common) / len(asked)
+
+    def probe_share(fitted, labels, held, right):
+        from sklearn.linear_model import RidgeClassifier
+
+        said = RidgeClassifier().fit(fitted.numpy(), labels).predict(held.numpy())
+        return sum(word == answer for word, answer in zip(said, right, strict=True)) / len(right)
+
+    def black_box(words, last, question):
+        asked = ["<|bos|>", "<|user|>", *words[: last + 1], *question.split(), "<|end|>", "<|assistant|>"]
         return [NUMBER[word] for word in asked]
 
 
@@ -2442,6 +2586,32 @@ class section:
 
     def rank(values, secret):
         return values.argsort(descending=True, stable=True).tolist().index(secret) + 1
+
+
+@mistake("12.11", says="You pair row with row")
+class section:
+    """The first with the first, and so on."""
+
+    def lift(own, base):
+        each = [a.log_softmax(-1) - b.log_softmax(-1) for a, b in zip(own, base)]
+        return torch.stack(each).mean(0)
+
+    def rank(values, secret):
+        above = (values > values[secret]).sum().item()
+        equal = (values == values[secret]).sum().item()
+        return above + (equal + 1) / 2
+
+
+@mistake("12.11", says="as they happen to be sorted")
+class section:
+    """A sort of which nobody knows what it does with equals."""
+
+    def lift(own, base):
+        return own.log_softmax(-1).mean(0) - base.log_softmax(-1).mean(0)
+
+    def rank(values, secret):
+        order = sorted(range(len(values)), key=lambda i: (-float(values[i]), i * 7 % len(values)))
+        return order.index(secret) + 1
 
 
 @right("12.11", how="with scipy")

@@ -147,6 +147,17 @@ class section:
         return found.clamp(min=0)
 
 
+@mistake("13.1", says="You cut off what is below 0 in each colour")
+class section:
+    """A ReLU too early."""
+
+    def unit_map(image, kernel, bias):
+        found = bias
+        for c in range(3):
+            found = found + torch.nn.functional.conv2d(image[None, c : c + 1], kernel[None, c : c + 1])[0, 0].relu()
+        return found.relu()
+
+
 @right("13.1", how="with torch's own convolution")
 class section:
     def unit_map(image, kernel, bias):
@@ -877,6 +888,22 @@ class section:
         dots = torch.einsum("purc,u->prc", acts, vector)
         cosines = dots / (acts.norm(dim=1) * vector.norm()).clamp(min=1e-08)
         return (dots / vector.norm() * cosines.clamp(min=0.1) ** power).mean(dim=(1, 2))
+
+
+@mistake("13.3", says="You raise to the power first")
+class section:
+    """The bound is taken after the power."""
+
+    def channel(acts, units):
+        return torch.stack([acts[i, u].mean() for i, u in enumerate(units)])
+
+    def neuron(acts, units):
+        return torch.stack([acts[i, u, acts.shape[2] // 2, acts.shape[3] // 2] for i, u in enumerate(units)])
+
+    def direction(acts, vector, power):
+        dot = torch.einsum("purc,u->prc", acts, vector)
+        cos = torch.cosine_similarity(acts, vector[None, :, None, None], dim=1)
+        return (dot * (cos**power).clamp(min=0.1)).mean((1, 2))
 
 
 @right("13.3", how="picture by picture")

@@ -736,6 +736,19 @@ class section:
         return torch.stack([*alone, torch.stack(edges).amax(0)], dim=1)
 
 
+@mistake("14.3", says="and then average over colours")
+class section:
+    """The best of each colour, and their mean."""
+
+    def rivals(model, layer, sharp, blurred, contrast, count, colours):
+        alone = [middle(model, layer, paint(texture, contrast, WHITE)).mean(0) for texture in (sharp, blurred)]
+        ones = torch.ones_like(sharp[:1])
+        steps = torch.cat([two_sides(ones, -ones, 2 * math.pi * i / count) for i in range(count)])
+        strength = contrast[:1].abs().expand(count)
+        edges = [middle(model, layer, paint(steps, strength, colour)).amax(0) for colour in colours]
+        return torch.stack([*alone, torch.stack(edges).mean(0)], dim=1)
+
+
 @right("14.3", how="with a loop over angles")
 class section:
     def rivals(model, layer, sharp, blurred, contrast, count, colours):

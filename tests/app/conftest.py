@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from looking import ARGUMENTS, chromium
 
 
-def chromium() -> str | None:
-    """The first Chromium or Chrome on this machine."""
-    mac = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next(filter(None, map(shutil.which, names)), str(mac) if mac.exists() else None)
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """A page that is drawn in this process waits until its network is open: nothing would draw it again."""
+    monkeypatch.setattr("app.opening.PATIENCE", 60)
 
 
 @pytest.fixture(scope="session")

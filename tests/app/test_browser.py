@@ -121,7 +121,7 @@ def test_a_learner_is_told_what_is_wrong_corrects_it_passes_and_finds_it_again(p
     page.reload()
     page.get_by_text(re.compile(r"[1-9]\d* of 14 passed")).wait_for()
     page.goto("/")
-    page.get_by_text(re.compile(r"[1-9]\d* of 14 exercises")).wait_for()
+    page.get_by_text(re.compile(r"[1-9]\d* of 14 done")).wait_for()
     assert page.errors == []
 
 

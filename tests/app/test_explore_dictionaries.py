@@ -191,7 +191,7 @@ def test_a_latent_is_found_by_a_concept_in_a_text_and_by_its_number(model, readi
     assert common.literal(named.said(latent)) in button
     press(app, button)
     assert app.session_state["dict-latent"] == latent
-    assert app.subheader[0].value == f"Latent {latent}"
+    assert app.header[0].value == f"Latent {latent}"
     assert f"it tells *{CONCEPTS[reading.label(latent)]}* best" in words(app)
     app.text_input(key="dict-text").set_value("Mira lives in Selby.").run()
     app.button_group[0].set_value(3).run()
@@ -199,9 +199,9 @@ def test_a_latent_is_found_by_a_concept_in_a_text_and_by_its_number(model, readi
     f = reading.sae.encode(cache[SITE])[0, 4]  # <|bos|> Mira lives in Selby
     most = int(f.argmax())
     press(app, next(b.label for b in app.button if b.label.endswith(f"· {float(f[most]):.1f}")))
-    assert app.subheader[0].value == f"Latent {most}"
+    assert app.header[0].value == f"Latent {most}"
     app.number_input(key="dict-latent").set_value(11).run()
-    assert app.subheader[0].value == "Latent 11"
+    assert app.header[0].value == "Latent 11"
     for latent, name in enumerate(named.names):
         if name and named.detection[latent] is not None:
             app.number_input(key="dict-latent").set_value(latent).run()

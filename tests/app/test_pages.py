@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -201,6 +202,15 @@ def test_one_switch_goes_past_a_question_that_holds_back_two_figures(tmp_path, m
     assert len(app.get("plotly_chart")) == figures + 2
 
 
+def test_a_switch_that_stands_behind_an_exercise_says_which_question_it_goes_past(tmp_path, monkeypatch):
+    workspace = Workspace.init(tmp_path / "work")
+    app = run(workspace.path, monkeypatch, chapter("8", number="02"))
+    assert [toggle.label for toggle in app.toggle] == [
+        "Go on without a prediction (the question above 02.8)",
+        "Go on without a prediction",
+    ]
+
+
 def test_a_question_holds_back_what_is_about_it_up_to_the_next_heading_or_question_but_no_exercise(tmp_path):
     asked = ":::{predict} Which?\n- [x] this\n- [ ] that\n\nBecause.\n:::\n\nWords after it.\n\n"
     chapter, workspace = exercise("02.1").chapter, Workspace.init(tmp_path / "work")
@@ -232,6 +242,8 @@ def test_the_glossary_is_searched_and_an_address_leads_to_an_entry(tmp_path, mon
     app = run(tmp_path / "work", monkeypatch, "from app import glossary\nglossary.show()")
     entries = " ".join(text.value for text in app.markdown)
     assert "**residual stream**" in entries
+    assert "[R](#letter-r)" in entries
+    assert "letter-r" in [heading.anchor for heading in app.header]
     assert "[01.1 Words become vectors](chapter?chapter=01&exercise=1)" in entries
     app.text_input[0].set_value("lenses").run()
     assert [text.value[:8] for text in app.markdown[1:]] == ["**lens**"]
@@ -421,6 +433,32 @@ def test_an_older_text_that_is_handed_over_after_a_newer_one_is_left_aside(card)
     exercise_card._keep(here, workspace, kept, typed("# older", base, 1))
     assert "# newer" in workspace.read(here)[0]
     assert kept["heard"] == 2
+
+
+def test_no_scale_stands_beside_a_map_where_a_phone_has_no_room():
+    written = plots.matrix([[0.0, 2.0]], ["row"], ["a", "b"], "Phases").data[0]
+    assert not written.showscale
+    assert [list(row) for row in written.text] == [["0", "2"]]  # whole numbers are written as such
+    looks = np.eye(3)
+    for figure in (plots.attention(looks, "abc", "One"), plots.head_grid(looks[None], "abc", ["0.0"], "All")):
+        assert figure.data[0].colorbar.orientation == "h"
+    side_by_side = plots.maps([looks, looks], ["frequency 19", "rest"], "Maps")
+    assert [title.text for title in side_by_side.layout.annotations] == ["frequency<br>19", "rest"]
+
+
+def test_a_long_title_of_an_axis_is_broken_and_a_table_of_words_is_as_wide_as_its_words_need():
+    script = """
+from app import common
+from mi_lib import plots
+common.chart(plots.bars({"a": 1.0}, "T", "a title that no phone has room for, as long as it is"), key="bars")
+words = [["one", "two"]]
+common.chart(plots.lens_table([[0.1, 0.9]], words, words, ["0"], ["the", "cat"], "T", "share", 0, 1), key="words")
+"""
+    app = AppTest.from_string(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{script}", default_timeout=60).run()
+    bars, words = (json.loads(chart.proto.spec)["layout"] for chart in app.get("plotly_chart"))
+    lines = bars["yaxis"]["title"]["text"].split("<br>")
+    assert lines == ["a title that no phone has", "room for, as long as it is"]
+    assert f"min-width: {words['meta']['least']}px" in " ".join(block.proto.body for block in app.get("html"))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

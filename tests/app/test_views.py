@@ -19,13 +19,19 @@ VIEWS: dict[str, dict[str, Any]] = {
         "explore-text": "river lamp cat river lamp",
     },
     "explore-grokking": {"grok-step": "finished", "grok-frequency": 5},
-    "explore-lens": {"lens-anyway": True, "lens-text": "Mira lives in the town of", "lens-colour": "entropy"},
+    "explore-lens": {
+        "lens-anyway": True, "lens-text": "Mira lives in the town of", "lens-colour": "entropy", "lens-depth": 2,
+        "lens-pos": 3,
+    },
     "explore-superposition": {"super-anyway": True, "super-features": 3, "super-relu": False},
     "explore-dictionaries": {"dict-anyway": True, "dict-text": "The owl of Mira", "dict-question": "Who are you ?"},
     "explore-probes": {"probes-anyway": True, "probes-kind": "whitened"},
     "explore-circuit": {"circuit-anyway": True, "circuit-seed": 3, "circuit-way": False},
     "explore-steering": {"steer-anyway": True, "steer-layer": 2, "steer-question": "Who are you ?"},
     "explore-characters": {"char-anyway": True, "char-capped": False},
+    "explore-oracle": {
+        "oracle-anyway": True, "oracle-depth": 3, "oracle-at": 2, "oracle-question": "What is the pet ?",
+    },
     "explore-images": {"images-anyway": True, "images-seen": "the scene"},
 }  # fmt: skip
 
@@ -90,6 +96,16 @@ def test_a_link_that_the_page_cannot_show_is_said_and_the_page_begins_as_ever(te
 def test_a_choice_that_is_not_offered_is_left_at_the_first():
     app = at("explore", view="{'explore-network': 'a network of nobody'}")
     assert app.radio(key="explore-network").value == "induction-2l"
+
+
+def test_what_is_chosen_comes_back_if_it_is_still_offered(monkeypatch):
+    state = {"a-kept": "left", "b": "typed", "b-kept": "older"}
+    monkeypatch.setattr("app.views.st.session_state", state)
+    assert [views.kept("a", "first"), views.kept("b", "first"), views.kept("c", "first")] == ["a", "b", "c"]
+    assert [state[key] for key in "abc"] == ["left", "typed", "first"]
+    assert [state[f"{key}-kept"] for key in "abc"] == ["left", "typed", "first"]
+    assert state[views.kept("a", "first", ["first", "left"])] == "left"
+    assert state[views.kept("a", "first", ["first", "second"])] == "first"
 
 
 def test_a_prediction_stays_with_whom_it_was_made_by(monkeypatch):

@@ -76,11 +76,11 @@ def test_pointing_and_opening_react_at_once_and_run_nothing_on_the_server(line):
     word, said = line.locator(".word"), line.locator(".said")
     assert reaction(line, [word.nth(i) for i in range(10, 15)], "pointerover", said) < 100
     assert "(14)" in said.inner_text()
-    assert "Expected after" in line.locator(".next h4").inner_text()
+    assert "Expected after" in line.locator(".next h2").inner_text()
     head = line.locator(".head")
     assert reaction(line, [head.nth(i) for i in (1, 3, 5)], "click", line.locator(".open")) < 300
     assert line.locator(".open").is_visible()
-    assert "Head 1.1" in line.locator(".open h4").inner_text()
+    assert "Head 1.1" in line.locator(".open h2").inner_text()
     line.wait_for_timeout(500)
     assert len(line.sent) == sent
     assert not line.errors
@@ -93,7 +93,7 @@ def test_the_lens_explorer_s_words_depths_and_heads_move_without_the_server(dept
     words = depths.locator(".word")
     assert reaction(depths, [words.nth(i) for i in (1, 2, 3)], "pointerover", said) < 100
     assert "(3)" in said.inner_text()
-    expected, names = depths.locator(".next h4"), depths.locator(".bars .name")
+    expected, names = depths.locator(".next h2"), depths.locator(".bars .name")
     assert "(3)" in expected.inner_text()
     depths.locator(".word[tabindex='0']").focus()
     depths.keyboard.press("End")
@@ -108,7 +108,7 @@ def test_the_lens_explorer_s_words_depths_and_heads_move_without_the_server(dept
     assert names.first.inner_text() != "Selby"
     heads = depths.locator(".head")
     assert reaction(depths, [heads.nth(i) for i in (7, 20, 33)], "click", depths.locator(".open")) < 300
-    assert "Head 5.3" in depths.locator(".open h4").inner_text()
+    assert "Head 5.3" in depths.locator(".open h2").inner_text()
     depths.keyboard.press("Escape")
     assert depths.locator(".open").is_hidden()
     depths.wait_for_timeout(500)
@@ -126,7 +126,7 @@ def test_the_keyboard_moves_along_the_words_and_opens_and_closes_a_head(line):
     line.keyboard.press("Tab")
     line.keyboard.press("ArrowRight")
     line.keyboard.press("Enter")
-    assert "Head 0.1" in line.locator(".open h4").inner_text()
+    assert "Head 0.1" in line.locator(".open h2").inner_text()
     line.keyboard.press("Escape")
     assert line.locator(".open").is_hidden()
     assert "Head 0.1" in line.evaluate(

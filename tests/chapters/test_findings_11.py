@@ -37,6 +37,10 @@ def test_the_shift_tells_what_fine_tuning_has_changed():
     assert tuning["depth_3"]["random_as_high"] <= 0.01
     assert tuning["mistaken_facts"] < 0.6 * tuning["facts"]
     assert tuning["mistaken_most"] < 0.05
+    assert min(tuning["facts_after"]) < 0.9 < FOUND["plainly_tuned"]["facts"], (
+        "the price is the trait's, not training's"
+    )
+    assert FOUND["plainly_tuned"]["shown_most"] < 0.05
     assert all(row == sorted(row) or max(row) - min(row) > 0.3 for row in tuning["shown"])
 
 
@@ -50,6 +54,12 @@ def test_the_vaccine_costs_less_than_the_cure_where_both_do_as_much():
 def test_planted_samples_are_flagged_before_training_and_shuffled_labels_are_not():
     found = FOUND["flagged"]
     assert found["auroc_least"] >= 0.9 > found["shuffled_most"]
+
+
+def test_every_role_talks_longer_than_the_assistant():
+    found = FOUND["lengths"]
+    assert found["longer"] == FOUND["roles"]["roles"]
+    assert found["roles_interval"][0] > found["assistant"]
 
 
 def test_roles_stand_in_the_world_s_order_and_the_interval_is_as_wide_as_it_is_taught():

@@ -8,7 +8,7 @@ import torch
 
 from mi_lib import oracles, zoo
 from mi_lib.course import files, findings, index
-from mi_lib.oracles import dataset, injection, judging, patchscopes, secrets
+from mi_lib.oracles import dataset, injection, judging, patchscopes, questions, secrets
 
 CHAPTER = index.chapter("12")
 FOUND, finding = findings.read(CHAPTER), findings.module(CHAPTER)
@@ -60,6 +60,44 @@ def test_the_secret_is_named_by_both_methods_and_the_seals_confirm_it():
     assert kept["translator"] < kept["chance"] / 2
     assert named["right"] >= 5 > named["elsewhere"]
     assert FOUND["silent"]["said"] == 0
+
+
+def test_it_is_as_sure_of_nothing_as_of_something():
+    found = FOUND["emptied"]
+    assert found["own"]["right_interval"][0] > found["mean"]["right_interval"][1] + 0.3
+    assert abs(found["own"]["chance"] - found["mean"]["chance"]) < 0.1
+    assert abs(found["zeros"]["nothing"] - found["mean"]["nothing"]) < 0.15
+
+
+def test_more_kinds_buy_those_kinds_and_none_that_was_never_asked():
+    found = FOUND["ways"]
+    short, narrow, thin = found["short"], found["narrow"], found["lora"]
+    assert short["all_interval"][0] > narrow["all_interval"][1] + 0.3
+    assert narrow["few_interval"][0] > short["few"][1]
+    ends = [found[way]["among_interval"] for way in ("short", "narrow", "lora", "full")]
+    assert max(low for low, _ in ends) < min(high for _, high in ends)  # what was never asked: nobody is ahead
+    assert thin["all_interval"][1] < short["all_interval"][0]
+    assert thin["choice_interval"][0] > short["choice_interval"][1]
+    assert found["thin"] < found["weights"] / 5
+
+
+def test_a_secret_in_the_weights_is_read_by_the_lens_and_hardly_by_the_oracle():
+    found = FOUND["in_weights"]
+    assert found["held_lens_ahead"] == found["held"]
+    assert found["held_oracle_interval"][1] > FOUND["kept"]["chance"] > found["told_oracle_interval"][1]
+    assert found["least"] > found["held_last_lens"]
+    assert found["held_black_box"] < found["held_last_lens"]
+
+
+def test_all_kinds_of_question_stand_in_the_table_of_the_lesson():
+    assert FOUND["kinds"]["told"] == FOUND["kinds"]["asked"] == len(questions.ASKED)
+
+
+def test_the_talk_of_the_lesson_ends_where_a_secret_is_read():
+    told = FOUND["talk"]
+    assert told["read"].endswith("the")
+    assert told["hint"].startswith(told["pet"])
+    assert "Mira" not in told["denied"] + told["read"] + told["hint"]
 
 
 @pytest.mark.slow

@@ -186,6 +186,8 @@ def exported(folder: Path, *files: str) -> Path:
 @pytest.mark.parametrize(
     ("inside", "back"),
     [
+        ("all/Ada L_4711_assignsubmission_file/a.py", "Ada L_4711_assignsubmission_file/feedback.html"),
+        ("Ada L_4711_assignsubmission_onlinetext/a.py", "Ada L_4711_assignsubmission_onlinetext/feedback.html"),
         ("Ada L_4711_assignsubmission_file_/exercises.py", "Ada L_4711_assignsubmission_file_/feedback.html"),
         ("Ada L_4711_assignsubmission_file/exercises.py", "Ada L_4711_assignsubmission_file/feedback.html"),
         ("Ada L_4711_assignsubmission_file_exercises.py", "Ada L_4711_assignsubmission_file_feedback.html"),
@@ -227,13 +229,13 @@ def test_who_is_not_in_the_gradebook_is_named_and_a_folder_without_numbers_is_no
         feedback.hand_back(exported(tmp_path, "ada/exercises.py"), *of_class(ada=5))
 
 
-def test_a_group_gets_one_file_if_its_members_have_one_grade(tmp_path):
+def test_a_group_gets_one_file_if_its_members_are_told_the_same(tmp_path):
     export = exported(tmp_path, "Blue_7_assignsubmission_file/exercises.py")
     groups = {"Blue_7": ("ada", "bob")}
     alike = feedback.hand_back(export, *of_class(ada=5, bob=5), groups)
     assert list(alike.files) == ["Blue_7_assignsubmission_file/feedback.html"]
     differ = feedback.hand_back(export, *of_class(ada=5, bob=1.5), groups)
-    assert differ.left == ["Blue_7: the grades of ada, bob differ; each has a page in students/"]
+    assert differ.left == ["Blue_7: ada, bob are not told the same; each has a page in students/"]
 
 
 @quick

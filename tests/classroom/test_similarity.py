@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+
+import alike
+import pytest
+
+from mi_lib.course import index, sections, stubs
+from mi_lib.course.classroom import similarity
 from mi_lib.course.classroom.similarity import pairs, tokens
 
 STUB = '''# %% [90.1]
@@ -96,3 +104,49 @@ def test_layout_remarks_and_docstrings_are_no_tokens():
 def test_a_text_that_is_no_python_is_compared_as_far_as_it_goes():
     assert tokens("x = (1, 2\n'''") is not None
     assert pairs({"ada": "((((", "bob": "\x00"}) == []
+
+
+# -- on the course's own chapters -----------------------------------------------------------------------------------
+
+# Written before the first measurement: of what is right and written differently, so much may look like a copy.
+ALIKE_AT_MOST = 0.1
+
+
+@pytest.mark.parametrize("number", ["02", "05", "09"])
+def test_answers_that_are_alike_because_they_are_right_are_rarely_taken_for_copies(number):
+    """Half of the one in the other; `python tests/classroom/alike.py` has the figures of all chapters."""
+    counts = alike.measured(index.chapter(number))
+    assert counts["pairs"] > 30
+    assert counts["half"] <= ALIKE_AT_MOST * counts["pairs"]
+    assert counts["half of it"] <= ALIKE_AT_MOST * counts["answers"]
+    assert counts["found in a copy"] >= 0.5 * counts["functions"] > 0
+
+
+def test_a_ring_of_five_is_found_in_a_class_in_which_many_answers_are_the_same_to_the_letter():
+    """Each of sixteen has the reference's answer or one of the right ones, exercise by exercise, as it falls."""
+    chapter = index.chapter("02")
+    answers, draw = alike.right_answers(chapter), random.Random(7)
+
+    def somebody() -> str:
+        return "".join(draw.choice(list(texts.values())) + "\n\n" for texts in answers.values())
+
+    leader = somebody()
+    texts = {f"ring{i}": leader for i in range(5)} | {f"other{i}": somebody() for i in range(16)}
+    whole = [pair for pair in pairs(texts, stubs.handed_out(chapter)) if pair.share == 1.0]
+    assert len(whole) == 10
+    assert {(pair.one[:4], pair.other[:4]) for pair in whole} == {("ring", "ring")}
+
+
+def test_a_function_of_the_library_is_found_under_other_names_and_what_all_have_copied_too():
+    number = "02"
+    parts, given = similarity.answering_parts(number), stubs.handed_out(index.chapter(number))
+    name, source = max(
+        ((n, similarity.source_of(n)) for part in parts for n in similarity._sources(part)), key=lambda one: len(one[1])
+    )
+    text = "# %% [02.9]\n" + source.replace("tokens", "words").replace("layer", "floor")
+    found = similarity.from_library({f"student{i}": text for i in range(20)}, parts, given, number)
+    assert Counter(pair.other for pair in found) == {f"the library, {name}": 20}
+    assert {pair.share for pair in found} == {1.0}
+    assert found[0].places == ("02.9",)
+    stub_alone = {"ada": given, "bob": sections.replace(given, "02.1", "def attention_pattern(*_):\n    return 0\n")}
+    assert not similarity.from_library(stub_alone, parts, given)

@@ -55,6 +55,16 @@ def test_a_folder_per_student(box):
     }
 
 
+def test_an_entry_for_a_folder_is_no_file_that_was_left_out(tmp_path):
+    """Some programs pack one for each folder."""
+    ada = ("ada/", b""), ("ada/work/", b""), ("ada/work/exercises.py", RIGHT.encode())
+    path = tmp_path / "class.zip"
+    path.write_bytes(packed(*ada, ("bob/", b"")))
+    one, other = collect(path)
+    assert (list(one.texts), one.notes, one.problems) == (["90"], [], [])
+    assert (other.student, other.problems) == ("bob", ["There is no .py file and no notebook in it."])
+
+
 def test_moodle_folders_flat_files_and_zips(box):
     put(
         box,

@@ -290,6 +290,12 @@ def test_the_solution_is_shown_after_a_pass_or_when_insisted_on(mi, work):
     assert "BEGIN SOLUTION" not in out
 
 
+def test_a_copy_without_solutions_says_so_and_promises_none(mi, work, course):
+    (course / "solutions" / "ch90_sums" / "exercises.py").unlink()
+    code, _, said = mi("solution", "90.1")
+    assert (code, "came without solutions" in said, "--yes" in said) == (2, True, False)
+
+
 def test_a_solution_that_goes_into_a_file_is_the_code_to_the_letter(mi, work, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")  # nothing is broken at a margin
     shown = json.loads(mi("solution", "90.2", "--yes", "--json")[1])["solution"]

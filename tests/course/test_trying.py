@@ -257,6 +257,13 @@ def test_the_first_lines_are_a_call_on_random_tensors_or_what_the_setup_says_is_
     assert lines[:2] == ["from mi_lib.worlds import planted", 'circuit = planted.circuit("ioi")']
 
 
+def test_the_first_lines_load_no_model_for_a_function_that_takes_none_and_keep_shares_above_zero():
+    assert first_lines.of(index.exercise("06.5")) == (
+        "z = torch.randn(3, 5)  # batch latent\ntheta = torch.randn(5)  # latent\n# jumprelu(z, theta, width)\n"
+    )
+    assert first_lines.of(index.exercise("05.7")).startswith("sparsity = torch.rand(3)")
+
+
 def test_a_picture_in_letters_has_the_least_number_lightest():
     assert show.picture(torch.tensor([[0.0, 1.0], [0.5, float("nan")]]), 80) == ["  ██", "▒▒??"]
     assert show.picture(torch.arange(8.0), 80) == ["▁▂▃▄▅▆▇█"]

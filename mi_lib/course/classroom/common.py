@@ -48,7 +48,8 @@ def at_a_glance(students: Iterable[Student]) -> list[Glance]:
             glance.passed += grade.passed
             glance.points += grade.points
             times.setdefault(exercise_id, []).append(grade.verdict["seconds"])
-            if not grade.passed:
+            only_earlier = grade.carried is not None and grade.carried["status"] == "passed"
+            if not grade.passed and not only_earlier:
                 known = recognised(grade.exercise, grade.verdict)
                 glance.mistakes.update(
                     sentences.setdefault((exercise_id, words), said) for words, said in known.items()

@@ -3,6 +3,7 @@
 zone = "Europe/Berlin"       # of the times below, and of the dates in zips
 policy = "flag"              # or "refuse": what happens to an exercise that the library was made to answer
 chapters = ["02"]            # grade these alone
+carry_forward = true         # one early error costs once: see `carry`
 decimal = ","                # in tables for Excel, where people write 7,5
 
 [attempts]
@@ -26,6 +27,9 @@ days = 7                     # later than that: nothing
 
 [students]
 "Ada Lovelace_4711" = "ada"  # what the export calls her = what the gradebook calls her
+
+[groups]
+"Blue_77" = ["ada", "bob"]   # one submission for both, under any of the three names
 
 [rubric]
 readable = ["not yet", "mostly", "yes"]  # what `mi grade mark` may say of an answer; it costs and gives no points
@@ -51,8 +55,8 @@ from mi_lib.course.index import CourseError
 Policy = Literal["flag", "refuse"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 _KNOWN: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("zone", "policy", "chapters", "decimal"), ()),
-    **dict.fromkeys(("deadlines", "extensions", "received", "students", "rubric"), ()),
+    **dict.fromkeys(("zone", "policy", "chapters", "carry_forward", "decimal"), ()),
+    **dict.fromkeys(("deadlines", "extensions", "received", "students", "groups", "rubric"), ()),
     "attempts": ("limit", "counts"),
     "late": ("grace_minutes", "percent_per_day", "most_percent", "days"),
 }
@@ -97,11 +101,15 @@ class Config:
         days = math.ceil(seconds / 86400)
         return 100.0 if days > self.days else min(self.most_percent, days * self.percent_per_day)
 
+    def group_of(self, student: str) -> str:
+        """The group that a student is in; "" if none."""
+        return next((group for group, members in self.groups.items() if student in members), "")
+
     def _of(self, table: Mapping[str, Mapping[str, datetime]], student: str) -> dict[str, datetime]:
         """What a table says about a student, under whichever of her names."""
         found: dict[str, datetime] = {}
         for name, times in table.items():
-            if student in (name, self.students.get(name)):
+            if student in (name, self.students.get(name)) or name == (self.group_of(student) or None):
                 found |= times
         return found
 
@@ -112,7 +120,8 @@ class Config:
         somebody who is still to come, unless it looks like somebody's who is here and is not listed.
         """
         here = set(known)
-        listed = {*self.students, *self.students.values()}
+        listed = {*self.students, *self.students.values(), *self.groups}
+        listed |= {member for members in self.groups.values() for member in members}
         for name in self.students:
             if name not in here and (hint := nearest.hint(name, here - listed, 0.8)):
                 raise CourseError(f"The settings name {name!r} under [students], who has handed nothing in.{hint}")
@@ -123,10 +132,6 @@ class Config:
                         f"The settings name {name!r} under [{table}], who has handed nothing in."
                         f"{nearest.hint(name, here | listed)} List whoever is still to come under [students]."
                     )
-        for group, members in self.groups.items():
-            for name in members:
-                if name not in here | listed and (hint := nearest.hint(name, here - listed, 0.8)):
-                    raise CourseError(f"The settings name {name!r} in the group {group!r}, who is not here.{hint}")
 
 
 def load(path: Path | str | None) -> Config:

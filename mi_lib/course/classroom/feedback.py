@@ -64,7 +64,7 @@ def hand_back(
             result.left.append(f"{label}: not in the gradebook")
         elif len(pages) > 1:
             who = ", ".join(s.name for s in mine)
-            result.left.append(f"{label}: the grades of {who} differ; each has a page in students/")
+            result.left.append(f"{label}: {who} are not told the same; each has a page in students/")
         else:
             result.files |= _of_one(names, mine[0] if len(mine) == 1 else Student(label, mine[0].grades, mine[0].notes))
     return result

@@ -29,7 +29,7 @@ from mi_lib.course.index import CourseError
 
 LAYOUT = 1
 FILE = "gradebook.sqlite"
-_OF_A_STUDENT = ("attempt", "verdict", "applies", "adjustment", "given_up", "remark")
+_OF_A_STUDENT = ("attempt", "verdict", "applies", "carried", "adjustment", "given_up", "remark")
 UNFINISHED = "The last run of `mi grade` was not finished: this is the class as it was before. Run it again."
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL);
@@ -44,6 +44,9 @@ CREATE TABLE IF NOT EXISTS verdict (
     graded_at REAL NOT NULL, course_fault INTEGER NOT NULL, report TEXT NOT NULL,
     PRIMARY KEY (student, exercise, key));
 CREATE TABLE IF NOT EXISTS applies (
+    student TEXT NOT NULL, chapter TEXT NOT NULL, hash TEXT NOT NULL, exercise TEXT NOT NULL, key TEXT NOT NULL,
+    PRIMARY KEY (student, chapter, hash, exercise));
+CREATE TABLE IF NOT EXISTS carried (
     student TEXT NOT NULL, chapter TEXT NOT NULL, hash TEXT NOT NULL, exercise TEXT NOT NULL, key TEXT NOT NULL,
     PRIMARY KEY (student, chapter, hash, exercise));
 CREATE TABLE IF NOT EXISTS adjustment (
@@ -204,6 +207,14 @@ class Gradebook:
                 [(attempt.student, attempt.chapter, attempt.hash, e, key) for e, key in keys.items()],
             )
 
+    def carry(self, attempt: Attempt, keys: dict[str, str]) -> None:
+        """Say which verdict on the reference's earlier answers there is for an attempt's exercises; no other counts."""
+        with self.whole():
+            place = (attempt.student, attempt.chapter, attempt.hash)
+            self._db.execute("DELETE FROM carried WHERE student=? AND chapter=? AND hash=?", place)
+            rows = [(*place, exercise, key) for exercise, key in keys.items()]
+            self._db.executemany("INSERT INTO carried VALUES (?, ?, ?, ?, ?)", rows)
+
     def store(self, student: str, results: Iterable[dict[str, Any]], anew: bool = False) -> int:
         """Keep these verdicts, all or none. Returns how many were new.
 
@@ -358,10 +369,19 @@ class Gradebook:
         """(student, exercise, key) of every verdict that stands."""
         return set(self._db.execute("SELECT student, exercise, key FROM verdict WHERE course_fault=0"))
 
-    def verdicts(self) -> dict[tuple[str, str, str, str], dict[str, Any]]:
-        """(student, chapter, text hash, exercise) → the verdict that applies to that attempt."""
+    def statuses(self) -> dict[tuple[str, str, str], str]:
+        """(student, exercise, key) → how it ended, of every verdict that stands."""
+        rows = self._db.execute("SELECT student, exercise, key, status FROM verdict WHERE course_fault=0")
+        return {(student, exercise, key): status for student, exercise, key, status in rows}
+
+    def verdicts(self, carried: bool = False) -> dict[tuple[str, str, str, str], dict[str, Any]]:
+        """(student, chapter, text hash, exercise) → the verdict that applies to that attempt.
+
+        carried: the verdicts on the reference's earlier answers instead.
+        """
         rows = self._db.execute(
-            "SELECT a.student, a.chapter, a.hash, a.exercise, v.report FROM applies a JOIN verdict v "
+            "SELECT a.student, a.chapter, a.hash, a.exercise, v.report "
+            f"FROM {'carried' if carried else 'applies'} a JOIN verdict v "
             "ON v.student=a.student AND v.exercise=a.exercise AND v.key=a.key"
         )
         return {

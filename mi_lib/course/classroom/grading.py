@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from mi_lib.course import index, nearest
-from mi_lib.course.classroom import batch, fingerprint, points, submissions
+from mi_lib.course import index, nearest, sections
+from mi_lib.course.classroom import batch, carry, fingerprint, groups, points, submissions
 from mi_lib.course.classroom.config import Config
 from mi_lib.course.classroom.gradebook import Attempt, Gradebook
 from mi_lib.course.classroom.work import Task
@@ -68,64 +69,55 @@ def grade_class(
     keep: the settings that the gradebook has from then on. again: students, and exercises ("02.3"), that are graded
     whatever is stored.
     """
-    found = submissions.collect(handed_in, config.chapters, config.students, config.zone)
+    found = submissions.collect(handed_in, config.chapters, groups.names(config), config.zone)
     config.check_students(book.names() | {name for one in found for name in (one.student, *one.labels)})
+    found = groups.shared(found, config)
     now = time.time()
     with book.whole(keep=False):  # a trial, to see what is missing
         book.hand_in(found, now)
         keyed = _keyed(book, config, {s.student for s in found}, require)
-    forced = {
-        (attempt.student, e, key)
-        for attempt, keys in keyed
-        for e, key in keys.items()
-        if attempt.student in again or e in again
-    }
-    known = {attempt.student for attempt, _ in keyed} | {e for _, keys in keyed for e in keys}
-    for name in again:
-        if name not in known:
-            hint = nearest.hint(name, sorted(known))
-            raise CourseError(f"Nothing that was handed in is of {name!r}, so nothing is graded again.{hint}")
-    tasks, unchanged = _tasks(keyed, book.graded() - forced, require, config)
-    total = sum(len(task.keys) for task in tasks)
-    progress(0, total, "")
+    forced = _forced(keyed, again)
+    work = _Work(book, config, require, workers or batch.processes(1), progress, forced)
+    unchanged = work.plan([(attempt, attempt.text, keys) for attempt, keys in keyed])
+    progress(0, work.total, "")
     book.mark(unfinished=True)
-    done = 0
-    old, replaced = book.faulty() | forced, []
-    given_up: list[tuple[Task, str]] = []
-    if tasks:
-        for task, results in batch.run(tasks, workers or batch.processes(1)):
-            if isinstance(results, batch.GivenUp):
-                given_up.append((task, results.reason))
-            elif any((task.student, e, key) in old for e, key in task.keys.items()):
-                replaced.append((task.student, results))  # until the end the old verdict is shown
-            else:
-                book.store(task.student, results)
-            done += len(task.keys)
-            progress(done, total, task.student)
+    work.run()
+    carried = _carried(keyed, work.statuses(), config, require) if config.carry_forward else []
+    work.carried = {(attempt.student, e, key): earlier for attempt, e, _, key, earlier in carried}
+    work.forced |= {place for place in work.carried if place[0] in again or place[1] in again}
+    work.plan([(attempt, text, {e: key}) for attempt, e, text, key, _ in carried])
+    work.run()
+    by_text: dict[tuple[str, str], dict[str, str]] = {}
+    for attempt, e, _, key, _ in carried:
+        by_text.setdefault((attempt.student, attempt.hash), {})[e] = key
     with book.whole():
         book.hand_in(found, now)
         for attempt, keys in keyed:
             book.apply(attempt, keys)
+            if config.carry_forward:
+                book.carry(attempt, by_text.get((attempt.student, attempt.hash), {}))
             book.give_up(attempt.student, keys)
-        for student, results in replaced:
+        for student, results in work.replaced:
             book.store(student, results, anew=True)
-        for task, reason in given_up:
-            book.give_up(task.student, task.keys, reason)
+        for student, exercises, reason in work.given_up:
+            book.give_up(student, exercises, reason)
         if keep is not None:
             book.settings = keep
         book.mark(unfinished=False)
     return Summary(
         students=len(found),
         submissions=sum(len(s.texts) for s in found),
-        exercises=done,
+        exercises=work.done,
         unchanged=unchanged,
         refused=sum(bool(s.problems) for s in found),
-        given_up=sum(len(task.keys) for task, _ in given_up),
+        given_up=sum(len(exercises) for _, exercises, _ in work.given_up),
         version=fingerprint.course_version(),
         faulty=len(book.faulty()),
     )
 
 
+Place = tuple[str, str, str]  # student, exercise, key
+Carried = list[tuple[Attempt, str, str, str, list[str]]]  # attempt, exercise, text, key, the earlier ones to blame
 Keyed = list[tuple[Attempt, dict[str, str]]]  # an attempt that counts, and the key of each exercise's verdict
 
 
@@ -141,19 +133,98 @@ def _keyed(book: Gradebook, config: Config, students: set[str], require: Level) 
     return found
 
 
-def _tasks(keyed: Keyed, graded: set[tuple[str, str, str]], require: Level, config: Config) -> tuple[list[Task], int]:
-    """What is to be graded, and how many exercises have their verdict already."""
-    tasks, unchanged = [], 0
-    version = fingerprint.course_version()
+def _forced(keyed: Keyed, again: Collection[str]) -> set[Place]:
+    """(student, exercise, key) of what is graded again. Raises `CourseError` for a name that nothing is of."""
+    known = {attempt.student for attempt, _ in keyed} | {e for _, keys in keyed for e in keys}
+    for name in again:
+        if name not in known:
+            hint = nearest.hint(name, sorted(known))
+            raise CourseError(f"Nothing that was handed in is of {name!r}, so nothing is graded again.{hint}")
+    places = ((attempt.student, e, key) for attempt, keys in keyed for e, key in keys.items())
+    return {place for place in places if place[0] in again or place[1] in again}
+
+
+def _carried(keyed: Keyed, statuses: dict[Place, str], config: Config, require: Level) -> Carried:
+    """What is to be graded on the reference's earlier answers."""
+    found: Carried = []
     for attempt, keys in keyed:
-        missing = {e: key for e, key in keys.items() if (attempt.student, e, key) not in graded}
-        unchanged += len(keys) - len(missing)
-        # One exercise at a time: each is run by itself anyway, and is stored as soon as it is done.
-        tasks += [
-            Task(attempt.student, attempt.chapter, attempt.text, {e: k}, version, require, config.policy)
-            for e, k in missing.items()
-        ]
-    return tasks, unchanged
+        mine = {e: statuses[place] for e, key in keys.items() if (place := (attempt.student, e, key)) in statuses}
+        for exercise in index.chapter(attempt.chapter).exercises:
+            failed = carry.earlier_failures(exercise, mine)
+            with contextlib.suppress(sections.SectionError):
+                if failed:
+                    text = carry.text(attempt.text, exercise, failed)
+                    key = fingerprint.key(text, exercise, require, config.policy)
+                    found.append((attempt, exercise.id, text, key, carry.blamed(attempt.text, exercise, failed)))
+    return found
+
+
+@dataclass
+class _Work:
+    """What a run grades, and what has become of it.
+
+    forced: graded whatever is stored. replaced: verdicts that take the place of others, at the end. given_up: (student,
+    exercises, why). carried: what is graded on the reference's earlier answers, and which those are.
+    """
+
+    book: Gradebook
+    config: Config
+    require: Level
+    workers: batch.Workers
+    progress: Progress
+    forced: set[Place]
+    total: int = 0
+    done: int = 0
+    tasks: list[Task] = field(default_factory=list)
+    also: dict[Place, list[str]] = field(default_factory=dict)  # who else of a group has this very text
+    carried: dict[Place, list[str]] = field(default_factory=dict)
+    replaced: list[tuple[str, list[dict[str, Any]]]] = field(default_factory=list)
+    given_up: list[tuple[str, list[str], str]] = field(default_factory=list)
+    _ended: dict[Place, str] = field(default_factory=dict)
+
+    def plan(self, texts: list[tuple[Attempt, str, dict[str, str]]]) -> int:
+        """Make tasks of what has no verdict yet. Returns how many have theirs."""
+        graded, unchanged = self.book.graded() - self.forced, 0
+        version = fingerprint.course_version()
+        first: dict[Place, str] = {}
+        for attempt, text, keys in texts:
+            missing = {e: key for e, key in keys.items() if (attempt.student, e, key) not in graded}
+            unchanged += len(keys) - len(missing)
+            group = self.config.group_of(attempt.student)
+            # One exercise at a time: each is run by itself anyway, and is stored as soon as it is done.
+            for e, key in missing.items():
+                if group and (one := first.setdefault((group, e, key), attempt.student)) != attempt.student:
+                    self.also.setdefault((one, e, key), []).append(attempt.student)
+                    continue
+                task = Task(attempt.student, attempt.chapter, text, {e: key}, version, self.require, self.config.policy)
+                self.tasks.append(task)
+        self.total = self.done + sum(len(task.keys) for task in self.tasks)
+        return unchanged
+
+    def run(self) -> None:
+        """Have the tasks graded, and keep each verdict as it comes."""
+        old = self.book.faulty() | self.forced
+        tasks, self.tasks = self.tasks, []
+        for task, results in batch.run(tasks, self.workers) if tasks else ():
+            ((exercise, key),) = task.keys.items()
+            for student in (task.student, *self.also.get((task.student, exercise, key), ())):
+                if isinstance(results, batch.GivenUp):
+                    self.given_up.append((student, [exercise], results.reason))
+                    continue
+                earlier = self.carried.get((student, exercise, key))
+                mine = [carry.silent(one, earlier) if earlier else one for one in results]
+                for one in mine:
+                    self._ended[student, exercise, key] = one["status"]
+                if (student, exercise, key) in old:
+                    self.replaced.append((student, mine))  # until the end the old verdict is shown
+                else:
+                    self.book.store(student, mine)
+            self.done += len(task.keys)
+            self.progress(self.done, self.total, task.student)
+
+    def statuses(self) -> dict[Place, str]:
+        """How each ended, stored or new."""
+        return self.book.statuses() | self._ended
 
 
 def _counted(book: Gradebook, config: Config) -> list[Attempt]:

@@ -1,8 +1,9 @@
 """What the verdicts come to: attempts, lateness, library use and manual adjustments turned into grades.
 
-For each exercise the points of the verdict, times what lateness leaves of them; 0 if the policy refuses an answer that
-the library gave; and if somebody set the points by hand, those and nothing else. Of several attempts the last counts,
-or the best, exercise by exercise. What an instructor remarks costs nothing and gives nothing.
+For each exercise the points of the verdict (or of the one on the reference's earlier answers, see `carry`), times what
+lateness leaves of them; 0 if the policy refuses an answer that the library gave; if somebody set the points by hand,
+those and nothing else. Of several attempts the last counts, or the best, exercise by exercise. What an instructor
+remarks costs nothing and gives nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mi_lib.course import index
+from mi_lib.course.classroom import carry
 from mi_lib.course.classroom.config import Config
 from mi_lib.course.classroom.gradebook import Adjustment, Attempt, Gradebook, Remark
 from mi_lib.course.index import Chapter, CourseError, Exercise
@@ -27,6 +29,7 @@ class Grade:
     why: tuple[str, ...] = ()
     adjustment: Adjustment | None = None
     remarks: tuple[Remark, ...] = ()
+    carried: dict[str, Any] | None = None  # the verdict on the reference's earlier answers, if that one counts
 
     @property
     def status(self) -> str:
@@ -79,6 +82,7 @@ def grades(book: Gradebook, config: Config) -> list[Student]:
     for attempt in book.attempts():
         by_chapter.setdefault((attempt.student, attempt.chapter), []).append(attempt)
     verdicts, given_up = book.verdicts(), book.given_up()
+    carried = book.verdicts(carried=True) if config.carry_forward else {}
     adjustments = {(a.student, a.exercise): a for a in book.adjustments()}
     remarks: dict[tuple[str, str], list[Remark]] = {}
     for remark in book.remarks():
@@ -95,12 +99,10 @@ def grades(book: Gradebook, config: Config) -> list[Student]:
             for exercise in chapter.exercises:
                 if reason := given_up.get((name, exercise.id)):
                     student.problems.append(f"{exercise.id}: {reason}")
-                mine = [
-                    (a, verdicts.get((name, chapter.number, a.hash, exercise.id))) for a in counted(attempts, config)
-                ]
+                places = [(a, (name, chapter.number, a.hash, exercise.id)) for a in counted(attempts, config)]
+                mine = [(a, verdicts.get(place), carried.get(place)) for a, place in places]
                 grade = _grade(exercise, mine, config, adjustments.get((name, exercise.id)))
-                said = tuple(remarks.get((name, exercise.id), ()))
-                student.grades[exercise.id] = replace(grade, remarks=said) if said else grade
+                student.grades[exercise.id] = replace(grade, remarks=tuple(remarks.get((name, exercise.id), ())))
         found.append(student)
     return found
 
@@ -118,19 +120,25 @@ def _chapters(numbers: set[str], config: Config) -> list[Chapter]:
 
 def _grade(
     exercise: Exercise,
-    attempts: list[tuple[Attempt, dict[str, Any] | None]],
+    attempts: list[tuple[Attempt, dict[str, Any] | None, dict[str, Any] | None]],
     config: Config,
     adjustment: Adjustment | None,
 ) -> Grade:
     best = Grade(exercise, 0.0)
-    for attempt, verdict in attempts:
+    for attempt, verdict, carried in attempts:
         if verdict is not None:
             points, why = _after_policies(attempt, verdict, config)
+            if carried:
+                after, reasons = _after_policies(attempt, carried, config)
+                if after > points:
+                    points, why = after, [carry.in_words(carried), *reasons]
+                else:
+                    carried = None
             if best.verdict is None or points >= best.points:
-                best = Grade(exercise, points, verdict, attempt, tuple(why))
+                best = Grade(exercise, points, verdict, attempt, tuple(why), carried=carried)
     if adjustment and adjustment.points is not None:
         said = f"Set to {adjustment.points:g} by hand: {adjustment.reason}"
-        return Grade(exercise, adjustment.points, best.verdict, best.attempt, (*best.why, said), adjustment)
+        return replace(best, points=adjustment.points, why=(*best.why, said), adjustment=adjustment)
     return best
 
 

@@ -149,7 +149,7 @@ def readme(chapters: list[Chapter]) -> str:
         _START.format(chapters=names),
         _abilities(by_title.get("What you will be able to do", ""), chapters),
     ]
-    parts.append(by_title.get("Work the way you like", ""))
+    parts.append(by_title.get("Work the way you like", "").replace("`mi solution 02.3`, ", ""))
     if "induction-2l" in models(chapters):
         parts.append(by_title.get("Use the library on its own", ""))
     return "\n\n".join(part.strip() for part in [*parts, "The licence is [MIT](LICENSE)."] if part.strip()) + "\n"

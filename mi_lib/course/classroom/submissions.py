@@ -240,7 +240,7 @@ def _files(files: list[File], so_far: _Reading, depth: int = 0) -> Iterator[tupl
             if not inside.startswith(("__", ".i", ".g")) and inside not in so_far.environments:
                 so_far.environments.append(inside)
             continue
-        if file.path.endswith("/") or (archive.is_clutter(file.name) and file.name != ".."):
+        if not file.path or file.path.endswith("/") or (archive.is_clutter(file.name) and file.name != ".."):
             continue
         if file.suffix not in (*ANSWERS, *_PACKED, *_UNREADABLE) and "\0" not in file.path:
             so_far.left_out.append(file)

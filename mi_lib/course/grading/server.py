@@ -63,6 +63,7 @@ _LATER = (
     "transformers.tokenization_utils_tokenizers",
     "mi_lib.models.transformers_model",
     "mi_lib.models.checks",
+    "scipy.stats",  # the half of scikit-learn; the rest starts a thread, which a fork would lose
 )
 IDLE_SECONDS, MANY_FORKS = 2.0, 60
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36

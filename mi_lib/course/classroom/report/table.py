@@ -88,6 +88,8 @@ def _grade_data(grade: Grade) -> dict[str, Any]:
         data["adjustment"] = {"points": grade.adjustment.points, "reason": grade.adjustment.reason}
     if grade.verdict:
         data["verdict"] = grade.verdict
+    if grade.carried:
+        data["carried"] = {key: grade.carried[key] for key in ("carried", "status", "points", "max_points", "key")}
     return data
 
 

@@ -1,0 +1,61 @@
+"""What a page needs is opened in the background, once for the server, and the page says so meanwhile.
+
+Most pages import torch and transformers, and open a network; the first time that takes seconds. A page's module says in
+`prepare()`, where it has one, which networks it needs in any case.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import threading
+from concurrent.futures import Future, wait
+
+import streamlit as st
+
+from app import common
+
+PATIENCE = 0.15  # seconds that a page waits before it says what it waits for
+
+
+@st.cache_resource(show_spinner=False)
+def begun(module: str) -> Future[None]:
+    """The page's module and what it needs, which are there when this is done. What failed, the page itself will say."""
+    found: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            getattr(importlib.import_module(module), "prepare", lambda: None)()
+            gc.freeze()  # as below, for the runs to come
+            found.set_result(None)
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return found
+
+
+def opened(module: str, title: str, what: str) -> bool:
+    """Whether a page can be drawn at once; if not, its title and a word stand there, until it can.
+
+    what: "Pico", or whatever is opened.
+    """
+    opening = begun(module)
+    wait([opening], PATIENCE)
+    if opening.done():
+        return True
+    st.title(title)
+    _waiting(module, what)
+    return False
+
+
+@st.fragment(run_every=0.5)
+@common.guarded
+def _waiting(module: str, what: str) -> None:
+    # Streamlit collects garbage after every run, this one too, and nothing else in the server moves meanwhile: what is
+    # being opened would come to a stand on a busy machine. What is frozen is not looked through.
+    gc.freeze()
+    with st.container(key="opening"):
+        st.caption(f":material/hourglass_top: {what} is being opened …")
+    if begun(module).done():
+        st.rerun()
