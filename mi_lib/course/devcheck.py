@@ -64,8 +64,10 @@ def _hidden_problem(case: Case, grader: Grader) -> str:
 
 
 def _withheld_problem(case: Case, grader: Grader) -> str:
-    """The reference must also pass where all is withheld that its exercise may not use."""
-    if case.label != "the reference":
+    """The reference, and a right answer that names the library, must also pass where all is withheld that its exercise
+    may not use."""
+    names_it = case.expected == "passed" and "mi_lib" in sections.get(case.text, case.exercise.id)
+    if case.label != "the reference" and not names_it:
         return ""
     before, grader.library = grader.library, "refuse"
     try:
@@ -75,7 +77,7 @@ def _withheld_problem(case: Case, grader: Grader) -> str:
     if verdict.passed:
         return ""
     return (
-        f"{case.exercise.id}: the reference fails where the library's techniques are withheld: {verdict.diagnosis} "
+        f"{case.exercise.id}: {case.label} fails where the library's techniques are withheld: {verdict.diagnosis} "
         "List what the exercise may use as `uses` in chapter.toml."
     )
 
@@ -218,15 +220,15 @@ def _exists(name: str) -> bool:
 
 
 def _use_problems(exercise: Exercise, parts: dict[str, str]) -> Iterator[str]:
-    """What an exercise may use must be there, and its reference or its tests must name it."""
+    """What an exercise may use must be there, and right answers or tests must name it."""
     chapter = exercise.chapter
-    tests = [chapter.folder / "test_exercises.py", hidden.path(chapter)]
+    tests = [chapter.folder / "test_exercises.py", hidden.path(chapter), chapter.solutions_folder / "mistakes.py"]
     texts = "\n".join([*parts.values(), *(files.read_text(file) for file in tests if file.is_file())])
     for name in exercise.uses:
         if not _exists(name):
             yield f"{exercise.id} may use {name}, which does not exist."
         elif not re.search(rf"\b{name.partition(':')[2]}\b", texts):
-            yield f"{exercise.id} may use {name}, which neither its reference nor its tests name."
+            yield f"{exercise.id} may use {name}, which neither its answers nor its tests name."
 
 
 def _answered_problem(exercise_id: str, name: str) -> str:
