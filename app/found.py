@@ -32,4 +32,8 @@ def show() -> None:
     )
     for chapter, text in told:
         st.header(f"{chapter.number} {chapter.title}", divider="gray")
-        st.markdown(text)
+        learnt, _, predicted = text.partition(found.PREDICTIONS)
+        st.markdown(learnt)
+        if predicted:  # many, and long: folded here, and written out in the page to keep
+            with st.expander("Your predictions", icon=":material/psychology:"):
+                st.markdown(predicted)

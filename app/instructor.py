@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -33,7 +33,7 @@ def show() -> None:
     try:
         with Gradebook(Path(path).expanduser()) as book:
             students = points.grades(book, book.settings)
-            groups = book.settings.groups
+            settings = book.settings
             attempts = book.attempts()
             unfinished = book.unfinished
     except CourseError as error:
@@ -51,13 +51,13 @@ def show() -> None:
     with mistakes:
         _mistakes(glances)
     with student:
-        _student(students)
+        _student(students, Path(path).expanduser(), settings.rubric)
     with similar:
         st.caption(
             "A list to look at, not a verdict: how much of what the shorter text adds to the stub is in the other. "
             "The library's functions are compared too."
         )
-        pairs = similarity.of_class(attempts, groups=groups)[:50]
+        pairs = similarity.of_class(attempts, groups=settings.groups)[:50]
         rows = [
             {
                 "chapter": p.chapter,
@@ -134,7 +134,7 @@ def _mistakes(glances: list[Glance]) -> None:
             st.caption(f"{glance.others} × something else")
 
 
-def _student(students: list[Student]) -> None:
+def _student(students: list[Student], path: Path, rubric: Mapping[str, Sequence[str]]) -> None:
     names = {student.name: student for student in students}
     chosen = names[st.selectbox("Student", list(names))]
     st.metric("Points", f"{chosen.total:g} of {chosen.most:g}")
@@ -143,8 +143,27 @@ def _student(students: list[Student]) -> None:
     for note in chosen.notes:
         st.info(texts.markdown(note))
     _remarks(chosen.remarks)
+    _say(chosen, path, rubric)
     for grade in chosen.grades.values():
         _exercise(grade)
+
+
+def _say(student: Student, path: Path, rubric: Mapping[str, Sequence[str]]) -> None:
+    """A form for a comment and the rubric's levels; what is said changes no points."""
+    with st.expander("Say something", icon=":material/chat:"), st.form("say", clear_on_submit=True):
+        whole = "all that was handed in"
+        about = st.selectbox("About", [whole, *student.grades])
+        text = st.text_area("Comment", help="It stands in the student's reports, and changes no points.")
+        levels = {name: st.selectbox(name, ["", *levels]) for name, levels in rubric.items()}
+        if st.form_submit_button("Keep it"):
+            exercise = "" if about == whole else about
+            with Gradebook(path) as book:
+                for criterion, level in levels.items():
+                    if level:
+                        book.comment(student.name, level, exercise, criterion)
+                if text.strip():
+                    book.comment(student.name, text, exercise)
+            st.rerun()
 
 
 def _remarks(remarks: Sequence[Remark]) -> None:

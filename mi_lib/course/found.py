@@ -13,6 +13,7 @@ from mi_lib.course import index, lesson
 from mi_lib.course.index import Chapter
 from mi_lib.course.progress import Progress
 
+PREDICTIONS = "### Predictions"  # the last part of a chapter
 TITLE = "What I have found inside networks"
 _STYLE = """
 body { font: 17px/1.55 Georgia, 'Times New Roman', serif; max-width: 44rem; margin: 3rem auto; padding: 0 1.2rem;
@@ -56,11 +57,13 @@ def _chapter(chapter: Chapter, passed: dict[str, str], progress: Progress) -> st
     days = sorted(_day(passed[exercise.id]) for exercise in done)
     when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     blocks = lesson.blocks(chapter)
+    extra = sum(exercise.optional for exercise in done)  # counted apart, as on the map
+    count = f"{len(done) - extra} of {len(chapter.required)} exercises" + f" and {extra} optional" * bool(extra)
     parts = [
-        f"*{len(done)} of {len(chapter.exercises)} exercises, {when}.*",
+        f"*{count}, {when}.*",
         "\n".join(f"- {exercise.teaches}" for exercise in done),
-        _surprises(blocks, progress.predictions(chapter.number)),
         f"### The finding\n\n{_conclusion(blocks)}" if finding else "",
+        _surprises(blocks, progress.predictions(chapter.number)),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -78,7 +81,7 @@ def _surprises(blocks: list[lesson.Block], guesses: dict[str, str]) -> str:
         lines += [
             f"- {block.arg} Expected: *{guesses[block.id]}*. It is: *{' / '.join(right[block.id])}*." for block in other
         ]
-    return "\n".join(["### Predictions", "", *lines])
+    return "\n".join([PREDICTIONS, "", *lines])
 
 
 def _conclusion(blocks: list[lesson.Block]) -> str:

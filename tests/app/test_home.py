@@ -179,6 +179,16 @@ def test_what_was_found_is_told_chapter_by_chapter_with_what_came_as_a_surprise(
     app = run(workspace, monkeypatch, "from app import found\nfound.show()")
     assert not app.exception
     assert chapter.exercises[1].teaches in words(app)
+    assert "came out as expected" in " ".join(text.value for text in app.expander[0].markdown)
+
+
+def test_optional_exercises_are_counted_apart_as_on_the_map(workspace):
+    progress = Progress(Workspace.open(workspace))
+    chapter = index.chapter("01")
+    optional = next(one for one in chapter.exercises if one.optional)
+    passed(progress, chapter.required[0].id, optional.id)
+    ((_, text),) = found.chapters(progress)
+    assert f"1 of {len(chapter.required)} exercises and 1 optional" in text
 
 
 def test_the_page_to_keep_needs_nothing_else_and_leaves_no_quote_open(workspace):

@@ -16,7 +16,13 @@ PAGE = Path(__file__).parents[2] / "app" / "instructor.py"
 
 @pytest.fixture
 def page(course, book, handed_in, here, hidden_tests, monkeypatch):
-    grade_class(handed_in(ada=RIGHT, bob=TIMES, cyd=ONLY_SMALL, dan="nothing"), book, Config(), here)
+    grade_class(
+        handed_in(ada=RIGHT, bob=TIMES, cyd=ONLY_SMALL, dan="nothing"),
+        book,
+        Config(),
+        here,
+        keep=Config(rubric={"readable": ("no", "yes")}),
+    )
     book.comment("cyd", "Which numbers are **large**?", "90.1")
     monkeypatch.setenv("MI_GRADEBOOK", str(book.path))
     shown = AppTest.from_file(str(PAGE), default_timeout=60).run()
@@ -58,6 +64,22 @@ def test_one_students_report_with_what_hidden_tests_found(page):
     assert "Which numbers are **large**?" in words(page)
     page.selectbox[0].select("dan").run()
     assert "answers no exercise" in words(page)
+
+
+def test_something_is_said_to_a_student_and_a_level_of_the_rubric(page, book):
+    page.selectbox[0].select("bob").run()
+    page.selectbox[1].select("90.2")
+    page.text_area[0].input("Add, *then* add.")
+    page.selectbox[2].select("yes")
+    page.button[0].click().run()
+    assert not page.exception
+    assert [(r.student, r.exercise, r.criterion, r.text) for r in book.remarks()[1:]] == [
+        ("bob", "90.2", "readable", "yes"),
+        ("bob", "90.2", "", "Add, *then* add."),
+    ]
+    assert "Add, *then* add." in words(page)
+    page.button[0].click().run()  # an empty form says nothing
+    assert len(book.remarks()) == 3
 
 
 def test_a_path_without_a_gradebook_is_said(page, tmp_path):

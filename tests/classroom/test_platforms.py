@@ -186,6 +186,8 @@ def exported(folder: Path, *files: str) -> Path:
 @pytest.mark.parametrize(
     ("inside", "back"),
     [
+        ("all/Ada L_4711_assignsubmission_file/a.py", "Ada L_4711_assignsubmission_file/feedback.html"),
+        ("Ada L_4711_assignsubmission_onlinetext/a.py", "Ada L_4711_assignsubmission_onlinetext/feedback.html"),
         ("Ada L_4711_assignsubmission_file_/exercises.py", "Ada L_4711_assignsubmission_file_/feedback.html"),
         ("Ada L_4711_assignsubmission_file/exercises.py", "Ada L_4711_assignsubmission_file/feedback.html"),
         ("Ada L_4711_assignsubmission_file_exercises.py", "Ada L_4711_assignsubmission_file_feedback.html"),

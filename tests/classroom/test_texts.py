@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from mi_lib.course import texts
 from mi_lib.course.classroom import report
+from mi_lib.course.classroom.gradebook import Remark
 from mi_lib.course.classroom.points import Grade, Student
 from mi_lib.course.index import Exercise
 
@@ -76,7 +77,9 @@ def student(name: str, said: str) -> Student:
     verdict |= {"for_learner": {"seconds": 0.1, "ending": said}}
     verdict |= {"isolation": said, "isolation_level": "limited", "ending": said, "signs": [said], "version": "1"}
     verdict |= {"library_use": [said], "policy": "flag", "course_fault": False, "graded_at": time.time()}
-    return Student(name, {"90.1": Grade(exercise, 0.0, verdict, why=(said,))}, [said], [said])
+    remarks = [Remark(1, name, "", "", said, 0.0), Remark(2, name, "90.1", said, said, 0.0)]
+    grade = Grade(exercise, 0.0, verdict, why=(said,), remarks=tuple(remarks[1:]))
+    return Student(name, {"90.1": grade}, [said], [said], remarks[:1])
 
 
 @pytest.fixture
