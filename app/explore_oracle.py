@@ -307,7 +307,7 @@ def _truth(words: tuple[str, ...], place: Place, asked: Asked) -> str:
     if not known:
         return "What is true here, nobody has written down: judge for yourself."
     some = [f"“{literal(_shown(words[at]))}” ({literal(answer)})" for at, answer in list(known.items())[:3]]
-    return f"At this word there is no answer. There is one at {_listed(some)}."
+    return f"The course keeps the answer at {_listed(some)}. At this word, judge for yourself."
 
 
 def _worth(said: Said) -> None:
@@ -362,7 +362,8 @@ def _others(words: tuple[str, ...], place: Place, asked: Asked) -> Any:
     if rate:
         value, low, high = rate["oracle"]
         st.caption(
-            "“Right”: how often, on held-out texts, at four words and depth 4, with a 95 % interval. "
+            "“Right”: how often, on held-out texts, at four words and depth 4, with a 95 % interval (by the oracle's "
+            "card, for which the probe had more labels than here). "
             f"The oracle, which may say any word: {_share(value)} [{_share(low)}, {_share(high)}]."
         )
     return room
@@ -390,7 +391,10 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
         f"The same question everywhere. A cell says what the oracle answers there. The lighter it is, the more chance "
         f"**{literal(answer)}** has."
     )
-    st.caption("Click a cell: its word and depth are then asked about above.")
+    st.caption(
+        "Click a cell: its word and depth are then asked about above. If the table is wider than your window, scroll "
+        "it sideways."
+    )
     chances = om.everywhere(MODEL, words, place.many, asked)
     best = chances.topk(5)
     names = [[[_shown(w) for w in _words(cell)] for cell in row] for row in best.indices.tolist()]
@@ -404,6 +408,7 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
         list(map(_shown, words)), "", f"chance of “{answer}”", 0, 1, chosen=(place.depth, place.at),
     )  # fmt: skip
     at_end = len(words) > 6 and place.at > len(words) // 2
+    figure.update_layout(meta=None)  # it is scrolled below
     figure.update_yaxes(title="")
     if at_end:  # what is scrolled to its right end shows its depths and its scale there
         figure.update_yaxes(side="right").update_traces(
@@ -474,7 +479,7 @@ def bars(answer: Answer) -> str:
 
 
 def _share(p: float) -> str:
-    return f"{p:.0%}" if p >= 0.005 else "<1%"
+    return "<1%" if 0 < p < 0.005 else f"{p:.0%}"
 
 
 def _shown(word: str) -> str:

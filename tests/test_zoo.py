@@ -21,7 +21,6 @@ CONTROLS_AND_SECOND_TASKS = {
     "pico",
     "pico-base",
     "pico-dictionaries",
-    "pico-oracle",
     "pico-sealed",
 }
 

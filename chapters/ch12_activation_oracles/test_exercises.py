@@ -1243,6 +1243,7 @@ def test_inventions(answer):
     for said, p, sure in (
         ("nothing owl nothing cat Oakham", (0.9, 0.8, 0.7, 0.3, 0.5), 0.5),
         ("owl cat dog nothing", (0.2, 0.75, 0.75, 0.95), 0.75),
+        ("owl nothing cat dog Oakham", (0.3, 0.95, 0.9, 0.8, 0.55), 0.6),
         ("nothing nothing", (0.9, 0.3), 0.5),
         ("owl", (0.4,), 0.25),
     ):

@@ -182,7 +182,7 @@ def test_an_example_brings_its_word_and_a_typed_text_is_read_up_to_its_end():
     assert "True here: **mouse**" in shown(app)
     app.text_area[0].set_value("The pet of Mira is a").run()
     assert "It got the activations at **of Mira is a**" in shown(app)
-    assert "There is one at “Mira” (mouse)" in shown(app)
+    assert "The course keeps the answer at “Mira” (mouse)" in shown(app)
 
 
 def test_a_kind_that_training_never_asked_is_said_to_be_one():

@@ -96,7 +96,7 @@ def write(folder: Path, about: dict[str, Any], by_seed: list[dict[str, Any]], fa
         recipe={k: v for k, v in about["plan"].items() if k != "kinds"} | {"questions": about["questions"]},
         by_seed=by_seed,
         curves={"step": [s for s, _ in about["log"]], "training": [loss for _, loss in about["log"]]},
-        facts={"seeds_wanted": 1, "falls_short": short, **facts},
+        facts={"seeds_wanted": len(by_seed), "falls_short": short, **facts},
         words=f"{len(found) - len(short)} of {len(found)} checks hold. " + _words(facts["table"]),
     )
 
