@@ -362,7 +362,8 @@ def _others(words: tuple[str, ...], place: Place, asked: Asked) -> Any:
     if rate:
         value, low, high = rate["oracle"]
         st.caption(
-            "“Right”: how often, on held-out texts, at four words and depth 4, with a 95 % interval. "
+            "“Right”: how often, on held-out texts, at four words and depth 4, with a 95 % interval (by the oracle's "
+            "card, for which the probe had more labels than here). "
             f"The oracle, which may say any word: {_share(value)} [{_share(low)}, {_share(high)}]."
         )
     return room

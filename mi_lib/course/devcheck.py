@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ def check(
     for done, case in enumerate(todo):
         on_case(done, len(todo), case)
         problem = verdict_problem(case, grader.grade(case.text, case.exercise))
-        found += [problem or _hidden_problem(case, grader)]
+        found += [problem or _hidden_problem(case, grader) or _withheld_problem(case, grader)]
     found += [_figure_problem(chapter, block, grader) for block in _drawn_from_answers(chapter, only)]
     return [problem for problem in found if problem]
 
@@ -60,6 +61,25 @@ def _hidden_problem(case: Case, grader: Grader) -> str:
         return ""
     verdict = grader.grade(case.text, case.exercise, tests_from=hidden.tests_of)
     return "" if verdict.passed else f"{case.exercise.id}: {case.label} fails a hidden test: {verdict.diagnosis}"
+
+
+def _withheld_problem(case: Case, grader: Grader) -> str:
+    """The reference, and a right answer that names the library, must also pass where all is withheld that its exercise
+    may not use."""
+    names_it = case.expected == "passed" and "mi_lib" in sections.get(case.text, case.exercise.id)
+    if case.label != "the reference" and not names_it:
+        return ""
+    before, grader.library = grader.library, "refuse"
+    try:
+        verdict = grader.grade(case.text, case.exercise)
+    finally:
+        grader.library = before
+    if verdict.passed:
+        return ""
+    return (
+        f"{case.exercise.id}: {case.label} fails where the library's techniques are withheld: {verdict.diagnosis} "
+        "List what the exercise may use as `uses` in chapter.toml."
+    )
 
 
 def _drawn_from_answers(chapter: Chapter, only: str | None) -> list[lesson.Block]:
@@ -177,6 +197,7 @@ def _exercise_problems(chapter: Chapter) -> Iterator[str]:
             yield f"{exercise.id} has {len(exercise.hints)} hints, not 3."
         yield from _name_problems(exercise, parts.get(exercise.id, ""))
         yield from (_answered_problem(exercise.id, name) for name in exercise.answered_by if not _exists(name))
+        yield from _use_problems(exercise, parts)
 
 
 def _name_problems(exercise: Exercise, text: str) -> Iterator[str]:
@@ -196,6 +217,18 @@ def _exists(name: str) -> bool:
         return hasattr(importlib.import_module(module), attribute)
     except ImportError:
         return False
+
+
+def _use_problems(exercise: Exercise, parts: dict[str, str]) -> Iterator[str]:
+    """What an exercise may use must be there, and right answers or tests must name it."""
+    chapter = exercise.chapter
+    tests = [chapter.folder / "test_exercises.py", hidden.path(chapter), chapter.solutions_folder / "mistakes.py"]
+    texts = "\n".join([*parts.values(), *(files.read_text(file) for file in tests if file.is_file())])
+    for name in exercise.uses:
+        if not _exists(name):
+            yield f"{exercise.id} may use {name}, which does not exist."
+        elif not re.search(rf"\b{name.partition(':')[2]}\b", texts):
+            yield f"{exercise.id} may use {name}, which neither its answers nor its tests name."
 
 
 def _answered_problem(exercise_id: str, name: str) -> str:

@@ -35,6 +35,7 @@ class Exercise:
     hints: tuple[str, ...]  # of growing strength
     defines: tuple[str, ...]  # names that the learner's section must define
     answered_by: tuple[str, ...]  # "module:name" of the library functions that do the same
+    uses: tuple[str, ...]  # what of the techniques an answer may use, where the policy withholds the rest
     changes: tuple[str, ...]  # arguments that its functions are asked to change in place ("model" of a training run)
     time_limit: float  # seconds
     optional: bool  # for those who want more: not needed to finish the chapter
@@ -230,6 +231,7 @@ def _exercise(toml: Path, chapter: Chapter, position: int, table: dict[str, Any]
         hints=tuple(hint.strip() for hint in table["hints"]),
         defines=tuple(table["defines"]),
         answered_by=tuple(table.get("answered_by", [])),
+        uses=tuple(table.get("uses", [])),
         changes=_changes(toml, where, table),
         time_limit=float(table.get("time_limit", 20)),
         optional=bool(table.get("optional", False)),

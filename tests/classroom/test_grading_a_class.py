@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +22,8 @@ from mi_lib.course.classroom.config import Config
 from mi_lib.course.classroom.gradebook import Gradebook
 from mi_lib.course.classroom.grading import alone, grade_class
 from mi_lib.course.grading.isolation import LEVELS, IsolationError
+from mi_lib.course.grading.marks import GraderTest
+from mi_lib.course.grading.verdict import TestResult, Verdict
 from mi_lib.course.index import CourseError
 
 pytestmark = pytest.mark.usefixtures("course")
@@ -135,7 +138,7 @@ def test_the_librarys_own_answer_is_flagged_or_refused(book, handed_in, here, co
     assert "math.fsum (line " in grades(book)["ada"].grades["90.1"].why[0]
     assert grades(book, Config(policy="refuse"))["ada"].grades["90.1"].points == 0.0
     again = grade_class(handed_in(), book, Config(policy="refuse"), here)
-    assert (again.exercises, again.unchanged) == (2, 2)  # the library answers 90.1 alone
+    assert (again.exercises, again.unchanged) == (4, 0)  # each had another library to use
     found = grades(book, Config(policy="refuse"))
     assert [found[name].grades["90.1"].points for name in ("ada", "bob")] == [0.0, 2.0]
 
@@ -294,3 +297,33 @@ def test_two_names_of_one_student_are_merged_for_good(book, handed_in, here):
     assert not book.adjustments()
     with pytest.raises(CourseError, match="no student"):
         book.remove("ada")
+
+
+def test_an_endless_loop_costs_its_time_once(monkeypatch):
+    """The hidden tests are not run after the visible ones have used up the time, though one of those passed."""
+    exercise = index.exercise("90.1")
+    secret = GraderTest("90.1", "test_other", "Other numbers.", 1.0, print, Path("tests_hidden.py"))
+    monkeypatch.setattr(work.hidden, "tests_of", lambda exercise: [secret])
+    passed, hung = (TestResult(name, name, name == "a", "", 1.0, 0.1, "failed") for name in "ab")
+    verdict = Verdict("90.1", "timed out", 2.0, 4.0, tests=[passed, hung], ending="timed out")
+    calls = []
+
+    class Once:
+        def grade(self, text, exercise, **how):
+            calls.append(how)
+            return verdict
+
+    monkeypatch.setattr(work, "_grader", lambda task: Once())
+    task = work.Task("ada", "90", RIGHT, {"90.1": "key"}, "")
+    told = work._verdict(task, exercise)
+    assert calls == [{}]
+    assert ["was not run" in test["message"] for test in told["tests"] if test["hidden"]] == [True]
+
+
+def test_a_worker_has_a_limit_of_memory():
+    with batch.processes(1).open() as pool:
+        assert pool.submit(limit_of_memory).result() <= batch.JUDGE_BYTES
+
+
+def limit_of_memory() -> int:
+    return resource.getrlimit(resource.RLIMIT_AS)[0]

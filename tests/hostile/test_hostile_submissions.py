@@ -83,22 +83,38 @@ def test_there_are_at_least_forty_and_each_says_what_it_tries():
 
 
 def table() -> None:
-    """Attacks tried, gained, escaped, batch stopped: one line for each kind."""
+    """Attacks tried, gained, escaped, batch stopped: one line for each kind. And what the worst cost the judge."""
     rows: dict[str, Counter] = {}
+    worst_seconds = worst_bytes = 0.0
     with planted() as plantings, Grader(LIMITS) as grader:
         print(f"isolation: {grader.isolation().level}")
         for file in SUBMISSIONS:
-            started = time.monotonic()
+            started, used, before = time.monotonic(), time.process_time(), peak(reset=True)
             verdict = attack(grader, plantings, file)
+            seconds, more = time.process_time() - used, peak() - before
+            worst_seconds, worst_bytes = max(worst_seconds, seconds), max(worst_bytes, more)
             escaped = plantings.touched() != [] or plantings.leaked(verdict) or left_behind(grader) != []
             stopped = not grader.grade(HONEST, plantings.exercise).passed
             row = rows.setdefault(file.stem.split("_")[0], Counter())
             row.update(tried=1, gained=verdict.points > 0, escaped=escaped, stopped=stopped)
-            print(f"  {file.stem:34} {verdict.ending:22} {time.monotonic() - started:5.2f} s")
+            took = f"{time.monotonic() - started:5.2f} s, of the judge {seconds:5.2f} s and {more / 2**20:4.0f} MiB"
+            print(f"  {file.stem:34} {verdict.ending:22} {took}", flush=True)
     print(f"{'':10}{'tried':>8}{'gained':>8}{'escaped':>8}{'batch stopped':>15}")
     rows["all"] = sum(rows.values(), Counter())
     for name, row in rows.items():
         print(f"{name:10}{row['tried']:8}{row['gained']:8}{row['escaped']:8}{row['stopped']:15}")
+    print(f"the judge, under the worst of them: {worst_seconds:.2f} s of processor, {worst_bytes / 2**20:.0f} MiB more")
+
+
+def peak(reset: bool = False) -> int:
+    """The most memory of this process since it was last asked to forget, in bytes. 0 where the kernel does not tell."""
+    try:
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")
+        rows = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    except OSError:
+        return 0
+    return int(rows["VmHWM"].split()[0]) * 1024
 
 
 if __name__ == "__main__":

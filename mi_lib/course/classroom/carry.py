@@ -100,12 +100,13 @@ def _carried(exercise: Exercise, learners: str, setup: str) -> str:
     return "\n".join([marker[0].rstrip("\n"), setup, sections.body(reference), *mine]).rstrip() + "\n\n\n"
 
 
-def _beside(learners: str, reference: str) -> list[str]:
+@functools.lru_cache(maxsize=4096)  # one section is looked at for every exercise after it
+def _beside(learners: str, reference: str) -> tuple[str, ...]:
     """What the learner defines at the top of a section and the reference does not."""
     try:
         tree = ast.parse(learners)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
+        return ()
     taken = {name for node in ast.parse(reference).body for name in _bound(node)}
     lines = learners.split("\n")
     found = []
@@ -113,7 +114,7 @@ def _beside(learners: str, reference: str) -> list[str]:
         if isinstance(node, _KEPT) and not (taken & set(_bound(node))) and getattr(node, "module", "") != "__future__":
             first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
             found.append("\n".join(lines[first - 1 : node.end_lineno]))
-    return found
+    return tuple(found)
 
 
 def _bound(node: ast.stmt) -> list[str]:
@@ -124,11 +125,12 @@ def _bound(node: ast.stmt) -> list[str]:
     return [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)]
 
 
-def _names(section: str) -> set[str]:
+@functools.lru_cache(maxsize=4096)
+def _names(section: str) -> frozenset[str]:
     try:
-        return {node.id for node in ast.walk(ast.parse(section)) if isinstance(node, ast.Name)}
+        return frozenset(node.id for node in ast.walk(ast.parse(section)) if isinstance(node, ast.Name))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
+        return frozenset()
 
 
 def _setup(chapter: Chapter) -> str:

@@ -42,8 +42,8 @@ def key(text: str, exercise: Exercise, require: Level = "none", policy: Policy =
         "",
         *exercise.changes,
     ]
-    if exercise.answered_by:
-        facts += ["", policy, *exercise.answered_by]
+    if exercise.answered_by or policy == "refuse":
+        facts += ["", policy, *exercise.answered_by, *exercise.uses]
     mine = relevant(text, exercise.id)
     return _digest(mine, tests_hash(exercise.chapter), course_version(), _imported(mine), *facts)
 

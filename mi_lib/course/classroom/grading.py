@@ -36,6 +36,7 @@ class Summary:
     refused: int
     given_up: int
     version: str
+    faulty: int = 0  # verdicts of this gradebook in which a test of the course broke, on the reference too
 
     def in_words(self) -> str:
         """ "Graded 12 exercises of 3 students; 400 had not changed since they were graded. …" """
@@ -47,6 +48,8 @@ class Summary:
             parts.append(f"{_many(self.refused, 'submission')} with problems (see the report)")
         if self.given_up:
             parts.append(f"{_many(self.given_up, 'exercise')} could not be graded; run again to try once more")
+        if self.faulty:
+            parts.append(f"{_many(self.faulty, 'exercise')} on which a test of the course broke: look at them yourself")
         return "; ".join(parts) + f". Course version {self.version}."
 
 
@@ -109,6 +112,7 @@ def grade_class(
         refused=sum(bool(s.problems) for s in found),
         given_up=sum(len(exercises) for _, exercises, _ in work.given_up),
         version=fingerprint.course_version(),
+        faulty=len(book.faulty()),
     )
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn, TextIO
 
 import torch
@@ -22,14 +23,26 @@ from mi_lib.course.grading.crossing import from_learner
 from mi_lib.course.grading.isolation import Measure
 from mi_lib.course.grading.session import Session, forbid_typing, plain_error
 from mi_lib.course.grading.wire import LINE_LOST
+from mi_lib.course.grading.withheld import withhold
 
 
 def run(
-    channel: socket.socket, output: int, folder: str, limits: dict[str, int], nonce: bytes, network_closed: bool
+    channel: socket.socket,
+    output: int,
+    folder: str,
+    limits: dict[str, int],
+    nonce: bytes,
+    network_closed: bool,
+    without: dict[str, Any] | None = None,
+    hide: Sequence[str] = (),
 ) -> NoReturn:
-    """Become the learner's process. Never returns."""
+    """Become the learner's process. Never returns.
+
+    without: what of the library is withheld (`withheld`). hide: folders outside its view.
+    """
     try:
-        measures = _prepare(channel, output, folder) + confine(folder, limits, network_closed)
+        unreadable = withhold(**without) if without else []
+        measures = _prepare(channel, output, folder) + confine(folder, limits, network_closed, unreadable, hide)
         _serve(channel, nonce, measures)
     finally:
         os._exit(LINE_LOST)  # no atexit handlers of the server, no clean-up of what is shared with it

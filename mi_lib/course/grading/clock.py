@@ -30,15 +30,23 @@ class Clock:
         self._reaped_before = _reaped(server) if server else 0.0
         self._others: set[int] = set()
         self._looked, self._latest = 0.0, pid  # the process with the highest number, when it was last looked for others
-        self._total, self._last = 0.0, (time.monotonic(), self._wait(), self._work())
+        self._counted = 0.0
+        self._since = self._now()
 
     def seconds(self) -> float:
         """Of use as a difference. When the process has ended it goes on from where it was."""
-        now = (time.monotonic(), self._wait(), self._work())
-        wall, waited, worked = (new - old for new, old in zip(now, self._last, strict=True))
-        self._last = now
-        self._total += max(0.0, wall - waited, worked)
-        return self._total
+        went, worked = self._now()
+        return self._counted + max(0.0, went - self._since[0], worked - self._since[1])
+
+    def settle(self) -> None:
+        """Count anew from here, where the process is at rest: what it has slept is no time that it may compute in.
+
+        While it waits for a core the kernel does not tell how long it has, so that amends must be made later.
+        """
+        self._counted, self._since = self.seconds(), self._now()
+
+    def _now(self) -> tuple[float, float]:
+        return time.monotonic() - self._wait(), self._work()
 
     def _wait(self) -> float:
         """Seconds in which the first thread was ready, and others had the cores."""

@@ -15,7 +15,7 @@ import signal
 import stat
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from mi_lib.course.grading import landlock, seccomp
@@ -25,6 +25,7 @@ LINUX = sys.platform.startswith("linux")
 _LIBRARY = Path(__file__).parents[2]  # mi_lib, which holds no test and no answer
 _PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 8, 38
 _NEW_IPC, _NEW_USER, _NEW_NET = 0x08000000, 0x10000000, 0x40000000
+_NEW_MOUNTS, _PRIVATE, _READ_ONLY = 0x00020000, 1 << 18 | 1 << 14, 0b1111  # MS_REC too; no set-uid, devices, programs
 _DAC_READ_SEARCH = 1 << 2
 _NOBODY = 65534
 _FIRST_USER = 2_000_000_000  # above every user that a system gives out; plus a process number it stays below 2**31
@@ -64,15 +65,43 @@ def close_network() -> bool:
 # --- the learner's process --------------------------------------------------------------------------------------------
 
 
-def confine(folder: str, limits: dict[str, int], network_closed: bool) -> list[Measure]:
-    """Give everything up, in the order in which it can be. Returns what is in force."""
+def confine(
+    folder: str,
+    limits: dict[str, int],
+    network_closed: bool,
+    unreadable: Collection[str] = (),
+    hide: Collection[str] = (),
+) -> list[Measure]:
+    """Give everything up, in the order in which it can be. Returns what is in force.
+
+    unreadable: files and folders of the library that are not to be read. hide: folders outside the process's view.
+    """
     with_words: list[Measure] = []
     server = os.getppid()
     _write("/proc/self/oom_score_adj", "1000")  # when the machine runs out of memory, this process goes first
+    seen = _hide([path for path in hide if not _within(folder, path)])
     with_words += _limit(limits)
     with_words.append(_drop_privileges(folder, server))
-    with_words += _close_doors(folder, limits, network_closed)
-    return with_words
+    with_words += _close_doors(folder, limits, network_closed, unreadable)
+    return [*with_words, *seen]
+
+
+def _hide(folders: Collection[str]) -> list[Measure]:
+    """Put empty folders before these, for this process alone: Landlock lets it ask whether a file is there."""
+    if not folders or not LINUX:
+        return []
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = libc.unshare(_NEW_MOUNTS) == 0 and libc.mount(b"none", b"/", None, _PRIVATE, None) == 0
+    needed = readable()
+    for path in map(os.path.realpath, folders):
+        if done and os.path.isdir(path) and not any(_within(place, path) for place in needed):
+            done = libc.mount(b"none", os.fsencode(path), b"tmpfs", _READ_ONLY, b"size=4k,nr_inodes=1,mode=000") == 0
+    words = "the course's chapters and solutions are outside its view" if done else "not granted by this system"
+    return [Measure("view", done, words)]
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _limit(limits: dict[str, int]) -> list[Measure]:
@@ -174,12 +203,17 @@ def _capabilities(keep: int) -> bool:
     return ctypes.CDLL(None, use_errno=True).capset(header, sets) == 0
 
 
-def _close_doors(folder: str, limits: dict[str, int], network_closed: bool) -> list[Measure]:
+def _close_doors(
+    folder: str, limits: dict[str, int], network_closed: bool, unreadable: Collection[str] = ()
+) -> list[Measure]:
     """Files, network, other processes."""
     tasks = limits["processes"] + limits["threads"]
     # The kernel counts by user: with a user of the run's own the count is exact, else there is the user's own work too.
     _set("RLIMIT_NPROC", tasks if os.getuid() >= _FIRST_USER else _tasks_of_this_user() + tasks)
-    version, why_not = _try(lambda: landlock.restrict(readable(), [folder], [os.devnull]))
+    rest = [path for path in readable() if path != str(_LIBRARY)] if unreadable else readable()
+    library = list(_but(str(_LIBRARY), set(unreadable))) if unreadable else []
+    listed = [str(_LIBRARY)] if unreadable else []
+    version, why_not = _try(lambda: landlock.restrict([*rest, *library], [folder], [os.devnull], listed))
     course = str(_LIBRARY.parent)
     exposed = [path for path in readable() if course == path or course.startswith(path.rstrip("/") + "/")]
     files = Measure("files", bool(version), f"no files but the library's and its own (Landlock {version})")
@@ -218,6 +252,17 @@ def readable() -> tuple[str, ...]:
     places |= {os.path.realpath(path) for path in sys.path if path and os.path.exists(path)}
     places |= {*_SYSTEM, str(_LIBRARY)}
     return tuple(sorted(places - {str(course), os.path.realpath(course), "/"}))
+
+
+def _but(folder: str, unreadable: set[str]) -> Iterator[str]:
+    """What a folder holds but for these paths, as few paths as it takes."""
+    for entry in os.scandir(folder):
+        if entry.path in unreadable:
+            continue
+        if entry.is_dir() and any(path.startswith(entry.path + "/") for path in unreadable):
+            yield from _but(entry.path, unreadable)
+        else:
+            yield entry.path
 
 
 def _tasks_of_this_user() -> int:

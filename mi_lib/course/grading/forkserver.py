@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,8 +121,11 @@ class ForkServer:
     def alive(self) -> bool:
         return self.popen.poll() is None
 
-    def fork(self, limits: Limits) -> Forked:
-        """A new learner's process. ServerGone if the server has ended."""
+    def fork(self, limits: Limits, without: dict[str, Any] | None = None, hide: Sequence[str] = ()) -> Forked:
+        """A new learner's process. ServerGone if the server has ended.
+
+        without: what `withheld.withhold` takes. hide: folders that are to be outside its view.
+        """
         if not self._ready:
             self._wait_for("ready", START_SECONDS)
             self._ready = True
@@ -132,9 +136,10 @@ class ForkServer:
         try:
             self._run += 1
             request = {"fork": limits.to_server(), "run": self._run, "folder": folder, "nonce": nonce.hex()}
+            request |= {"without": without, "hide": list(hide)}
             message = json.dumps(request).encode() + b"\n"
             socket.send_fds(self.control, [message], [theirs.fileno(), write_end])
-            pid = self._wait_for("forked", 30)["forked"]
+            pid = self._wait_for("forked", 30 if without is None else START_SECONDS)["forked"]
         except BaseException as error:
             channel.close()
             os.close(output)

@@ -30,7 +30,7 @@ _NEEDED: dict[Level, tuple[str, ...]] = {
     "limited": ("time", "memory", "file size", "open files", "processes"),
     "confined": ("privileges", "files", "network", "other processes"),
 }
-MEASURES = (*(name for names in _NEEDED.values() for name in names), "namespaces")
+MEASURES = (*(name for names in _NEEDED.values() for name in names), "namespaces", "view")
 
 
 class IsolationError(CourseError):

@@ -38,7 +38,8 @@ class Grader:
 
     limits: of each exercise and submission. require: the least isolation to grade under (`isolation.LEVELS`); below it
     every grading raises `IsolationError`. library: what to do about a submission that takes the answer from the
-    library: "flag" reports it, "refuse" also gives no points. second_look: where a test breaks on an answer, the
+    library: "flag" reports it, "refuse" also gives no points, and takes out of the learner's
+    process what the exercise may not use (`withheld`). second_look: where a test breaks on an answer, the
     reference is put to it; if that passes, the answer has failed, so that nobody makes a test break to be excused.
     """
 
@@ -113,12 +114,14 @@ class Grader:
                 return Verdict(exercise.id, "failed", 0, exercise.points, diagnosis=sentence, **notes)
             contract = contract_of(exercise.chapter.folder)
             watched, refuse = _answered_by(exercise), self.library == "refuse"
+            without = _without(exercise) if refuse else None
+            if without:  # what is not there need not be watched
+                watched = [name for name in watched if name in without["uses"] or not name.startswith("mi_lib")]
             for _ in range(2):  # a server that died since the last run, or dies in this one, is replaced once
                 try:
                     server = self._alive_server()
-                    run = Run(
-                        server, limits, text, filename, exercise.id, self.require, watched, refuse, contract, halt
-                    )
+                    conditions = (self.require, watched, refuse, contract, halt, without, _not_to_be_seen(exercise))
+                    run = Run(server, limits, text, filename, exercise.id, *conditions)
                     with run:
                         outcomes = [run.test(test) for test in tests]
                     if self.second_look:
@@ -236,6 +239,19 @@ class Grader:
 
 def _answered_by(exercise: Any) -> Sequence[str]:
     return getattr(exercise, "answered_by", ())
+
+
+def _without(exercise: Any) -> dict[str, Any]:
+    """What the learner's process is to go without, for `withheld.withhold`."""
+    uses = list(getattr(exercise, "uses", ()))
+    return {"exercise": exercise.id, "answers": list(_answered_by(exercise)), "uses": uses}
+
+
+def _not_to_be_seen(exercise: Any) -> list[str]:
+    """The folders with tests and reference answers of all chapters."""
+    chapter = exercise.chapter
+    folders = (chapter.folder, getattr(chapter, "solutions_folder", chapter.folder))
+    return sorted({str(folder.resolve().parent) for folder in folders})
 
 
 def _handed_out(exercise: Any) -> str:

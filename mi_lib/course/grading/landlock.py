@@ -30,10 +30,11 @@ def abi() -> int:
     return max(0, _syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1)))
 
 
-def restrict(read: Iterable[str], write: Iterable[str], devices: Iterable[str] = ()) -> int:
+def restrict(read: Iterable[str], write: Iterable[str], devices: Iterable[str] = (), listed: Iterable[str] = ()) -> int:
     """From here on only these can be opened; nothing can be executed. Returns the ABI; OSError if it is refused.
 
-    read: folders and files to read. write: folders for everything but devices. devices: to read and write.
+    read: folders and files to read. write: folders for everything but devices. devices: to read and write. listed:
+    folders of which the names can be read, and no file.
     """
     version = abi()
     if not version:
@@ -48,6 +49,8 @@ def restrict(read: Iterable[str], write: Iterable[str], devices: Iterable[str] =
     try:
         for path in read:
             _allow(ruleset, path, _READ | _LIST)
+        for path in listed:
+            _allow(ruleset, path, _LIST)
         for path in devices:
             _allow(ruleset, path, _READ | _WRITE)
         for path in write:

@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -92,8 +92,15 @@ class Process:
     halt: once it is set, from any thread, the process is stopped.
     """
 
-    def __init__(self, server: ForkServer, limits: Limits, halt: threading.Event | None = None) -> None:
-        forked = server.fork(limits)
+    def __init__(
+        self,
+        server: ForkServer,
+        limits: Limits,
+        halt: threading.Event | None = None,
+        without: dict[str, Any] | None = None,
+        hide: Sequence[str] = (),
+    ) -> None:
+        forked = server.fork(limits, without, hide)
         self.server = server
         self.run = forked.run
         self.pid = forked.pid
@@ -194,6 +201,7 @@ class Process:
 
     def _set_deadlines(self) -> float:
         """What is left, from now on: of the process's own time, and a multiple of it by the wall. Returns its time."""
+        self._clock.settle()
         now = self.clock()
         self._deadline = now + self.seconds_left
         self._wall_deadline = time.monotonic() + BUSY * self.seconds_left

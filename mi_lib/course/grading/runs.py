@@ -40,8 +40,11 @@ class Run:
         refuse: bool = False,
         contract: Contract | None = None,
         halt: threading.Event | None = None,
+        without: dict[str, Any] | None = None,
+        hide: Sequence[str] = (),
     ) -> None:
         self._server = server
+        self._without, self._hide = without, hide
         self._halt = halt
         self._contract = contract
         self._require = require
@@ -86,7 +89,7 @@ class Run:
 
     def _begin(self, test: GraderTest) -> Outcome | None:
         """A process with the learner's file executed in it; or why there is none."""
-        process = Process(self._server, self._limits, self._halt)
+        process = Process(self._server, self._limits, self._halt, self._without, self._hide)
         process.seconds_left = self._seconds_left
         self._process = process
         try:

@@ -18,7 +18,8 @@ import struct
 # name: (number on x86_64, number on aarch64); None where the architecture never had the call
 _CALLS: dict[str, tuple[int | None, int | None]] = {
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
-    "accept4": (288, 242), "socketpair": (53, 199), "sendto": (44, 206),
+    "accept4": (288, 242), "socketpair": (53, 199), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
+    "prctl": (157, 167),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "process_madvise": (440, 440), "process_mrelease": (448, 448), "kcmp": (312, 272),
     "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438),
@@ -49,6 +50,7 @@ _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _NEW_NAMESPACES = 0x7E020000  # the CLONE_NEW… flags
 _F_SETOWN, _F_SETSIG, _F_SETOWN_EX, _FIOSETOWN, _SIOCSPGRP, _TIOCSTI = 8, 10, 15, 0x8901, 0x8902, 0x5412
 
+_PR_SET_DUMPABLE = 4
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _ALLOW, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
 Step = tuple[int, int, int, int]  # code, steps to skip if true, if false, operand
@@ -83,6 +85,7 @@ def program(machine: str, pid: int) -> list[Step]:
         "clone": [_load(0), (_ANY_BIT, 0, 1, _NEW_NAMESPACES), _end(_REFUSE), _end(_ALLOW)],
         "clone3": [_end(_UNKNOWN)],  # its flags lie in memory, where a filter cannot look; libc then uses clone
         "fcntl": _unless(1, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX),
+        "prctl": _unless(0, _PR_SET_DUMPABLE),  # else nobody could look at what it holds open
         "ioctl": _unless(1, _FIOSETOWN, _SIOCSPGRP, _TIOCSTI),
         **dict.fromkeys(("kill", "tgkill", "prlimit64", "sched_setaffinity"), own),
     }

@@ -4,7 +4,8 @@
 
 FD is a socket to the judge. Requests and notices are JSON lines:
 
-    judge → server   {"fork": {limits}, "run": n, "folder": path}  with two file descriptors: channel and output
+    judge → server   {"fork": {limits}, "run": n, "folder": path, "without": null or {exercise, answers, uses},
+                      "hide": [..]}  with two file descriptors: channel and output
                      {"kill": n}
     server → judge   {"ready": true}
                      {"forked": pid, "run": n}
@@ -30,10 +31,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from mi_lib.course.grading import child
+from mi_lib.course.grading import child, withheld
 from mi_lib.course.grading.confine import close_network, look_around
 
 _PRELOAD = (
@@ -66,7 +68,10 @@ _LATER = (
 IDLE_SECONDS, MANY_FORKS = 2.0, 60
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 WATCH_SECONDS = 0.1  # how often processes, memory and disk space are looked at
+LOOKS_AT_MAPS = 10  # how many looks pass between two at what is mapped
 MAX_FILES = 1_000  # no exercise needs one
+SOCKET_BYTES = 2 * 212_992  # what a socket's buffers may hold of the kernel's memory
+_DELETED = " (deleted)"
 
 
 class Server:
@@ -81,6 +86,7 @@ class Server:
         self.limits: dict[str, int] = {}
         self.baseline = 0  # bytes that every fork of this server shares with it
         self.why: str | None = None
+        self.looks = 0
         self.line = b""
         self.descriptors: list[int] = []
         self.parent = os.getppid()
@@ -133,13 +139,17 @@ class Server:
                 self.bury(None)  # the judge was interrupted and has forgotten the one before
                 self.run = request["run"]
                 self.folder = request["folder"]
-                self.fork(request["fork"], bytes.fromhex(request["nonce"]))
+                if request.get("without"):
+                    withheld.learn(request["without"]["answers"])
+                self.fork(
+                    request["fork"], bytes.fromhex(request["nonce"]), request.get("without"), request.get("hide", ())
+                )
             elif request.get("kill") == self.run and self.pid:
                 self.why = self.why or "killed"
                 self.bury(None)
         return True
 
-    def fork(self, limits: dict[str, int], nonce: bytes) -> None:
+    def fork(self, limits: dict[str, int], nonce: bytes, without: dict[str, Any] | None, hide: Sequence[str]) -> None:
         (channel, output), self.descriptors = self.descriptors[:2], self.descriptors[2:]
         self.limits, self.why = limits, None
         self.baseline = private_memory(os.getpid())
@@ -150,7 +160,8 @@ class Server:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != server:  # it died before it could be agreed to die with it
                 os._exit(0)
-            child.run(socket.socket(fileno=channel), output, self.folder, limits, nonce, self.network_closed)
+            line = socket.socket(fileno=channel)
+            child.run(line, output, self.folder, limits, nonce, self.network_closed, without, hide)
         os.close(channel)
         os.close(output)
         self.say({"forked": self.pid, "run": self.run})
@@ -178,9 +189,12 @@ class Server:
         found = descendants()
         if len(found) > self.limits["processes"]:
             return "processes"
-        if sum(max(0, private_memory(pid) - self.baseline) for pid in found) > self.limits["memory_bytes"]:
+        unlinked, sockets = held(found, self.folder, maps=self.looks % LOOKS_AT_MAPS == 0)
+        self.looks += 1
+        memory = sum(max(0, private_memory(pid) - self.baseline) for pid in found)
+        if memory + sockets * SOCKET_BYTES > self.limits["memory_bytes"]:
             return "memory"
-        return "disk" if disk_used(self.folder) > self.limits["file_bytes"] else ""
+        return "disk" if disk_used(self.folder) + unlinked > self.limits["file_bytes"] else ""
 
     def bury(self, status: int | None) -> None:
         """Kill the learner's process and whatever came of it, remove its folder, and tell the judge."""
@@ -252,6 +266,33 @@ def private_memory(pid: int) -> int:
     except (OSError, ValueError):
         return 0
     return sum(int(row.split()[0]) * 1024 for row in rows.values())
+
+
+def held(pids: Iterable[int], folder: str, maps: bool = False) -> tuple[int, int]:
+    """Bytes of files in a folder that these processes hold although they have no name any more; and their sockets.
+
+    maps: look also for files that are mapped and open no longer, which takes longer.
+    """
+    unlinked: dict[tuple[int, int], int] = {}
+    sockets: set[str] = set()
+    for pid in pids:
+        with suppress(OSError):
+            for entry in os.scandir(f"/proc/{pid}/fd"):
+                with suppress(OSError):
+                    target = os.readlink(entry.path)
+                    if target.startswith("socket:"):
+                        sockets.add(target)
+                    elif target.startswith(folder) and target.endswith(_DELETED):
+                        state = os.stat(entry.path)
+                        unlinked[state.st_dev, state.st_ino] = min(state.st_blocks * 512, state.st_size)
+        with suppress(OSError, ValueError):
+            for line in open(f"/proc/{pid}/maps", errors="replace") if maps else ():  # noqa: SIM115
+                if _DELETED in line and folder in line:
+                    extent, _, _, device, inode, *_ = line.split()
+                    start, end = (int(address, 16) for address in extent.split("-"))
+                    major, minor = (int(part, 16) for part in device.split(":"))
+                    unlinked.setdefault((os.makedev(major, minor), int(inode)), end - start)
+    return sum(unlinked.values()), len(sockets)
 
 
 def disk_used(folder: str) -> int:
