@@ -123,7 +123,7 @@ def _verdict(reading: Reading) -> None:
     found = reading.found(GOOD)
     st.markdown(
         f"For **{found} of {len(CONCEPTS)}** concepts a single latent reaches an F1 of {GOOD}, on texts that were kept "
-        "out."
+        "out. (F1 says how well it tells where the concept holds, from 0 to 1.)"
     )
     _, guess = st.session_state.get("dict-guess") or (None, "")
     if guess:

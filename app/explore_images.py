@@ -160,6 +160,8 @@ def _forming() -> None:
         left.image(im.marked(run.last.images[0], None, None, zoom=4), width=WIDE, alt=alt)
     with right:
         st.progress(min(1.0, len(run.values) / im.STEPS), f"step {len(run.values)} of {im.STEPS}")
+        if run.louder:
+            st.caption("Near grey this unit is silent. Its picture was begun with more noise.")
         with st.container(horizontal=True):
             if not run.finished:
                 label, icon = ("Stop", ":material/stop:") if run.going else ("Go on", ":material/play_arrow:")

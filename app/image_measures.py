@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from app import common
 from mi_lib import features
 from mi_lib.features import Rendered, tuning
+from mi_lib.features.pictures import SD
 from mi_lib.models.vision import VisionModel, edits, load_vision
 from mi_lib.plots.images import pixels
 from mi_lib.worlds import scenes
@@ -26,6 +27,7 @@ SIZE = 33  # pixels of a stimulus, as in chapter 14
 RATIOS = (1.0, 1.5, 2.0, 3.0, 4.5, 6.0)
 HIGH = 0.25  # cycles per pixel of the finer gratings
 NOISE = "noise, sharp against blurred"
+LOUD = 0.5  # spread of the noise with which a picture begins whose unit is silent near grey
 STEPS, AT_ONCE = 120, 4  # of a picture, and how many before it is drawn again
 
 
@@ -106,6 +108,7 @@ class Run:
     iterator: object = None
     last: Rendered | None = None
     trouble: str = ""
+    louder: bool = False  # begun once more, with more noise: near grey the unit is silent, and nothing can be climbed
     values: list[float] = field(default_factory=list)
 
     @property
@@ -114,12 +117,16 @@ class Run:
 
 
 def begun(name: str, layer: str, unit: int, seed: int) -> Run:
-    model = open_network(name)
-    waves = features.Waves(colours=colours())
-    frames = features.rendering(
-        model, features.channel(layer, unit), size=scenes.SIZE, steps=STEPS, seeds=seed, parameterisation=waves
-    )
-    return Run((name, layer, unit, seed), iterator=frames)
+    return Run((name, layer, unit, seed), iterator=_frames(name, layer, unit, seed))
+
+
+def _frames(name: str, layer: str, unit: int, seed: int, sd: float = SD) -> Iterator[Rendered]:
+    """sd: of the noise with which the picture begins."""
+    waves = features.Waves(colours=colours(), sd=sd)
+    return features.rendering(
+        open_network(name), features.channel(layer, unit), size=scenes.SIZE, steps=STEPS, seeds=seed,
+        parameterisation=waves,
+    )  # fmt: skip
 
 
 @st.cache_resource(show_spinner=False)
@@ -138,7 +145,10 @@ def go_on(run: Run) -> None:
     except StopIteration:
         pass
     except features.Unusable as error:
-        run.trouble = str(error)
+        if run.louder or any(run.values):
+            run.trouble = str(error)
+        else:
+            run.louder, run.values, run.iterator = True, [], _frames(*run.about, sd=LOUD)
     run.going = run.going and not run.finished and not run.trouble
 
 

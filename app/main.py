@@ -41,20 +41,21 @@ STYLE += """
 .st-key-skip-link, .st-key-bubble, .st-key-library { margin-bottom: -1rem }
 [data-testid=stPageLink] p { white-space: normal }
 @media (max-width: 480px) {
-  [data-testid=stMain] h1 { font-size: 1.75rem }
-  [data-testid=stMain] h2 { font-size: 1.5rem }
-  [data-testid=stMain] h3 { font-size: 1.25rem } }
+  [data-testid=stMainBlockContainer] h1 { font-size: 1.75rem }
+  [data-testid=stMainBlockContainer] h2 { font-size: 1.5rem }
+  [data-testid=stMainBlockContainer] h3 { font-size: 1.25rem } }
 @media (hover: none) { [role=radiogroup] > label { padding-block: .35rem } }
 [class*=st-key-waiting] [data-stale=true] { opacity: 1 }
 [class*=st-key-verdict] { scroll-margin: 4rem }
 [data-testid=stHeading] h2 { font-size: 1.5rem; padding-bottom: .6rem }
 """
+DARK = st.context.theme.type == "dark"
 # Small print, quotations, labels of what cannot be used now, and colours of code: Streamlit's own are too faint to read
 # (WCAG 2 asks for 4.5 : 1). Code that is shown has the colours of the editor's.
 FAINT = "[data-testid=stCaptionContainer], [data-testid=stMarkdownContainer] blockquote"
 STYLE += f"""
 {FAINT} {{ opacity: 1; color: color-mix(in srgb, currentColor 80%, transparent) }}
-[data-testid=stWidgetLabel] p {{ color: var(--mi-text) }}
+[data-testid=stWidgetLabel] p {{ color: {"#edebe8" if DARK else "#2f2d2b"} }}
 """
 TOKENS = {
     "keyword tag": ("#0067a5", "#6cb8f0"),
@@ -65,7 +66,6 @@ TOKENS = {
     "function class-name selector decorator atrule builtin": ("#a0307a", "#e79ccb"),
     "attr-name property variable operator entity url": ("inherit", "inherit"),
 }
-DARK = st.context.theme.type == "dark"
 for names, colours in TOKENS.items():
     chosen = ", ".join(f"[data-testid=stCode] .token.{name}" for name in names.split())
     STYLE += f"{chosen} {{ color: {colours[DARK]} }}\n"

@@ -103,6 +103,16 @@ def test_a_picture_forms_can_be_stopped_and_is_the_one_of_the_library(folder):
     assert app.session_state["images-run"].about[3] == 1
 
 
+@pytest.mark.slow
+def test_a_unit_that_is_silent_near_grey_is_begun_with_more_noise():
+    run = im.begun("sight", "relu3", findings.read(index.chapter("14"))["one_unit"]["unit"], 0)
+    for _ in range(16):
+        im.go_on(run)
+    assert run.louder
+    assert not run.trouble
+    assert run.values[-1] > 0
+
+
 def test_a_unit_without_a_picture_is_said_in_a_sentence():
     app = opened()
     app.selectbox[2].set_value(1).run()
