@@ -43,7 +43,7 @@ def everybody() -> go.Figure:
     return plots.grouped_bars(list(SHOWN.values()), series, "Who is right", "kind of question", "share right")
 
 
-WAYS = {"short": "all kinds", "narrow": "few kinds", "lora": "thin matrices", "full": "bundled"}
+WAYS = {"short": "all kinds", "narrow": "few kinds", "lora": "thin matrices", "full": "all kinds, longer"}
 ASKED = {"all": "all kinds", "few": "the few", "open": "new", "among": "new, among"}
 
 

@@ -1046,7 +1046,7 @@ PROBE_SLIPS = {
 @grades("12.9", weight=2)
 def test_the_probe(answer):
     """Three answers whose activations overlap."""
-    for seed in (67, 50):
+    for seed in (67, 50, 15):
         args = clouds(seed)
         expect_close(
             answer.probe_share(args[0], list(args[1]), args[2], list(args[3])),
