@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -15,6 +17,8 @@ from mi_lib.course import Chapter, CourseError, Progress, Workspace, figures, gl
 from mi_lib.course.checking import resume
 from mi_lib.course.lesson import Block
 from mi_lib.course.progress import State
+
+CROWD = 16  # names of points that a phone can hold
 
 
 def show() -> None:
@@ -275,5 +279,12 @@ def _figure(chapter: Chapter, block: Block) -> None:
     except CourseError as error:
         st.error(str(error))
         return
-    common.chart(drawn, key=f"figure-{block.arg}")
+    with common.scrolled(f"room-{block.arg}", 640) if _crowded(drawn) else nullcontext():
+        common.chart(drawn, key=f"figure-{block.arg}")
     st.caption(block.text)
+
+
+def _crowded(figure: Any) -> bool:
+    """Whether so many points have their names beside them that in a narrow page these would lie upon each other."""
+    named = [trace for trace in figure.data if trace.type == "scatter" and "text" in (trace.mode or "")]
+    return sum(len(trace.text) for trace in named) > CROWD

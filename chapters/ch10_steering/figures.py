@@ -173,17 +173,17 @@ def reach() -> go.Figure:
 def attacked() -> go.Figure:
     """Attacks on the network as it was, as it was trained, and as it was trained against random directions."""
     told = _read()["defended"]
+    # Without subtraction: what an attacker might try next is asked below the figure. Short lines for a narrow page.
     asked = {
-        "no attack": lambda t: t["refuses"],
-        "the old direction": lambda t: t["old"],
-        "the best fresh one": lambda t: t["fresh_least"],
-        "eight at once": lambda t: t["several"],
-        "subtracted": lambda t: 1 - t["subtraction"]["answered"],
+        "no<br>attack": lambda t: t["refuses"],
+        "the old<br>direction": lambda t: t["old"],
+        "the best<br>fresh one": lambda t: t["fresh_least"],
+        "eight<br>at once": lambda t: t["several"],
     }
     names = {"before": "before", "after": "after", "at_random": "trained against random directions"}
     series = {label: [one(told[key]) for one in asked.values()] for key, label in names.items()}
     title = "Harmful requests under attack"
-    return plots.grouped_bars(list(asked), series, title, "", "share not answered")
+    return plots.grouped_bars(list(asked), series, title, "", "share refused")
 
 
 def by_your_direction(answer: Any) -> go.Figure:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import gallery
+from app import chapter_page, gallery
 from mi_lib import plots
 
 
@@ -69,3 +69,12 @@ def test_the_page_shows_a_gallery_as_pictures_and_any_other_figure_as_a_chart():
     shown = " ".join(str(each.proto) for each in app.get("html"))
     assert "Pictures &lt;b&gt;" in shown
     assert shown.count("<img") == 1
+
+
+def test_a_figure_with_many_names_gets_room_to_be_scrolled_and_no_other():
+    def cloud(n: int):
+        return plots.clouds({"a": [(i, i) for i in range(n)]}, "", "x", "y", {"a": [f"name {i}" for i in range(n)]})
+
+    assert chapter_page._crowded(cloud(25))
+    assert not chapter_page._crowded(cloud(6))
+    assert not chapter_page._crowded(plots.bars({str(i): 1.0 for i in range(40)}, "", "much"))

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from plantings import HONEST, LIMITS, Plantings, left_behind, planted
 
-from mi_lib.course.grading import Grader, Verdict
+from mi_lib.course.grading import Grader, Verdict, judge
 
 SUBMISSIONS = sorted((Path(__file__).parent / "submissions").glob("*.py"))
 SECONDS = 8.0  # more than any of them needs that does not wait for the end of it
@@ -71,6 +71,13 @@ def test_a_hostile_submission_gains_nothing_and_is_told_apart(grader, plantings,
     honest = grader.grade(HONEST, plantings.exercise)
     assert honest.passed, honest
     assert not honest.signs
+
+
+def test_what_is_in_view_can_be_asked_for(grader, plantings, monkeypatch):
+    """The control of `escape_stat`: it gains where nothing is hidden."""
+    file = next(file for file in SUBMISSIONS if file.stem == "escape_stat")
+    monkeypatch.setattr(judge, "_not_to_be_seen", lambda exercise: [])
+    assert attack(grader, plantings, file).points > 0
 
 
 def test_there_are_at_least_forty_and_each_says_what_it_tries():

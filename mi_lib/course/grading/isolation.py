@@ -12,6 +12,12 @@ Which arguments a call has changed in place is told by the learner's process its
 copies. Hostile code can silence that report and gains by it what an answer gets that changes nothing: values are judged
 here all the same. It can never add points, and what it forges is dropped unless it names an argument of its own.
 
+What is not had: without a control group the kernel's memory for sockets is not measured but counted as if all buffers
+were full, and what is taken between two looks, a tenth of a second, is seen late (a file that is mapped and has no
+name, up to a second). Without the superuser and without user namespaces, whether a test or a solution is there and how
+large it is can be asked for ("view"), though not read. Without Landlock the library's source can be read, so that what
+`refuse` withholds can be copied from it.
+
 Each measure says whether it is in force, and why not where it is not. A level is reached when all its measures are.
 """
 
