@@ -70,7 +70,7 @@ for names, colours in TOKENS.items():
     chosen = ", ".join(f"[data-testid=stCode] .token.{name}" for name in names.split())
     STYLE += f"{chosen} {{ color: {colours[DARK]} }}\n"
 if DARK:  # Streamlit writes white on the light blue of the dark theme: hard to read
-    STYLE += " [data-testid=stBaseButton-primary]:enabled { color: #10151c }"
+    STYLE += " [data-testid^=stBaseButton-primary]:enabled { color: #10151c }"
 st.html(f"<style>{STYLE}</style>")
 
 
