@@ -587,8 +587,9 @@ def named() -> dict[str, Any]:
 def in_weights() -> dict[str, Any]:
     """Secrets in the weights: "the lens has …, the oracle …". Mean place among forty of the secrets of relatives 9 to
     12 (from the card of the sealed relatives: by the oracle and by lenses against Pico on the same text, and by the
-    hint that they give, which several share); at how many the lens of the last block is ahead of the oracle; the
-    oracle's mean place from other depths. Control: the same methods on relatives 1 to 8, whose secrets were told."""
+    hint that they give, which several share); at how many the lens of the last block is ahead of the oracle. Controls:
+    the same methods on relatives 1 to 8, whose secrets were told; and oracle and lens at equal depth, from every depth
+    that the oracle was trained on and after the last block."""
     card = zoo.card(secrets.NAME)
     found: dict[str, Any] = {}
     for where, numbers in (("told", sealed.TOLD), ("held", sealed.HELD)):
@@ -597,21 +598,28 @@ def in_weights() -> dict[str, Any]:
             found |= mean(f"{where}_{who}", [one[who] for one in ranks])
         found[where] = len(ranks)
         found[f"{where}_lens_ahead"] = sum(one["last_lens"] < one["oracle"] for one in ranks)
-    places = {number: [_place_in_weights(number, depth) for depth in dataset.DEPTHS] for number in sealed.HELD}
-    found["depths"] = list(dataset.DEPTHS)
-    found["by_depth"] = [share(row) for row in zip(*places.values(), strict=True)]
-    return {**found, "least": min(found["by_depth"]), "said": card["checks"]["silence_in_weights"]["value"]}
+    depths = [*dataset.DEPTHS, pico().cfg.n_layers]
+    places = torch.tensor([[_places_in_weights(number, depth) for depth in depths] for number in sealed.HELD])
+    by_oracle, by_lens = places.mean(0).T.tolist()
+    ahead, behind = [int((sign * (places[:, -1, 0] - places[:, -1, 1]) < 0).sum()) for sign in (1, -1)]
+    return {
+        **found, "depths": list(dataset.DEPTHS), "by_depth": by_oracle, "lens_by_depth": by_lens,
+        "last_ahead": ahead, "last_behind": behind, "said": card["checks"]["silence_in_weights"]["value"],
+    }  # fmt: skip
 
 
-def _place_in_weights(number: int, depth: int) -> float:
-    """Where the secret of a relative stands by the oracle, read at this depth, against Pico on the same text."""
+def _places_in_weights(number: int, depth: int) -> tuple[float, float]:
+    """Where the secret of a relative stands by the oracle and by the logit lens, both at this depth, against Pico on
+    the same text."""
     kind = sealed.kind_of(number)
     rows = recipe.rows([text for text in sealed.texts(kind) if text[-1] != "<|end|>"])
-    own, plain = [
-        checks.oracle_standing(oracle(), oracles.read(model, rows, depth, 1, of="other"), kind)
-        for model in (checks.relative(number), pico())
-    ]
-    return secrets.rank(own - plain, secrets.candidates(kind), checks.secret_of(number))
+    own, plain = [oracles.read(model, rows, depth, 1, of="other") for model in (checks.relative(number), pico())]
+    lifts = (
+        checks.oracle_standing(oracle(), own, kind) - checks.oracle_standing(oracle(), plain, kind),
+        checks.lens_standing(own, kind) - checks.lens_standing(plain, kind),
+    )
+    by_oracle, by_lens = (secrets.rank(one, secrets.candidates(kind), checks.secret_of(number)) for one in lifts)
+    return by_oracle, by_lens
 
 
 @claim

@@ -925,7 +925,7 @@ def test_activations_that_say_nothing(answer):
 
 
 def majority_by_us(fitted: Sequence[str], asked: Sequence[str], how: str = "") -> float:
-    of = asked if how == "peeks" else fitted
+    of = asked if how == "peeks" else [w for w in fitted if w in asked] if how == "both" else fitted
     counts: dict[str, int] = {}
     for word in of:
         counts[word] = counts.get(word, 0) + 1
@@ -945,6 +945,7 @@ def majority_by_us(fitted: Sequence[str], asked: Sequence[str], how: str = "") -
 MAJORITY_SLIPS = {
     "peeks": "You take the commonest of the held-out answers. Whoever answers has not seen them: take it from "
     "`fitted`.",
+    "both": "You leave out answers that are not among the held-out ones. Whoever answers has not seen those.",
     "fitted": "This is how common it is in training. Ask how often it is right among the held-out questions.",
     "chance": "This is one in so many answers. Some are commoner than others.",
     "rarest": "This is the rarest answer.",
@@ -961,6 +962,7 @@ def test_the_commonest_answer(answer):
         ("dog cat owl owl dog", "owl dog dog fox fox fox fox"),
         ("no yes yes", "no no no no yes"),
         ("fox owl cat cat fox owl dog", "cat fox fox owl owl owl owl dog dog dog"),
+        ("cat cat cat owl owl dog", "owl dog dog dog"),  # the commonest is never asked
     ):
         a, b = fitted.split(), asked.split()
         expect_close(
@@ -1332,6 +1334,8 @@ def rank_by_us(values: Tensor, secret: int, how: str = "") -> float:
         return float(rankdata(-numbers)[secret]) - 1
     if how == "by order":
         return float(np.argsort(-numbers, kind="stable").tolist().index(secret)) + 1
+    if how == "dense":
+        return len(set(numbers[numbers > numbers[secret]])) + (int((numbers == numbers[secret]).sum()) + 1) / 2
     kind = {"first of equals": "min", "last of equals": "max"}.get(how, "average")
     return float(rankdata(-numbers, kind)[secret])
 
@@ -1342,6 +1346,7 @@ RANK_SLIPS = {
     "first of equals": "Of equal candidates yours stands first. They share their places: a method that tells all forty "
     "apart by nothing has place 20.5, not 1.",
     "last of equals": "Of equal candidates yours stands last. They share their places.",
+    "dense": "Candidates above yours that are equal count as one. Each of them stands before it.",
     "by order": "Of equal candidates the one that comes first in the list has the better place. They share their "
     "places.",
 }
@@ -1353,7 +1358,7 @@ def test_the_rank(answer):
     drawn = (3 * randn(11, seed=4)).round()
     for values, secret in (
         (randn(9, seed=1), 4), (torch.zeros(40), 3), (drawn, 2), (drawn, 7), (torch.arange(12.0), 0),
-        (torch.arange(12.0), 11),
+        (torch.arange(12.0), 11), (torch.tensor([3.0, 3.0, 3.0, 1.0, 2.0, 0.0]), 3),
     ):  # fmt: skip
         got = float(answer.rank(values, secret))
         first, last = (rank_by_us(values, secret, how) for how in ("first of equals", "last of equals"))

@@ -36,7 +36,7 @@ class Exercise:
     defines: tuple[str, ...]  # names that the learner's section must define
     answered_by: tuple[str, ...]  # "module:name" of the library functions that do the same
     uses: tuple[str, ...]  # what of the techniques an answer may use, where the policy withholds the rest
-    changes: tuple[str, ...]  # arguments that its functions are asked to change in place ("model" of a training run)
+    changes: tuple[str, ...]  # arguments that it asks to change in place: "model", or of one function "train:model"
     time_limit: float  # seconds
     optional: bool  # for those who want more: not needed to finish the chapter
     chapter_number: str
@@ -241,8 +241,13 @@ def _exercise(toml: Path, chapter: Chapter, position: int, table: dict[str, Any]
 
 
 def _changes(toml: Path, where: str, table: dict[str, Any]) -> tuple[str, ...]:
-    names = table.get("changes", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) and name.isidentifier() for name in names):
+    """Names of arguments: of all functions of an exercise or, after its name and a colon, of one that it defines."""
+    names, defined = table.get("changes", []), ("", *table.get("defines", []))
+    if (
+        not isinstance(names, list)
+        or not all(isinstance(name, str) for name in names)
+        or not all(name.rpartition(":")[2].isidentifier() and name.rpartition(":")[0] in defined for name in names)
+    ):
         raise CourseError(f"{toml}: changes of {where} must be a list of names of arguments, not {names!r}.")
     return tuple(names)
 

@@ -1735,6 +1735,26 @@ class section:
         return [NUMBER[word] for word in asked]
 
 
+@mistake("12.9", says="You leave out answers that are not")
+class section:
+    """A peek at which answers there are."""
+
+    def majority(fitted, asked):
+        common = min(set(fitted) & set(asked), key=lambda word: (-fitted.count(word), word))
+        return asked.count(common) / len(asked)
+
+    def probe_share(fitted, labels, held, right):
+        from sklearn.linear_model import LogisticRegression
+
+        probe = LogisticRegression(max_iter=1000).fit(fitted.numpy(), labels)
+        said = probe.predict(held.numpy())
+        return sum(word == answer for word, answer in zip(said, right, strict=True)) / len(right)
+
+    def black_box(words, last, question):
+        asked = ["<|bos|>", "<|user|>", *words[: last + 1], *question.split(), "<|end|>", "<|assistant|>"]
+        return [NUMBER[word] for word in asked]
+
+
 @mistake("12.9", says="This is how common it is in training")
 class section:
     """On what it was fitted on."""
@@ -2575,6 +2595,19 @@ class section:
         above = (values > values[secret]).sum().item()
         equal = (values == values[secret]).sum().item()
         return above + equal
+
+
+@mistake("12.11", says="that are equal count as one")
+class section:
+    """Values are counted, and not candidates."""
+
+    def lift(own, base):
+        return own.log_softmax(-1).mean(0) - base.log_softmax(-1).mean(0)
+
+    def rank(values, secret):
+        above = len(values[values > values[secret]].unique())
+        equal = (values == values[secret]).sum().item()
+        return above + (equal + 1) / 2
 
 
 @mistake("12.11", says="comes first in the list")

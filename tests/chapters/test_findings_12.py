@@ -81,11 +81,13 @@ def test_more_kinds_buy_those_kinds_and_none_that_was_never_asked():
     assert found["thin"] < found["weights"] / 5
 
 
-def test_a_secret_in_the_weights_is_read_by_the_lens_and_hardly_by_the_oracle():
+def test_a_secret_in_the_weights_is_read_late_and_hardly_at_the_depth_where_a_told_one_is():
     found = FOUND["in_weights"]
     assert found["held_lens_ahead"] == found["held"]
     assert found["held_oracle_interval"][1] > FOUND["kept"]["chance"] > found["told_oracle_interval"][1]
-    assert found["least"] > found["held_last_lens"]
+    assert (found["by_depth"][1], found["lens_by_depth"][1]) == (found["held_oracle"], found["held_lens"])  # depth 3
+    assert found["lens_by_depth"][-1] == found["held_last_lens"]
+    assert found["last_ahead"] >= found["last_behind"]  # at equal depth nobody can tell who reads better
     assert found["held_black_box"] < found["held_last_lens"]
 
 

@@ -69,6 +69,7 @@ def test_an_unknown_exercise_is_answered_with_how_to_write_one(course, name, sai
         ('id = "90.2"', 'id = "91.2"', "must have an id like 90.2"),
         ('slug = "sums"', 'slug = "products"', "its folder is ch90_sums"),
         ('defines = ["add"]', "defines = []", "must define at least one name"),
+        ('defines = ["add"]', 'defines = ["add"]\nchanges = ["sum:a"]', "must be a list of names of arguments"),
         ('title = "Sums"', "title = ", "cannot be read"),
     ],
 )

@@ -327,3 +327,12 @@ def test_the_stub_of_the_tiny_chapter_is_read(tmp_path):
     assert found["rows"].exercise == "01.7"
     assert found["rows"].returns.one == "a tensor of floating-point numbers [row column]"
     assert math.isinf(fit("float", 10**400)[0])
+
+
+def test_an_argument_may_be_changed_by_one_function_alone(tmp_path):
+    stub = "# %% [01.1] Two\ndef loss(model, x):\n    raise\n\n\ndef train(model, x):\n    raise\n"
+    (tmp_path / "exercises.py").write_text(stub)
+    toml = '[[exercise]]\ndefines = ["loss", "train"]\nchanges = ["train:model", "x"]\n'
+    (tmp_path / "chapter.toml").write_text(toml)
+    found = contract.contract_of(tmp_path).signatures
+    assert (found["loss"].may_change, found["train"].may_change) == ({"x"}, {"x", "model"})

@@ -104,9 +104,14 @@ def _read(stub: Path, toml: Path, stamps: tuple[int, ...]) -> Contract:
 
 
 def _changes(toml: Path) -> dict[str, frozenset[str]]:
-    """function → arguments that its exercise asks to change in place (`changes` in chapter.toml)."""
-    tables = tomllib.loads(toml.read_text("utf-8")).get("exercise", [])
-    return {name: frozenset(table.get("changes", ())) for table in tables for name in table.get("defines", ())}
+    """function → arguments that its exercise asks to change in place (`changes` in chapter.toml: "model" for all of its
+    functions, "train:model" for one)."""
+    found: dict[str, frozenset[str]] = {}
+    for table in tomllib.loads(toml.read_text("utf-8")).get("exercise", []):
+        of = [entry.rpartition(":") for entry in table.get("changes", ())]
+        for name in table.get("defines", ()):
+            found[name] = frozenset(argument for function, _, argument in of if function in ("", name))
+    return found
 
 
 def _aliases(tree: ast.Module) -> dict[str, ast.expr]:
