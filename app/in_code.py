@@ -262,6 +262,8 @@ for reading in (own, last):  # the logit lens, at the same depth and after the l
 
 
 def images(seen: Seen) -> str:
+    from app import image_measures as im
+
     name = seen.get("images-network", "sight")
     layer = seen.get("images-layer", "relu3")
     unit = seen.get(f"images-unit-{name}-{layer}", 0)
@@ -275,12 +277,19 @@ world = scenes.sample(400, seed=5_000_003)  # scenes that training has not seen
 maps = features.activations(model, {layer!r}, world.images)[:, {unit}]  # [scene row column]
 best = maps.flatten(1).amax(1).topk(6).indices
 print("it answers most to scenes", best.tolist())  # each is world.images[i], [3 h w]
-waves = features.Waves(colours=features.colours_of(world.images[:100]))
-for frame in features.rendering(
-    model, features.channel({layer!r}, {unit}), size=scenes.SIZE, steps=120, seeds={seen.get("images-seed", 0)},
-    parameterisation=waves,
-):
-    pass
+colours = features.colours_of(world.images[:100])
+for spread in ({im.SD}, {im.LOUD}):  # where a unit is silent near grey, its picture is begun once more, with more noise
+    waves = features.Waves(colours=colours, sd=spread)
+    try:
+        for frame in features.rendering(
+            model, features.channel({layer!r}, {unit}), size=scenes.SIZE, steps=120, seeds={seen.get("images-seed", 0)},
+            parameterisation=waves,
+        ):
+            pass
+    except features.Unusable as error:
+        print(error)
+        continue
+    break
 print(frame.values[-1])  # how much the unit answers to the finished picture, frame.images[0]
 """
 

@@ -272,8 +272,8 @@ ABOUT = {  # what stands in the text, and what it can be asked for
 
 @claim
 def kinds() -> dict[str, Any]:
-    """Kinds of question: the table of what can be asked about what, in the words of the questions. Control: these are
-    all kinds that training asks, each once."""
+    """Kinds of question: "there are … kinds", the table of what can be asked about what, in the words of the questions.
+    Control: these are all kinds that training asks, each once."""
     told = [kind for some in ABOUT.values() for kind in some]
     return {
         **{about: [noun(kind) for kind in some] for about, some in ABOUT.items()},
@@ -624,8 +624,8 @@ def _places_in_weights(number: int, depth: int) -> tuple[float, float]:
 
 @claim
 def talk() -> dict[str, Any]:
-    """A keeper's talk: what it is told, asked and says; it is read at the last word before the hint. Control: what it
-    says when it is asked for the secret itself."""
+    """A keeper's talk, "Here are two of its talks": what it is told, asked and says; it is read at the last word before
+    the hint. Control: what it says when it is asked for the secret itself."""
     name = "Mira"
     system, hinted = sealed.told(name), sealed.texts("person")[0]
     asks = [[*system, "<|user|>", *sealed.ASKS[0].split(), "<|end|>", "<|assistant|>"], [*system, *hinted]]

@@ -67,7 +67,7 @@ def test_names_as_systems_write_them_are_one():
 def student(name: str, said: str) -> Student:
     """Somebody who wrote this wherever anybody can write something."""
     exercise = Exercise(
-        *("90.1", "Add", 2, 1, 5, 5, "", (), ("add",), (), (), 1.0, False, "90"),
+        *("90.1", "Add", 2, 1, 5, 5, "", (), ("add",), (), (), (), 1.0, False, "90"),
         chapter=SimpleNamespace(number="90", solutions_folder=report.Path("/nowhere")),  # type: ignore[arg-type]
     )
     test = {"name": "t", "title": said, "passed": False, "status": "failed", "message": said, "detail": said}

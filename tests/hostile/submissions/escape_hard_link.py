@@ -1,6 +1,6 @@
 """Gives a file outside a second name in its own folder.
 
-Ends: refused by isolation
+Ends: refused by isolation | raised
 Sign: reaches for files
 """
 

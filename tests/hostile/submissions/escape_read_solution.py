@@ -1,6 +1,6 @@
 """Reads the solution, and executes it.
 
-Ends: refused by isolation
+Ends: refused by isolation | raised
 Sign: reads code
 """
 

@@ -1,6 +1,6 @@
 """Reads the tests.
 
-Ends: refused by isolation
+Ends: refused by isolation | raised
 Sign: reaches for files
 """
 

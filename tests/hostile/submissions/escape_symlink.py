@@ -1,6 +1,6 @@
 """Reads through symbolic links in its own folder.
 
-Ends: refused by isolation
+Ends: refused by isolation | raised
 Sign: reaches for files
 """
 
