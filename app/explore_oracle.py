@@ -346,7 +346,8 @@ def _others(words: tuple[str, ...], place: Place, asked: Asked) -> Any:
     st.subheader("Those who have no oracle", divider="gray")
     count = len(asked.values)
     st.write(
-        "The same question, put to four others. "
+        "Four others, on the same words. The probe and the black box answer the question; the lenses hear none, and "
+        "only say what comes next. "
         + (f"They choose among the {count} answers that there can be." if count else "They may say any word.")
     )
     here, last = om.lenses(MODEL, words, place, asked)
