@@ -87,7 +87,9 @@ class Watch:
     def __call__(self, kind: str, name: str, act: Callable[[], Any]) -> None:
         before, started = cpu(self.pid), time.perf_counter()
         act()
-        self.found[f"{kind}: {name}"].append((time.perf_counter() - started, cpu(self.pid) - before))
+        took, busy = time.perf_counter() - started, cpu(self.pid) - before
+        self.found[f"{kind}: {name}"].append((took, busy))
+        print(f"{kind}: {name:54} {took:8.3f} {busy:6.2f}", file=sys.stderr, flush=True)
 
 
 def family(pid: int) -> list[int]:
