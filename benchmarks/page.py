@@ -69,11 +69,15 @@ CHANGES = {
     "/explore-grokking": ("slider", "Training step"),
     "/explore-lens": ("combobox", None),
     "/explore-superposition": ("slider", None),
+    "/explore-dictionaries": ("combobox", "Concept"),
     "/explore-probes": ("slider", None),
     "/explore-circuit": ("combobox", None),
     "/explore-steering": ("slider", None),
+    "/explore-characters": ("slider", None),
+    "/explore-oracle": ("radiogroup", None),
     "/explore-images": ("slider", None),
 }
+
 
 Times = dict[str, list[tuple[float, float]]]  # name: (seconds, seconds of the server's CPU) of each try
 
@@ -138,8 +142,18 @@ def cold(browser: Any, workspace: Path, found: Times, name: str, address: str) -
         page.close()
 
 
+def at_rest(pid: int) -> None:
+    """Wait until a server has opened what it opens in the background."""
+    before = -1.0
+    while cpu(pid) - before > 0.2:
+        before = cpu(pid)
+        time.sleep(2)
+
+
 def warm(page: Any, watch: Watch, pages: dict[str, str], tries: int) -> None:
     """Every page by its address. Each is opened once before it is timed, its questions passed by."""
+    opened(page, "/")
+    at_rest(watch.pid)
     for name, address in pages.items():
         opened(page, address)
         if address[1:] in EXPLORERS:
@@ -182,10 +196,11 @@ def change(page: Any, what: Any, role: str, i: int) -> None:
     elif role == "textbox":
         what.fill(f"he{'ad' * (i % 2)}")
         what.press("Enter")
+    elif role == "radiogroup":
+        what.get_by_role("radio", checked=False).nth(i).click()
     elif role == "combobox":
-        what.press("ArrowDown")
-        what.press(("ArrowDown", "ArrowUp")[i % 2])
-        what.press("Enter")
+        what.click()
+        page.locator("[role=option]:not([aria-selected=true])").nth(i % 2).click()
     else:
         what.click()
     page.wait_for_function(RUN_AGAIN, polling="raf", timeout=20_000)
