@@ -12,8 +12,8 @@ every upload and every WebSocket:
 And nothing of a page comes from elsewhere, or goes there: every answer says so to the browser (`POLICY`), for a figure
 that a learner's code has made may name a picture of any site.
 
-A plain ASGI middleware, which knows nothing of Streamlit. It marks each request that it lets through, so that a page can
-refuse to be shown without it (`came_through`).
+A plain ASGI middleware, which knows nothing of Streamlit. It marks each request that it lets through, so that a page
+can refuse to be shown without it (`came_through`).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from urllib.parse import parse_qsl, urlencode
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 PARAMETER = "token"
-# What a browser may load for a page: what this server sends, what the page holds itself (data:), and what it makes itself
-# (blob:). Streamlit's pages have a script and styles of their own in them, and Plotly compiles what draws many points.
+# What a browser may load for a page: what this server sends, what the page holds (data:), and what it makes (blob:).
+# Streamlit's pages have a script and styles of their own in them, and Plotly compiles what draws many points.
 POLICY = {
     "default-src": "'self'",
     "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:",
