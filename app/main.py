@@ -21,6 +21,7 @@ from app.library import library_search  # noqa: E402
 from app.pages import PAGES  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
+common.only_behind_the_guard("mi app")
 
 # A table of contents reads from the left; Streamlit centres what stands in buttons.
 LEFT = "{ justify-content: flex-start; text-align: left }"
