@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from streamlit import runtime
 
-from mi_lib.course import CourseError, Progress, Workspace
+from mi_lib.course import CourseError, Progress, Workspace, guard
 from mi_lib.course.checks import Checks
 
 if TYPE_CHECKING:
@@ -111,6 +112,19 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def only_behind_the_guard(command: str) -> None:
+    """Show nothing but a sentence where this page is served without its guard, which keeps others out.
+
+    Outside a server (a test draws a page in its own process) there is nobody to be kept out.
+    command: which starts the page behind its guard.
+    """
+    # A test has a stand-in for the runtime, which is an instance of it by name alone.
+    served = issubclass(type(runtime.get_instance()), runtime.Runtime)
+    if served and not guard.came_through(st.context.headers):
+        st.error(f"Here anybody on this computer could see this page and run code in it. Start it with `{command}`.")
+        st.stop()
 
 
 def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:

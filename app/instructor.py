@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app.common import chart, guarded  # noqa: E402 - needs the line above
+from app.common import chart, guarded, only_behind_the_guard  # noqa: E402 - needs the line above
 from mi_lib import plots  # noqa: E402 - needs the line above
 from mi_lib.course import CourseError, texts  # noqa: E402
 from mi_lib.course.classroom import common, points, similarity  # noqa: E402
@@ -200,4 +200,5 @@ def _exercise(grade: Grade) -> None:
 
 
 st.set_page_config(page_title="The class", page_icon="🔬", layout="wide")
+only_behind_the_guard("mi instructor GRADEBOOK")
 guarded(show)()

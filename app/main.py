@@ -21,6 +21,7 @@ from app.library import library_search  # noqa: E402
 from app.pages import PAGES  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
+common.only_behind_the_guard("mi app")
 
 # A table of contents reads from the left; Streamlit centres what stands in buttons.
 LEFT = "{ justify-content: flex-start; text-align: left }"
@@ -129,4 +130,4 @@ page = st.navigation(pages)
 if "chapter" in st.query_params and page.url_path != "chapter":
     st.switch_page(pages[1], query_params=dict(st.query_params))
 page.run()
-common.checks()  # after the first page, which is drawn sooner so
+opening.graders_begun()  # after the first page, which is drawn sooner so

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from budget import sample
-from looking import whole
+from looking import against_the_policy, whole
 
 from app.pages import every
 from mi_lib.course import Workspace, exercise
@@ -62,8 +62,11 @@ def looked_at(request, browser, server):
         pytest.skip("axe-core is not here; `make axe` fetches it from npm")
     page = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000}, color_scheme=request.param)
     page.set_default_timeout(60_000)
+    page.refused = []
+    page.on("console", lambda said: page.refused.extend(against_the_policy(said.text)))
     yield page
     page.close()
+    assert page.refused == []
 
 
 @pytest.mark.parametrize(("name", "looked_at"), chosen(), indirect=["looked_at"])
