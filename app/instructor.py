@@ -137,6 +137,8 @@ def _mistakes(glances: list[Glance]) -> None:
             st.caption(f"{glance.others} × something else")
 
 
+@st.fragment
+@guarded
 def _student(students: list[Student], path: Path, rubric: Mapping[str, Sequence[str]]) -> None:
     names = {student.name: student for student in students}
     chosen = names[st.selectbox("Student", list(names))]
