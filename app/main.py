@@ -125,4 +125,4 @@ page = st.navigation(pages)
 if "chapter" in st.query_params and page.url_path != "chapter":
     st.switch_page(pages[1], query_params=dict(st.query_params))
 page.run()
-common.checks()  # after the first page, which is drawn sooner so
+opening.graders_begun()  # after the first page, which is drawn sooner so
