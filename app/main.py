@@ -51,13 +51,8 @@ STYLE += """
 [data-testid=stHeading] h2 { font-size: 1.5rem; padding-bottom: .6rem }
 """
 DARK = st.context.theme.type == "dark"
-# Small print, quotations, labels of what cannot be used now, and colours of code: Streamlit's own are too faint to read
-# (WCAG 2 asks for 4.5 : 1). Code that is shown has the colours of the editor's.
-FAINT = "[data-testid=stCaptionContainer], [data-testid=stMarkdownContainer] blockquote"
-STYLE += f"""
-{FAINT} {{ opacity: 1; color: color-mix(in srgb, currentColor 80%, transparent) }}
-[data-testid=stWidgetLabel] p {{ color: {"#edebe8" if DARK else "#2f2d2b"} }}
-"""
+# Code that is shown has the colours of the editor's: Streamlit's own are too faint to read.
+STYLE += common.readable(DARK)
 TOKENS = {
     "keyword tag": ("#0067a5", "#6cb8f0"),
     "string char attr-value": ("#8a5000", "#f0b95a"),

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from budget import sample
@@ -55,18 +58,24 @@ def complaints(page) -> list[str]:
     return found
 
 
-@pytest.fixture
-def looked_at(request, browser, server):
-    """A page in one theme, which axe-core can look at."""
+@contextmanager
+def looking_at(browser, url: str, theme: str) -> Iterator[Any]:
+    """A page in one theme, which axe-core can look at. In the end the browser must have refused it nothing."""
     if AXE is None:
         pytest.skip("axe-core is not here; `make axe` fetches it from npm")
-    page = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000}, color_scheme=request.param)
+    page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 1000}, color_scheme=theme)
     page.set_default_timeout(60_000)
-    page.refused = []
-    page.on("console", lambda said: page.refused.extend(against_the_policy(said.text)))
+    refused = []
+    page.on("console", lambda said: refused.extend(against_the_policy(said.text)))
     yield page
     page.close()
-    assert page.refused == []
+    assert refused == []
+
+
+@pytest.fixture
+def looked_at(request, browser, server):
+    with looking_at(browser, server, request.param) as page:
+        yield page
 
 
 @pytest.mark.parametrize(("name", "looked_at"), chosen(), indirect=["looked_at"])
