@@ -281,3 +281,14 @@ def test_the_reference_runs_on_its_first_lines(grader, exercise_id):
     tried = trying.run(grader, exercise, reference, first_lines.of(exercise))
     assert tried.problem == ""
     assert tried.shown
+
+
+def test_the_course_is_out_of_its_view_as_in_a_check(attempt, grader):
+    """Whether tests and answers are there, and how large they are, is told to nobody's code."""
+    exercise = index.exercise("90.1")
+    isolation = grader.hold(lambda process: process.isolation, grader.limits, exercise=exercise)
+    if not any(measure.name == "view" and measure.in_force for measure in isolation.measures):
+        pytest.skip("nothing is out of view on this system")
+    tests = exercise.chapter.folder / "test_exercises.py"
+    assert tests.is_file()
+    assert attempt(f"import os\nos.path.exists({str(tests)!r})").shown[0].more == "False"
