@@ -456,10 +456,10 @@ def _(box: Box) -> list[str]:
     box.beside_bob()
     wrong = []
     for zone in ("Pacific/Kiritimati", "America/Los_Angeles", ""):
-        for day, points in (("0001-01-01", 0.0), ("9999-12-31", 5.0)):
+        for day, total in (("0001-01-01", 0.0), ("9999-12-31", 5.0)):
             late = "[late]\npercent_per_day = 100\n"
             box.grade(config=f'zone = "{zone}"\n[deadlines]\n"90" = {day}\n{late}')
-            wrong += [f"{zone} {day}: {said}" for said in box.outcome({"bob": points})]
+            wrong += [f"{zone} {day}: {said}" for said in box.outcome({"bob": total})]
     return wrong
 
 

@@ -4,8 +4,8 @@
     for task, results in run(tasks, dask("tcp://…:8786")): ...  # a cluster
 
 Only as much is handed out as there are workers. So when a worker's death breaks the pool, those that it may have been
-working on are few. They are tried again in a new pool, each alone, and whoever breaks that one too is given up. A worker
-that wants far more memory or time than any exercise needs ends too: a judge that hangs costs one exercise.
+working on are few. They are tried again in a new pool, each alone, and whoever breaks that one too is given up. A
+worker that wants far more memory or time than any exercise needs ends too: a judge that hangs costs one exercise.
 """
 
 from __future__ import annotations

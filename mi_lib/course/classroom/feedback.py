@@ -6,8 +6,8 @@
              and shows the file under the name of the submission, so what is in it is of that kind: lines of remarks for
              a .py, a notebook of one cell, a zip
 
-Who is in the export and not in the gradebook gets nothing, and is named; so is a group of Moodle's, whose folder has the
-group's number where Moodle looks for a person's: it would give the files to somebody else, or to nobody.
+Who is in the export and not in the gradebook gets nothing, and is named; so is a group of Moodle's, whose folder has
+the group's number where Moodle looks for a person's: it would give the files to somebody else, or to nobody.
 """
 
 from __future__ import annotations

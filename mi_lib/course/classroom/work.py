@@ -67,7 +67,7 @@ def grade(task: Task) -> list[dict[str, Any]]:
 def limited(seconds: float) -> Iterator[None]:
     """End this process if it computes for longer: whoever holds a judge up, in C too, loses one exercise. 0: no limit.
 
-    Its own processor time counts, and neither the learner's process nor the waiting for it, which has limits of its own.
+    Its own processor time counts, not the learner's process nor the waiting for it, which has limits of its own.
     """
     if not seconds or not hasattr(signal, "setitimer"):
         yield
