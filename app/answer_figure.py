@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import common
-from mi_lib.course import CourseError, Exercise, Progress, Workspace, figures, sections
+from mi_lib.course import Chapter, CourseError, Exercise, Progress, Workspace, figures, index, sections
 
 
 @st.fragment
@@ -22,15 +22,18 @@ def show(exercise: Exercise, name: str, caption: str, workspace: Workspace, prog
         if caption:
             st.caption(caption)
         passed = progress.state(exercise.id).passed
+        offer = st.empty()  # a place of its own, which is empty as soon as the drawing begins
         if not (passed or kept["wanted"]):
-            st.write(f"This figure is drawn by your own code, once you have passed {exercise.id}.")
-            st.button(
-                "Draw it now all the same",
-                key=f"draw-{name}",
-                on_click=common.caught(_note),
-                args=(kept, "wanted", True),
-            )
+            with offer.container():
+                st.write(f"This figure is drawn by your own code, once you have passed {exercise.id}.")
+                st.button(
+                    "Draw it now all the same",
+                    key=f"draw-{name}",
+                    on_click=common.caught(_note),
+                    args=(kept, "wanted", True),
+                )
             return
+        offer.empty()
         mine, reference = st.columns(2)
         with mine:
             st.markdown("**Drawn from your answer**")
@@ -71,24 +74,27 @@ def _mine(exercise: Exercise, name: str, workspace: Workspace, kept: dict[str, A
 
 def _reference(exercise: Exercise, name: str) -> None:
     try:
-        drawn = _drawn_from_reference(exercise.chapter.number, name, _stamp(exercise))
+        drawn = drawn_by_the_course(exercise.chapter, name)
     except CourseError as error:
         st.caption(str(error))
         return
     common.chart(drawn, key=f"reference-{name}")
 
 
-@st.cache_data(max_entries=64, show_spinner="Drawing the figure …")
-def _drawn_from_reference(number: str, name: str, stamps: tuple[int, ...]) -> Any:
-    from mi_lib.course import index
+def drawn_by_the_course(chapter: Chapter, name: str) -> Any:
+    """A figure of a chapter, drawn once for the server; where it takes an answer, from the reference's.
 
+    Raises `CourseError` as `figures.figure` does.
+    """
+    paths = (chapter.folder / "figures.py", chapter.solutions_folder / "exercises.py")
+    stamps = tuple(path.stat().st_mtime_ns for path in paths if path.is_file())
+    return _drawn(chapter.number, name, stamps)
+
+
+@st.cache_resource(max_entries=256, show_spinner="Drawing the figure …")
+def _drawn(number: str, name: str, stamps: tuple[int, ...]) -> Any:
+    """(Drawn anew when one of its files has changed. `common.chart` shows a copy.)"""
     return figures.figure(index.chapter(number), name)
-
-
-def _stamp(exercise: Exercise) -> tuple[int, ...]:
-    """Changes when the files do that the reference's figure is made from."""
-    folders = (exercise.chapter.folder / "figures.py", exercise.chapter.solutions_folder / "exercises.py")
-    return tuple(path.stat().st_mtime_ns for path in folders if path.is_file())
 
 
 def _up_to(text: str, exercise_id: str) -> str:

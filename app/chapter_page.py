@@ -13,7 +13,7 @@ import streamlit as st
 
 from app import answer_figure, common, exercise_card, explorers
 from app.glossary import ADDRESS
-from mi_lib.course import Chapter, CourseError, Progress, Workspace, figures, glossary, index, lesson
+from mi_lib.course import Chapter, CourseError, Progress, Workspace, glossary, index, lesson
 from mi_lib.course.checking import resume
 from mi_lib.course.lesson import Block
 from mi_lib.course.progress import State
@@ -274,8 +274,7 @@ def _predict(chapter: Chapter, block: Block, progress: Progress) -> None:
 
 def _figure(chapter: Chapter, block: Block) -> None:
     try:
-        with st.spinner("Drawing the figure …"):  # some need a network first, and what follows waits for them
-            drawn = figures.figure(chapter, block.arg)
+        drawn = answer_figure.drawn_by_the_course(chapter, block.arg)
     except CourseError as error:
         st.error(str(error))
         return

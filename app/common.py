@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from streamlit import runtime
 
-from mi_lib.course import CourseError, Progress, Workspace
+from mi_lib.course import CourseError, Progress, Workspace, guard
 from mi_lib.course.checks import Checks
 
 if TYPE_CHECKING:
@@ -113,6 +114,19 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def only_behind_the_guard(command: str) -> None:
+    """Show nothing but a sentence where this page is served without its guard, which keeps others out.
+
+    Outside a server (a test draws a page in its own process) there is nobody to be kept out.
+    command: which starts the page behind its guard.
+    """
+    # A test has a stand-in for the runtime, which is an instance of it by name alone.
+    served = issubclass(type(runtime.get_instance()), runtime.Runtime)
+    if served and not guard.came_through(st.context.headers):
+        st.error(f"Here anybody on this computer could see this page and run code in it. Start it with `{command}`.")
+        st.stop()
+
+
 def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) -> Callable[..., Any]:
     """The same function; where it raises, a sentence of ours and a way on. The trace goes to the terminal alone.
 
@@ -200,6 +214,16 @@ def progress(of: Workspace) -> Progress:
     if kept.notice:
         st.warning(kept.notice)
     return kept
+
+
+def readable(dark: bool) -> str:
+    """Styles for small print, quotations and labels of what cannot be used now: Streamlit's own are too faint to read
+    (WCAG 2 asks for 4.5 : 1)."""
+    faint = "[data-testid=stCaptionContainer], [data-testid=stMarkdownContainer] blockquote"
+    return f"""
+{faint} {{ opacity: 1; color: color-mix(in srgb, currentColor 80%, transparent) }}
+[data-testid=stWidgetLabel] p {{ color: {"#edebe8" if dark else "#2f2d2b"} }}
+"""
 
 
 def go_home() -> None:

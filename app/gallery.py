@@ -33,7 +33,9 @@ def as_html(figure: go.Figure) -> str:
         for column, caption in enumerate(captions):
             image = pictures.get((row, column))
             words = html.escape(f"{name}, {caption}")
-            cells.append(f'<img src="{image.source}" alt="{words}" style="width: 100%">' if image else "<div></div>")
+            cells.append(
+                f'<img src="{html.escape(image.source)}" alt="{words}" style="width: 100%">' if image else "<div></div>"
+            )
     columns = f"repeat({len(captions)}, minmax(0, {max(WIDEST, min(200, 480 // len(captions)))}px))"
     return f'<div style="display: grid; grid-template-columns: {columns}; gap: .3rem">{"".join(cells)}</div>'
 

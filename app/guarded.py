@@ -16,7 +16,7 @@ from starlette.routing import Route
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from app import library  # noqa: E402 - needs the line above
+from app import library, opening  # noqa: E402 - needs the line above
 from mi_lib.course.guard import Guard, own_token  # noqa: E402
 
 
@@ -36,3 +36,5 @@ app = st.App(
         )
     ],
 )
+if os.environ["MI_PAGE"] == "main.py":
+    opening.begun("app.chat")  # Pico, which most pages need, while the browser opens

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import threading
+import time
 from concurrent.futures import Future, wait
 
 import streamlit as st
@@ -16,12 +17,14 @@ import streamlit as st
 from app import common
 
 PATIENCE = 0.15  # seconds that a page waits before it says what it waits for
+_EVERY: list[Future[None]] = []  # whatever was begun
 
 
 @st.cache_resource(show_spinner=False)
 def begun(module: str) -> Future[None]:
     """The page's module and what it needs, which are there when this is done. What failed, the page itself will say."""
     found: Future[None] = Future()
+    _EVERY.append(found)
 
     def work() -> None:
         try:
@@ -33,6 +36,19 @@ def begun(module: str) -> Future[None]:
 
     threading.Thread(target=work, daemon=True).start()
     return found
+
+
+@st.cache_resource(show_spinner=False)
+def graders_begun() -> None:
+    """The server's graders, which nobody waits for yet, begin when what a page may wait for is there."""
+
+    def work() -> None:
+        while any(not each.done() for each in _EVERY):
+            wait(_EVERY)
+        time.sleep(1)  # the page that has waited is drawn first
+        common.checks()
+
+    threading.Thread(target=work, daemon=True).start()
 
 
 def opened(module: str, title: str, what: str) -> bool:

@@ -2,6 +2,7 @@
 
     python benchmarks/page.py            # about six minutes on an idle machine; needs Chromium or Chrome
     python benchmarks/page.py --only lens --cold 0
+    python benchmarks/page.py --only none --gradebook grades/     the instructor's page, of a class that is graded
 
 It starts the course in workspaces of its own and opens every page of `app/pages.py` in a headless browser: cold, as the
 first page of a new server; warm, by its address and by a click. Times run until the page is whole: its script has
@@ -14,6 +15,7 @@ which a busy machine hardly changes.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import statistics
@@ -27,7 +29,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "app")]
-from looking import ARGUMENTS, WHOLE, chromium, whole  # noqa: E402 - needs the line above
+from looking import ARGUMENTS, chromium, whole  # noqa: E402 - needs the line above
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg  # noqa: E402 - as the other libraries of a benchmark
 
 from app.explorers import ADDRESS, EXPLORERS  # noqa: E402
 from app.pages import PAGES, every  # noqa: E402
@@ -38,16 +41,6 @@ MEMORY = "memory of the server, every page opened (MB)"
 AIMS = {COLD: 3.0, WARM: 0.6, CLICK: 0.6, RERUN: 0.3, INSIDE: 0.1, VERDICT: 0.7, MEMORY: 1500}  # seconds, but the last
 ANYWAY = "Go on without a prediction"
 WRONG, RIGHT = 'cache["pattern", 0]', 'cache["pattern", layer]'
-# Counts how often a run of the page's script has ended since.
-COUNT = """() => {
-    const app = document.querySelector("[data-testid=stApp]")
-    window.ended = 0
-    window.before = location.href
-    new MutationObserver(() => app.dataset.testScriptState === "notRunning" && window.ended++).observe(app,
-        { attributes: true, attributeFilter: ["data-test-script-state"] })
-}"""
-RUN_AGAIN = f"() => window.ended > 0 && ({WHOLE})()"
-ELSEWHERE = f"() => window.ended > 0 && window.before !== location.href && ({WHOLE})()"
 REACTION = """([what, event, seen]) => {
     const started = performance.now()
     what.dispatchEvent(new PointerEvent(event, { bubbles: true, pointerType: "mouse" }))
@@ -69,11 +62,15 @@ CHANGES = {
     "/explore-grokking": ("slider", "Training step"),
     "/explore-lens": ("combobox", None),
     "/explore-superposition": ("slider", None),
+    "/explore-dictionaries": ("combobox", "Concept"),
     "/explore-probes": ("slider", None),
     "/explore-circuit": ("combobox", None),
     "/explore-steering": ("slider", None),
+    "/explore-characters": ("slider", None),
+    "/explore-oracle": ("radiogroup", None),
     "/explore-images": ("slider", None),
 }
+
 
 Times = dict[str, list[tuple[float, float]]]  # name: (seconds, seconds of the server's CPU) of each try
 
@@ -117,12 +114,35 @@ def cpu(pid: int) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
+class Ends:
+    """How many runs of a page's script have come to their end, as its server says."""
+
+    def __init__(self, page: Any) -> None:
+        self.count = 0
+        page.on("websocket", lambda socket: socket.on("framereceived", self.hear))
+
+    def hear(self, frame: str | bytes) -> None:
+        if isinstance(frame, bytes) and len(frame) < 100:  # what says so is short
+            message = ForwardMsg.FromString(frame)
+            if message.WhichOneof("type") == "script_finished":
+                self.count += message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
+
+
+def again(page: Any, act: Callable[[], Any]) -> None:
+    """Do this, and wait for the run that it leads to, until the page is whole again. TimeoutError after a minute."""
+    before, until = page.ends.count, time.perf_counter() + 60
+    act()
+    while page.ends.count == before:
+        if time.perf_counter() > until:
+            raise TimeoutError(f"nothing was run anew at {page.url}")
+        page.wait_for_timeout(2)
+    whole(page)
+
+
 def anyway(page: Any) -> None:
     """Go past the questions that stand before an explorer."""
     for _ in range(page.get_by_text(ANYWAY).count()):
-        page.evaluate(COUNT)
-        page.get_by_text(ANYWAY).first.click()
-        page.wait_for_function(RUN_AGAIN, polling="raf")
+        again(page, page.get_by_text(ANYWAY).first.click)
 
 
 def opened(page: Any, address: str) -> None:
@@ -138,8 +158,34 @@ def cold(browser: Any, workspace: Path, found: Times, name: str, address: str) -
         page.close()
 
 
+def instructors(browser: Any, gradebook: Path, found: Times, tries: int) -> None:
+    """The instructor's page of a class: the first of a new server, warm, and a change of the student who is shown."""
+    name = "the instructor's page"
+    with serve.running_instructor(gradebook) as (url, pid):
+        page, watch = new_page(browser, url), Watch(pid, found)
+        watch(COLD, name, lambda: opened(page, "/"))
+        for _ in range(tries):
+            watch(WARM, name, lambda: opened(page, "/"))
+        page.get_by_role("tab", name="One student").click()
+        student = page.get_by_role("combobox", name="Student")
+        for _ in range(2 * tries):
+            page.evaluate(COUNT)
+            watch(f"{RERUN}, another student", name, lambda: change(page, student, "combobox", 0))
+        page.close()
+
+
+def at_rest(pid: int) -> None:
+    """Wait until a server has opened what it opens in the background."""
+    before = -1.0
+    while cpu(pid) - before > 0.2:
+        before = cpu(pid)
+        time.sleep(2)
+
+
 def warm(page: Any, watch: Watch, pages: dict[str, str], tries: int) -> None:
     """Every page by its address. Each is opened once before it is timed, its questions passed by."""
+    opened(page, "/")
+    at_rest(watch.pid)
     for name, address in pages.items():
         opened(page, address)
         if address[1:] in EXPLORERS:
@@ -152,13 +198,7 @@ def clicks(page: Any, watch: Watch, pages: dict[str, str]) -> None:
     """Pages by the links and buttons that lead to them."""
 
     def there(name: str, link: Any) -> None:
-        page.evaluate(COUNT)
-
-        def act() -> None:
-            link.click()
-            page.wait_for_function(ELSEWHERE, polling="raf")
-
-        watch(CLICK, name, act)
+        watch(CLICK, name, lambda: again(page, link.click))
 
     for path, (title, _, _) in PAGES.items():
         if title in pages and path:
@@ -176,19 +216,22 @@ def clicks(page: Any, watch: Watch, pages: dict[str, str]) -> None:
 
 
 def change(page: Any, what: Any, role: str, i: int) -> None:
-    """Change a choice, there and back by turns, and wait until the page is whole again."""
+    """Change a choice, there and back by turns."""
     if role == "slider":
         what.press(("ArrowLeft", "ArrowRight")[i % 2])
     elif role == "textbox":
         what.fill(f"he{'ad' * (i % 2)}")
         what.press("Enter")
+    elif role == "radiogroup":
+        what.get_by_role("radio", checked=False).nth(i).click()
     elif role == "combobox":
-        what.press("ArrowDown")
-        what.press(("ArrowDown", "ArrowUp")[i % 2])
-        what.press("Enter")
+        now = what.locator("xpath=ancestor::*[@data-testid='stSelectbox']").text_content()
+        what.click()
+        options = page.get_by_role("option")
+        others = [at for at, text in enumerate(options.all_text_contents()) if text not in now]
+        options.nth(others[i % 2 % len(others)]).click()
     else:
         what.click()
-    page.wait_for_function(RUN_AGAIN, polling="raf", timeout=20_000)
 
 
 def reruns(page: Any, watch: Watch, pages: dict[str, str], tries: int) -> None:
@@ -201,12 +244,8 @@ def reruns(page: Any, watch: Watch, pages: dict[str, str], tries: int) -> None:
         role, label = CHANGES[address]
         what = page.get_by_test_id("stMainBlockContainer").get_by_role(role, **({"name": label} if label else {})).first
         for i in range(2 * tries):
-            page.evaluate(COUNT)
-            watch(
-                f"{RERUN}, {'once more' if i > 1 else 'first'}",
-                name,
-                lambda i=i, what=what, role=role: change(page, what, role, i),
-            )
+            act = functools.partial(change, page, what, role, i)
+            watch(f"{RERUN}, {'once more' if i > 1 else 'first'}", name, functools.partial(again, page, act))
 
 
 def inside(page: Any, found: Times, tries: int) -> None:
@@ -260,6 +299,7 @@ def verdicts(page: Any, watch: Watch, tries: int) -> None:
 def new_page(browser: Any, url: str) -> Any:
     page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(90_000)
+    page.ends = Ends(page)
     return page
 
 
@@ -308,6 +348,7 @@ def main() -> None:
         "--cold", type=int, default=1, help="how many servers are started for the first page of each kind"
     )
     parser.add_argument("--only", default="", help="only pages with this in their name")
+    parser.add_argument("--gradebook", type=Path, help="of `mi grade`: its instructor's page is timed too")
     asked = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -336,6 +377,8 @@ def main() -> None:
                 inside(page, found, 5)
                 verdicts(page, watch, asked.tries)
             sizes = memory(pid)
+        if asked.gradebook:
+            instructors(browser, asked.gradebook, found, asked.tries)
         browser.close()
     now = os.getloadavg()
     print(f"Seconds. Load of this machine: {load[0]:.1f} at first, {now[0]:.1f} at the end, {os.cpu_count()} cores.")

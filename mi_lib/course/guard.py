@@ -9,7 +9,11 @@ every upload and every WebSocket:
 3. Token: other people on a shared computer can reach the port, and no file of mode 600. The address that `mi app` opens
    carries the token, as Jupyter's does; it is put into a cookie and taken out of the address at once.
 
-A plain ASGI middleware, which knows nothing of Streamlit.
+And nothing of a page comes from elsewhere, or goes there: every answer says so to the browser (`POLICY`), for a figure
+that a learner's code has made may name a picture of any site.
+
+A plain ASGI middleware, which knows nothing of Streamlit. It marks each request that it lets through, so that a page
+can refuse to be shown without it (`came_through`).
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,25 @@ from urllib.parse import parse_qsl, urlencode
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 PARAMETER = "token"
+# What a browser may load for a page: what this server sends, what the page holds (data:), and what it makes (blob:).
+# Streamlit's pages have a script and styles of their own in them, and Plotly compiles what draws many points.
+POLICY = {
+    "default-src": "'self'",
+    "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:",
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data: blob:",
+    "font-src": "'self' data:",
+    "media-src": "'self' data: blob:",
+    "connect-src": "'self' data: blob:",  # and the WebSocket of the same host, which older browsers do not count to it
+    "worker-src": "'self' blob:",
+    "frame-src": "'self' blob:",
+    "object-src": "'none'",
+    "base-uri": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'self'",
+}
+MARK = "x-mi-guard"
+_SECRET = secrets.token_hex(16)  # of this process: nobody can send what they do not know
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -51,14 +74,16 @@ class Guard:
             return
         if (reason := self.foreign(scope)) is not None:
             await refuse(scope, receive, send, reason)
-        elif self.token is None:
-            await self.app(scope, receive, send)
-        elif scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and self.has_parameter(scope):
-            await self.let_in(scope, send)  # with a cookie too, or the token would stay in the address
-        elif self.has_cookie(scope):
-            await self.app(scope, receive, send)
-        else:
+            return
+        asked = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        if self.token is not None and asked and self.has_parameter(scope):
+            await self.elsewhere(scope, send, self.cookie(scope))  # with a cookie too, or the address would keep it
+        elif self.token is not None and not self.has_cookie(scope):
             await refuse(scope, receive, send, NO_TOKEN)
+        elif asked and any(name == PARAMETER for name, _ in parameters(scope)):
+            await self.elsewhere(scope, send)  # an old one
+        else:
+            await self.app(marked(scope), receive, policed(scope, send))
 
     def foreign(self, scope: Scope) -> str | None:
         """Why the address is not one of ours, or None."""
@@ -91,19 +116,48 @@ class Guard:
         assert self.token is not None
         return secrets.compare_digest(given.encode(), self.token.encode())
 
-    async def let_in(self, scope: Scope, send: Send) -> None:
-        """To the same address without the token, which then is in a cookie that no script can read."""
+    def cookie(self, scope: Scope) -> str:
+        """The token, where no script can read it."""
+        return f"{cookie_name(scope)}={self.token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={365 * 24 * 3600}"
+
+    async def elsewhere(self, scope: Scope, send: Send, cookie: str = "") -> None:
+        """To the same address without a token."""
         rest = urlencode([(name, value) for name, value in parameters(scope) if name != PARAMETER])
         path = "/" + scope.get("raw_path", scope["path"].encode()).decode("latin-1").lstrip(
             "/"
         )  # "//x" is another host
-        cookie = f"{cookie_name(scope)}={self.token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={365 * 24 * 3600}"
-        sent = [
-            (b"location", (path + ("?" + rest if rest else "")).encode("latin-1")),
-            (b"set-cookie", cookie.encode()),
-        ]
+        sent = [(b"location", (path + ("?" + rest if rest else "")).encode("latin-1"))]
+        sent += [(b"set-cookie", cookie.encode())] if cookie else []
         await send({"type": "http.response.start", "status": 303, "headers": [*sent, (b"cache-control", b"no-store")]})
         await send({"type": "http.response.body", "body": b""})
+
+
+def marked(scope: Scope) -> Scope:
+    """The request with our mark, and with no other."""
+    kept = [(name, value) for name, value in scope["headers"] if name.lower() != MARK.encode()]
+    return {**scope, "headers": [*kept, (MARK.encode(), _SECRET.encode())]}
+
+
+def came_through(given: Mapping[str, str]) -> bool:
+    """Whether the request with these headers was let through by a guard of this process."""
+    return secrets.compare_digest(given.get(MARK, "").encode(), _SECRET.encode())
+
+
+def policed(scope: Scope, send: Send) -> Send:
+    """The same `send`, which tells the browser to load nothing from elsewhere, and to tell nobody of our address."""
+    host = (headers(scope, b"host") or [""])[0]
+    policy = {**POLICY, "connect-src": f"{POLICY['connect-src']} ws://{host} wss://{host}"}
+    said = [
+        (b"content-security-policy", "; ".join(" ".join(each) for each in policy.items()).encode("latin-1")),
+        (b"referrer-policy", b"same-origin"),
+    ]
+
+    async def sends(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *said]}
+        await send(message)
+
+    return sends
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, reason: str) -> None:

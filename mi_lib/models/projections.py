@@ -6,13 +6,13 @@ does: to the unit vectors, for its matrix, and to zero, for its bias; and it is 
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
 from einops import einsum
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
 
 class NotLinear(RuntimeError):
@@ -21,7 +21,13 @@ class NotLinear(RuntimeError):
 
 def is_plain(module: Any) -> bool:
     """Whether a module is x W + b with its own W and b, and nothing around it."""
-    return type(module) in (nn.Linear, Conv1D) and module.weight.is_floating_point()
+    return (type(module) is nn.Linear or _is_conv(module)) and module.weight.is_floating_point()
+
+
+def _is_conv(module: Any) -> bool:
+    """Whether it is GPT-2's linear map, whose weight lies the other way round. Imports nothing: who has one, has it."""
+    found = sys.modules.get("transformers.pytorch_utils")
+    return found is not None and type(module) is found.Conv1D
 
 
 def apply(module: Any, x: Tensor) -> Tensor:
@@ -32,7 +38,7 @@ def apply(module: Any, x: Tensor) -> Tensor:
 def matrix(module: Any, d_in: int) -> Float[Tensor, "d_in d_out"]:
     """W of x ↦ x W + b. NotLinear if the module is no such map."""
     if is_plain(module):
-        return module.weight if isinstance(module, Conv1D) else module.weight.T
+        return module.weight if _is_conv(module) else module.weight.T
     like = _like(module)
     zero = apply(module, torch.zeros(1, d_in, **like))
     found = apply(module, torch.eye(d_in, **like)) - zero

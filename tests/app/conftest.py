@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from looking import ARGUMENTS, chromium
+from looking import ARGUMENTS, against_the_policy, chromium
 
 
 @pytest.fixture(autouse=True)
@@ -75,5 +75,6 @@ def page(browser, server):
     made.asked, made.errors = [], []
     made.on("request", lambda request: made.asked.append(request.url))
     made.on("pageerror", lambda error: made.errors.append(str(error)))
+    made.on("console", lambda said: made.errors.extend(against_the_policy(said.text)))
     yield made
     made.close()

@@ -37,6 +37,11 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, names)), str(mac) if mac.exists() else None)
 
 
+def against_the_policy(said: str) -> list[str]:
+    """What the browser's console says, if it is that the page wanted something that the guard's policy refuses."""
+    return [said] if "Content Security Policy" in said else []
+
+
 def whole(page: Any, timeout_ms: float = 60_000) -> None:
     """Wait until all of a page is there. TimeoutError after so many milliseconds."""
     page.wait_for_function(WHOLE, polling="raf", timeout=timeout_ms)

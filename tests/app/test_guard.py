@@ -6,6 +6,8 @@ import http.client
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mi_lib.course import Workspace, serve
-from mi_lib.course.guard import Guard, own_token
+from mi_lib.course.guard import MARK, Guard, came_through, own_token
 
 TOKEN = "0123456789abcdef" * 3
 HOST = "127.0.0.1:8501"
@@ -93,6 +95,28 @@ def test_a_host_that_is_missing_or_only_looks_like_ours_is_refused(headers):
     assert ask(open_to_all, **headers)[0] == 403
 
 
+def test_every_answer_tells_the_browser_to_load_nothing_from_elsewhere():
+    _, headers, _ = ask(guarded, host=HOST, cookie=COOKIE)
+    policy = dict(each.split(" ", 1) for each in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == policy["base-uri"] == "'self'"
+    places = {place for name, said in policy.items() for place in said.split() if name != "connect-src"}
+    assert places == {"'self'", "'none'", "'unsafe-inline'", "'unsafe-eval'", "blob:", "data:"}
+    assert set(policy["connect-src"].split()) == {"'self'", "data:", "blob:", f"ws://{HOST}", f"wss://{HOST}"}
+
+
+def test_a_request_is_marked_by_the_guard_alone():
+    seen = []
+
+    async def looks(scope, receive, send) -> None:
+        seen.append({name.decode(): value.decode() for name, value in scope["headers"]})
+        await pages(scope, receive, send)
+
+    ask(Guard(looks, token=None), host=HOST, **{MARK: "mine"})
+    assert came_through(seen[0])
+    assert not came_through({"host": HOST})
+    assert not came_through({"host": HOST, MARK: "mine"})
+
+
 def test_two_hosts_are_refused():
     sent = []
 
@@ -137,6 +161,24 @@ def test_the_token_leaves_the_address_of_who_has_the_cookie_already():
     status, headers, _ = ask(guarded, path="/chapter", query=f"token={TOKEN}&step=3", host=HOST, cookie=COOKIE)
     assert status == 303
     assert headers["location"] == "/chapter?step=3"
+
+
+@pytest.mark.parametrize("guard", [guarded, open_to_all], ids=["token", "no token"])
+@pytest.mark.parametrize("old", ["f" * 48, ""])
+def test_an_old_token_leaves_the_address_of_who_may_come_in(guard, old):
+    status, headers, _ = ask(guard, path="/chapter", query=f"chapter=02&token={old}", host=HOST, cookie=COOKIE)
+    assert status == 303
+    assert headers["location"] == "/chapter?chapter=02"
+    assert "set-cookie" not in headers
+
+
+def test_an_old_token_opens_nothing():
+    assert ask(guarded, query=f"token={'f' * 48}", host=HOST)[0] == 403
+
+
+def test_what_is_sent_is_not_asked_for_again_without_its_token():
+    """A redirect would lose what a POST carries."""
+    assert ask(open_to_all, query="token=old", method="POST", host=HOST)[0] == 200
 
 
 def test_the_redirect_stays_here():
@@ -237,6 +279,56 @@ def test_the_server_opens_to_who_has_its_address(port):
     assert open_socket(number, host, Origin=f"http://{host}") == "403"
     assert open_socket(number, host, Origin="http://evil.example", Cookie=cookie) == "403"
     assert open_socket(number, "evil.example", Origin="http://evil.example", Cookie=cookie) == "403"
+
+
+def told(port: int, **headers: str) -> tuple[list[str], list[str]]:
+    """What a page sends to a browser that opens it: the kinds of its elements, and the texts of its complaints."""
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+    from websockets.sync.client import connect
+
+    kinds, errors = [], []
+    with connect(f"ws://127.0.0.1:{port}/_stcore/stream", additional_headers=headers, max_size=None) as socket:
+        asked = BackMsg()
+        asked.rerun_script.query_string = ""
+        socket.send(asked.SerializeToString())
+        while True:
+            message = ForwardMsg.FromString(socket.recv(timeout=30))
+            if message.WhichOneof("type") == "script_finished":
+                return kinds, errors
+            if message.WhichOneof("type") == "delta" and message.delta.WhichOneof("type") == "new_element":
+                element = message.delta.new_element
+                kinds.append(element.WhichOneof("type"))
+                errors += [element.alert.body] if element.HasField("alert") else []
+
+
+@pytest.mark.parametrize(("page", "command"), [("main.py", "mi app"), ("instructor.py", "mi instructor")])
+def test_a_page_that_is_started_by_hand_shows_nothing_but_how_to_start_it(tmp_path, page, command):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = probe.getsockname()[1]
+    app = Path(__file__).parents[2] / "app"
+    line = [sys.executable, "-m", "streamlit", "run", str(app / page), *serve._flags(number)]
+    # Variables that the guarded server has been given, too: they are no guard.
+    given = {"MI_WORKSPACE": str(tmp_path / "work"), "MI_GRADEBOOK": str(tmp_path), "MI_PAGE": page, "MI_NO_TOKEN": "1"}
+    quiet = subprocess.DEVNULL
+    by_hand = subprocess.Popen(line, env=os.environ | given, cwd=app.parent, stdout=quiet, stderr=quiet)
+    try:
+        serve._wait_for(number, 60)
+        kinds, errors = told(number, **{MARK: "let-me-in"})
+    finally:
+        by_hand.terminate()
+        by_hand.wait(timeout=20)
+    assert kinds == ["alert"]
+    assert command in errors[0]
+
+
+def test_the_same_page_is_shown_behind_its_guard(port):
+    """The control."""
+    number, token = port
+    kinds, errors = told(number, Cookie=f"mi-course-{number}={token}")
+    assert "heading" in kinds
+    assert errors == []
 
 
 @pytest.mark.parametrize("token", [True, False])

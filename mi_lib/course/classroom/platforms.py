@@ -137,8 +137,8 @@ def _columns(table: Sheet, wanted: str) -> _Columns:
     if table.column("Scale") >= 0 and table.column("Maximum Grade") < 0:
         words = table.at(1, table.column("Scale"))[:40] if len(table.rows) > 1 else ""
         raise CourseError(
-            f"{table.name} is of an assignment that is graded with words ({words!r}), not with points. Give it a maximum of "
-            "points in Moodle and download the worksheet again."
+            f"{table.name} is of an assignment that is graded with words ({words!r}), not with points. Give it a "
+            "maximum of points in Moodle and download the worksheet again."
         )
     names = tuple(c for n in ("Email address", "ID number", "Username", "Full name") if (c := table.column(n)) >= 0)
     return _Columns(
