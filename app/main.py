@@ -37,7 +37,7 @@ STYLE += """
 .st-key-contents button p { white-space: nowrap; overflow: hidden; text-overflow: ellipsis }
 [class*=st-key-verdict] [data-testid=stAlert] p { font-size: 1.15rem; font-weight: 600; line-height: 1.45 }
 [data-testid=stMainBlockContainer] { padding-top: 3.75rem; padding-bottom: 4rem }
-@media (max-width: 480px) { [data-testid=stCode] code { white-space: pre-wrap !important } }
+@media (max-width: 480px) { [data-testid=stCode] code, [data-testid=stCode] code * { font-size: .75rem } }
 @media (hover: none) { .modebar-container { display: none } }
 .st-key-skip-link, .st-key-bubble, .st-key-library { margin-bottom: -1rem }
 [data-testid=stPageLink] p { white-space: normal }

@@ -102,6 +102,19 @@ def test_axe_finds_nothing_serious_in_a_verdict(looked_at, workspace):
     assert complaints(looked_at) == []
 
 
+@pytest.mark.parametrize("looked_at", ["light"], indirect=True)
+def test_axe_finds_nothing_serious_in_a_solution_whose_lines_stay_whole(looked_at):
+    looked_at.goto("/?chapter=03&exercise=2")
+    whole(looked_at)
+    looked_at.get_by_role("button", name="Solution").click()
+    looked_at.get_by_role("button", name="Show it all the same").click()
+    code = looked_at.get_by_test_id("stPopoverBody").locator("pre")
+    code.wait_for()
+    assert complaints(looked_at) == []
+    assert looked_at.viewport_size["width"] == 390
+    assert code.evaluate("pre => pre.scrollWidth > pre.clientWidth && pre.tabIndex === 0")
+
+
 @pytest.mark.parametrize("looked_at", ["dark"], indirect=True)
 def test_axe_finds_nothing_serious_in_a_bubble_and_in_the_search(looked_at):
     looked_at.goto("/?chapter=01&exercise=1")
