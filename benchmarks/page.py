@@ -128,8 +128,8 @@ class Ends:
 
 
 def again(page: Any, act: Callable[[], Any]) -> None:
-    """Do this, and wait for the run that it leads to, until the page is whole again. TimeoutError after a minute."""
-    before, until = page.ends.count, time.perf_counter() + 60
+    """Do this, and wait for the run that it leads to, until the page is whole again. TimeoutError after 20 seconds."""
+    before, until = page.ends.count, time.perf_counter() + 20
     act()
     while page.ends.count == before:
         if time.perf_counter() > until:
@@ -208,10 +208,11 @@ def change(page: Any, what: Any, role: str, i: int) -> None:
     elif role == "radiogroup":
         what.get_by_role("radio", checked=False).nth(i).click()
     elif role == "combobox":
-        now = what.locator("xpath=ancestor::*[@data-testid='stSelectbox']").text_content()
+        now = what.input_value()
         what.click()
-        options = page.get_by_role("option")
-        others = [at for at, text in enumerate(options.all_text_contents()) if text not in now]
+        options = page.locator(f'[id="{what.get_attribute("aria-controls")}"]').get_by_role("option")
+        options.first.wait_for()
+        others = [at for at, text in enumerate(options.all_text_contents()) if text != now]
         options.nth(others[i % 2 % len(others)]).click()
     else:
         what.click()
