@@ -22,15 +22,18 @@ def show(exercise: Exercise, name: str, caption: str, workspace: Workspace, prog
         if caption:
             st.caption(caption)
         passed = progress.state(exercise.id).passed
+        offer = st.empty()  # a place of its own, which is empty as soon as the drawing begins
         if not (passed or kept["wanted"]):
-            st.write(f"This figure is drawn by your own code, once you have passed {exercise.id}.")
-            st.button(
-                "Draw it now all the same",
-                key=f"draw-{name}",
-                on_click=common.caught(_note),
-                args=(kept, "wanted", True),
-            )
+            with offer.container():
+                st.write(f"This figure is drawn by your own code, once you have passed {exercise.id}.")
+                st.button(
+                    "Draw it now all the same",
+                    key=f"draw-{name}",
+                    on_click=common.caught(_note),
+                    args=(kept, "wanted", True),
+                )
             return
+        offer.empty()
         mine, reference = st.columns(2)
         with mine:
             st.markdown("**Drawn from your answer**")

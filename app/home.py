@@ -7,8 +7,17 @@ import streamlit as st
 from app import common, first_minute
 from mi_lib.course import Chapter, CourseError, Progress, index, paths
 from mi_lib.course.checking import resume
+from mi_lib.course.progress import State
 
 EVERYTHING = "everything"
+# On a phone the paths stand below each other, and in a row where there is room.
+STYLE = """
+@media (max-width: 640px) {
+  .st-key-way.st-key-way, .st-key-way > div { width: 100% }
+  .st-key-way [role=radiogroup] { display: grid; grid-template-columns: 1fr; gap: .3rem; width: 100% }
+  .st-key-way button { width: 100%; min-height: 2.5rem; margin: 0; border-radius: .5rem }
+  .st-key-way button[aria-checked=false] { border: 1px solid #8886 !important } }
+"""
 
 
 def show() -> None:
@@ -25,6 +34,7 @@ def show() -> None:
     states = progress.states()
     if states or progress.worked_on():
         _next_step(list(here.values()), progress)
+        _skipped(here, states, progress)
         _found(states)
     else:
         with st.container(border=True):
@@ -102,6 +112,21 @@ def _placement(progress: Progress) -> None:
                 st.rerun()
 
 
+def _skipped(here: dict[str, Chapter], states: dict[str, State], progress: Progress) -> None:
+    """Who has begun after the chapter that they skipped, and misses something, can go back to it."""
+    number, _ = paths.placement()
+    if progress.chosen(paths.SKIPPED) != number or number not in here:
+        return
+    chapter = here[number]
+    if all(exercise.id in states and states[exercise.id].passed for exercise in chapter.required):
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"You skip chapter {number}, {chapter.title}.", width="content")
+        if st.button(f"Take chapter {number} after all", type="tertiary", icon=":material/undo:"):
+            progress.choose(paths.SKIPPED, "")
+            st.rerun()
+
+
 def _way(here: list[Chapter], progress: Progress) -> paths.Way | None:
     """The path over the map, as the learner chooses it."""
     every = {way.name: way for way in paths.ways()}
@@ -114,6 +139,7 @@ def _way(here: list[Chapter], progress: Progress) -> paths.Way | None:
             return "Everything"
         return f"{every[name].title} · {round(every[name].minutes(here) / 60)} h"
 
+    st.html(f"<style>{STYLE}</style>")
     st.header("Ways through")
     asked = st.segmented_control(
         "Ways through",

@@ -7,6 +7,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -14,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app.common import chart, guarded, only_behind_the_guard  # noqa: E402 - needs the line above
+from app.common import chart, guarded, only_behind_the_guard, readable  # noqa: E402 - needs the line above
 from mi_lib import plots  # noqa: E402 - needs the line above
 from mi_lib.course import CourseError, texts  # noqa: E402
 from mi_lib.course.classroom import common, points, similarity  # noqa: E402
@@ -60,27 +61,32 @@ def show() -> None:
         pairs = similarity.of_class(attempts, groups=settings.groups)[:50]
         rows = [
             {
-                "chapter": p.chapter,
                 "one": p.one,
                 "other": p.other,
                 "share": round(p.share, 2),
-                "fingerprints": p.common,
                 "most in": ", ".join(p.places),
+                "fingerprints": p.common,
+                "chapter": p.chapter,
             }
             for p in pairs
         ]
         if rows:
-            st.dataframe(
-                rows, hide_index=True, column_config={"share": st.column_config.NumberColumn(format="percent")}
-            )
+            share = st.column_config.NumberColumn(format="percent")
+            st.dataframe(rows, hide_index=True, height=_height(rows), column_config={"share": share})
         else:
             st.write("No two submissions have much in common.")
+
+
+def _height(rows: Sequence[Any]) -> Literal["content", "auto"]:
+    """A table of a class is shown whole; one of hundreds is scrolled."""
+    return "content" if len(rows) <= 60 else "auto"
 
 
 def _glance(students: list[Student], glances: list[Glance]) -> None:
     totals = sorted(student.total for student in students)
     problems = [student for student in students if student.problems]
-    columns = st.columns(4)
+    with st.container(key="figures"):
+        columns = st.columns(4)
     columns[0].metric("Students", len(students))
     columns[1].metric("Median points", f"{statistics.median(totals):g} of {students[0].most:g}")
     # All that were released count, those that somebody did not hand in too; the optional ones are extra.
@@ -94,30 +100,29 @@ def _glance(students: list[Student], glances: list[Glance]) -> None:
     rows = [
         {
             "exercise": f"{g.exercise.id} {g.exercise.title}",
-            "handed in": g.handed_in,
-            "not handed in": len(students) - g.handed_in,
             "passed": g.pass_rate,
             "mean points": f"{g.points:g} of {g.exercise.points}",
+            "handed in": g.handed_in,
+            "not handed in": len(students) - g.handed_in,
             "grading time (s)": round(g.seconds, 1),
             "most common mistake": g.mistakes.most_common(1)[0][0] if g.mistakes else "",
         }
         for g in glances
     ]
     percent = st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0)
-    st.dataframe(rows, hide_index=True, column_config={"passed": percent})
+    st.dataframe(rows, hide_index=True, height=_height(rows), column_config={"passed": percent})
     st.header("Students")
-    st.dataframe(
-        [
-            {
-                "student": s.name,
-                "points": s.total,
-                "passed": f"{sum(g.passed for g in s.grades.values())} of {len(s.grades)} released",
-                "remarks": " ".join([*s.problems, *s.notes]),
-            }
-            for s in students
-        ],
-        hide_index=True,
-    )
+    every = [
+        {
+            "student": s.name,
+            "points": s.total,
+            "passed": f"{sum(g.passed for g in s.grades.values())} of {len(s.grades)} released",
+            "remarks": " ".join([*s.problems, *s.notes]),
+        }
+        for s in students
+    ]
+    wide = {"remarks": st.column_config.TextColumn(width="large")}
+    st.dataframe(every, hide_index=True, height=_height(every), column_config=wide)
 
 
 def _mistakes(glances: list[Glance]) -> None:
@@ -127,13 +132,13 @@ def _mistakes(glances: list[Glance]) -> None:
             continue
         st.markdown(f"**{glance.exercise.id} {glance.exercise.title}**")
         for said, count in glance.mistakes.most_common():
-            left, right = st.columns([1, 9])
-            left.markdown(f"{count} ×")
-            right.text(said)
+            st.text(f"{count} × {said}")
         if glance.others:
             st.caption(f"{glance.others} × something else")
 
 
+@st.fragment
+@guarded
 def _student(students: list[Student], path: Path, rubric: Mapping[str, Sequence[str]]) -> None:
     names = {student.name: student for student in students}
     chosen = names[st.selectbox("Student", list(names))]
@@ -150,11 +155,12 @@ def _student(students: list[Student], path: Path, rubric: Mapping[str, Sequence[
 
 def _say(student: Student, path: Path, rubric: Mapping[str, Sequence[str]]) -> None:
     """A form for a comment and the rubric's levels; what is said changes no points."""
-    with st.expander("Say something", icon=":material/chat:"), st.form("say", clear_on_submit=True):
+    with st.expander("Say something", icon=":material/chat:"), st.form("say", clear_on_submit=True, border=False):
         whole = "all that was handed in"
         about = st.selectbox("About", [whole, *student.grades])
         text = st.text_area("Comment", help="It stands in the student's reports, and changes no points.")
-        levels = {name: st.selectbox(name, ["", *levels]) for name, levels in rubric.items()}
+        with st.container(horizontal=True):
+            levels = {name: st.selectbox(name, ["", *levels], width=240) for name, levels in rubric.items()}
         if st.form_submit_button("Keep it"):
             exercise = "" if about == whole else about
             with Gradebook(path) as book:
@@ -196,9 +202,24 @@ def _exercise(grade: Grade) -> None:
             if grade.verdict[title]:
                 st.caption(title.capitalize())
                 st.code(grade.verdict[title], language=None)
-        st.caption(conditions(grade, grade.verdict))
+        isolation = f"Isolation {grade.verdict['isolation_level']}"
+        whole = f"{isolation}: {grade.verdict['isolation']}."
+        st.caption(texts.markdown(conditions(grade, grade.verdict).replace(whole, f"{isolation}.")), help=whole)
+
+
+# Half of a phone is room enough for a number.
+STYLE = """
+[data-testid=stMainBlockContainer] { padding-top: 3rem; padding-bottom: 4rem }
+@media (max-width: 640px) {
+  [data-testid=stMainBlockContainer] h1 { font-size: 1.75rem }
+  [data-testid=stMainBlockContainer] h2 { font-size: 1.5rem }
+  .st-key-figures [data-testid=stColumn] { min-width: calc(50% - 1rem) }
+  .st-key-figures [data-testid=stMetricLabel] p { white-space: normal }
+  .st-key-figures [data-testid=stMetricValue] { font-size: 1.5rem } }
+"""
 
 
 st.set_page_config(page_title="The class", page_icon="🔬", layout="wide")
 only_behind_the_guard("mi instructor GRADEBOOK")
+st.html(f"<style>{STYLE}{readable(st.context.theme.type == 'dark')}</style>")
 guarded(show)()

@@ -37,7 +37,7 @@ STYLE += """
 .st-key-contents button p { white-space: nowrap; overflow: hidden; text-overflow: ellipsis }
 [class*=st-key-verdict] [data-testid=stAlert] p { font-size: 1.15rem; font-weight: 600; line-height: 1.45 }
 [data-testid=stMainBlockContainer] { padding-top: 3.75rem; padding-bottom: 4rem }
-@media (max-width: 480px) { [data-testid=stCode] code { white-space: pre-wrap !important } }
+@media (max-width: 480px) { [data-testid=stCode] code, [data-testid=stCode] code * { font-size: .75rem } }
 @media (hover: none) { .modebar-container { display: none } }
 .st-key-skip-link, .st-key-bubble, .st-key-library { margin-bottom: -1rem }
 [data-testid=stPageLink] p { white-space: normal }
@@ -51,13 +51,8 @@ STYLE += """
 [data-testid=stHeading] h2 { font-size: 1.5rem; padding-bottom: .6rem }
 """
 DARK = st.context.theme.type == "dark"
-# Small print, quotations, labels of what cannot be used now, and colours of code: Streamlit's own are too faint to read
-# (WCAG 2 asks for 4.5 : 1). Code that is shown has the colours of the editor's.
-FAINT = "[data-testid=stCaptionContainer], [data-testid=stMarkdownContainer] blockquote"
-STYLE += f"""
-{FAINT} {{ opacity: 1; color: color-mix(in srgb, currentColor 80%, transparent) }}
-[data-testid=stWidgetLabel] p {{ color: {"#edebe8" if DARK else "#2f2d2b"} }}
-"""
+# Code that is shown has the colours of the editor's: Streamlit's own are too faint to read.
+STYLE += common.readable(DARK)
 TOKENS = {
     "keyword tag": ("#0067a5", "#6cb8f0"),
     "string char attr-value": ("#8a5000", "#f0b95a"),

@@ -2,6 +2,7 @@
 
     python benchmarks/page.py            # about six minutes on an idle machine; needs Chromium or Chrome
     python benchmarks/page.py --only lens --cold 0
+    python benchmarks/page.py --only none --gradebook grades/     the instructor's page, of a class that is graded
 
 It starts the course in workspaces of its own and opens every page of `app/pages.py` in a headless browser: cold, as the
 first page of a new server; warm, by its address and by a click. Times run until the page is whole: its script has
@@ -154,6 +155,22 @@ def cold(browser: Any, workspace: Path, found: Times, name: str, address: str) -
     with serve.running(workspace) as (url, pid):
         page = new_page(browser, url)
         Watch(pid, found)(COLD, name, lambda: opened(page, address))
+        page.close()
+
+
+def instructors(browser: Any, gradebook: Path, found: Times, tries: int) -> None:
+    """The instructor's page of a class: the first of a new server, warm, and a change of the student who is shown."""
+    name = "the instructor's page"
+    with serve.running_instructor(gradebook) as (url, pid):
+        page, watch = new_page(browser, url), Watch(pid, found)
+        watch(COLD, name, lambda: opened(page, "/"))
+        for _ in range(tries):
+            watch(WARM, name, lambda: opened(page, "/"))
+        page.get_by_role("tab", name="One student").click()
+        student = page.get_by_role("combobox", name="Student")
+        for _ in range(2 * tries):
+            page.evaluate(COUNT)
+            watch(f"{RERUN}, another student", name, lambda: change(page, student, "combobox", 0))
         page.close()
 
 
@@ -332,6 +349,7 @@ def main() -> None:
         "--cold", type=int, default=1, help="how many servers are started for the first page of each kind"
     )
     parser.add_argument("--only", default="", help="only pages with this in their name")
+    parser.add_argument("--gradebook", type=Path, help="of `mi grade`: its instructor's page is timed too")
     asked = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -360,6 +378,8 @@ def main() -> None:
                 inside(page, found, 5)
                 verdicts(page, watch, asked.tries)
             sizes = memory(pid)
+        if asked.gradebook:
+            instructors(browser, asked.gradebook, found, asked.tries)
         browser.close()
     now = os.getloadavg()
     print(f"Seconds. Load of this machine: {load[0]:.1f} at first, {now[0]:.1f} at the end, {os.cpu_count()} cores.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,3 +142,19 @@ def test_no_modules_import_each_other_in_a_circle():
 def test_a_circle_is_found(loop):
     assert circles(loop | {"d": {"a"}}) == [sorted(loop)]
     assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def nameless_columns(text: str) -> list[str]:
+    """The heads of tables of a lesson in which a cell is empty."""
+    heads = re.findall(r"^(\|.*\|)[ \t]*\n\|[ :|-]+\|[ \t]*$", text, re.MULTILINE)
+    return [head for head in heads if any(not cell.strip() for cell in head.strip("|").split("|"))]
+
+
+@pytest.mark.parametrize("lesson", sorted((ROOT / "chapters").glob("*/lesson.md")), ids=lambda path: path.parent.name)
+def test_every_column_of_a_table_has_a_name(lesson):
+    assert nameless_columns(lesson.read_text(encoding="utf-8")) == []
+
+
+def test_a_column_without_a_name_is_found():
+    table = "| | mean |\n|---|--:|\n| one | 2 |\n\n| word | mean |\n|---|---|\n| | 2 |\n"
+    assert nameless_columns(table) == ["| | mean |"]

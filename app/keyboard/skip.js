@@ -4,7 +4,7 @@
 const STYLE = `
 .mi-skip button { position: fixed; top: 8px; left: 8px; z-index: 1000001; padding: 8px 16px; font: 600 16px sans-serif;
   border: 2px solid #fff; border-radius: 6px; background: #004f7c; color: #fff; cursor: pointer }
-[data-testid=stVerticalBlock][tabindex="0"]:focus-visible { outline: 3px solid #d55e00 }
+:is([data-testid=stVerticalBlock], [data-testid=stCode] pre)[tabindex="0"]:focus-visible { outline: 3px solid #d55e00 }
 .mi-skip button:not(:focus) { clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden }
 `
 
@@ -15,12 +15,14 @@ const editor = () => {
   }
   return null
 }
-// Boxes that are scrolled sideways (`common.scrolled`), as far as they are wider than the window now.
+// Boxes that are scrolled sideways (`common.scrolled`, and code), as far as they are wider than the window now.
+const WIDE = "[data-testid=stVerticalBlock][class*=st-key-], [data-testid=stCode] pre"
 const reachable = () => {
-  for (const box of document.querySelectorAll("[data-testid=stVerticalBlock][class*=st-key-]")) {
+  for (const box of document.querySelectorAll(WIDE)) {
     const wide = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === "auto"
     if (wide === (box.tabIndex === 0)) continue
-    const named = { tabindex: "0", role: "region", "aria-label": "A wide figure. Arrow keys scroll it." }
+    const what = box.matches("pre") ? "Code with long lines" : "A wide figure"
+    const named = { tabindex: "0", role: "region", "aria-label": `${what}. Arrow keys scroll it.` }
     for (const [name, value] of Object.entries(named)) wide ? box.setAttribute(name, value) : box.removeAttribute(name)
   }
 }

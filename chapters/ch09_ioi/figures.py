@@ -16,7 +16,7 @@ from mi_lib.models.graph import head_of
 
 CHAPTER = index.chapter("09")
 reading = findings.module(CHAPTER)
-PROMPTS, SEED = 24, 2  # of a figure; other prompts than those of the findings
+PROMPTS, SEED = reading.PROMPTS, reading.SEED  # the same as in the sentences beside them
 LOGITS = "difference of logits"
 
 

@@ -2,6 +2,9 @@
 
 They are read from what the chapter says itself, and nothing is executed for it.
 
+An exercise that has a cell of its own in the chapter's `first_lines.py` gets that, and of the [setup] of that file what
+the cell needs and the learner's file has not imported. For the others they are worked out from the stub.
+
 A function that takes tensors alone gets random ones of the shapes in its signature, where each axis is of a length of
 its own. One that takes plain numbers besides gets the tensors too, and the call stands as a comment, since the numbers
 are for the learner to choose. For one that takes a model, there is a model: as the paragraph "To play: ..." of the
@@ -16,7 +19,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from mi_lib.course import sections, stubs
+from mi_lib.course import files, sections, stubs
 from mi_lib.course.index import CourseError, Exercise, root
 
 LENGTHS = (3, 5, 7, 11, 13, 17, 19)  # of the axes, in the order in which their names are met
@@ -33,6 +36,8 @@ def of(exercise: Exercise) -> str:
     except CourseError:  # the page says so elsewhere
         return ""
     setup = "".join(handed_out.get(part, "") for part in ("", "setup"))
+    if own := _own(exercise, setup):
+        return own
     function = _function(handed_out.get(exercise.id, ""), exercise)
     if function is not None and (lines := _with_random_tensors(function)):
         return "\n".join(lines) + "\n"
@@ -45,6 +50,66 @@ def of(exercise: Exercise) -> str:
         call = f"{function.name}({', '.join(_needed(function))})"
         lines.append(f"# {call}")
     return "\n".join(lines) + "\n"
+
+
+FILE = "first_lines.py"  # of a chapter
+
+
+def _own(exercise: Exercise, setup: str) -> str:
+    """The cell for this exercise in the chapter's own file, behind what it needs of the file's setup."""
+    path = exercise.chapter.folder / FILE
+    cells = sections.split(files.read_text(path)) if path.is_file() else {}
+    if exercise.id not in cells:
+        return ""
+    lines = sections.body(cells[exercise.id]).strip()
+    there = {name for statement in ast.parse(setup).body if _imports(statement) for name in _bound(statement)}
+    before = _needed_before(sections.body(cells.get("setup", "")), lines, there)
+    return "\n".join([*before, lines]) + "\n"
+
+
+def _needed_before(prelude: str, lines: str, there: set[str]) -> list[str]:
+    """The statements of the prelude that lines need, by the names; `there`: what an import has already brought."""
+    wanted = _missing(lines)
+    needed: list[str] = []
+    rows = prelude.splitlines()
+    for statement in reversed(ast.parse(prelude).body):
+        if not _bound(statement) & (wanted - there if _imports(statement) else wanted):
+            continue
+        text = "\n".join(rows[statement.lineno - 1 : statement.end_lineno])
+        needed.insert(0, text)
+        wanted = (wanted - _bound(statement)) | _missing(text)
+    return needed
+
+
+def _missing(lines: str) -> set[str]:
+    """The names that lines read before they give them a value."""
+    missing: set[str] = set()
+    given: set[str] = set()
+    for statement in ast.parse(lines).body:
+        names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+        inner = {node.id for node in names if isinstance(node.ctx, ast.Store)} - _bound(statement)  # of a comprehension
+        missing |= {node.id for node in names if isinstance(node.ctx, ast.Load)} - given - inner
+        given |= _bound(statement)
+    return missing
+
+
+def _imports(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Import | ast.ImportFrom)
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The names that a statement gives a value."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
+    if isinstance(statement, ast.Assign | ast.AugAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)} - {
+            node.value.id
+            for target in targets
+            for node in ast.walk(target)
+            if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)
+        }
+    return set()
 
 
 def _function(section: str, exercise: Exercise) -> ast.FunctionDef | None:

@@ -4,6 +4,7 @@ source   `findings`, what the chapter has measured (`findings.json`); or the nam
 path     `distances.seven`, `by_depth.3`: keys of tables and places in lists, from 0
 how      a format such as `.2f` or `,`. A list takes it for each of its items and becomes "3, 5 and 9".
          `or` before it: "3, 5 or 9". `words`: "seven" for 7; `Words`: "Seven"; `or words`: "three, five or nine"
+         `about`, of what is far below 1: "about a millionth", "about 50 billionths"
 """
 
 from __future__ import annotations
@@ -62,9 +63,22 @@ def said(value: Any, how: str = "") -> str:
     if asked in (["words"], ["Words"]):
         words = in_words(value)
         return words.capitalize() if asked == ["Words"] else words
+    if asked == ["about"]:
+        return about(value)
     text = format(value, how)
     nothing = isinstance(value, float) and re.fullmatch(r"-0(\.0*)?%?", text)
     return text[1:] if nothing else text  # 0%, and not -0%
+
+
+def about(number: Any) -> str:
+    """9.7e-07 as "about a millionth": a small number as one would say it, to one figure. ValueError for others."""
+    if not isinstance(number, float) or not 1e-12 <= number < 0.1:
+        raise ValueError(f"{number!r} does not lie between a trillionth and a tenth, so it has to stand in digits")
+    number = float(f"{number:.0e}")
+    units = ((1e-3, "thousandth"), (1e-6, "millionth"), (1e-9, "billionth"), (1e-12, "trillionth"))
+    unit, name = next(one for one in units if number > 0.99 * one[0])
+    count = round(number / unit)
+    return f"about a {name}" if count == 1 else f"about {in_words(count) if count <= 12 else count} {name}s"
 
 
 def in_words(number: Any) -> str:

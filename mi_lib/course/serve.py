@@ -54,14 +54,29 @@ def running(workspace: Path, seconds: float = 60.0, token: bool = False) -> Iter
     It ends with the block. token: whether they are only shown to who has it (see `guard`). TimeoutError if it does not
     answer in so many seconds.
     """
+    with _running(["app"], {"MI_WORKSPACE": str(workspace)}, seconds, token) as found:
+        yield found
+
+
+@contextmanager
+def running_instructor(gradebook: Path, seconds: float = 60.0, token: bool = False) -> Iterator[tuple[str, int]]:
+    """The instructor's page of a gradebook, as `running`."""
+    with _running(["instructor", str(gradebook)], {}, seconds, token) as found:
+        yield found
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], variables: dict[str, str], seconds: float, token: bool
+) -> Iterator[tuple[str, int]]:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mi_lib.cli", "app", "--port", str(port), "--no-browser"]
-    command += [] if token else ["--no-token"]
-    variables = {"MI_WORKSPACE": str(workspace), "PYTHONPATH": str(Path(__file__).parents[2])}
+    line = [sys.executable, "-m", "mi_lib.cli", *command, "--port", str(port), "--no-browser"]
+    line += [] if token else ["--no-token"]
+    variables = {**variables, "PYTHONPATH": str(Path(__file__).parents[2])}
     quiet = subprocess.DEVNULL
-    server = subprocess.Popen(command, env=os.environ | variables, stdout=quiet, stderr=quiet)
+    server = subprocess.Popen(line, env=os.environ | variables, stdout=quiet, stderr=quiet)
     try:
         _wait_for(port, seconds)
         yield _url(port), server.pid

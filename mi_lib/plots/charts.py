@@ -197,6 +197,56 @@ def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title
     return styled(figure, title, height=480)
 
 
+SIDES = (
+    "top center",
+    "bottom center",
+    "middle right",
+    "middle left",
+    "top right",
+    "top left",
+    "bottom right",
+    "bottom left",
+)
+WIDE, HIGH, LETTER, LINE = 560, 300, 5.5, 13  # pixels: of a plane on a small window; of what stands at its points
+
+
+def beside(
+    spots: Sequence[tuple[float, float]], texts: Sequence[str], marks: Sequence[tuple[float, float]]
+) -> list[str]:
+    """For each text the side of its point (Plotly's word) on which it overlaps least with marks and earlier texts."""
+    placed = [_box(mark, "", "", marks) for mark in marks]
+    sides = []
+    for spot, text in zip(spots, texts, strict=True):
+        boxes = {side: _box(spot, text, side, marks) for side in SIDES}
+        side = min(SIDES, key=lambda side: sum(_common(boxes[side], other) for other in placed))
+        placed.append(boxes[side])
+        sides.append(side)
+    return sides
+
+
+def _box(
+    spot: tuple[float, float], text: str, side: str, marks: Sequence[tuple[float, float]]
+) -> tuple[float, float, float, float]:
+    """(left, right, bottom, top) in pixels of a text on a side of its spot; of the mark itself if there is no side."""
+    lows, highs = [min(axis) for axis in zip(*marks, strict=True)], [max(axis) for axis in zip(*marks, strict=True)]
+    x, y = (
+        (at - low) / ((high - low) or 1) * size
+        for at, low, high, size in zip(spot, lows, highs, (WIDE, HIGH), strict=True)
+    )
+    if not side:
+        return x - 4, x + 4, y - 4, y + 4
+    width = LETTER * len(text)
+    left = x - width - 4 if "left" in side else x + 4 if "right" in side else x - width / 2
+    bottom = y + 4 if "top" in side else y - LINE - 4 if "bottom" in side else y - LINE / 2
+    return left, left + width, bottom, bottom + LINE
+
+
+def _common(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """The area that two boxes share."""
+    width, height = min(a[1], b[1]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[2], b[2])
+    return max(width, 0) * max(height, 0)
+
+
 def clouds(
     groups: Mapping[str, Sequence[tuple[float, float]]],
     title: str,
@@ -211,6 +261,12 @@ def clouds(
     """
     marks = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "hexagon")
     figure = go.Figure()
+    spots = [spot for points in groups.values() for spot in points]
+    texts_of = {name: list((labels or {}).get(name, [])) for name in groups}
+    named = [
+        (spot, text) for name, points in groups.items() for spot, text in zip(points, texts_of[name], strict=False)
+    ]
+    free = iter(beside([spot for spot, _ in named], [text for _, text in named], spots))
     for i, (name, points) in enumerate(groups.items()):
         texts = list(labels[name]) if labels and name in labels else None
         figure.add_scatter(
@@ -219,7 +275,7 @@ def clouds(
             name=name,
             mode="markers+text" if texts else "markers",
             text=texts,
-            textposition="top center",
+            textposition=[next(free) for _ in points] if texts else None,
             textfont={"size": 10},
             marker={"size": 8, "color": PALETTE[i % len(PALETTE)], "symbol": marks[i % len(marks)], "opacity": 0.85},
             hovertemplate="%{text}: " * bool(texts) + "(%{x:.2f}, %{y:.2f})<extra>%{fullData.name}</extra>",

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from budget import sample
@@ -55,18 +58,24 @@ def complaints(page) -> list[str]:
     return found
 
 
-@pytest.fixture
-def looked_at(request, browser, server):
-    """A page in one theme, which axe-core can look at."""
+@contextmanager
+def looking_at(browser, url: str, theme: str) -> Iterator[Any]:
+    """A page in one theme, which axe-core can look at. In the end the browser must have refused it nothing."""
     if AXE is None:
         pytest.skip("axe-core is not here; `make axe` fetches it from npm")
-    page = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000}, color_scheme=request.param)
+    page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 1000}, color_scheme=theme)
     page.set_default_timeout(60_000)
-    page.refused = []
-    page.on("console", lambda said: page.refused.extend(against_the_policy(said.text)))
+    refused = []
+    page.on("console", lambda said: refused.extend(against_the_policy(said.text)))
     yield page
     page.close()
-    assert page.refused == []
+    assert refused == []
+
+
+@pytest.fixture
+def looked_at(request, browser, server):
+    with looking_at(browser, server, request.param) as page:
+        yield page
 
 
 @pytest.mark.parametrize(("name", "looked_at"), chosen(), indirect=["looked_at"])
@@ -91,6 +100,19 @@ def test_axe_finds_nothing_serious_in_a_verdict(looked_at, workspace):
     looked_at.get_by_test_id("stAlert").first.wait_for()
     whole(looked_at)
     assert complaints(looked_at) == []
+
+
+@pytest.mark.parametrize("looked_at", ["light"], indirect=True)
+def test_axe_finds_nothing_serious_in_a_solution_whose_lines_stay_whole(looked_at):
+    looked_at.goto("/?chapter=03&exercise=2")
+    whole(looked_at)
+    looked_at.get_by_role("button", name="Solution").click()
+    looked_at.get_by_role("button", name="Show it all the same").click()
+    code = looked_at.get_by_test_id("stPopoverBody").locator("pre")
+    code.wait_for()
+    assert complaints(looked_at) == []
+    assert looked_at.viewport_size["width"] == 390
+    assert code.evaluate("pre => pre.scrollWidth > pre.clientWidth && pre.tabIndex === 0")
 
 
 @pytest.mark.parametrize("looked_at", ["dark"], indirect=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from looking import whole
 from streamlit.testing.v1 import AppTest
 
-from mi_lib.course import Workspace, exercise, files, sections
+from mi_lib.course import Workspace, exercise, files, sections, serve
 
 ROOT = Path(__file__).parents[2]
 PAGE = f"""
@@ -53,3 +54,24 @@ def test_an_answer_that_cannot_draw_gets_a_sentence_and_the_reference_s_figure_s
     assert not app.exception
     assert "raised AttributeError on line" in told(app)
     assert len(app.get("plotly_chart")) == 1
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_offer_to_draw_is_gone_while_it_is_drawn_and_afterwards(work, browser):
+    text = files.read_text(work.file("02"))
+    section = sections.get(text, "02.7").replace("    return ", "    import time; time.sleep(1)\n    return ", 1)
+    work.file("02").write_text(sections.replace(text, "02.7", section))
+    with serve.running(work.path) as (url, _):
+        page = browser.new_page(base_url=url)
+        page.set_default_timeout(60_000)
+        page.goto("/?chapter=02&exercise=7")
+        whole(page)
+        page.get_by_role("button", name="Draw it now all the same").click()
+        page.get_by_text("Your code is computing the figure").wait_for()
+        offered = page.get_by_role("button", name="Draw it now all the same")
+        offered.wait_for(state="detached", timeout=900)
+        page.get_by_role("button", name="Draw it again").wait_for()
+        whole(page)
+        assert offered.count() == 0
+        page.close()

@@ -157,6 +157,27 @@ def test_a_path_leaves_its_chapters_on_the_map_and_leads_along_them(workspace, m
     assert next_id(progress) == f"{after}.1"  # the path is at its end: on to what comes after
 
 
+def test_who_has_skipped_the_first_chapter_and_begun_can_take_it_after_all(workspace, monkeypatch):
+    progress = Progress(Workspace.open(workspace))
+    progress.choose(paths.SKIPPED, "01")
+    passed(progress, "02.1")
+    app = run(workspace, monkeypatch, HOME)
+    assert not app.exception
+    next(button for button in app.button if button.label == "Take chapter 01 after all").click().run()
+    assert not app.exception
+    assert progress.chosen(paths.SKIPPED) == ""
+    assert all(button.label != "Take chapter 01 after all" for button in app.button)
+
+
+def test_who_has_skipped_nothing_or_taken_it_since_is_offered_no_way_back(workspace, monkeypatch):
+    progress = Progress(Workspace.open(workspace))
+    passed(progress, "02.1")
+    assert not [b for b in run(workspace, monkeypatch, HOME).button if "after all" in b.label]
+    progress.choose(paths.SKIPPED, "01")
+    passed(progress, *(exercise.id for exercise in index.chapter("01").required))
+    assert not [b for b in run(workspace, monkeypatch, HOME).button if "after all" in b.label]
+
+
 def test_what_was_found_is_told_chapter_by_chapter_with_what_came_as_a_surprise(workspace, monkeypatch):
     progress = Progress(Workspace.open(workspace))
     chapter = index.chapter("02")

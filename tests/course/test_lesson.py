@@ -188,6 +188,11 @@ def test_what_a_lesson_names_but_is_not_there_is_found(chapter, old, new, said):
         (-0.01, ".0%", "-1%"),
         (-1e-9, ".2f", "0.00"),
         (-0.25, ".2f", "-0.25"),
+        (9.7e-07, "about", "about a millionth"),
+        (4.7e-08, "about", "about 50 billionths"),
+        (7.6e-06, "about", "about eight millionths"),
+        (6.1e-07, "about", "about 600 billionths"),
+        (0.0024, "about", "about two thousandths"),
     ],
 )
 def test_lists_and_numbers_are_written_as_a_sentence_needs_them(value, how, said):
@@ -198,6 +203,8 @@ def test_lists_and_numbers_are_written_as_a_sentence_needs_them(value, how, said
     ("value", "how", "said"),
     [
         (100, "words", "has to stand in digits"),
+        (0.5, "about", "has to stand in digits"),
+        (0.0, "about", "has to stand in digits"),
         (2.5, "words", "has to stand in digits"),
         (True, "words", "has to stand in digits"),
         (7, "or", "only a list"),

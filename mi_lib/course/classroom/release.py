@@ -30,6 +30,7 @@ _PATTERNS = (
 _CHAPTER = (
     "chapter.toml",
     "exercises.py",
+    "first_lines.py",
     "lesson.md",
     "figures.py",
     "findings.py",
