@@ -60,7 +60,7 @@ def grade(grader: Grader, exercise: Exercise, whole: str, halt: threading.Event 
         sections.get(whole, exercise.id)
     except sections.SectionError as error:
         return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=str(error))
-    return grader.grade(whole, exercise, halt=halt)
+    return grader.grade(whole, exercise, halt=halt, second_look=True)
 
 
 def next_exercise(chapters: list[Chapter], progress: Progress, after: Exercise | None = None) -> Exercise | None:

@@ -1,5 +1,7 @@
 """What Jupyter runs itself in a cell, taken out of it, so that the rest is Python: `%%time`, `!pip`, `x?`.
 
+So is what it makes of these when it saves a notebook as a script: `get_ipython().system('pip …')`.
+
 A line is looked at only where a statement may begin: a `%` that goes on with a bracket or a text is a remainder.
 """
 
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 _PYTHON = {"time", "timeit", "capture", "prun", "memit", "python", "python3", "debug", "code_wrap"}
 _HELP = re.compile(r"\?{1,2}[\w.%*]+;?\s*|[\w.%*\[\]'\"()]+\?{1,2};?\s*")
 _ASSIGNED = re.compile(r"(\s*)([^=#'\"]+?)\s*=\s*[!%](?!=)")
+_SAVED = re.compile(r"(\s*)(?:([^=#'\"(]+?)\s*=\s*)?(get_ipython\(\)\.\w+\(.*\)\s*)")
 _TIMED = re.compile(r"(\s*)%time\s+(.+)")
 _PIECE = re.compile(r"(?P<string>[rRbBuUfF]{0,2}(\"\"\"|'''|\"|'))|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<comment>#)")
 
@@ -82,6 +85,8 @@ def _without(line: str) -> str | None:
         return f"{timed[1]}{timed[2]}"
     if assigned := _ASSIGNED.match(line):
         return f"{assigned[1]}{assigned[2]} = None  # {stripped}"
+    if saved := _SAVED.fullmatch(line):
+        return f"{saved[1]}{f'{saved[2]} = None' if saved[2] else 'pass'}  # {stripped}"
     if stripped.startswith(("%", "!", "?")) or _HELP.fullmatch(stripped):
         return f"{indent}pass  # {stripped}".rstrip("\\")
     return None

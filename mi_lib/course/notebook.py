@@ -279,22 +279,25 @@ def _load(path: Path) -> dict[str, Any]:
 def _cells_of(notebook: dict[str, Any], path: Path) -> list[_Cell]:
     """The cells that hold an exercise, in their order.
 
-    Their first line of code decides (Colab puts its titles before it); the metadata may have been dropped or copied.
-    Cells that were merged are several again.
+    Their first line of code decides (Colab puts its titles before it, people a `%%time`); the metadata may have been
+    dropped or copied. Cells that were merged are several again.
     """
     found = []
     for cell in notebook["cells"]:
         source = _HALF.sub("\ufffd", str(cell.get("source", ""))).replace("\r\n", "\n")
         marks = list(_EXERCISE.finditer(source)) if cell.get("cell_type") == "code" else []
         before = source[: marks[0].start()] if marks else ""
-        if not marks or any(line.strip() and not line.lstrip().startswith("#") for line in before.split("\n")):
+        python, taken = magics.take_out(before)
+        lines = {line.strip().partition("#")[0].strip() for line in python.split("\n")}
+        if not marks or lines - {"", "pass"}:
             continue
         ends = [mark.start() for mark in marks[1:]] + [len(source)]
         facts = cell.get("metadata", {}).get("mi", {})
         for mark, end in zip(marks, ends, strict=True):
             section = mark[1] or f"{int(mark[2]):02d}.{int(mark[3])}"
             mine = facts if isinstance(facts, dict) and facts.get("section", section) == section else {}
-            found.append(_Cell(section, source[mark.end() : end], mine))
+            found.append(_Cell(section, (before if taken else "") + source[mark.end() : end], mine))
+            taken = []
     if not found and not (isinstance(notebook.get("metadata"), dict) and "mi" in notebook["metadata"]):
         raise CourseError(f"{path} has no answers: no cell of it starts with `%%exercise`. Is it the right notebook?")
     return found

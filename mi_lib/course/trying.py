@@ -91,7 +91,7 @@ def run(grader: Grader, exercise: Exercise, whole: str, lines: str, halt: thread
     held, stopped = _Held(), False
     limits = replace(grader.limits, seconds=exercise.time_limit)
     try:
-        grader.hold(lambda process: _in_process(process, held, exercise, whole, lines), limits, halt)
+        grader.hold(lambda process: _in_process(process, held, exercise, whole, lines), limits, halt, exercise)
     except Stopped as stop:
         stopped = stop.ending == "stopped"
         held.problem = _of_stopped(stop, time.monotonic() - started)

@@ -246,6 +246,11 @@ def _(box: Box) -> list[str]:
     return box.outcome({"bob": 5.0})
 
 
+SLIPS |= {
+    "a student without a name": ('[students]\nada = ""', "must be a name"),
+    "a student who is a list": ("[students]\nada = [1]", "must be a name"),
+    "a zone that is another on each computer": ('zone = "localtime"', "no time zone"),
+}
 for _title, (_text, _words) in SLIPS.items():
     kind("settings", _title)(slip(_text, _words))
 
@@ -435,3 +440,33 @@ def _(box: Box) -> list[str]:
         found = {student.name: student for student in points.grades(book, book.settings)}
     least = min(grade.points for grade in found["ada"].grades.values())
     return box.outcome({"ada": 0.0, "bob": 5.0}) + ([] if least >= 0 else [f"{least} points"])
+
+
+@kind("time", "dates of files that no calendar has")
+def _(box: Box) -> list[str]:
+    for name, when in (("ada", 1e12), ("cyd", -1e12), ("dan", 4e9), ("eve", -62135596800)):
+        box.put(f"{name}/exercises.py", when=when)
+    box.beside_bob()
+    box.grade(config=due_at(NOON + 60) + "days = 7\n")
+    return box.outcome({"bob": 5.0, "ada": 5.0, "cyd": 5.0, "dan": 0.0, "eve": 5.0})
+
+
+@kind("time", "deadlines on the first and the last day of the calendar, in zones on both sides")
+def _(box: Box) -> list[str]:
+    box.beside_bob()
+    wrong = []
+    for zone in ("Pacific/Kiritimati", "America/Los_Angeles", ""):
+        for day, total in (("0001-01-01", 0.0), ("9999-12-31", 5.0)):
+            late = "[late]\npercent_per_day = 100\n"
+            box.grade(config=f'zone = "{zone}"\n[deadlines]\n"90" = {day}\n{late}')
+            wrong += [f"{zone} {day}: {said}" for said in box.outcome({"bob": total})]
+    return wrong
+
+
+@kind("settings", "a file as Windows' editor saves it")
+def _(box: Box) -> list[str]:
+    box.put("ada/exercises.py")
+    box.beside_bob()
+    (box.top / "course.toml").write_bytes(b'\xef\xbb\xbf[students]\r\n"ada" = "Ada"\r\n')
+    box.grade(None, "--config", box.top / "course.toml")
+    return box.outcome({"Ada": 5.0, "bob": 5.0})

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from html import unescape
+from urllib.parse import unquote
 
-from awkward import BOB, RIGHT, RIGHT91, Box, kind, packed
+from awkward import BOB, RIGHT, RIGHT91, STUB, Box, kind, packed
+from small_class import TIMES
 
 BROKEN = RIGHT.replace("return a + b", "raise ValueError('\\ud800 =1+1 \\x1b[31m <script>')")
 
@@ -224,3 +228,71 @@ def _(box: Box) -> list[str]:
     path.write_bytes(packed(*files).replace("é".encode(), b"\xff\xff"))
     box.grade(path)
     return box.outcome({"bob": 5.0, "ada": 5.0})
+
+
+@kind("exports", "Canvas's files where names are hidden, one of them late, one handed in again")
+def _(box: Box) -> list[str]:
+    box.put("anon_8Xk3q_4711_exercises.py", STUB)
+    box.put("anon_8Xk3q_4712_exercises-1.py")
+    box.put("LATE_anon_9ab2c_4713_exercises.py", TIMES)
+    box.beside_bob()
+    box.grade()
+    return box.outcome({"bob": 5.0, "anon_8Xk3q": 5.0, "anon_9ab2c": 1.5})
+
+
+@kind("exports", "Canvas's files of those who wrote into its editor or gave an address")
+def _(box: Box) -> list[str]:
+    box.put("lovelaceada_815_text.html", "<p>def add(a, b)</p>")
+    box.put("eve_LATE_816_link.html", "<a>here</a>")
+    box.beside_bob()
+    box.grade()
+    says = dict.fromkeys(("lovelaceada_815", "eve_816"), "no .py file")
+    return box.outcome({"bob": 5.0, "lovelaceada_815": 0.0, "eve_816": 0.0}, says)
+
+
+@kind("exports", "Canvas's files of a name with an underscore, and of one who handed in eleven times")
+def _(box: Box) -> list[str]:
+    box.put("o_neil_815_4711_exercises.py", STUB)
+    box.put("o_neil_815_4712_exercises-1.py")
+    box.put("o_neil_LATE_816_4713_exercises.py", TIMES)
+    box.put("ada_817_4714_exercises-10.py")
+    box.put("ada_817_4715_exercises-9.py", TIMES)
+    box.beside_bob()
+    box.grade()
+    return box.outcome({"bob": 5.0, "o_neil_815": 5.0, "o_neil_816": 1.5, "ada_817": 5.0})
+
+
+@kind("exports", "Moodle's folders of who is in no group, who has no name, who wrote into its editor alone")
+def _(box: Box) -> list[str]:
+    box.put("Default group_assignsubmission_file/exercises.py")
+    box.put("Participant_77_assignsubmission_file/mine/ch90_sums/exercises.py")
+    box.put("Eve_12_assignsubmission_onlinetext/onlinetext.html", "<p>x</p>")
+    box.beside_bob()
+    box.grade()
+    want = {"bob": 5.0, "Participant_77": 5.0, "Eve_12": 0.0}
+    return box.outcome(want, {"Eve_12": "no .py file"}, others=[5.0])
+
+
+@kind("names", "names that a link must quote, and what no eye sees")
+def _(box: Box) -> list[str]:
+    names = (
+        "50% #1?.html",
+        "a&b<c>",
+        '\'"q"',
+        "\u200b",
+        "ada\u200b",
+        "ada",
+        "\U0001f469\u200d\U0001f4bb",
+        "-rf",
+        "\xdf",
+        "SS",
+    )
+    for name in names:
+        box.put(f"{name}/exercises.py")
+    box.beside_bob()
+    box.grade()
+    page = (box.out / "class.html").read_text("utf-8")
+    links = [link for link in re.findall(r'href="([^"]+)"', page) if not link.startswith(("#", "http"))]
+    lost = [link for link in links if not (box.out / unquote(unescape(link).partition("#")[0])).is_file()]
+    wrong = [f"{link!r} leads nowhere" for link in lost] if len(links) >= len(names) else ["there are no links"]
+    return wrong + box.outcome({"bob": 5.0}, others=[5.0] * len(names))

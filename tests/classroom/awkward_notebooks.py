@@ -46,6 +46,20 @@ def _(box: Box) -> list[str]:
     return handed(box, with_lines("90.1", "%%time"), "Taken out of [90.1]")
 
 
+@kind("notebooks", "%%time above the line that says whose answer a cell is")
+def _(box: Box) -> list[str]:
+    nb = sums()
+    cell = cell_of(nb, "90.1")
+    cell["source"] = "# mine\n%%time\n" + "".join(cell["source"])
+    return handed(box, nb, "Taken out of [90.1], since Jupyter runs it itself and not Python: `%%time`")
+
+
+@kind("notebooks", "magics as Jupyter writes them into a script")
+def _(box: Box) -> list[str]:
+    head = "get_ipython().run_line_magic('matplotlib', 'inline')"
+    return handed(box, with_lines("90.1", head, "there = get_ipython().getoutput('ls')"), "getoutput")
+
+
 @kind("notebooks", "!pip and %pip in an answer")
 def _(box: Box) -> list[str]:
     return handed(box, with_lines("90.1", "!pip install -q einops", "%pip install torch"), "!pip install -q einops")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import resource
@@ -204,6 +205,22 @@ def test_a_task_that_kills_its_worker_is_given_up_alone():
     assert found["eve"] == [{"of": "eve"}]
 
 
+def endless(task: work.Task) -> list[dict]:
+    """A judge that computes for ever, below Python where no signal handler would get a turn, if the text says so."""
+    with work.limited(0.3):
+        if task.text == "hang":
+            sum(itertools.repeat(0))
+    return [{"of": task.student}]
+
+
+def test_a_judge_that_hangs_costs_one_exercise():
+    texts = {"ada": "fine", "bob": "hang", "cyd": "fine"}
+    tasks = [work.Task(name, "90", text, {}, "") for name, text in texts.items()]
+    found = {task.student: results for task, results in batch.run(tasks, batch.processes(1), endless)}
+    assert {name for name, results in found.items() if isinstance(results, GivenUp)} == {"bob"}
+    assert "ended twice" in found["bob"].reason
+
+
 def test_a_submission_that_was_given_up_is_named_and_tried_again(book, handed_in, here, monkeypatch):
     folder = handed_in(ada=RIGHT)
     monkeypatch.setattr(work, "_verdict", lambda *_: 1 / 0)
@@ -320,10 +337,13 @@ def test_an_endless_loop_costs_its_time_once(monkeypatch):
     assert ["was not run" in test["message"] for test in told["tests"] if test["hidden"]] == [True]
 
 
-def test_a_worker_has_a_limit_of_memory():
+def test_a_worker_has_limits_of_memory_and_of_time():
     with batch.processes(1).open() as pool:
-        assert pool.submit(limit_of_memory).result() <= batch.JUDGE_BYTES
+        memory, seconds = pool.submit(limits_of_a_worker).result()
+    assert memory <= batch.JUDGE_BYTES
+    assert seconds == batch.JUDGE_SECONDS
+    assert work.judge_seconds == 0, "this process is not a worker's to end"
 
 
-def limit_of_memory() -> int:
-    return resource.getrlimit(resource.RLIMIT_AS)[0]
+def limits_of_a_worker() -> tuple[int, float]:
+    return resource.getrlimit(resource.RLIMIT_AS)[0], work.judge_seconds

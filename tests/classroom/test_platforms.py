@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,45 @@ def test_points_that_are_not_the_platforms_are_turned_into_them_on_request_alone
     assert b'grading",30,100.00' in platforms.fill(hundred, students, labels, scale=True).data
 
 
+def test_a_number_that_is_no_persons_fills_nobodys_row(tmp_path):
+    """Of a group of Moodle's, or of a name that Canvas has hidden."""
+    students, labels = of_class(Blue_4712=5, **{"Ada Count Lovelace_4711": 5})
+    teams = MOODLE.replace(b"Status,", b"Group,").replace(b'"Submitted for grading"', b"Red")
+    teams = teams.replace(b'"No submission"', b"Blue")
+    done = platforms.fill(put(tmp_path, teams), students, labels)
+    assert done.data == teams.replace(b"Red,,", b"Red,5,")
+    assert done.missing == ["Blue_4712"]
+    students, labels = of_class(anon_816=5)
+    assert platforms.fill(put(tmp_path, CANVAS), students, labels, "Sums").missing == ["anon_816"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"Student,", b"LastName,FirstName,"),
+        (b"Student,ID,SIS User ID,SIS Login ID,", b"Student,ID,SIS Login ID,Integration ID,"),
+        (b"Warming up (90)", b"Notes"),  # a column of the teacher's own
+        (b"Warming up (90)", b"Override Score (2026)"),  # of a grading period, and no assignment
+    ],
+)
+def test_other_forms_of_canvas_gradebook(tmp_path, old, new):
+    table = CANVAS.replace(old, new, 1)
+    if new.startswith(b"LastName"):
+        table = (
+            re.sub(rb'"(\w+), (\w+)"', rb"\1,\2", table).replace(b"\n,", b"\n,,").replace(b"Possible,", b"Possible,,")
+        )
+    students, labels = of_class(**{"lovelaceada_815": 5, "Bob Bobson": 1.5})
+    done = platforms.fill(put(tmp_path, table), students, labels, "Sums" if b"(90)" in table else "")
+    assert done.data == table.replace(b",7,,70", b",7,5,70").replace(b",,2,", b",,1.5,")
+
+
+def test_where_canvas_takes_no_grade_the_cell_stays(tmp_path):
+    table = CANVAS.replace(b"7,,70", b"7,N/A,70")
+    done = platforms.fill(put(tmp_path, table), *of_class(lovelaceada_815=5), "Sums")
+    assert done.data == table
+    assert "Canvas takes no grade" in done.left[0]
+
+
 def test_rows_that_may_not_be_changed_and_people_without_a_grade_stay(tmp_path):
     students, labels = of_class(Ada_4711=5, Bob_4712=None)
     locked = MOODLE.replace(b",Yes,", b",No,", 1)
@@ -128,6 +168,7 @@ def test_two_students_who_are_one_row_are_refused_with_the_way_out(tmp_path):
         (b"PK\x03\x04", "", "is a spreadsheet"),
         ("a,b".encode("utf-16"), "", "not a CSV in UTF-8"),
         (b"\n\n", "", "is empty"),
+        (MOODLE.replace(b"Maximum Grade", b"Scale").replace(b"5.00", b'"Fair\ngood"'), "", "graded with words"),
         (MOODLE.replace(b"5.00", b"Good"), "", "'Good' at most in 'Grade', which is no number"),
     ],
 )
@@ -230,12 +271,26 @@ def test_who_is_not_in_the_gradebook_is_named_and_a_folder_without_numbers_is_no
 
 
 def test_a_group_gets_one_file_if_its_members_are_told_the_same(tmp_path):
-    export = exported(tmp_path, "Blue_7_assignsubmission_file/exercises.py")
-    groups = {"Blue_7": ("ada", "bob")}
+    export = exported(tmp_path, "blue_7_4711_exercises.py")
+    groups = {"blue_7": ("ada", "bob")}
     alike = feedback.hand_back(export, *of_class(ada=5, bob=5), groups)
-    assert list(alike.files) == ["Blue_7_assignsubmission_file/feedback.html"]
+    assert list(alike.files) == ["blue_7_4711_exercises.py"]
     differ = feedback.hand_back(export, *of_class(ada=5, bob=1.5), groups)
-    assert differ.left == ["Blue_7: ada, bob are not told the same; each has a page in students/"]
+    assert differ.left == ["blue_7: ada, bob are not told the same; each has a page in students/"]
+
+
+def test_the_number_of_a_group_of_moodles_is_nobodys_so_it_gets_no_files(tmp_path):
+    """Moodle looks for a participant of that number, and would hand the files to whoever has it."""
+    export = exported(tmp_path, "Blue_7_assignsubmission_file/exercises.py", "Eve_8_assignsubmission_file/x.py")
+    found = feedback.hand_back(export, *of_class(ada=5, bob=5, Eve_8=5), {"Blue_7": ("ada", "bob")})
+    assert list(found.files) == ["Eve_8_assignsubmission_file/feedback.html"]
+    assert "this number is the group's; ada, bob have pages in students/" in found.left[0]
+
+
+def test_feedback_on_a_text_that_was_written_into_canvas_is_a_page(tmp_path):
+    name = "LATE_anon_8Xk3q_text.html"
+    found = feedback.hand_back(exported(tmp_path, name), *of_class(anon_8Xk3q=5))
+    assert found.files[name].startswith(b"<!")
 
 
 @quick

@@ -247,3 +247,14 @@ def test_a_picture_in_letters_has_the_least_number_lightest():
     assert show.picture(torch.tensor([[0.0, 1.0], [0.5, float("nan")]]), 80) == ["  ██", "▒▒??"]
     assert show.picture(torch.arange(8.0), 80) == ["▁▂▃▄▅▆▇█"]
     assert [len(line) for line in show.picture(torch.zeros(100, 100), 42)] == [40] * 20
+
+
+def test_the_course_is_out_of_its_view_as_in_a_check(attempt, grader):
+    """Whether tests and answers are there, and how large they are, is told to nobody's code."""
+    exercise = index.exercise("90.1")
+    isolation = grader.hold(lambda process: process.isolation, grader.limits, exercise=exercise)
+    if not any(measure.name == "view" and measure.in_force for measure in isolation.measures):
+        pytest.skip("nothing is out of view on this system")
+    tests = exercise.chapter.folder / "test_exercises.py"
+    assert tests.is_file()
+    assert attempt(f"import os\nos.path.exists({str(tests)!r})").shown[0].more == "False"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mi_lib.course import checking
 from mi_lib.course.grading import Grader, Limits, Verdict, reading
 from mi_lib.course.grading.expectations import numbers
 
@@ -170,6 +171,19 @@ WORST = {  # name: exercise, body, words of the verdict
         MODEL + "for p in m.parameters(): p.data = p.data.to(torch.float8_e4m3fn)\nreturn m",
         "not a tensor of floating-point numbers",
     ),
+    "many models": ("01.2", MODEL.replace("s=1", "s=60") + "return [m] * 20", "models of 120 layers"),
+    "more axes than anything has": ("01.1", "return torch.zeros([1] * 60)", "a tensor of 60 axes"),
+    "a text of 30 MB": ("01.2", "return 'a' * 30_000_000", "too large"),
+    "whole numbers of 3,000 digits each": ("01.4", "return [10**2999] * 9_000", "too large"),
+    "texts as keys": ("01.6", "return {f'k{i}': i for i in range(40_000)}", "could not go on"),
+    "pairs of many": ("01.6", "return [(1, 2)] * 30_000", "could not go on"),
+    "tensors of many lengths": ("01.2", "return [torch.zeros(i % 7) for i in range(9_000)]", "a list of 9000"),
+    "complex numbers of many": ("01.2", "return torch.ones(1_900_000, dtype=torch.complex128)", "(1900000,)"),
+    "a text that says it is longer": (
+        "01.4",
+        "class S(str):\n    def __str__(self): return 'a' * 10**9\nreturn S('a')",
+        "should be a list of whole numbers",
+    ),
     "a model with an odd epsilon": ("01.5", MODEL + "object.__setattr__(c, 'norm_eps', 'a')\nreturn m", "norm_eps"),
 }
 
@@ -267,3 +281,13 @@ def test_nested_lists_of_numbers_become_tensors(value, shape, dtype):
 @pytest.mark.parametrize("value", [[1, 10**400], [1.0, 10**400], [[1], [2, 3]], [1, None], ["1"]])
 def test_what_is_no_tensor_of_numbers_is_none(value):
     assert numbers(value) is None
+
+
+def test_a_learner_is_not_told_that_the_course_broke_by_an_odd_answer(chapter):
+    """In `mi check`, on the page and in a notebook too, wherever the reference is at hand."""
+    exercise, text = Exercise(chapter, "01.6"), text_of("01.6", "return 'a'")
+    with Grader(Limits(memory_bytes=2**30)) as grader:
+        assert grader.grade(text, exercise).course_fault
+        verdict = checking.grade(grader, exercise, text)
+    assert not verdict.course_fault
+    assert (verdict.status, verdict.points) == ("failed", 0)

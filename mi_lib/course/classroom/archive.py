@@ -142,7 +142,9 @@ def _on_disk(path: Path, place: str) -> File:
         return File(place, fault=f"cannot be read ({error.strerror})")
     if stat.S_ISLNK(facts.st_mode) or not stat.S_ISREG(facts.st_mode):
         return File(place, fault="is a link or a device, not a plain file")
-    changed = datetime.fromtimestamp(facts.st_mtime, UTC)
+    changed = None
+    with contextlib.suppress(ValueError, OverflowError, OSError):  # a year that no calendar has
+        changed = datetime.fromtimestamp(facts.st_mtime, UTC)
     return File(place, facts.st_size, facts.st_size, changed, open=lambda: path.open("rb"))
 
 

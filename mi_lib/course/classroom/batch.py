@@ -4,7 +4,8 @@
     for task, results in run(tasks, dask("tcp://…:8786")): ...  # a cluster
 
 Only as much is handed out as there are workers. So when a worker's death breaks the pool, those that it may have been
-working on are few. They are tried again in a new pool, each alone, and whoever breaks that one too is given up.
+working on are few. They are tried again in a new pool, each alone, and whoever breaks that one too is given up. A
+worker that wants far more memory or time than any exercise needs ends too: a judge that hangs costs one exercise.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from mi_lib.course.classroom import work
 from mi_lib.course.classroom.work import Task, grade
 from mi_lib.course.index import CourseError
 
 MAX_BREAKS = 2
 JUDGE_BYTES = 8 * 2**30  # of address space: a judge that is made to want more loses one exercise, not the machine
+JUDGE_SECONDS = 120.0  # of the judge's own processor, for one task: some sixty times what a verdict takes
 SECONDS = 10  # to wait for a cluster
 
 
@@ -75,6 +78,7 @@ def _begin_worker() -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         if hard in (resource.RLIM_INFINITY, -1) or hard > JUDGE_BYTES:
             resource.setrlimit(resource.RLIMIT_AS, (JUDGE_BYTES, hard))  # a learner's process sets its own
+    work.judge_seconds = JUDGE_SECONDS
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -6,10 +6,12 @@ student's favour: a deadline is the later of the two, a file came at the earlier
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from mi_lib.course.index import CourseError
+
+_OF_THIS_COMPUTER = {"localtime", "posixrules", "factory"}  # which some systems have, each its own
 
 
 def zone(name: str) -> ZoneInfo | None:
@@ -20,6 +22,8 @@ def zone(name: str) -> ZoneInfo | None:
     if not name:
         return None
     try:
+        if name.casefold() in _OF_THIS_COMPUTER:
+            raise ValueError
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         import difflib
@@ -34,4 +38,7 @@ def instant(time: datetime | None, place: ZoneInfo | None, later: bool = False) 
     if time is None or time.tzinfo is not None:
         return time
     time = time.replace(fold=int(later))
-    return time.replace(tzinfo=place) if place else time.astimezone()
+    try:
+        return time.replace(tzinfo=place) if place else time.astimezone()
+    except (ValueError, OverflowError, OSError):  # the first and the last day that there are
+        return time.replace(tzinfo=UTC)

@@ -140,7 +140,7 @@ def load(path: Path | str | None) -> Config:
         return Config()
     path = Path(path)
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CourseError(f"{path} cannot be read: {error}.") from error
     _only(path, data, tuple(_KNOWN), "")
@@ -172,7 +172,7 @@ def load(path: Path | str | None) -> Config:
         days=_number(path, late, "days", math.inf, math.inf),
         extensions={_name(k): _times(path, v, zone, later=True) for k, v in _table(path, data, "extensions").items()},
         received={_name(k): _times(path, v, zone) for k, v in _table(path, data, "received").items()},
-        students={_name(k): _name(str(v)) for k, v in _table(path, data, "students").items()},
+        students={_name(k): _called(path, k, v) for k, v in _table(path, data, "students").items()},
         groups=_groups(path, {_name(k): _words(path, "groups", k, v) for k, v in _table(path, data, "groups").items()}),
         rubric={_name(k): _words(path, "rubric", k, v) for k, v in _table(path, data, "rubric").items()},
         carry_forward=data.get("carry_forward", False),
@@ -255,6 +255,14 @@ def _groups(path: Path, groups: dict[str, tuple[str, ...]]) -> dict[str, tuple[s
 def _name(text: str) -> str:
     """A student's name as `submissions` writes it."""
     return texts.line(texts.decoded(text.encode("utf-8")))
+
+
+def _called(path: Path, label: str, value: Any) -> str:
+    """What the gradebook calls a student: a text, or a number as some schools give them."""
+    name = _name(str(value)) if type(value) in (str, int) else ""
+    if not name:
+        raise CourseError(f'{path}: [students] {label!r} must be a name such as "ada", not {value!r}.')
+    return name
 
 
 def _chapter(path: Path, number: Any) -> str:

@@ -6,7 +6,8 @@
              and shows the file under the name of the submission, so what is in it is of that kind: lines of remarks for
              a .py, a notebook of one cell, a zip
 
-Who is in the export and not in the gradebook gets nothing, and is named.
+Who is in the export and not in the gradebook gets nothing, and is named; so is a group of Moodle's, whose folder has
+the group's number where Moodle looks for a person's: it would give the files to somebody else, or to nobody.
 """
 
 from __future__ import annotations
@@ -60,7 +61,13 @@ def hand_back(
         members = (groups or {}).get(label, ())
         mine = [s for s in students if s.name == label or label in labels.get(s.name, set()) or s.name in members]
         pages = {html.of_student(Student(label, s.grades, s.notes, s.problems)) for s in mine}
-        if not mine:
+        if members and any(_MOODLE.search(name) for name in names):
+            who = ", ".join(members)
+            result.left.append(
+                f"{label}: Moodle takes feedback files for persons alone, and this number is the group's; "
+                f"{who} have pages in students/, and `mi grade fill --comments` reaches each of them"
+            )
+        elif not mine:
             result.left.append(f"{label}: not in the gradebook")
         elif len(pages) > 1:
             who = ", ".join(s.name for s in mine)
@@ -101,4 +108,4 @@ def _as(suffix: str, student: Student, page: bytes) -> bytes:
     if suffix == ".ipynb":
         cell = {"cell_type": "raw", "id": "feedback", "metadata": {}, "source": remarks}
         return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}, indent=1).encode()
-    return remarks.encode()
+    return page if suffix in (".html", ".htm") else remarks.encode()

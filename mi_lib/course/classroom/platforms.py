@@ -2,12 +2,14 @@
 
     Moodle   the grading worksheet: Identifier ("Participant 4711"), Full name, Email address, Status, Grade,
              Maximum Grade, …, and on some sites Feedback comments
-    Canvas   the gradebook: Student, ID, SIS User ID, SIS Login ID, Section, then a column "Name (id)" for each
-             assignment; a row "Points Possible", perhaps one that says "Manual Posting"
+    Canvas   the gradebook: Student (or LastName, FirstName), ID, SIS User ID, SIS Login ID, Section, then a column
+             "Name (id)" for each assignment, then its own sums; perhaps a row that says "Manual Posting", then one of
+             the "Points Possible"
 
 1. Which platform? By the header.
 2. Whose is a row? By the number that the platform puts into the names of submissions, which is that of its table; where
-   a name has none, by an address, a login, a number or the full name, if it is one row's alone.
+   a name has none, by an address, a login, a number or the full name, if it is one row's alone. Where names are hidden
+   (Canvas's anon_8Xk3q) or groups hand in (Moodle's Blue_77), the number is no person's.
 3. The points of the chosen chapters go into one column. Everything else stays as it is, byte for byte, and so do the
    rows of people who have no grade, are excused, or whose grade the platform does not let change.
 """
@@ -29,6 +31,8 @@ NUMBER = re.compile(r"_(\d+)$")  # at the end of a name of an export
 _OF_A_ROW = re.compile(r"(\d+)$")
 _ASSIGNMENT = re.compile(r"^(?P<name>.+?)\s*\((?P<id>\d+)\)$", re.DOTALL)
 _POSSIBLE = "points possible"
+_SUMS = re.compile(r"(current|final|override) (score|points|grade|status)", re.IGNORECASE)  # no assignments to Canvas
+_NOBODYS = re.compile(r"^anon_\w+$")
 
 
 @dataclass
@@ -55,6 +59,7 @@ class _Columns:
     changeable: int = -1
     comments: int = -1
     names: tuple[int, ...] = ()
+    groups: int = -1  # of Moodle, where groups hand in
 
 
 def fill(
@@ -116,7 +121,7 @@ def fill(
 
 
 def _columns(table: Sheet, wanted: str) -> _Columns:
-    if table.column("Student") >= 0 and table.column("ID") >= 0:
+    if _first(table) >= 0 and table.column("ID") >= 0:
         names = tuple(c for n in ("SIS User ID", "SIS Login ID", "Student") if (c := table.column(n)) >= 0)
         return _Columns("Canvas", table.column("ID"), _assignment(table, wanted), names=names)
     identifier = table.column("Identifier", "Participant")
@@ -129,6 +134,12 @@ def _columns(table: Sheet, wanted: str) -> _Columns:
             f"gradebook (Student, ID, …); it has {', '.join(table.header[:6])}. In a worksheet of another language say "
             "with --column which column holds the grade."
         )
+    if table.column("Scale") >= 0 and table.column("Maximum Grade") < 0:
+        words = table.at(1, table.column("Scale"))[:40] if len(table.rows) > 1 else ""
+        raise CourseError(
+            f"{table.name} is of an assignment that is graded with words ({words!r}), not with points. Give it a "
+            "maximum of points in Moodle and download the worksheet again."
+        )
     names = tuple(c for n in ("Email address", "ID number", "Username", "Full name") if (c := table.column(n)) >= 0)
     return _Columns(
         "Moodle",
@@ -138,7 +149,14 @@ def _columns(table: Sheet, wanted: str) -> _Columns:
         table.column("Grade can be changed"),
         table.column("Feedback comments"),
         names,
+        table.column("Group"),
     )
+
+
+def _first(table: Sheet) -> int:
+    """Canvas's column of names: of whole ones, or of family names."""
+    whole = table.column("Student")
+    return whole if whole >= 0 or table.column("FirstName") < 0 else table.column("LastName")
 
 
 def _assignment(table: Sheet, wanted: str) -> int:
@@ -149,7 +167,9 @@ def _assignment(table: Sheet, wanted: str) -> int:
     there = [
         c
         for c, title in enumerate(table.header)
-        if _ASSIGNMENT.match(title) and "read only" not in (table.at(possible, c).lower() if possible else "")
+        if _ASSIGNMENT.match(title)
+        and not _SUMS.search(title)
+        and "read only" not in (table.at(possible, c).lower() if possible else "")
     ]
     if len(there) != 1:
         titles = ", ".join(f'"{table.header[c]}"' for c in there[:8])
@@ -177,7 +197,7 @@ def _named(table: Sheet, wanted: str) -> int:
 
 def _possible(table: Sheet) -> int:
     """Canvas's row of the points that there are; 0 if there is none."""
-    first = table.column("Student")
+    first = _first(table)
     return next((r for r in range(1, len(table.rows)) if table.at(r, first).casefold() == _POSSIBLE), 0)
 
 
@@ -206,11 +226,13 @@ def _matched(
         for column in where.names:
             if said := _folded(table.at(row, column)):
                 by_name.setdefault(said, set()).add(row)
+        if where.platform == "Canvas" and table.column("FirstName") >= 0:
+            whole = f"{table.at(row, table.column('FirstName'))} {table.at(row, table.column('LastName'))}"
+            by_name.setdefault(_folded(whole), set()).add(row)
     found: dict[str, int] = {}
     for student in students:
         mine = {student.name, *labels.get(student.name, set())}
-        numbers = {match[1].lstrip("0") or "0" for name in mine if (match := NUMBER.search(name))}
-        rows = {row for number in numbers for row in by_number.get(number, [])}
+        rows = {row for name in mine for row in by_number.get(_number_in(name), []) if _may_be(table, where, row, name)}
         if not rows:
             rows = {row for name in mine for row in by_name.get(_folded(name), set())}
         if len(rows) == 1:
@@ -222,6 +244,24 @@ def _matched(
                 )
             found[student.name] = row
     return found
+
+
+def _number_in(name: str) -> str:
+    """The number of a person in a name of an export; "" if there is none."""
+    match = None if _NOBODYS.match(name) else NUMBER.search(name)
+    return match[1].lstrip("0") or "0" if match else ""
+
+
+def _may_be(table: Sheet, where: _Columns, row: int, name: str) -> bool:
+    """Whether the row is of whom the name says: where groups hand in, the number may be that of a group."""
+    group = table.at(row, where.groups) if where.groups >= 0 else ""
+    whole = next((table.at(row, c) for c in where.names if table.header[c].casefold() == "full name"), "")
+    return not group or not whole or _letters(NUMBER.sub("", name)) == _letters(whole)
+
+
+def _letters(name: str) -> str:
+    """A name without what file systems and platforms leave out."""
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def _folded(name: str) -> str:
@@ -238,6 +278,8 @@ def _reason_to_leave(table: Sheet, where: _Columns, row: int, graded: bool) -> s
         return "nothing was handed in"
     if where.platform == "Canvas" and table.at(row, where.grade).upper() == "EX":
         return "excused in Canvas"
+    if where.platform == "Canvas" and table.at(row, where.grade).upper() == "N/A":
+        return "Canvas takes no grade: not assigned to this student, or marked without names and not posted yet"
     if table.at(row, where.changeable).casefold() == "no":
         return "Moodle says that this grade cannot be changed"
     return ""

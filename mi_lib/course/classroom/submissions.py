@@ -3,6 +3,8 @@
     Ada Lovelace_4711_assignsubmission_file_/exercises.py      Moodle, with folders
     Ada Lovelace_4711_assignsubmission_file_exercises.py       Moodle, flat
     lovelaceada_LATE_815_4711_exercises-1.py                   Canvas
+    LATE_anon_8Xk3q_4711_exercises.py                          Canvas, where names are hidden
+    lovelaceada_815_text.html                                  Canvas, of who wrote into its editor
     ada/                                                       anything else: the folder's name is the student's
 
 1. List everything (`archive`), whatever it is.
@@ -44,7 +46,13 @@ MAX_TOTAL_BYTES = 200 * 2**20  # all that is read
 MAX_DEPTH = 4  # zips in zips
 
 _MOODLE = re.compile(r"^(?P<name>.+)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<rest>.*)$", re.DOTALL)
-_CANVAS = re.compile(r"^(?P<name>[^_]+)(?P<late>_LATE)?_(?P<user>\d+)_(?P<file>\d+)_(?P<rest>.+)$", re.DOTALL)
+# Canvas writes names in small letters, of which an underscore is one; the first two numbers are the user and the file.
+_CANVAS = re.compile(
+    r"^(?P<name>[^_]+|[^\WA-Z]+?)(?:_LATE)?_(?P<id>\d+)_(?P<rest>(?:text|link)\.html$|\d+_(?P<file>.+)$)", re.DOTALL
+)
+_CANVAS_HIDDEN = re.compile(
+    r"^(?:LATE_)?(?P<name>anon)_(?P<id>[A-Za-z0-9]+)_(?P<rest>(?:text|link)\.html$|\d+_(?P<file>.+)$)", re.DOTALL
+)
 _COURSES_OWN = re.compile(r"ch\d\d_\w+|work|chapters|notebooks|mi-course", re.IGNORECASE)
 _COPY = re.compile(r"[ _-]?\(?(\d{1,3})\)?$")  # "exercises (1)", "exercises-1": what browsers and Canvas make of copies
 
@@ -132,8 +140,8 @@ def student_of(name: str, is_folder: bool = False) -> tuple[str, str]:
     """
     if (match := _MOODLE.match(name)) and not (is_folder and match["rest"]):
         return f"{match['name'].strip()}_{match['id']}", match["rest"]
-    if not is_folder and (match := _CANVAS.match(name)):
-        return f"{match['name']}_{match['user']}", match["rest"]
+    if not is_folder and (match := _CANVAS_HIDDEN.match(name) or _CANVAS.match(name)):
+        return f"{match['name']}_{match['id']}", match["file"] or match["rest"]
     return "", name
 
 

@@ -7,8 +7,11 @@ server has torch loaded. What comes back holds no learner's object, only texts a
 from __future__ import annotations
 
 import atexit
+import contextlib
+import signal
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ from mi_lib.course.index import CourseError, Exercise
 if TYPE_CHECKING:
     from mi_lib.course.grading import Grader
 
+judge_seconds = 0.0  # how long the judge may compute for one task; 0 where its process is not ours to end
 _LOCK = threading.Lock()
 _GRADER: list[Grader] = []  # the worker's one grader, once it is needed
 
@@ -55,8 +59,25 @@ def grade(task: Task) -> list[dict[str, Any]]:
             "Install the same one on every machine."
         )
     chapter = index.chapter(task.chapter)
-    with _LOCK:  # one at a time in a process, whatever threads an executor has
+    with _LOCK, limited(judge_seconds):  # one at a time in a process, whatever threads an executor has
         return [_verdict(task, chapter.exercise(exercise_id)) for exercise_id in task.keys]
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """End this process if it computes for longer: whoever holds a judge up, in C too, loses one exercise. 0: no limit.
+
+    Its own processor time counts, not the learner's process nor the waiting for it, which has limits of its own.
+    """
+    if not seconds or not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _verdict(task: Task, exercise: Exercise) -> dict[str, Any]:

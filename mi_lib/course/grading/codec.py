@@ -59,6 +59,7 @@ class Encoder:
         self.other = other
         self.buffers: list[bytes | memoryview] = []
         self.nodes = 0
+        self.layers = 0  # of all models in it
 
     def buffer(self, data: bytes | memoryview) -> int:
         self.buffers.append(data)
@@ -126,6 +127,8 @@ class Encoder:
         name = str(x.dtype).removeprefix("torch.")
         if name not in TORCH_DTYPES or x.is_meta:
             raise CannotCross(f"it is a tensor of a kind that cannot be handed over ({name}, {x.device})")
+        if x.ndim > MAX_DIMENSIONS:
+            raise CannotCross(f"it is a tensor of {x.ndim} axes, and at most {MAX_DIMENSIONS} can be handed over")
         x = x.detach()
         x = x.to_dense() if x.layout is not torch.strided else x
         x = x.cpu().resolve_conj().resolve_neg().contiguous()
@@ -155,6 +158,7 @@ class Decoder:
         self.other = other
         self.shapes_alone = shapes_alone  # tensors and arrays without their numbers, as meta tensors
         self.nodes = 0
+        self.layers = 0
         self.crafted = 0
 
     def value(self, node: Any, depth: int = 0) -> Any:

@@ -29,7 +29,7 @@ from mi_lib.models import ActivationCache, HookedModel, Transformer, Transformer
 from mi_lib.models.vision import ConvNet, ConvNetConfig, VisionModel
 from mi_lib.models.vision.loading import wrapped
 
-MAX_LAYERS = 64
+MAX_LAYERS = 64  # of all models in one message
 _COMPUTED_WITH = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # what a model of the judge's may hold
 _SAFE_FIELDS = ("n_layers", "d_model", "n_heads", "d_head", "d_vocab", "n_ctx", "d_mlp")
 
@@ -244,8 +244,11 @@ def _build_model(node: dict, decoder: Decoder, depth: int) -> Transformer:
     config, weights = decoder.value(node.get("config"), depth + 1), decoder.value(node.get("weights"), depth + 1)
     if type(config) is not dict or type(weights) is not dict:
         raise BadData("a model without config or weights")
-    if any(type(config.get(f)) is not int for f in _SAFE_FIELDS) or config["n_layers"] > MAX_LAYERS:
+    if any(type(config.get(f)) is not int for f in _SAFE_FIELDS) or config["n_layers"] < 0:
         raise BadData("a model whose config is none")
+    decoder.layers += config["n_layers"]
+    if decoder.layers > MAX_LAYERS:
+        raise BadData("too many layers of models")
     model = _empty(TransformerConfig.from_dict(config))
     if misfit(model, weights):
         raise BadData("a model whose weights do not fit its config")
@@ -268,6 +271,9 @@ def from_learner(keep: Callable[[Any], int]) -> Callable[[Any, Encoder], Any]:
         if type(value) is Transformer:
             if why := misfit(_empty(value.config), {name: p.detach() for name, p in value.named_parameters()}):
                 raise CannotCross(f"it is a model, but {why}")
+            encoder.layers += value.config.n_layers
+            if encoder.layers > MAX_LAYERS:
+                raise CannotCross(f"there are models of {encoder.layers} layers in it, and at most {MAX_LAYERS} cross")
             return _model_node(value, encoder, with_tokenizer=False)
         return {"t": "handle", "id": keep(value), "type": type(value).__name__, "callable": callable(value)}
 

@@ -79,13 +79,15 @@ class Grader:
         time_limit: float | None = None,
         tests_from: Callable[[Any], list[GraderTest]] | None = None,
         halt: threading.Event | None = None,
+        second_look: bool = False,
     ) -> Verdict:
         """Grade one exercise of a submission.
 
         source: the text of the learner's file, or a Path to it. exercise: anything with `id`, `points`, `time_limit`
         and `chapter.folder` (where test_exercises.py lies). time_limit: seconds, instead of the exercise's own.
         tests_from: which tests an exercise has, instead of those in test_exercises.py (an instructor's hidden ones).
-        halt: once it is set, from any thread, the run is stopped and its verdict is "stopped".
+        halt: once it is set, from any thread, the run is stopped and its verdict is "stopped". second_look: as of the
+        grader, for this one.
         """
         from mi_lib.course.grading.contract import contract_of
         from mi_lib.course.grading.runs import (  # torch comes with it, while the server imports its own
@@ -124,7 +126,7 @@ class Grader:
                     run = Run(server, limits, text, filename, exercise.id, *conditions)
                     with run:
                         outcomes = [run.test(test) for test in tests]
-                    if self.second_look:
+                    if self.second_look or second_look:
                         outcomes = self._looked_at_again(outcomes, tests, exercise, replace(limits, seconds=60.0))
                 except ServerGone:
                     reason = self._discard_server()
@@ -172,17 +174,25 @@ class Grader:
         """What is in force on this system: asked of a process in which nothing of a learner's runs."""
         return self.hold(lambda process: process.isolation, self.limits)
 
-    def hold(self, work: Callable[[Process], T], limits: Limits, halt: threading.Event | None = None) -> T:
+    def hold(
+        self,
+        work: Callable[[Process], T],
+        limits: Limits,
+        halt: threading.Event | None = None,
+        exercise: Any = None,
+    ) -> T:
         """What `work` returns, given a process of a learner's in which nothing has run yet. It ends with `work`.
 
-        halt: once it is set, from any thread, the process is stopped. Raises `ServerGone` if its server ended twice.
+        halt: once it is set, from any thread, the process is stopped. exercise: whose tests and answers are out of its
+        view, as when it is graded. Raises `ServerGone` if its server ended twice.
         """
         from mi_lib.course.grading.process import Process
 
+        hidden = _not_to_be_seen(exercise) if exercise is not None else ()
         with self._lock:
             for again in (True, False):
                 try:
-                    process = Process(self._alive_server(), limits, halt)
+                    process = Process(self._alive_server(), limits, halt, hide=hidden)
                     try:
                         process.greet()
                         return work(process)
@@ -214,7 +224,9 @@ class Grader:
         from mi_lib.course.grading.contract import contract_of
         from mi_lib.course.grading.runs import Run
 
-        return Run(self._alive_server(), limits, text, filename, exercise_id, contract=contract_of(folder))
+        hide = [str(folder.resolve().parents[i] / name) for i, name in ((0, ""), (1, "solutions"))]
+        contract = contract_of(folder)
+        return Run(self._alive_server(), limits, text, filename, exercise_id, contract=contract, hide=hide)
 
     @property
     def server_pid(self) -> int:
