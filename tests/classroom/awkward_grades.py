@@ -498,5 +498,7 @@ def _(box: Box) -> list[str]:
     ]
     _, again = box.mi("grade", "report", "-g", box.out, "--config", box.top / "course.toml")
     box.grade()
-    wrong = [f"it is not said that {key}" for key in lost] + (["it is said twice"] if "takes effect" in again else [])
+    wrong = [f"it is not said when {key} takes effect" for key in lost] + (
+        ["it is said twice"] if "takes effect" in again else []
+    )
     return wrong + box.outcome({"ada": 3.0, "bob": 5.0})
