@@ -79,8 +79,8 @@ WAYS = {
     "a copy of the functions": LENS
     + "import copy, types\n"
     + "f = vars(lens)\n"
-    + "found = {n: types.FunctionType(g.__code__, g.__globals__, n, g.__defaults__, g.__closure__) for n, g in f.items()\n"
-    + "    if type(g) is type(spell)}\n"
+    + "made = lambda n, g: types.FunctionType(g.__code__, g.__globals__, n, g.__defaults__, g.__closure__)\n"
+    + "found = {n: made(n, g) for n, g in f.items() if type(g) is type(spell)}\n"
     + "found = {**f, **copy.copy(found)}\n"
     + NEITHER,
     "loaded anew in another thread": LENS
