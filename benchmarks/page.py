@@ -65,10 +65,10 @@ CHANGES = {
     "/explore-dictionaries": ("combobox", "Concept"),
     "/explore-probes": ("slider", None),
     "/explore-circuit": ("combobox", None),
-    "/explore-steering": ("slider", None),
+    "/explore-steering": ("combobox", None),
     "/explore-characters": ("slider", None),
     "/explore-oracle": ("radiogroup", None),
-    "/explore-images": ("slider", None),
+    "/explore-images": ("combobox", "Unit"),
 }
 
 
@@ -129,8 +129,8 @@ class Ends:
 
 
 def again(page: Any, act: Callable[[], Any]) -> None:
-    """Do this, and wait for the run that it leads to, until the page is whole again. TimeoutError after a minute."""
-    before, until = page.ends.count, time.perf_counter() + 60
+    """Do this, and wait for the run that it leads to, until the page is whole again. TimeoutError after 20 seconds."""
+    before, until = page.ends.count, time.perf_counter() + 20
     act()
     while page.ends.count == before:
         if time.perf_counter() > until:
@@ -218,17 +218,19 @@ def clicks(page: Any, watch: Watch, pages: dict[str, str]) -> None:
 def change(page: Any, what: Any, role: str, i: int) -> None:
     """Change a choice, there and back by turns."""
     if role == "slider":
-        what.press(("ArrowLeft", "ArrowRight")[i % 2])
+        at_its_end = what.evaluate("e => (e.ariaValueNow ?? e.value) === (e.ariaValueMin ?? e.min)")
+        what.press("ArrowRight" if at_its_end else "ArrowLeft")
     elif role == "textbox":
         what.fill(f"he{'ad' * (i % 2)}")
         what.press("Enter")
     elif role == "radiogroup":
         what.get_by_role("radio", checked=False).nth(i).click()
     elif role == "combobox":
-        now = what.locator("xpath=ancestor::*[@data-testid='stSelectbox']").text_content()
+        now = what.input_value()
         what.click()
-        options = page.get_by_role("option")
-        others = [at for at, text in enumerate(options.all_text_contents()) if text not in now]
+        options = page.locator(f'[id="{what.get_attribute("aria-controls")}"]').get_by_role("option")
+        options.first.wait_for()
+        others = [at for at, text in enumerate(options.all_text_contents()) if text != now]
         options.nth(others[i % 2 % len(others)]).click()
     else:
         what.click()
@@ -243,6 +245,8 @@ def reruns(page: Any, watch: Watch, pages: dict[str, str], tries: int) -> None:
         anyway(page)
         role, label = CHANGES[address]
         what = page.get_by_test_id("stMainBlockContainer").get_by_role(role, **({"name": label} if label else {})).first
+        what.scroll_into_view_if_needed()
+        page.wait_for_timeout(300)  # a list that is opened while the page scrolls closes again
         for i in range(2 * tries):
             act = functools.partial(change, page, what, role, i)
             watch(f"{RERUN}, {'once more' if i > 1 else 'first'}", name, functools.partial(again, page, act))

@@ -654,6 +654,7 @@ def due(words: Sequence[str], giver: str, receiver: str, how: str = "") -> int:
     return {
         "": at - 1, "name": at, "words": at - 2, "first": names[0] - 1, "last": names[-1] - 1, "giver": gives[1],
         "first giver": min([i for i in names if i > gives[0]]) - 1, "behind": at + 1, "second": names[1] - 1,
+        "introduced": gives[0], "before the giver": gives[1] - 1, "behind the giver": gives[1] + 1,
     }[how]  # fmt: skip
 
 
@@ -668,7 +669,27 @@ DUE_SLIPS = {
     "first giver": "You look behind the first mention of the giver. It gives at its second one.",
     "giver": "You ask at the giver. Ask at the token before the receiver's name.",
     "behind": "You ask behind the name. There the answer has been said.",
+    "introduced": "You ask where the giver is introduced. Nobody has given anything there.",
+    "before the giver": "You ask before the giver is named again. Who gives is not told there, so nor is to whom: "
+    "ask at the token before the RECEIVER's name.",
+    "behind the giver": "You ask one token behind the giver. How far it is from there to the receiver's name differs "
+    "from story to story: look for that name.",
 }
+
+
+def asked_too_soon_or_late(words: Sequence[str], giver: str, receiver: str, place: int) -> str:
+    """What is wrong with a place that is nobody's slip: what the network has read when it is asked there."""
+    tokens, right = ["<|bos|>", *words], due(words, giver, receiver)
+    if not 0 <= place < len(tokens):
+        return f"You return the token number {place}, and a story here has the tokens 0 to {len(tokens) - 1}."
+    story = f"“{' '.join(words[max(0, right - 6) : right + 1])}”"
+    if place > right:
+        return (
+            f"You ask too late at {story}: {receiver} has been named there. Ask at “{tokens[right]}”, before that name."
+        )
+    gives = [i for i, word in enumerate(tokens) if word == giver]
+    known = "the giver has not been named again" if place < gives[1] else "other words come before the receiver's name"
+    return f"You ask too soon at {story}: behind “{tokens[place]}” {known}. Ask at “{tokens[right]}”."
 
 
 @grades("12.6", weight=2)
@@ -679,7 +700,10 @@ def test_where_a_receiver_can_be_asked(answer):
         got,
         [due(*one) for one in stories()],
         "the places in several stories",
-        mistakes=lambda: {text: [due(*one, how) for one in stories()] for how, text in DUE_SLIPS.items()},
+        mistakes=lambda: (
+            {text: [due(*one, how) for one in stories()] for how, text in DUE_SLIPS.items()}
+            | {asked_too_soon_or_late(*one, at): got for one, at in zip(stories(), got, strict=True) if at != due(*one)}
+        ),
     )
 
 
@@ -726,6 +750,9 @@ def loss_by_us(model: HookedModel, asked: Any, vectors: list[Tensor], answers: l
             nats.append(-log_p[right].exp())
         elif how == "sign":
             nats.append(log_p[right])
+        elif how in ("accuracy", "errors"):
+            hit = (logits[-1].argmax() == right).float()
+            nats.append(hit if how == "accuracy" else 1 - hit)
         elif how == "bits":
             nats.append(-log_p[right] / math.log(2))
         else:
@@ -744,6 +771,10 @@ LOSS_SLIPS = {
     "logit": "This is minus the logit. Surprise is minus the LOG-PROBABILITY: log_softmax.",
     "chance": "This is minus the probability. Take its logarithm.",
     "sign": "The sign is wrong: this falls as answers get worse.",
+    "accuracy": "This is the share of right answers. It is no loss: it does not say HOW sure the oracle was, it has no "
+    "slope to go down, and it grows as answers get better. Take minus the log-probability of the right word.",
+    "errors": "This is the share of wrong answers. It has no slope to go down: it jumps where another word takes the "
+    "lead. Take minus the log-probability of the right word.",
     "bits": "These are bits. Nats are asked for: the natural logarithm.",
     "sum": "This is the sum over the questions. Take the mean.",
     "one": "This is the loss of one question alone.",
@@ -756,6 +787,8 @@ def test_the_loss(answer):
     """Random models as oracles; questions with unlike numbers of activations."""
     for number, n, seed in ((0, 4, 30), (1, 5, 50), (0, 1, 70)):
         args = speaker(number), *to_learn(n, seed)
+        if n == 4:  # one answer is the oracle's own, so that a share of right answers is not 0
+            args[3][0] = WORDS[int(oracle_by_us(args[0], *args[1][0][:1], args[2][0], args[1][0][1]).argmax())]
         expect_close(
             torch.as_tensor(answer.answer_loss(*args)).detach(),
             loss_by_us(*args).detach(),
@@ -984,21 +1017,23 @@ def clouds(seed: int) -> tuple[Tensor, list[str], Tensor, list[str]]:
     return x, [names[i] for i in which], y, [names[i] for i in held]
 
 
-def logistic(x: np.ndarray, labels_: Sequence[str], y: np.ndarray) -> list[str]:
+def logistic(x: np.ndarray, labels_: Sequence[str], y: np.ndarray, balanced: bool = False) -> list[str]:
     """Multinomial logistic regression with half the squared weights as its penalty, by Newton's method. It is as
-    scikit-learn defines it, and does not take a second to import."""
+    scikit-learn defines it, and does not take a second to import. balanced: class_weight="balanced"."""
     names = sorted(set(labels_))
     rows, k = np.concatenate([x, np.ones((len(x), 1))], 1), len(names)
     target = np.array([[label == name for name in names] for label in labels_], dtype=float)
     width = rows.shape[1]
+    counts = target @ target.sum(0)  # how often each row's label occurs
+    weight = len(x) / (k * counts)[:, None] if balanced else np.ones((len(x), 1))
     penalty = np.tile(np.append(np.ones(width - 1), 0.0), k)  # not on the offset
     weights = np.zeros((k, width))
     for _ in range(15):
         scores = rows @ weights.T
         p = np.exp(scores - scores.max(1, keepdims=True))
         p /= p.sum(1, keepdims=True)
-        gradient = ((p - target).T @ rows).ravel() + penalty * weights.ravel()
-        curve = p[:, :, None] * (np.eye(k) - p[:, None])  # [row k k]
+        gradient = ((weight * (p - target)).T @ rows).ravel() + penalty * weights.ravel()
+        curve = weight[:, :, None] * p[:, :, None] * (np.eye(k) - p[:, None])  # [row k k]
         hessian = np.einsum("nab,ni,nj->aibj", curve, rows, rows).reshape(k * width, k * width) + np.diag(penalty)
         weights -= (np.linalg.pinv(hessian) @ gradient).reshape(k, width)
     scores = np.concatenate([y, np.ones((len(y), 1))], 1) @ weights.T
@@ -1024,7 +1059,14 @@ def probe_by_us(x: Tensor, labels_: list[str], y: Tensor, right: list[str], how:
     a, b = x.double().numpy(), y.double().numpy()
     if how == "standardised":
         a, b = (a - a.mean(0)) / a.std(0), (b - a.mean(0)) / a.std(0)
-    said = np.array((least_squares if how == "ridge" else logistic)(a, labels_, b))
+    if how in ("own mean", "own spread"):
+        a, b = a - a.mean(0), b - b.mean(0)
+    if how == "own spread":
+        a, b = a / a.std(0), b / b.std(0)
+    if how == "ridge":
+        said = np.array(least_squares(a, labels_, b))
+    else:
+        said = np.array(logistic(a, labels_, b, balanced=how == "weighted"))
     hits = float(np.mean([one == other for one, other in zip(said, right, strict=True)]))
     if how == "balanced":
         return float(np.mean([np.mean(said[np.array(right) == name] == name) for name in sorted(set(right))]))
@@ -1042,6 +1084,11 @@ PROBE_SLIPS = {
     "balanced": "This is a mean over the answers. Every question counts the same.",
     "standardised": "Your probe reads standardised activations. It reads them as they are.",
     "ridge": "This is what a ridge classifier says. Take LogisticRegression.",
+    "weighted": 'Your probe has class_weight="balanced": rare answers count for more when it is fitted. Leave it out.',
+    "own mean": "You centre the held-out activations on THEIR OWN mean. That looks at all held-out questions at once, "
+    "and moves them against what the probe was fitted on: give them to it as they are.",
+    "own spread": "You standardise the held-out activations by their OWN mean and spread. That looks at all held-out "
+    "questions at once: give them to the probe as they are.",
 }
 
 
@@ -1158,6 +1205,8 @@ def bins_by_us(chances: Tensor, right: Tensor, bins: int, how: str = "") -> Tens
     rows: list[list[tuple[float, float]]] = [[] for _ in range(bins)]
     for p, r in zip(chances.double().tolist(), right.tolist(), strict=True):
         number = min(int(float(np.float32(p) * np.float32(bins))), bins - 1)
+        if how == "rounded":
+            number = min(round(p * bins), bins - 1)
         if how == "as many":
             number = int((chances < p).sum()) * bins // len(chances)
         if how == "between":
@@ -1167,16 +1216,17 @@ def bins_by_us(chances: Tensor, right: Tensor, bins: int, how: str = "") -> Tens
             continue
         rows[number].append((p, float(r)))
     table = []
+    at = {"middle": 0.5, "upper": 1.0, "lower": 0.0}
     for i, row in enumerate(rows):
         if not row:
-            table.append([0.0, 0.0, 0.0] if how != "middle" else [(i + 0.5) / bins, 0.0, 0.0])
+            table.append([(i + at[how]) / bins if how in at else 0.0, 0.0, 0.0])
             continue
         p, r = (sum(column) / len(row) for column in zip(*row, strict=True))
         n = float(len(row))
         of = {"count": n, "right ones": r * n / max(1, int(right.sum()))}.get(how, n / len(chances))
         table.append(
             [
-                (i + 0.5) / bins if how == "middle" else p,
+                (i + at[how]) / bins if how in at else p,
                 {"wrong": 1 - r, "of all": r * n / len(chances)}.get(how, r),
                 of,
             ]
@@ -1189,7 +1239,11 @@ BIN_SLIPS = {
     "one lost": "A chance of exactly 1 is lost. It belongs to the last bin.",
     "as many": "Your bins hold equally many answers. They are of one WIDTH: the chances 0 to 1 in equal parts.",
     "between": "Your bins go from the least chance to the greatest. They cut 0 to 1, whatever chances there are.",
+    "rounded": "You ROUND chance · bins to the number of a bin. Then the first bin is half as wide as the others, and "
+    "each chance near an edge lies in the wrong one: cut off, and do not round.",
     "middle": "The first column is the middle of each bin. Take the mean chance of the answers in it.",
+    "upper": "The first column is the upper edge of each bin. Take the mean chance of the answers in it.",
+    "lower": "The first column is the lower edge of each bin. Take the mean chance of the answers in it.",
     "wrong": "The second column is the share of WRONG answers.",
     "count": "The third column holds numbers of answers. Take their share of all.",
     "of all": "You divide the right answers of a bin by ALL answers. Divide by those in the bin.",
@@ -1281,8 +1335,15 @@ def lift_by_us(own: Tensor, base: Tensor, how: str = "") -> Tensor:
             return (rows.double() - rows.double().logsumexp(0)).mean(0)
         if how == "paired":
             return total[: min(len(own), len(base))].mean(0)
+        if how == "best row":
+            return total.max(0).values
+        if how == "median":
+            return total.median(0).values
         return total.sum(0) if how == "sum" else total[0] if how == "one row" else total.mean(0)
 
+    if how == "best lift":
+        log_p = own.double().log_softmax(-1)
+        return (log_p - base.double().log_softmax(-1).mean(0)).max(0).values
     a, b = standing(own), standing(base)
     return {"no base": a, "reversed": b - a, "added": a + b, "divided": a / b}.get(how, a - b)
 
@@ -1298,6 +1359,10 @@ LIFT_SLIPS = {
     "log of the mean": "You take the mean of the PROBABILITIES, and its logarithm: one row that is sure counts for "
     "all. Take the mean of the log-probabilities.",
     "mean first": "You take the mean of the logits. First the log-probabilities of every row, then their mean.",
+    "best row": "You take the highest row of each candidate. One lucky question decides then, and whoever asks more "
+    "often gets more: take the MEAN over the rows.",
+    "best lift": "You take the row with the greatest lift. One lucky question decides then: take the MEAN of the rows.",
+    "median": "You take the median over the rows. Take the mean: every question counts.",
     "one row": "This is the first row alone. Take the mean over the rows.",
     "paired": "You pair row with row, and lose the rows that have no partner. Own and base may have unlike numbers of "
     "rows: first the mean of each.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from mi_lib.course import files, paths, sections
+from mi_lib.course import files, paths, renewal, sections
 from mi_lib.course.grading.verdict import Verdict
 from mi_lib.course.index import Chapter, Exercise
 from mi_lib.course.progress import Progress
@@ -13,6 +13,11 @@ from mi_lib.course.workspace import Workspace
 
 if TYPE_CHECKING:
     from mi_lib.course.grading import Grader
+
+CHANGED = (
+    "The course itself has changed on disk since this was started. The pages and `mi watch` begin anew by themselves "
+    "in a moment; a notebook's kernel you restart. Then check once more: your answer is as it was."
+)
 
 
 def check(grader: Grader, workspace: Workspace, progress: Progress, exercise: Exercise) -> Verdict:
@@ -45,7 +50,12 @@ def check_text(
 
 
 def grade(grader: Grader, exercise: Exercise, whole: str, halt: threading.Event | None = None) -> Verdict:
-    """The verdict on one exercise of a file; a file whose markers are damaged is told so."""
+    """The verdict on one exercise of a file; a file whose markers are damaged is told so.
+
+    Where the course has changed since this process began, there is none: new tests would meet an old library.
+    """
+    if renewal.changed():
+        return Verdict(exercise.id, "error", 0, exercise.points, diagnosis=CHANGED, course_fault=True)
     try:
         sections.get(whole, exercise.id)
     except sections.SectionError as error:

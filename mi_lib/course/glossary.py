@@ -110,7 +110,7 @@ def find(word: str) -> Term:
     """The entry of a word, in any of its forms. Raises `CourseError` that names entries like it."""
     import difflib
 
-    forms = {form.casefold(): term for term in terms() for form in (term.name, *term.forms, term.id)}
+    forms = _forms(terms())
     wanted = " ".join(word.split()).casefold()
     for form in (wanted, wanted.removesuffix("s")):
         if form in forms:
@@ -118,6 +118,12 @@ def find(word: str) -> Term:
     near = dict.fromkeys(forms[form].name for form in difflib.get_close_matches(wanted, forms, n=6, cutoff=0.7))
     like = f" Near it: {', '.join(near)}." if near else ""
     raise CourseError(f"The glossary has no entry {word!r}.{like}")
+
+
+@functools.lru_cache(maxsize=4)
+def _forms(among: tuple[Term, ...]) -> dict[str, Term]:
+    """The entries, by each of their forms."""
+    return {form.casefold(): term for term in among for form in (term.name, *term.forms, term.id)}
 
 
 # -- in a lesson ------------------------------------------------------------------------------------------------

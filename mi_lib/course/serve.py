@@ -12,18 +12,20 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mi_lib.course import renewal
 from mi_lib.course.guard import PARAMETER, own_token
 from mi_lib.course.index import CourseError
 from mi_lib.course.workspace import Workspace
 
 HOST = "127.0.0.1"
+LOOK = 1.0  # seconds from one look at the course's files to the next
 
 
 def run(
@@ -117,12 +119,52 @@ def _serve(
     variables = variables | {"MI_HOSTS": " ".join(names), "MI_NO_TOKEN": "" if token else "1"}
     # Streamlit reads .streamlit/config.toml (theme, toolbar) from the folder in which it starts.
     command = [sys.executable, "-m", "streamlit", "run", str(folder / "guarded.py"), *_flags(port)]
-    server = subprocess.Popen(command, env=os.environ | variables, cwd=folder.parent)
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-    if open_browser:
-        threading.Thread(target=_open_when_ready, args=(url, port, server), daemon=True).start()
+
+    def started() -> subprocess.Popen[Any]:
+        return subprocess.Popen(command, env=os.environ | variables, cwd=folder.parent)
+
+    def when_ready(server: subprocess.Popen[Any]) -> None:
+        if open_browser:
+            threading.Thread(target=_open_when_ready, args=(url, port, server), daemon=True).start()
+
+    return _kept_up(started, when_ready, renewal.FOLDERS)
+
+
+def _kept_up(
+    started: Callable[[], subprocess.Popen[Any]],
+    when_first: Callable[[subprocess.Popen[Any]], None],
+    folders: Sequence[Path],
+) -> int:
+    """Keep a server up until it ends or is ended; the exit code. It is started anew when the course changes on disk.
+
+    started: starts it. when_first: is called with the first one. folders: in which the course's own code lies.
+    """
+    ended = threading.Event()
+    code = renewal.stamp(folders)
+    server = started()
+
+    def end(*_: Any) -> None:
+        ended.set()
+        server.terminate()
+
+    signal.signal(signal.SIGTERM, end)
+    when_first(server)
     try:
-        return max(server.wait(), 0)  # a server ended by a signal was ended on purpose
+        while True:
+            try:
+                return max(server.wait(timeout=LOOK), 0)  # a server ended by a signal was ended on purpose
+            except subprocess.TimeoutExpired:
+                if ended.is_set():
+                    server.terminate()  # the signal may have come as this one was started
+                if ended.is_set() or renewal.stamp(folders) == code:
+                    continue
+            code = renewal.wait_until_quiet(folders)
+            click.echo("The course itself has changed on disk, so its pages begin anew.")
+            server.terminate()
+            server.wait()
+            if ended.is_set():
+                return 0
+            server = started()
     except KeyboardInterrupt:
         server.terminate()
         server.wait()

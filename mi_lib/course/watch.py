@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from mi_lib.course import checking, figures, files, sections, show
+from mi_lib.course import checking, figures, files, renewal, sections, show
 from mi_lib.course.index import Chapter, CourseError, Exercise
 from mi_lib.course.progress import Progress, State
 from mi_lib.course.workspace import Workspace
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 KEYS = {"n": "next", "h": "hint", "f": "figure", "l": "list", "r": "check again", "q": "quit"}
 _POLL = 0.4  # seconds between looks at the file, where the system sends no notices
+
+
+class Changed(Exception):
+    """The course's own code is another than when the watch began."""
 
 
 class Watch:
@@ -107,7 +111,9 @@ class Watch:
     # -- grading and drawing ------------------------------------------------------------------------------------
 
     def _grade(self, exercises: list[Exercise]) -> None:
-        """Grade, bring the first failing exercise to the front, and draw."""
+        """Grade, bring the first failing exercise to the front, and draw. Raises `Changed` where the course did."""
+        if renewal.changed():
+            raise Changed
         right: list[Exercise] = []
         failing: list[Exercise] = []
         for number, exercise in enumerate(exercises, start=1):
@@ -206,13 +212,13 @@ def touched(old: str, new: str, chapter: Chapter, graded: set[str]) -> list[Exer
 def run(workspace: Workspace, chapter: Chapter, *, first: Exercise | None = None, poll: bool = False) -> None:
     """Watch a chapter until q or Ctrl-C, beginning with its first open exercise or the given one.
 
-    The terminal is as before on every way out.
+    The terminal is as before on every way out. Where the course's own code has changed, the command begins anew.
     """
     from mi_lib.course.grading import Grader
 
     console = Console()
     events: queue.Queue[tuple[str, str]] = queue.Queue()
-    stop = threading.Event()
+    stop, anew = threading.Event(), False
     console.print(Text("Starting (the first time takes a few seconds) …", style="dim"))
     with Grader() as grader, _ended_by_signal(), _keyboard(events, stop):
         watch = Watch(workspace, chapter, grader, console)
@@ -223,11 +229,16 @@ def run(workspace: Workspace, chapter: Chapter, *, first: Exercise | None = None
             _loop(watch, events)
         except KeyboardInterrupt:
             pass
+        except Changed:
+            anew = True
         except OSError as error:
             if error.errno != errno.EIO:  # drawing on a terminal that is gone ends the watch, like its last key would
                 raise
         finally:
             stop.set()
+    if anew:
+        console.print(Text("The course itself has changed, so the watch begins anew.", style="dim"))
+        renewal.begin_anew()
     with contextlib.suppress(OSError):  # the terminal may be what ended us
         console.print("Your answers and progress are saved.")
 

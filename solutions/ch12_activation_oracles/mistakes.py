@@ -1164,6 +1164,52 @@ class section:
         return [i for i, word in enumerate(words) if word == receiver][1]
 
 
+@mistake("12.6", says="before the giver is named again")
+class section:
+    """Who gives, and not to whom."""
+
+    def name_questions(words, table, noun):
+        return [(i + 1, f"What is the {noun} ?", table[word]) for i, word in enumerate(words) if word in table]
+
+    def receiver_place(words, giver, receiver):
+        return [i for i, word in enumerate(words) if word == giver][1]
+
+
+@mistake("12.6", says="one token behind the giver")
+class section:
+    """As in the lesson's first example."""
+
+    def name_questions(words, table, noun):
+        return [(i + 1, f"What is the {noun} ?", table[word]) for i, word in enumerate(words) if word in table]
+
+    def receiver_place(words, giver, receiver):
+        return [i for i, word in enumerate(words) if word == giver][1] + 2
+
+
+@mistake("12.6", says="You ask too soon at")
+class section:
+    """Two tokens before the name."""
+
+    def name_questions(words, table, noun):
+        return [(i + 1, f"What is the {noun} ?", table[word]) for i, word in enumerate(words) if word in table]
+
+    def receiver_place(words, giver, receiver):
+        gives = [i for i, word in enumerate(words) if word == giver][1]
+        return next(i for i, word in enumerate(words) if i > gives and word == receiver) - 2
+
+
+@mistake("12.6", says="You ask too late at")
+class section:
+    """Three tokens behind the name."""
+
+    def name_questions(words, table, noun):
+        return [(i + 1, f"What is the {noun} ?", table[word]) for i, word in enumerate(words) if word in table]
+
+    def receiver_place(words, giver, receiver):
+        gives = [i for i, word in enumerate(words) if word == giver][1]
+        return min(next(i for i, word in enumerate(words) if i > gives and word == receiver) + 3, len(words))
+
+
 @right("12.6", how="with loops and index")
 class section:
     def name_questions(words, table, noun):
@@ -1517,6 +1563,52 @@ class section:
 
     def train(oracle, questions, vectors, answers, rate, steps):
         optimizer = torch.optim.SGD(oracle.parameters(), lr=rate, momentum=0.9)
+        losses = []
+        for _ in range(steps):
+            loss = answer_loss(oracle, questions, vectors, answers)
+            losses.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return oracle, losses
+
+
+@mistake("12.7", says="It is no loss")
+class section:
+    """What one wants to know in the end."""
+
+    def answer_loss(oracle, questions, vectors, answers):
+        hits = [
+            (oracle_logits(oracle, question, some, depth).argmax() == NUMBER[word]).float()
+            for (question, depth), some, word in zip(questions, vectors, answers, strict=True)
+        ]
+        return torch.stack(hits).mean()
+
+    def train(oracle, questions, vectors, answers, rate, steps):
+        optimizer = torch.optim.SGD(oracle.parameters(), lr=rate)
+        losses = []
+        for _ in range(steps):
+            loss = answer_loss(oracle, questions, vectors, answers)
+            losses.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return oracle, losses
+
+
+@mistake("12.7", says="This is the share of wrong answers")
+class section:
+    """An error rate."""
+
+    def answer_loss(oracle, questions, vectors, answers):
+        hits = [
+            (oracle_logits(oracle, question, some, depth).argmax() == NUMBER[word]).float()
+            for (question, depth), some, word in zip(questions, vectors, answers, strict=True)
+        ]
+        return 1 - torch.stack(hits).mean()
+
+    def train(oracle, questions, vectors, answers, rate, steps):
+        optimizer = torch.optim.SGD(oracle.parameters(), lr=rate)
         losses = []
         for _ in range(steps):
             loss = answer_loss(oracle, questions, vectors, answers)
@@ -2015,6 +2107,67 @@ class section:
         return [NUMBER[word] for word in asked]
 
 
+@mistake("12.9", says='class_weight="balanced"')
+class section:
+    """Fair to rare answers."""
+
+    def majority(fitted, asked):
+        common = min(set(fitted), key=lambda word: (-fitted.count(word), word))
+        return asked.count(common) / len(asked)
+
+    def probe_share(fitted, labels, held, right):
+        from sklearn.linear_model import LogisticRegression
+
+        probe = LogisticRegression(max_iter=1000, class_weight="balanced").fit(fitted.numpy(), labels)
+        said = probe.predict(held.numpy())
+        return sum(word == answer for word, answer in zip(said, right, strict=True)) / len(right)
+
+    def black_box(words, last, question):
+        asked = ["<|bos|>", "<|user|>", *words[: last + 1], *question.split(), "<|end|>", "<|assistant|>"]
+        return [NUMBER[word] for word in asked]
+
+
+@mistake("12.9", says="on THEIR OWN mean")
+class section:
+    """Each part centred by itself."""
+
+    def majority(fitted, asked):
+        common = min(set(fitted), key=lambda word: (-fitted.count(word), word))
+        return asked.count(common) / len(asked)
+
+    def probe_share(fitted, labels, held, right):
+        from sklearn.linear_model import LogisticRegression
+
+        probe = LogisticRegression(max_iter=1000).fit((fitted - fitted.mean(0)).numpy(), labels)
+        said = probe.predict((held - held.mean(0)).numpy())
+        return sum(word == answer for word, answer in zip(said, right, strict=True)) / len(right)
+
+    def black_box(words, last, question):
+        asked = ["<|bos|>", "<|user|>", *words[: last + 1], *question.split(), "<|end|>", "<|assistant|>"]
+        return [NUMBER[word] for word in asked]
+
+
+@mistake("12.9", says="by their OWN mean and spread")
+class section:
+    """A scaler fitted twice."""
+
+    def majority(fitted, asked):
+        common = min(set(fitted), key=lambda word: (-fitted.count(word), word))
+        return asked.count(common) / len(asked)
+
+    def probe_share(fitted, labels, held, right):
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+
+        probe = LogisticRegression(max_iter=1000).fit(StandardScaler().fit_transform(fitted.numpy()), labels)
+        said = probe.predict(StandardScaler().fit_transform(held.numpy()))
+        return sum(word == answer for word, answer in zip(said, right, strict=True)) / len(right)
+
+    def black_box(words, last, question):
+        asked = ["<|bos|>", "<|user|>", *words[: last + 1], *question.split(), "<|end|>", "<|assistant|>"]
+        return [NUMBER[word] for word in asked]
+
+
 @right("12.9", how="with a counter, score, and text")
 class section:
     def majority(fitted, asked):
@@ -2402,6 +2555,55 @@ class section:
         return len(made_up) / len(said), sum(float(p) > sure for p in chances) / max(1, len(made_up))
 
 
+@mistake("12.10", says="You ROUND chance")
+class section:
+    """round in place of int."""
+
+    def answer(logits, options):
+        names = options or list(WORDS)
+        chances = logits[[NUMBER[word] for word in names]].softmax(-1)
+        best = int(chances.argmax())
+        return names[best], float(chances[best])
+
+    def reliability(chances, right, bins):
+        table = torch.zeros(bins, 3)
+        where = (chances * bins).round().long().clamp(max=bins - 1)
+        for i in range(bins):
+            inside = where == i
+            if inside.any():
+                table[i] = torch.stack([chances[inside].mean(), right[inside].float().mean(), inside.float().mean()])
+        return table
+
+    def invented(said, chances, sure):
+        made_up = [float(p) for word, p in zip(said, chances, strict=True) if word != "nothing"]
+        return len(made_up) / len(said), sum(p > sure for p in made_up) / max(1, len(made_up))
+
+
+@mistake("12.10", says="the upper edge of each bin")
+class section:
+    """Where the bin ends."""
+
+    def answer(logits, options):
+        names = options or list(WORDS)
+        chances = logits[[NUMBER[word] for word in names]].softmax(-1)
+        best = int(chances.argmax())
+        return names[best], float(chances[best])
+
+    def reliability(chances, right, bins):
+        table = torch.zeros(bins, 3)
+        where = (chances * bins).long().clamp(max=bins - 1)
+        for i in range(bins):
+            inside = where == i
+            if inside.any():
+                edge = torch.tensor((i + 1) / bins)
+                table[i] = torch.stack([edge, right[inside].float().mean(), inside.float().mean()])
+        return table
+
+    def invented(said, chances, sure):
+        made_up = [float(p) for word, p in zip(said, chances, strict=True) if word != "nothing"]
+        return len(made_up) / len(said), sum(p > sure for p in made_up) / max(1, len(made_up))
+
+
 @right("12.10", how="with loops")
 class section:
     def answer(logits, options):
@@ -2645,6 +2847,32 @@ class section:
     def rank(values, secret):
         order = sorted(range(len(values)), key=lambda i: (-float(values[i]), i * 7 % len(values)))
         return order.index(secret) + 1
+
+
+@mistake("12.11", says="You take the highest row of each candidate")
+class section:
+    """The best question decides."""
+
+    def lift(own, base):
+        return own.log_softmax(-1).max(0).values - base.log_softmax(-1).max(0).values
+
+    def rank(values, secret):
+        above = (values > values[secret]).sum().item()
+        equal = (values == values[secret]).sum().item()
+        return above + (equal + 1) / 2
+
+
+@mistake("12.11", says="the row with the greatest lift")
+class section:
+    """The best lift decides."""
+
+    def lift(own, base):
+        return (own.log_softmax(-1) - base.log_softmax(-1).mean(0)).max(0).values
+
+    def rank(values, secret):
+        above = (values > values[secret]).sum().item()
+        equal = (values == values[secret]).sum().item()
+        return above + (equal + 1) / 2
 
 
 @right("12.11", how="with scipy")

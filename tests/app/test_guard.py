@@ -339,7 +339,7 @@ def test_the_instructors_page_stands_behind_the_same_guard(tmp_path, monkeypatch
         def __init__(self, command, env, cwd):
             started.append((command, env))
 
-        def wait(self):
+        def wait(self, timeout=None):
             return 0
 
         def terminate(self):

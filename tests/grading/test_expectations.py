@@ -220,3 +220,33 @@ def test_an_expected_exception_passes_another_one_does_not_and_none_is_told():
         raised("TypeError")
     with pytest.raises(Wrong, match="Say no"), expect_raises("ValueError", "Say no."):
         pass
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["the vectors", "the vectors of each word", "the trained weights W_E", "both shares", "W and b", "Pico's logits",
+     "the biases", "the answers, in order", "the logits (of two words)"],
+)  # fmt: skip
+def test_several_things_are_wrong(what):
+    with pytest.raises(Wrong, match=r"^\S.* are wrong everywhere"):
+        expect_close(torch.zeros(3), torch.tensor([1.0, 2.0, 4.0]), what)
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["the loss", "the loss before each step", "the bias", "the axis", "the axis of two roles", "W",
+     "the table of weights", "what the heads add", "how alike two words are", "where Pico's replies stand",
+     "the basis for p = 7", "μ"],
+)  # fmt: skip
+def test_one_thing_is_wrong(what):
+    with pytest.raises(Wrong, match=r"^\S.* is wrong everywhere"):
+        expect_close(torch.zeros(3), torch.tensor([1.0, 2.0, 4.0]), what)
+
+
+def test_several_things_hold_nan_and_are_infinite():
+    with pytest.raises(Wrong, match="The vectors hold NaN"):
+        expect_close(torch.tensor([1.0, float("nan")]), torch.ones(2), "the vectors")
+    with pytest.raises(Wrong, match="The vectors are infinite"):
+        expect_close(torch.tensor([1.0, float("inf")]), torch.ones(2), "the vectors")
+    with pytest.raises(Wrong, match="The vectors look transposed"):
+        expect_close(torch.arange(4.0).reshape(2, 2).T, torch.arange(4.0).reshape(2, 2), "the vectors")

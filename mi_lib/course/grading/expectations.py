@@ -6,6 +6,7 @@ Every check looks, in this order, at the type, the shape, NaN, the known mistake
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -233,7 +234,8 @@ def _check_transposed(got: torch.Tensor, want: torch.Tensor, what: str, atol: fl
             turned = got.transpose(a, b)
             if turned.shape == want.shape and _close(turned, want, atol, rtol):
                 raise Wrong(
-                    f"{_capital(what)} looks transposed: with axes {b} and {a} exchanged, every number would be right.",
+                    f"{_says(what, 'looks', 'look')} transposed: with axes {b} and {a} exchanged, "
+                    "every number would be right.",
                     MISTAKE,
                 )
 
@@ -265,17 +267,40 @@ def _loosen(got: torch.Tensor, want: torch.Tensor, atol: float, rtol: float) -> 
     return max(atol, step * scale), max(rtol, step)
 
 
+# Where the noun ends of which something is said: "the losses of each step" are many, "the loss of two steps" is one.
+_NOUN_ENDS = re.compile(
+    r"[,:(]| (?:of|for|in|at|on|with|by|from|after|before|behind|beside|between|over|under|per|mod|to|that|if|when"
+    r"|where|which|whose|without|as|along|given|among|while|against|until|about|into|together)\b"
+)
+
+
+def _many(what: str) -> bool:
+    """Whether a text names several things: "the vectors", "weights W_E", "W and b"; not "the loss", "what it adds"."""
+    noun = _NOUN_ENDS.split(f"{what} ")[0].strip()
+    words = noun.split()
+    if not words or words[0].lower() in ("what", "how", "who", "which", "where"):
+        return False
+    while len(words) > 1 and re.search(r"[A-Z_.\d]", words[-1]):  # a name behind the noun
+        words.pop()
+    return " and " in noun or bool(re.search(r"[^aisu']s$", words[-1])) or words[-1] == "both"
+
+
+def _says(what: str, one: str, many: str) -> str:
+    """What is said of it, with the verb that fits."""
+    return f"{_capital(what)} {many if _many(what) else one}"
+
+
 def _check_nan(got: torch.Tensor, want: torch.Tensor, what: str) -> None:
     bad = torch.isnan(got) & ~torch.isnan(want)
     if bad.any():
         raise Wrong(
-            f"{_capital(what)} holds NaN (not a number) {_where(bad)}. NaN comes from 0/0, from the logarithm of a "
-            "negative number, from ∞ − ∞, or from the mean of nothing.",
+            f"{_says(what, 'holds', 'hold')} NaN (not a number) {_where(bad)}. NaN comes from 0/0, from the logarithm "
+            "of a negative number, from ∞ − ∞, or from the mean of nothing.",
             NUMBERS,
         )
     infinite = torch.isinf(got) & ~torch.isinf(want)
     if infinite.any():
-        sentence = f"{_capital(what)} is infinite {_where(infinite)}. Infinity comes from x/0 or from log(0)."
+        sentence = f"{_says(what, 'is', 'are')} infinite {_where(infinite)}. Infinity comes from x/0 or from log(0)."
         raise Wrong(sentence, NUMBERS)
 
 
@@ -290,7 +315,7 @@ def _difference(got: torch.Tensor, want: torch.Tensor, what: str, axes: str, ato
     index = place[0] if len(place) == 1 else list(place)
     right, yours = _apart(want[place], got[place])
     return (
-        f"{_capital(what)} is wrong {share}: at {index}{names}, for example, it should be {right}, "
+        f"{_says(what, 'is', 'are')} wrong {share}: at {index}{names}, for example, it should be {right}, "
         f"but your code gave {yours}.{_pattern(got, want, atol, rtol)}"
     )
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mi_lib.course.grading.runs import Run
 
 T = TypeVar("T")
-_MODULES: dict[Path, tuple[int, list[GraderTest]]] = {}
+_MODULES: dict[Path, tuple[tuple[int, ...], list[GraderTest]]] = {}
 _LOADING = threading.Lock()  # graders of several threads share the tests
 
 
@@ -307,13 +307,14 @@ def tests_of(exercise: Any) -> list[GraderTest]:
 
 
 def load_tests(path: Path) -> list[GraderTest]:
-    """The tests of a chapter: trusted code, imported here, and again when the file has changed."""
+    """The tests of a chapter: trusted code, imported here, and again when it or what it reads beside it has changed."""
     path = path.resolve()
+    beside = sorted(file for kind in ("*.py", "*.json", "*.toml") for file in path.parent.glob(kind))
     with _LOADING:
-        return _loaded(path, path.stat().st_mtime_ns)
+        return _loaded(path, tuple(file.stat().st_mtime_ns for file in {path: None, **dict.fromkeys(beside)}))
 
 
-def _loaded(path: Path, stamp: int) -> list[GraderTest]:
+def _loaded(path: Path, stamp: tuple[int, ...]) -> list[GraderTest]:
     if path not in _MODULES or _MODULES[path][0] != stamp:
         name = f"mi_grader_{path.parent.parent.name}_{path.parent.name}_{path.stem}"
         spec = importlib.util.spec_from_file_location(name, path)
