@@ -57,7 +57,7 @@ browser:
 schemas: $(VENV)/.dev
 	@scripts/schemas.sh $(VENV)/schemas
 
-# The pages are looked at by axe-core. Where it cannot be had, that test skips likewise.
+# The pages are looked at by axe-core. Where npm cannot be reached, those tests skip with that reason, in CI too.
 axe: $(VENV)/.dev
 	@scripts/axe.sh $(VENV)/axe
 
