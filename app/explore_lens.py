@@ -152,6 +152,8 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
     _keep_place(model, reading)
     figure = _table(model, reading, colour, word)
     wide = 170 + 62 * len(names)  # a long text is scrolled sideways and not squeezed
+    if wide > 700:
+        figure.update_xaxes(title="")  # it would stand in the middle, out of sight; the words above say it
     with common.scrolled("lens-table", wide, at_end=True):  # the answer is in view
         common.chart(
             figure,

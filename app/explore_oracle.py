@@ -241,12 +241,35 @@ def _question(model: HookedModel) -> Asked | None:
     if not text.strip():
         st.info("Type a question, or choose above what to ask.")
         return None
-    if name_unknown(model.tokenizer, text, "oracle-question"):
+    tidied = om.tidy(text)
+    if name_unknown(model.tokenizer, tidied, "oracle-question"):
         return None
+    if tidied.split() != questions.typed(text):
+        st.caption(f"It is asked as questions are written in Littletown: “{literal(tidied)}”")
     if (count := len(questions.typed(text))) > LONGEST:
         st.warning(f"A question has room for {LONGEST} words and marks. This one has {count}: shorten it.")
         return None
+    if not kind:
+        _of_no_kind(text)
     return om.ask(text, closed)
+
+
+def _of_no_kind(text: str) -> None:
+    """Say that a question is none of those that the oracle was trained on, and which it might be."""
+    st.caption(
+        "A question of your own: it says the name of none of the kinds in the list, so there is no probe for it, and "
+        "nobody has written down the answer. The oracle answers all the same."
+    )
+    with st.container(horizontal=True, gap="small"):
+        for kind in om.near(text):
+            st.button(
+                f"Do you mean: {_about(kind)}", key=f"oracle-mean-{kind}", icon=":material/help:", type="tertiary",
+                on_click=common.caught(_set), args=("oracle-question", _about(kind)),
+            )  # fmt: skip
+
+
+def _about(kind: str) -> str:
+    return f"What is the {KINDS[kind].noun} ?"
 
 
 def _named(kind: str) -> str:
@@ -257,7 +280,7 @@ def _named(kind: str) -> str:
 
 def _ask_for_kind() -> None:
     kind = st.session_state["oracle-kind"]
-    st.session_state["oracle-question"] = f"What is the {KINDS[kind].noun} ?" if kind else ""
+    st.session_state["oracle-question"] = _about(kind) if kind else ""
 
 
 def _draw(kind: str) -> None:
@@ -316,13 +339,21 @@ def _worth(said: Said) -> None:
     st.info(
         f"**What is its word worth?** It got the activations of {len(said.others)} other texts, too. It was "
         f"{_share(sure)} sure on average (of yours: {_share(said.own.chance)}), and said the same of {same or 'none'} "
-        "of them. It cannot know which text you mean.",
+        f"of them. It cannot know which text you mean. {_of_nothing(said)}",
         icon=":material/balance:",
     )
     st.caption(
         "Asked about something that is not there, it may invent. And it has knowledge of its own: a right answer need "
         "not have been in the activations. Chapter 12 measures how often."
     )
+
+
+def _of_nothing(said: Said) -> str:
+    """What it says where there is nothing to read: an answer that it gives anyhow needs no activations."""
+    word = f"**{literal(_shown(said.none.word))}** ({_share(said.none.chance)})"
+    if said.none.word == said.own.word:
+        return f"And with **nothing to read** it says {word} as well: for this answer it needs no activations at all."
+    return f"With nothing to read it says {word}."
 
 
 def _verdict(words: tuple[str, ...], place: Place, asked: Asked, said: Said) -> None:
@@ -393,6 +424,7 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
         f"**{literal(answer)}** has."
     )
     st.caption(
+        "A column for each word that is read last, with its number; a row for each depth. "
         "Click a cell: its word and depth are then asked about above. If the table is wider than your window, scroll "
         "it sideways."
     )
@@ -410,7 +442,7 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
     )  # fmt: skip
     at_end = len(words) > 6 and place.at > len(words) // 2
     figure.update_layout(meta=None)  # it is scrolled below
-    figure.update_yaxes(title="")
+    figure.update_yaxes(title="").update_xaxes(title="")  # a wide figure is seen in part, and its titles with it
     if at_end:  # what is scrolled to its right end shows its depths and its scale there
         figure.update_yaxes(side="right").update_traces(
             {"colorbar": {"x": 1, "xanchor": "right", "len": 200}}, {"type": "heatmap"}

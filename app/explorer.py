@@ -17,6 +17,11 @@ from mi_lib.models.text import nearest_words, unknown_words
 from mi_lib.worlds import repeats
 
 EXAMPLE = "river lamp cat stone piano ginger owl tent river lamp cat stone piano ginger owl tent"
+HARDLY = "It hardly rises: by less than half a nat"
+BELOW = "It rises, but stays below that of words seen first"
+BEYOND = "It rises to that of words seen first, or beyond"
+GUESSES = (HARDLY, BELOW, BEYOND)
+SMALL = 0.5  # nats
 TITLES = {"induction-2l": "two layers", "induction-1l": "one layer"}
 
 
@@ -113,6 +118,7 @@ def _page(name: str, model: HookedModel, tokens: torch.Tensor, step: int | None)
     names = model.to_str_tokens(tokens[0])
     everyone = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
     _line(model, tokens, names, everyone)
+    guess = _guess(model, tokens)
     silenced = st.pills(
         "Silence heads (click to switch them off)",
         everyone,
@@ -120,11 +126,41 @@ def _page(name: str, model: HookedModel, tokens: torch.Tensor, step: int | None)
         selection_mode="multi",
         key="explore-silenced",
     )
-    _losses(model, tokens, names, list(silenced))
+    _losses(model, tokens, names, list(silenced), guess)
     _training(name, step)
 
 
-def _losses(model: HookedModel, tokens: torch.Tensor, names: list[str], silenced: list[tuple[int, int]]) -> None:
+def _guess(model: HookedModel, tokens: torch.Tensor) -> str | None:
+    """Ask, before a head is silenced, what that will do. The answer, or None."""
+    again = repeats.previous_occurrence(tokens)[0, 1:] >= 0
+    if not again.any() or again.all():
+        return None  # there are no two sorts of words to be compared
+    with st.container(border=True):
+        return st.radio(
+            "**Predict.** You silence all heads of layer 0, and no other. What becomes of the loss on words that are "
+            "seen again?",
+            GUESSES,
+            index=None,
+            key="explore-guess",
+        )
+
+
+def found(before: float, after: float, new: float) -> str:
+    """Which of `GUESSES` came true: losses on words seen again, before and after, and on words that are new."""
+    return HARDLY if after - before < SMALL else BELOW if after < new else BEYOND
+
+
+def _verdict(guess: str, before: float, after: float, new: float) -> None:
+    come = found(before, after, new)
+    st.markdown(
+        f"You predicted: {guess[:1].lower()}{guess[1:]}. It went from {before:.2f} to {after:.2f} nats; words that are "
+        f"new cost {new:.2f}. {'So it is.' if come == guess else 'What could be the reason?'}"
+    )
+
+
+def _losses(
+    model: HookedModel, tokens: torch.Tensor, names: list[str], silenced: list[tuple[int, int]], guess: str | None
+) -> None:
     whole = induction.per_token_loss(model(tokens), tokens)[0]
     runs = {"whole network": whole}
     if silenced:
@@ -138,6 +174,10 @@ def _losses(model: HookedModel, tokens: torch.Tensor, names: list[str], silenced
             value, last = whole[mask].mean().item(), list(runs.values())[-1][mask].mean().item()
             change = f"{last - value:+.2f}" if silenced else None
             column.metric(f"Loss on {label}", f"{last:.2f} nats", change, delta_color="inverse")
+    if guess and sorted(silenced) == [(0, head) for head in range(model.cfg.n_heads)]:
+        _verdict(
+            guess, whole[again].mean().item(), runs["heads silenced"][again].mean().item(), whole[new].mean().item()
+        )
     common.chart(plots.token_loss(runs, names, "Loss of each word"))
 
 
@@ -170,7 +210,9 @@ def _line(model: HookedModel, tokens: torch.Tensor, names: list[str], everyone: 
         on_text=common.caught(_typed),
     )
     st.caption(
-        "Point at a word, or tap it. Click a head to open it. “back”: attention to the word before. “match”: attention "
+        "`<bos>` is no word: it stands before every text and says that one begins. A head that finds nothing to look "
+        "for has to look somewhere, and often looks there. Point at a word, or tap it. Click a head to open it. "
+        "“back”: attention to the word before. “match”: attention "
         "to one past any earlier occurrence."
     )
 

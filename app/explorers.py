@@ -127,8 +127,8 @@ def show() -> None:
 
 def _card(path: str) -> None:
     each = EXPLORERS[path]
-    link(path, f":primary[**{each.name.capitalize()}**]")
-    st.markdown(f"**{each.question}**  \n:gray[{each.sentence}]")
+    link(path, f":primary[**{each.name.capitalize()}.** {each.question}]")
+    st.markdown(f":gray[{each.sentence}]")
     with st.container(horizontal=True):
         _chapters(each)
 

@@ -4,6 +4,7 @@ the lenses. Everything that is dear is kept, so that another word or depth of th
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from math import nan
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ WIDEST = 40  # words of a text
 OTHERS, FITTED = 24, 200  # held-out texts of a kind of question; labelled texts that its probe is fitted to
 COUNTS = (1, 2, 4, 8)  # how many words may be read
 REPLY = 24  # words of what Pico says aloud
+_SMALL = {"the", "it", "to", "of", "in", "that", "they", "do", "done"}  # of a kind's noun, and no sign of it
 ANY = "word"  # a question of nobody's kind is controlled with texts drawn for this one: all texts have words
 
 
@@ -90,14 +92,36 @@ def open_oracle() -> Oracle:
 
 def ask(question: str, closed: bool = False) -> Asked:
     """What a question asks for. closed: only the values of its kind may be said. `BadQuestion` as `typed` raises it."""
-    words, kind = questions.typed(question), kind_of(question)
+    words, kind = questions.typed(tidy(question)), kind_of(question)
     values = questions.KINDS[kind].values if kind else ()
     return Asked(tuple(words), kind, values if closed and not questions.asks_yes_or_no(words) else ())
 
 
+def tidy(question: str) -> str:
+    """A question as the oracle has read questions: words and marks apart, each word as Littletown writes it, a capital
+    at the beginning and a mark at the end. Words that Littletown has in no form stay as they are."""
+    known = ids()
+    words = [
+        next((w for w in (word, word.lower(), word.capitalize()) if w in known), word) for word in _split(question)
+    ]
+    if words and words[0].capitalize() in known:
+        words[0] = words[0].capitalize()
+    if words and words[-1] not in ("?", ".", "!"):
+        words.append("." if words[0] in ("Tell", "I") else "?")
+    return " ".join(words)
+
+
+def near(question: str) -> list[str]:
+    """The kinds that a question may mean that names none in full: "the town" for "the home town". Short ones first."""
+    words = _split(tidy(question))
+    said = {word for before, word in pairwise(words) if before == "the"}
+    found = [kind for kind, (noun, _) in questions.KINDS.items() if said & set(noun.split()) - _SMALL]
+    return sorted(found, key=lambda kind: len(questions.KINDS[kind].noun.split()))[:3]
+
+
 def kind_of(question: str) -> str:
     """The kind whose noun a question says first after "the", the longest of such; "" if there is none."""
-    words = _split(question)
+    words = _split(tidy(question))
     nouns = {kind: noun.split() for kind, (noun, _) in questions.KINDS.items()}
     for start in (i + 1 for i, word in enumerate(words) if word == "the"):
         fitting = [kind for kind, noun in nouns.items() if words[start : start + len(noun)] == noun]
@@ -107,7 +131,7 @@ def kind_of(question: str) -> str:
 
 
 def asks_yes_or_no(question: str) -> bool:
-    words = _split(question)
+    words = _split(tidy(question))
     return bool(words) and questions.asks_yes_or_no(words)
 
 

@@ -123,6 +123,29 @@ def test_a_question_of_nobody_s_kind_is_of_none():
     assert om.ask("What is the pet ?", closed=True).options == questions.KINDS["pet"].values
 
 
+@pytest.mark.parametrize(
+    ("typed", "kind"),
+    [
+        ("what is the PET?", "pet"),
+        ("What is the pet  ?", "pet"),
+        ("what is the pet", "pet"),
+        ("Tell me the river", "river"),
+    ],
+)
+def test_a_question_may_be_typed_with_other_capitals_spaces_and_marks(typed, kind):
+    noun = questions.KINDS[kind].noun
+    wanted = f"Tell me the {noun} ." if typed.startswith("Tell") else f"What is the {noun} ?"
+    assert om.ask(typed) == om.ask(wanted)
+    assert om.ask(typed).kind == kind
+
+
+def test_a_question_that_names_a_kind_in_part_is_near_it():
+    assert om.kind_of("What is the town ?") == ""
+    assert om.near("What is the town ?")[0] == "town"
+    assert om.near("what is the dish?") == ["dish"]
+    assert om.near("Where is the boat ?") == []
+
+
 def test_what_is_true_comes_from_the_tables_or_from_the_text_that_was_drawn():
     assert om.known("pico", "pet", ("The", "home", "of", "Mira")) == {3: "mouse"}
     assert om.known("pico", "receiver", STORY) == {}
@@ -166,6 +189,25 @@ def test_a_kind_that_is_chosen_writes_its_question_and_a_typed_question_chooses_
     assert "so there is no probe" in shown(app)
 
 
+def test_a_question_of_one_s_own_is_said_to_be_one_and_what_it_may_mean_is_offered():
+    app = opened(question="what is the town?")
+    assert "“What is the town ?”" in shown(app)
+    assert "A question of your own" in shown(app)
+    press(app, "Do you mean: What is the home town ?")
+    assert app.selectbox[0].value == "town"
+    assert "A question of your own" not in shown(app)
+
+
+def test_beside_what_its_word_is_worth_stands_what_it_says_of_nothing():
+    app = press(opened(), "True or false?")
+    words = page._read(page.open_model("pico"), page.EXAMPLES["True or false?"][0])
+    place = om.Place(len(words) - 1, page.DEPTH, page.MANY)
+    said = om.said("pico", words, place, om.ask(page.EXAMPLES["True or false?"][2]))
+    same = "it needs no activations at all" in shown(app)
+    assert same == (said.none.word == said.own.word)
+    assert f"it says **{said.none.word}** ({page._share(said.none.chance)})" in shown(app)
+
+
 def test_a_text_that_is_drawn_has_its_answer_and_another_text_can_be_taken():
     app = press(opened(), "Draw a text that has the answer")
     one = om.material("pico", "receiver", "held_out").examples[0]
@@ -188,6 +230,15 @@ def test_an_example_brings_its_word_and_a_typed_text_is_read_up_to_its_end():
 def test_a_kind_that_training_never_asked_is_said_to_be_one():
     app = press(opened(), "A kind it was never asked")
     assert "never asked for this in training" in shown(app)
+
+
+def test_the_wide_table_has_no_title_that_is_cut(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(page.common, "chart", lambda figure, **_: drawn.append(figure))
+    app = press(opened(), "Which character?")
+    (figure,) = drawn[-1:]
+    assert figure.layout.xaxis.title.text in ("", None)
+    assert "A column for each word that is read last" in shown(app)
 
 
 def test_of_two_words_that_are_alike_the_one_that_is_clicked_is_taken():

@@ -280,6 +280,36 @@ def test_the_explorer_shows_both_networks(tmp_path, monkeypatch, choice):
     assert len(app.metric) == 2
 
 
+def test_the_induction_explorer_asks_before_a_layer_is_silenced_and_says_what_became_of_it(tmp_path, monkeypatch):
+    from app import explorer
+
+    app = run(tmp_path / "work", monkeypatch, "from app import explorer\nexplorer.show()")
+    assert any("`<bos>` is no word" in caption.value for caption in app.caption)
+    app.radio(key="explore-guess").set_value(explorer.HARDLY).run()
+    assert not any("You predicted" in text.value for text in app.markdown)
+    app.session_state["explore-silenced"] = [(0, head) for head in range(4)]
+    app.run()
+    (verdict,) = [text.value for text in app.markdown if "You predicted" in text.value]
+    model, tokens = (
+        explorer.network("induction-2l", None),
+        explorer.repeats.sample(1, seed=1, period=8, offset=2).tokens,
+    )
+    again = explorer.repeats.previous_occurrence(tokens)[0, 1:] >= 0
+    before = explorer.induction.per_token_loss(model(tokens), tokens)[0]
+    logits = explorer.induction.ablate_heads(model, tokens, [(0, head) for head in range(4)])
+    after = explorer.induction.per_token_loss(logits, tokens)[0][again].mean().item()
+    assert f"from {before[again].mean():.2f} to {after:.2f} nats" in verdict
+    right = explorer.found(before[again].mean().item(), after, before[~again].mean().item()) == explorer.HARDLY
+    assert ("So it is." in verdict) == right
+
+
+@pytest.mark.parametrize(("after", "said"), [(1.2, "HARDLY"), (3.0, "BELOW"), (6.0, "BEYOND"), (9.0, "BEYOND")])
+def test_each_prediction_of_the_induction_explorer_can_come_true(after, said):
+    from app import explorer
+
+    assert explorer.found(1.0, after, 6.0) == getattr(explorer, said)
+
+
 def test_words_that_the_network_does_not_know_are_named(tmp_path, monkeypatch):
     app = run(tmp_path / "work", monkeypatch, "from app import explorer\nexplorer.show()")
     app.session_state["explore-text"] = "rivr blockchain $lamp$"
