@@ -82,7 +82,8 @@ def _found(states: dict) -> None:
     passed = sum(state.passed for state in states.values())
     if passed:
         page = st.Page(common.elsewhere, title="What you have found", url_path=common.FOUND)
-        st.page_link(page, label=f"What you have found so far: {passed} exercises", icon=":material/auto_stories:")
+        many = f"{passed} exercise{'s' * (passed > 1)}"
+        st.page_link(page, label=f"What you have found so far: {many}", icon=":material/auto_stories:")
 
 
 def _placement(progress: Progress) -> None:

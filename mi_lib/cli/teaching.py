@@ -315,7 +315,10 @@ def report(book: str, config: str | None, out: str | None, formats: tuple[str, .
         settings = _settings(config) if config else opened.settings
         if config:
             settings.check_students(opened.names())
-            opened.settings = settings
+            before, opened.settings = opened.settings, settings
+            for key in ("carry_forward", "policy"):
+                if (now := getattr(settings, key)) != getattr(before, key):
+                    click.echo(f"`{key} = {json.dumps(now)}` takes effect when you run `mi grade` on the submissions.")
         written = _write(opened, settings, Path(out) if out else opened.path.parent, formats or _FORMATS)
     raise click.exceptions.Exit(0 if written else 1)
 

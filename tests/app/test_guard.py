@@ -302,6 +302,7 @@ def told(port: int, **headers: str) -> tuple[list[str], list[str]]:
                 errors += [element.alert.body] if element.HasField("alert") else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "command"), [("main.py", "mi app"), ("instructor.py", "mi instructor")])
 def test_a_page_that_is_started_by_hand_shows_nothing_but_how_to_start_it(tmp_path, page, command):
     with socket.socket() as probe:

@@ -470,3 +470,35 @@ def _(box: Box) -> list[str]:
     (box.top / "course.toml").write_bytes(b'\xef\xbb\xbf[students]\r\n"ada" = "Ada"\r\n')
     box.grade(None, "--config", box.top / "course.toml")
     return box.outcome({"Ada": 5.0, "bob": 5.0})
+
+
+@kind("settings", "reports with a limit of attempts that lets one count which was never graded")
+def _(box: Box) -> list[str]:
+    box.beside_bob()
+    for week, text in enumerate((TIMES, RIGHT)):
+        box.put("ada/exercises.py", text, when=NOON + week)
+        box.grade(config="[attempts]\nlimit = 1\n")
+    wrong = box.outcome({"ada": 1.5, "bob": 5.0}, silent=("ada",))
+    (box.top / "course.toml").write_text("[attempts]\nlimit = 2\n")
+    box.mi("grade", "report", "-g", box.out, "--config", box.top / "course.toml")
+    wrong += box.outcome({"ada": 0.0, "bob": 5.0}, {"ada": "attempt 2 counts and is not graded yet"}, silent=("bob",))
+    box.grade()
+    return wrong + box.outcome({"ada": 5.0, "bob": 5.0}, silent=("ada", "bob"))
+
+
+@kind("settings", "reports with settings that take effect at the next grading")
+def _(box: Box) -> list[str]:
+    box.put("ada/exercises.py", TIMES)
+    box.beside_bob()
+    box.grade()
+    (box.top / "course.toml").write_text('carry_forward = true\npolicy = "refuse"\n')
+    _, said = box.mi("grade", "report", "-g", box.out, "--config", box.top / "course.toml")
+    lost = [
+        key for key in ("`carry_forward = true` takes effect", '`policy = "refuse"` takes effect') if key not in said
+    ]
+    _, again = box.mi("grade", "report", "-g", box.out, "--config", box.top / "course.toml")
+    box.grade()
+    wrong = [f"it is not said when {key} takes effect" for key in lost] + (
+        ["it is said twice"] if "takes effect" in again else []
+    )
+    return wrong + box.outcome({"ada": 3.0, "bob": 5.0})

@@ -193,14 +193,17 @@ def deadly(task: work.Task) -> list[dict]:
         os.kill(os.getpid(), signal.SIGKILL)
     if task.text == "raise":
         raise RuntimeError("oh")
+    if task.text == "memory":
+        bytearray(batch.JUDGE_BYTES)
     return [{"of": task.student}]
 
 
 def test_a_task_that_kills_its_worker_is_given_up_alone():
-    texts = {"ada": "fine", "bob": "die", "cyd": "raise", "dan": "fine", "eve": "fine"}
+    texts = {"ada": "fine", "bob": "die", "cyd": "raise", "dan": "fine", "eve": "fine", "fay": "memory"}
     tasks = [work.Task(name, "90", text, {}, "") for name, text in texts.items()]
     found = {task.student: results for task, results in batch.run(tasks, batch.processes(2), deadly)}
-    assert {name for name, results in found.items() if isinstance(results, GivenUp)} == {"bob", "cyd"}
+    assert {name for name, results in found.items() if isinstance(results, GivenUp)} == {"bob", "cyd", "fay"}
+    assert "MemoryError" in found["fay"].reason
     assert "ended twice" in found["bob"].reason
     assert found["eve"] == [{"of": "eve"}]
 

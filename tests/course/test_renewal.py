@@ -47,6 +47,7 @@ def test_what_python_and_editors_leave_beside_it_is_none(code):
     assert not renewal.changed()
 
 
+@pytest.mark.slow
 def test_no_verdict_is_given_by_new_tests_on_an_old_library(code, course, monkeypatch):
     progress = Progress(Workspace.init())
     text = (course / "solutions" / "ch90_sums" / "exercises.py").read_text()
@@ -108,6 +109,7 @@ def test_a_server_whose_course_stays_as_it_is_stays_up(code, monkeypatch):
     assert len(servers) == 1
 
 
+@pytest.mark.slow
 def test_a_watch_begins_anew_with_its_own_command(code, course, monkeypatch, capsys):
     begun = []
 

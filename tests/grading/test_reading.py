@@ -151,3 +151,18 @@ def test_the_policy_refuse_gives_none_however_well_the_name_is_hidden(grader, ch
 def test_a_grader_takes_the_policy():
     with Grader(library="refuse") as grader:
         assert grader.library == "refuse"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class Any(float):\n    def __eq__(self, other): return True\n",
+        "class Any(float):\n    __eq__ = __le__ = lambda *_: True\n",
+        "class Any(float): pass\nAny.__eq__ = lambda *_: True\n",
+        "class Any(float): pass\nsetattr(Any, '__e' + 'q__', lambda *_: True)\n",
+        "Any = type('Any', (float,), {'__eq__': lambda *_: True})\n",
+    ],
+)
+def test_however_an_object_is_made_equal_to_all_it_is_told(text):
+    told = [sign.split(" (")[0] for sign in signs(f"# %% [01.1]\n{text}", "01.1") if "compare" in sign]
+    assert told == ["decides how objects compare: __eq__"]

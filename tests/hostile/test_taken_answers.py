@@ -55,6 +55,39 @@ WAYS = {
     + NEITHER
     + "import importlib\nimportlib.import_module(<mi_lib.lens>)\n",
     "the module, loaded anew": LENS + "found = vars(importlib.reload(lens))\n" + NEITHER,
+    "its source, as inspect finds it": LENS
+    + "import inspect\n"
+    + "found = {}\nexec(inspect.getsource(lens), found)\n"
+    + NEITHER,
+    "its loader": LENS + "found = {}\nexec(lens.__loader__.get_code(lens.__name__), found)\n" + NEITHER,
+    "its file, by a folder that is open": LENS
+    + "import os\n"
+    + "folder = os.open(os.path.dirname(lens.__file__), os.O_RDONLY | os.O_DIRECTORY)\n"
+    + "file = os.open(os.path.basename(lens.__file__), os.O_RDONLY, dir_fd=folder)\n"
+    + "found = {}\nexec(os.read(file, 10**6), found)\n"
+    + NEITHER,
+    "its file, by another name": LENS
+    + "import os\n"
+    + "os.symlink(lens.__file__, 'another.py')\n"
+    + "found = {}\nexec(open('another.py').read(), found)\n"
+    + NEITHER,
+    "lines that were kept, or read anew": LENS
+    + "import linecache\n"
+    + "text = ''.join(linecache.getlines(lens.__file__))\n"
+    + "assert <logit_lens> in text\nfound = {}\nexec(text, found)\n"
+    + NEITHER,
+    "a copy of the functions": LENS
+    + "import copy, types\n"
+    + "f = vars(lens)\n"
+    + "made = lambda n, g: types.FunctionType(g.__code__, g.__globals__, n, g.__defaults__, g.__closure__)\n"
+    + "found = {n: made(n, g) for n, g in f.items() if type(g) is type(spell)}\n"
+    + "found = {**f, **copy.copy(found)}\n"
+    + NEITHER,
+    "loaded anew in another thread": LENS
+    + "import threading\nfound = {}\n"
+    + "thread = threading.Thread(target=lambda: found.update(vars(importlib.reload(lens))))\n"
+    + "thread.start()\nthread.join()\n"
+    + NEITHER,
     "helpers that the list forgot": "import mi_lib.lens\n"
     + "residual_stream = mi_lib.lens.residual_stream\n"
     + "logit_lens = lambda model, tokens: mi_lib.lens.read_out(model, residual_stream(model, tokens)).detach()\n",

@@ -8,6 +8,7 @@ remarks costs nothing and gives nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,6 +97,7 @@ def grades(book: Gradebook, config: Config) -> list[Student]:
         for chapter in chapters:
             attempts = by_chapter.get((name, chapter.number), [])
             student.notes += _too_many(attempts, chapter, config)
+            student.problems += _ungraded(attempts, chapter, config, verdicts, given_up)
             for exercise in chapter.exercises:
                 if reason := given_up.get((name, exercise.id)):
                     student.problems.append(f"{exercise.id}: {reason}")
@@ -156,6 +158,21 @@ def _after_policies(attempt: Attempt, verdict: dict[str, Any], config: Config) -
     if verdict["course_fault"]:
         why.append("A test of the course broke; look at this one yourself")
     return points, why
+
+
+def _ungraded(
+    attempts: list[Attempt],
+    chapter: Chapter,
+    config: Config,
+    verdicts: Collection[tuple[str, str, str, str]],
+    given_up: Collection[tuple[str, str]],
+) -> list[str]:
+    """That what counts has no grade: other settings let another attempt count, or only some chapters were graded."""
+    for attempt in counted(attempts, config):
+        of = [(attempt.student, chapter.number, attempt.hash, exercise.id) for exercise in chapter.exercises]
+        if not any(place in verdicts or (place[0], place[3]) in given_up for place in of):
+            return [f"Chapter {chapter.number}: attempt {attempt.number} counts and is not graded yet. Run `mi grade`."]
+    return []
 
 
 def _too_many(attempts: list[Attempt], chapter: Chapter, config: Config) -> list[str]:

@@ -107,12 +107,21 @@ def signs(text: str, exercise_id: str) -> list[str]:
             found.setdefault(f"{what}: {path} (line {line})")
     for tree in _trees(text, exercise_id):
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and node.name in _METHODS:
-                found.setdefault(f"decides how objects compare: {node.name} (line {node.lineno})")
+            if (method := _given(node)) in _METHODS:
+                found.setdefault(f"decides how objects compare: {method} (line {getattr(node, 'lineno', 1)})")
             behind = node.attr if isinstance(node, ast.Attribute) else _text(node)
             if behind in _BEHIND:
                 found.setdefault(f"looks behind functions: {behind} (line {getattr(node, 'lineno', 1)})")
     return list(found)
+
+
+def _given(node: ast.AST) -> str:
+    """The name that a definition or an assignment gives to something; a text may be one too (`setattr`, `type(…)`)."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name
+    if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        return node.id if isinstance(node, ast.Name) else node.attr
+    return _text(node) or ""
 
 
 def _is(path: str, name: str) -> bool:
