@@ -88,29 +88,42 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
     answered = progress.predictions(chapter.number)
     waiting = offered = False  # offered: one question has one way past it, however many figures it holds back
     between = ""  # the exercise that stands between a question and what waits for it
+    way_past = ""  # the key of the toggle that leads past the question
     for at, block in enumerate(step):
+        figure = _figure_next(step[at:]) if waiting and not offered else None
+        if figure:  # before the words that lead to it, which wait as it does
+            label = "Go on without a prediction" + f" (the question above {between})" * bool(between)
+            waiting, offered = not st.toggle(label, key=f"anyway-{figure}"), True
+        held = waiting and not st.session_state.get(way_past)
         if block.kind == "markdown":
             text = re.sub(r"\A# .*\n", "", block.text)  # the page has the chapter's title already
-            if waiting:
+            if held:
                 heading = _HEADING.search(text)
-                waiting, text = heading is None, text[heading.start() :] if heading else ""
+                text = text[heading.start() :] if heading else ""
+            waiting = waiting and not _HEADING.search(block.text)
             if text.strip():
                 yield replace(block, text=text)
-        elif block.kind == "figure":
-            if waiting and not offered:
-                label = "Go on without a prediction" + f" (the question above {between})" * bool(between)
-                waiting, offered = not st.toggle(label, key=f"anyway-{block.arg}"), True
-            if not waiting:
-                yield block
         elif block.kind == "predict":
             waiting, offered, between = block.id not in answered, False, ""
             yield block
             about = _about(step[at + 1 :]) if waiting else set()
-            if about - {"exercise"} and "figure" not in about:
+            shown = next((b.arg for b in step[at + 1 :] if b.kind == "figure"), "") if "figure" in about else ""
+            way_past = f"anyway-{shown}"  # its toggle may stand below an exercise, and words that wait above it
+            if about - {"exercise"} and not shown:
                 waiting = not st.toggle("Go on without a prediction", key=f"anyway-{block.id}")
-        elif block.kind == "exercise" or not waiting:
+        elif block.kind == "exercise" or not held:
             between = block.arg if block.kind == "exercise" else between
             yield block
+
+
+def _figure_next(step: list[Block]) -> str | None:
+    """The figure that these blocks lead to, unless a heading, a question or an exercise comes before it."""
+    for block in step:
+        if block.kind == "figure":
+            return block.arg
+        if block.kind in ("predict", "exercise") or (block.kind == "markdown" and _HEADING.search(block.text)):
+            return None
+    return None
 
 
 def _about(after: list[Block]) -> set[str]:

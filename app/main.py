@@ -38,6 +38,8 @@ STYLE += """
 [class*=st-key-verdict] [data-testid=stAlert] p { font-size: 1.15rem; font-weight: 600; line-height: 1.45 }
 [data-testid=stMainBlockContainer] { padding-top: 3.75rem; padding-bottom: 4rem }
 @media (max-width: 480px) { [data-testid=stCode] code, [data-testid=stCode] code * { font-size: .75rem } }
+@media (max-width: 480px) { [data-testid=stMarkdownContainer] :is(td, th) { padding: .3rem .5rem } }
+[class*=st-key-open-] button p { white-space: normal; text-align: left }
 @media (hover: none) { .modebar-container { display: none } }
 .st-key-skip-link, .st-key-bubble, .st-key-library { margin-bottom: -1rem }
 [data-testid=stPageLink] p { white-space: normal }

@@ -134,8 +134,8 @@ def _tried(tried: Tried, key: str) -> None:
         st.error(common.literal(tried.problem), icon=":material/error:")
     elif not tried.printed and not tried.shown:
         st.caption(
-            "It ran to its end. Nothing was printed, and the last line has no value to show. If it is a call behind a "
-            "#, take the # away and give it what it needs; or end with the name of what you want to see."
+            "It ran to its end. Nothing was printed, and the last line has no value to show. End with the name of what "
+            "you want to see."
         )
     if tried.traceback:
         with st.expander("Where it happened"):

@@ -90,11 +90,11 @@ def by_depth(answer: Any) -> go.Figure:
 
 
 def cut_two_ways() -> go.Figure:
-    """A label that means nothing, and one that does, cut by row and by combination."""
+    """A label that means nothing, and one that does, cut by sentence and by pair of nouns."""
     found = _found()["cuts"]
     series = {
-        "cut by row": [found["nothing_by_row"], found["own_by_row"]],
-        "cut by combination": [found["nothing_by_combination"], found["own_by_combination"]],
+        "cut by sentence": [found["nothing_by_row"], found["own_by_row"]],
+        "cut by pair": [found["nothing_by_combination"], found["own_by_combination"]],
     }
     names = ["a label that follows from nothing", "the noun's number"]
     return plots.grouped_bars(names, series, "The same probe, two cuts", "", "share read rightly")

@@ -211,6 +211,19 @@ def test_a_switch_that_stands_behind_an_exercise_says_which_question_it_goes_pas
     ]
 
 
+def test_the_switch_past_a_question_shows_the_words_that_lead_to_its_figure_too(tmp_path, monkeypatch):
+    app = run(Workspace.init(tmp_path / "work").path, monkeypatch, chapter("2", number="12"))
+    before_the_exercise, before_the_figure = "So look at the whole table", "So ask in a way that Pico knows"
+    assert before_the_exercise not in words(app)
+    assert before_the_figure not in words(app)
+    app.toggle[0].set_value(True).run()
+    assert before_the_exercise in words(app)
+    assert before_the_figure in words(app)
+    assert app.get("plotly_chart")
+    app.toggle[0].set_value(False).run()
+    assert before_the_figure not in words(app)
+
+
 def test_a_question_holds_back_what_is_about_it_up_to_the_next_heading_or_question_but_no_exercise(tmp_path):
     asked = ":::{predict} Which?\n- [x] this\n- [ ] that\n\nBecause.\n:::\n\nWords after it.\n\n"
     chapter, workspace = exercise("02.1").chapter, Workspace.init(tmp_path / "work")
