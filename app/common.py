@@ -73,9 +73,20 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
     for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
         if axis.title.text:
             axis.title.text = "<br>".join(_broken(axis.title.text))
+    if st.context.theme.type != "dark":
+        _written_darker(figure)
     least = figure.layout.meta.get("least") if isinstance(figure.layout.meta, dict) else None
     with scrolled(f"wide-{key}", least) if key and least else nullcontext():
         return st.plotly_chart(figure, width="stretch", key=key, **({"config": CHART} | more))
+
+
+def _written_darker(figure: go.Figure) -> None:
+    """Write at axes and above parts of a figure as dark as small print: Streamlit's grey has 3.8 : 1 on white."""
+    ink = "#5f6672"
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        axis.tickfont.color, axis.title.font.color = axis.tickfont.color or ink, axis.title.font.color or ink
+    for note in figure.layout.annotations:
+        note.font.color = note.font.color or ink
 
 
 def _broken(text: str) -> list[str]:
