@@ -227,13 +227,26 @@ def progress(of: Workspace) -> Progress:
     return kept
 
 
-def readable(dark: bool) -> str:
+def ink(light: str, dark: str) -> str:
+    """A style: letters of one of two colours, as the theme is.
+
+    The browser chooses, by what Streamlit says of its theme: where the theme changes while a page is looked at (many
+    computers change it in the evening) no script is run, and letters chosen here would be white on white.
+    """
+    known = dark if st.context.theme.type == "dark" else light  # for browsers from before 2024
+    return f"color: {known}" + f"; color: light-dark({light}, {dark})" * (light != dark)
+
+
+def readable() -> str:
     """Styles for small print, quotations and labels of what cannot be used now: Streamlit's own are too faint to read
-    (WCAG 2 asks for 4.5 : 1)."""
+    (WCAG 2 asks for 4.5 : 1). So is white on the light blue of a button in the dark theme. What opens over the page
+    stands outside of what Streamlit says its theme of."""
     faint = "[data-testid=stCaptionContainer], [data-testid=stMarkdownContainer] blockquote"
     return f"""
 {faint} {{ opacity: 1; color: color-mix(in srgb, currentColor 80%, transparent) }}
-[data-testid=stWidgetLabel] p {{ color: {"#edebe8" if dark else "#2f2d2b"} }}
+[data-testid=stWidgetLabel] p {{ {ink("#2f2d2b", "#edebe8")} }}
+[data-testid^=stBaseButton-primary]:enabled {{ {ink("#ffffff", "#10151c")} }}
+[data-testid=stPopoverBody] {{ color-scheme: {st.context.theme.type or "light"} }}
 """
 
 

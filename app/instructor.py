@@ -221,5 +221,5 @@ STYLE = """
 
 st.set_page_config(page_title="The class", page_icon="🔬", layout="wide")
 only_behind_the_guard("mi instructor GRADEBOOK")
-st.html(f"<style>{STYLE}{readable(st.context.theme.type == 'dark')}</style>")
+st.html(f"<style>{STYLE}{readable()}</style>")
 guarded(show)()

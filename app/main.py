@@ -52,9 +52,8 @@ STYLE += """
 [class*=st-key-verdict] { scroll-margin: 4rem }
 [data-testid=stHeading] h2 { font-size: 1.5rem; padding-bottom: .6rem }
 """
-DARK = st.context.theme.type == "dark"
 # Code that is shown has the colours of the editor's: Streamlit's own are too faint to read.
-STYLE += common.readable(DARK)
+STYLE += common.readable()
 TOKENS = {
     "keyword tag": ("#0067a5", "#6cb8f0"),
     "string char attr-value": ("#8a5000", "#f0b95a"),
@@ -66,9 +65,7 @@ TOKENS = {
 }
 for names, colours in TOKENS.items():
     chosen = ", ".join(f"[data-testid=stCode] .token.{name}" for name in names.split())
-    STYLE += f"{chosen} {{ color: {colours[DARK]} }}\n"
-if DARK:  # Streamlit writes white on the light blue of the dark theme: hard to read
-    STYLE += " [data-testid^=stBaseButton-primary]:enabled { color: #10151c }"
+    STYLE += f"{chosen} {{ {common.ink(*colours)} }}\n"
 st.html(f"<style>{STYLE}</style>")
 
 

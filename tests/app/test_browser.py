@@ -404,13 +404,34 @@ def test_the_letters_on_the_main_buttons_stand_out(browser, server, scheme):
     open_exercise(page, 1)
     for button in (page.get_by_role("button", name="Next"), page.get_by_role("button", name="Check")):
         page.wait_for_timeout(500)  # colours glide from one to the other
-        letters, ground = button.evaluate(
-            """button => { const style = getComputedStyle(button)
-            return [style.color, style.backgroundColor].map(c => c.match(/[\\d.]+/g).slice(0, 3).map(Number)) }"""
-        )
-        lighter, darker = sorted((luminance(letters), luminance(ground)), reverse=True)
-        assert (lighter + 0.05) / (darker + 0.05) >= 4.5  # WCAG 2, AA
+        assert contrast(button, button) >= 4.5  # WCAG 2, AA
     page.close()
+
+
+@pytest.mark.parametrize(("first", "then"), [("light", "dark"), ("dark", "light")])
+def test_letters_stand_out_when_the_theme_changes_under_the_page(browser, server, first, then):
+    """As many computers do it in the evening. No script is run then."""
+    page = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000}, color_scheme=first)
+    page.goto("/glossary")
+    label = page.locator("[data-testid=stWidgetLabel] p").first
+    label.wait_for()
+    app = page.locator("[data-testid=stApp]")
+    ground = app.evaluate("app => getComputedStyle(app).backgroundColor")
+    page.emulate_media(color_scheme=then)
+    until(page, lambda: app.evaluate("app => getComputedStyle(app).backgroundColor") != ground)
+    page.wait_for_timeout(500)
+    assert contrast(label, app) >= 4.5
+    page.close()
+
+
+def contrast(letters, ground) -> float:
+    """The contrast of one element's letters against another's ground, as WCAG 2 defines it."""
+    colours = [
+        of.evaluate(f"e => getComputedStyle(e).{what}.match(/[\\d.]+/g).slice(0, 3).map(Number)")
+        for of, what in ((letters, "color"), (ground, "backgroundColor"))
+    ]
+    darker, lighter = sorted(map(luminance, colours))
+    return (lighter + 0.05) / (darker + 0.05)
 
 
 def luminance(rgb: list[float]) -> float:
