@@ -83,35 +83,33 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
     """The blocks of a step, without what would give away a question that is still open.
 
     After an unanswered question, its figure and the words about it wait: up to the next heading or question. They wait
-    behind an exercise too, for what it shows is often what was asked. One way past the question is offered.
+    behind an exercise too, for what it shows is often what was asked. One way past the question is offered: below it,
+    or where an exercise comes next, before the words that lead to the figure behind it.
     """
     answered = progress.predictions(chapter.number)
     waiting = offered = False  # offered: one question has one way past it, however many figures it holds back
     between = ""  # the exercise that stands between a question and what waits for it
-    way_past = ""  # the key of the toggle that leads past the question
     for at, block in enumerate(step):
         figure = _figure_next(step[at:]) if waiting and not offered else None
-        if figure:  # before the words that lead to it, which wait as it does
+        if figure:
             label = "Go on without a prediction" + f" (the question above {between})" * bool(between)
             waiting, offered = not st.toggle(label, key=f"anyway-{figure}"), True
-        held = waiting and not st.session_state.get(way_past)
         if block.kind == "markdown":
             text = re.sub(r"\A# .*\n", "", block.text)  # the page has the chapter's title already
-            if held:
+            if waiting:
                 heading = _HEADING.search(text)
-                text = text[heading.start() :] if heading else ""
-            waiting = waiting and not _HEADING.search(block.text)
+                waiting, text = heading is None, text[heading.start() :] if heading else ""
             if text.strip():
                 yield replace(block, text=text)
         elif block.kind == "predict":
-            waiting, offered, between = block.id not in answered, False, ""
+            waiting, between = block.id not in answered, ""
             yield block
-            about = _about(step[at + 1 :]) if waiting else set()
-            shown = next((b.arg for b in step[at + 1 :] if b.kind == "figure"), "") if "figure" in about else ""
-            way_past = f"anyway-{shown}"  # its toggle may stand below an exercise, and words that wait above it
-            if about - {"exercise"} and not shown:
+            after = step[at + 1 :]
+            about = _about(after) if waiting else set()
+            offered = bool(about - {"exercise"}) and (after[0].kind != "exercise" or "figure" not in about)
+            if offered:
                 waiting = not st.toggle("Go on without a prediction", key=f"anyway-{block.id}")
-        elif block.kind == "exercise" or not held:
+        elif block.kind == "exercise" or not waiting:
             between = block.arg if block.kind == "exercise" else between
             yield block
 

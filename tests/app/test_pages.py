@@ -202,13 +202,20 @@ def test_one_switch_goes_past_a_question_that_holds_back_two_figures(tmp_path, m
     assert len(app.get("plotly_chart")) == figures + 2
 
 
-def test_a_switch_that_stands_behind_an_exercise_says_which_question_it_goes_past(tmp_path, monkeypatch):
-    workspace = Workspace.init(tmp_path / "work")
-    app = run(workspace.path, monkeypatch, chapter("8", number="02"))
-    assert [toggle.label for toggle in app.toggle] == [
-        "Go on without a prediction (the question above 02.8)",
-        "Go on without a prediction",
-    ]
+def test_a_switch_stands_at_its_question_or_behind_an_exercise_says_which_question_it_goes_past(tmp_path):
+    chapter, workspace = exercise("02.1").chapter, Workspace.init(tmp_path / "work")
+    progress = Progress(workspace)
+    asked = ":::{predict} Which?\n- [x] this\n- [ ] that\n\nBecause.\n:::\n\n"
+    exercise_, figure = ":::{exercise} 02.1\n:::\n\n", "Look at this.\n\n:::{figure} beginning\nIts caption.\n:::\n"
+
+    def switches(text: str) -> list[str]:
+        with mock.patch.object(chapter_page.st, "toggle", return_value=False) as toggle:
+            list(chapter_page._revealed(chapter, lesson.parse(text), progress))
+        return [call.args[0] for call in toggle.call_args_list]
+
+    assert switches(asked + figure) == ["Go on without a prediction"]
+    assert switches(asked + "Words.\n\n" + exercise_ + figure) == ["Go on without a prediction"]
+    assert switches(asked + exercise_ + figure) == ["Go on without a prediction (the question above 02.1)"]
 
 
 def test_the_switch_past_a_question_shows_the_words_that_lead_to_its_figure_too(tmp_path, monkeypatch):
