@@ -6,6 +6,7 @@ import html
 import math
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from json import JSONDecodeError
 from pathlib import Path
@@ -93,7 +94,10 @@ def _page(model: HookedModel) -> None:
 
 def _talk(model: HookedModel, turns: list[Turn]) -> None:
     system, temperature = _controls(turns)
-    typed = st.chat_input("Ask Pico about Littletown")  # it stands below everything, wherever it is called
+    begun = bool(turns) or st.session_state.get("chat-typed") is not None or "mended" in st.session_state
+    # At the foot of the window it makes the page open at its end, where a newcomer does not begin.
+    with nullcontext() if begun else st.container():
+        typed = st.chat_input("Ask Pico about Littletown", key="chat-typed")
     asked = typed or st.session_state.pop("mended", None)
     _examples(folded=bool(turns) or asked is not None)
     for turn in turns:

@@ -266,7 +266,7 @@ def _enough(subject: Subject, kept: list[Edge], truth: Circuit | None) -> None:
     left, right = st.columns(2)
     for column, name, of in (
         (left, f"Right answers on {N_HELD_OUT} held-out prompts", "{:.0%}"),
-        (right, "Logit difference there", "{:.2f}"),
+        (right, "Logit difference there (logits)", "{:.2f}"),
     ):
         now, before = (each.right if "%" in of else each.difference for each in (alone, whole))
         change = f"{of.format(now - before)} against the whole network" if dropped else None

@@ -204,14 +204,14 @@ def test_an_idle_head_can_go_a_mover_is_backed_up_and_without_backups_the_answer
     whole = metrics(app)
     decoy = next(head for head in planted.circuit("ioi").decoys if head.startswith("a3"))
     label = f"Right answers on {circuit_edges.N_HELD_OUT} held-out prompts"
-    assert float(metrics(drop(app, decoy))["Logit difference there"]) == pytest.approx(
-        float(whole["Logit difference there"]), abs=0.1
+    assert float(metrics(drop(app, decoy))["Logit difference there (logits)"]) == pytest.approx(
+        float(whole["Logit difference there (logits)"]), abs=0.1
     )
     without_movers = metrics(drop(app, *CLASSES["name mover"]))
     assert without_movers[label] == whole[label] == "100%"
     without_any = metrics(drop(app, *CLASSES["name mover"], *CLASSES["backup mover"]))
     assert float(without_any[label].rstrip("%")) < 60
-    assert float(without_any["Logit difference there"]) < 0.3 * float(whole["Logit difference there"])
+    assert float(without_any["Logit difference there (logits)"]) < 0.3 * float(whole["Logit difference there (logits)"])
 
 
 def test_the_heads_of_the_graph_are_enough_and_all_can_come_back():
