@@ -20,6 +20,12 @@ from mi_lib.recipes.grokking import train as recipe
 
 NETWORK, CONTROL = "grokking-113", "grokking-113-memorising"
 TITLES = {NETWORK: "the network", CONTROL: "the control"}
+GUESSES = {  # shares of sums
+    "less than a tenth": (0.0, 0.1),
+    "a tenth to a half": (0.1, 0.5),
+    "a half to nine tenths": (0.5, 0.9),
+    "more than nine tenths": (0.9, 1.01),
+}
 
 
 @st.cache_resource(max_entries=32, show_spinner="Looking into the network …")
@@ -155,6 +161,7 @@ def _knock_out(found: dict[str, Analysis]) -> None:
     """Take waves out of the logits and see what is left."""
     st.header("Knock out waves", divider="gray")
     keys = found[NETWORK].frequencies
+    guess = _guess(len(keys))
     others = [k for k in range(1, len(found[NETWORK].spectrum) + 1) if k not in keys][: max(3, len(keys))]
     removed = st.pills(
         "Waves to take out of the logits (the last few are not the network's own, for comparison)",
@@ -163,6 +170,7 @@ def _knock_out(found: dict[str, Analysis]) -> None:
         format_func=lambda k: f"{k} (key)" if k in keys else str(k),
         key="grok-removed",
     )
+    right = {}
     for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
         numbers = torch.arange(each.p)
         answers = ((numbers[:, None] + numbers) % each.p).flatten()
@@ -170,7 +178,29 @@ def _knock_out(found: dict[str, Analysis]) -> None:
         before, after = grokking.loss(each.inputs.logits, answers), grokking.loss(left, answers)
         change = f"{after - before:+.3g}" if removed else None
         column.metric(f"Loss of {TITLES[name]} on all sums", f"{after:.3g} nats", change, delta_color="inverse")
-        column.metric(f"Sums that {TITLES[name]} answers rightly", f"{grokking.accuracy(left, answers):.1%}")
+        right[name] = grokking.accuracy(left, answers)
+        column.metric(f"Sums that {TITLES[name]} answers rightly", f"{right[name]:.1%}")
+    if guess and len(removed) == 1 and removed[0] in keys:
+        least, most = GUESSES[guess]
+        come = least <= right[NETWORK] < most
+        st.markdown(
+            f"You predicted: {guess}. Without wave {removed[0]} it answers {right[NETWORK]:.0%} rightly. "
+            f"{'So it is.' if come else 'What could be the reason?'} Take another one, or all of them."
+        )
+
+
+def _guess(keys: int) -> str | None:
+    """Ask, before a wave is taken out, what that will do. The answer, or None."""
+    if keys < 2:
+        return None  # early in training there are none to choose from
+    with st.container(border=True):
+        return st.radio(
+            f"**Predict.** The network has {keys} key waves. You take one of them out of its logits, and no other. How "
+            "many of the sums does it still answer rightly?",
+            list(GUESSES),
+            index=None,
+            key="grok-guess",
+        )
 
 
 # --- training here and now ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import chapter_page, common, exercise_card
+from app import chapter_page, common, exercise_card, explore_grokking
 from mi_lib import plots, zoo
 from mi_lib.course import Progress, Workspace, exercise, lesson
 from mi_lib.course.grading import Verdict
@@ -378,6 +378,17 @@ def test_key_waves_knocked_out_cost_the_network_and_not_the_control(tmp_path, mo
     right = {m.label: float(m.value.rstrip("%")) for m in app.metric if m.label.endswith("answers rightly")}
     assert right["Sums that the network answers rightly"] < 5
     assert right["Sums that the control answers rightly"] > 25  # 34 % with these waves
+
+
+@pytest.mark.parametrize("guess", ["a half to nine tenths", "more than nine tenths"])
+def test_what_was_predicted_of_a_wave_taken_out_stands_beside_what_came(guess, tmp_path, monkeypatch):
+    app = run(tmp_path / "work", monkeypatch, GROKKING)
+    app.button_group[0].set_value(zoo.card("grokking-113")["frequencies"][:1])
+    app.radio(key="grok-guess").set_value(guess).run()
+    right = next(m for m in reversed(app.metric) if m.label == "Sums that the network answers rightly")
+    least, most = explore_grokking.GUESSES[guess]
+    assert f"You predicted: {guess}." in words(app)
+    assert ("So it is." in words(app)) == (least <= float(right.value.rstrip("%")) / 100 < most)
 
 
 def test_a_network_is_trained_live_and_can_be_paused(tmp_path, monkeypatch):
