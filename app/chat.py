@@ -447,7 +447,7 @@ STYLE = """
     transparent, color-mix(in srgb, #E69F00 60%, transparent)); border: 1px solid #8886 }
 """
 LEGEND = (
-    '<div class="pico-legend">sure of the word <i></i> surprised by it (5 nats or more)</div>'
+    '<div class="pico-legend">sure of it <i></i> surprised (5 nats or more)</div>'
     '<div class="pico-legend">Point at a word, or tap it. You see its log-probability and the likeliest words.</div>'
 )
 TINT, TINT_AT = 60, 5.0  # per cent of orange, from so many nats on
