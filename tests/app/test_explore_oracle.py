@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from looking import whole
 from streamlit.testing.v1 import AppTest
 
 from app import explore_oracle as page
@@ -304,6 +305,7 @@ def test_a_word_that_is_clicked_is_asked_about_and_so_is_a_cell_of_the_table(pag
     page.get_by_text("It got the activations at the station , Alec, at depth 4").wait_for()
     page.get_by_role("radio", name="Alec").first.click()
     page.get_by_text("It got the activations at After Alec, at depth 4").wait_for()
+    whole(page)  # the table is drawn anew
     cells = page.locator(".st-key-oracle-table .nsewdrag").first
     cells.scroll_into_view_if_needed()
     box = cells.bounding_box()
