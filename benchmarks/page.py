@@ -1,6 +1,6 @@
 """How soon the pages answer, and how much memory their server takes, seen from a browser. Every page there is.
 
-    python benchmarks/page.py            # about six minutes on an idle machine; needs Chromium or Chrome
+    python benchmarks/page.py            # about nine minutes on an idle machine; needs Chromium or Chrome
     python benchmarks/page.py --only lens --cold 0
     python benchmarks/page.py --only none --gradebook grades/     the instructor's page, of a class that is graded
 
@@ -204,10 +204,10 @@ def clicks(page: Any, watch: Watch, pages: dict[str, str]) -> None:
         if title in pages and path:
             opened(page, "/")
             there(title, page.get_by_role("link", name=title, exact=True).first)
-    for each in EXPLORERS.values():
+    for path, each in EXPLORERS.items():
         if each.title in pages:
             opened(page, f"/{ADDRESS}")
-            there(each.title, page.get_by_role("link", name=each.name.capitalize(), exact=True))
+            there(each.title, page.locator(f'[data-testid=stMainBlockContainer] a[href$="/{path}"]').first)
     for number in (chapter.number for chapter in index.chapters()):
         if f"chapter {number}, beginning" in pages:
             opened(page, "/")
