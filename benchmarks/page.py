@@ -207,7 +207,7 @@ def clicks(page: Any, watch: Watch, pages: dict[str, str]) -> None:
     for path, each in EXPLORERS.items():
         if each.title in pages:
             opened(page, f"/{ADDRESS}")
-            there(each.title, page.locator(f'[data-testid=stMainBlockContainer] a[href$="/{path}"]').first)
+            there(each.title, page.locator(f'[data-testid=stMainBlockContainer] a[href="{path}"]').first)
     for number in (chapter.number for chapter in index.chapters()):
         if f"chapter {number}, beginning" in pages:
             opened(page, "/")
