@@ -199,8 +199,8 @@ def _import_torch() -> None:
     """And what the pages with Pico need, Pico itself included: so the first of them is there at once."""
     importlib.import_module("torch")
     importlib.import_module("app.opening").begun("app.chat").exception()
-    # Streamlit collects garbage after every run of a page, and nothing else in the server moves meanwhile. Looking
-    # through all of torch takes a tenth of a second, on a busy machine several; what is frozen is not looked through.
+    # Looking through all of torch for garbage takes a tenth of a second, on a busy machine several, and nothing else in
+    # the server moves meanwhile; what is frozen is not looked through.
     gc.freeze()
 
 

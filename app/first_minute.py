@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import html
 import random
 import threading
@@ -70,7 +69,6 @@ def show() -> None:
 @st.fragment(run_every=0.4)
 @common.guarded
 def _wait() -> None:
-    gc.freeze()  # see `opening`
     st.header(TITLE, anchor=False)
     st.caption("The network is waking up …")
     if _waking().done():

@@ -6,7 +6,6 @@ Most pages import torch and transformers, and open a network; the first time tha
 
 from __future__ import annotations
 
-import gc
 import importlib
 import threading
 import time
@@ -29,7 +28,6 @@ def begun(module: str) -> Future[None]:
     def work() -> None:
         try:
             getattr(importlib.import_module(module), "prepare", lambda: None)()
-            gc.freeze()  # as below, for the runs to come
             found.set_result(None)
         except BaseException as error:
             found.set_exception(error)
@@ -68,9 +66,6 @@ def opened(module: str, title: str, what: str) -> bool:
 @st.fragment(run_every=0.5)
 @common.guarded
 def _waiting(module: str, what: str) -> None:
-    # Streamlit collects garbage after every run, this one too, and nothing else in the server moves meanwhile: what is
-    # being opened would come to a stand on a busy machine. What is frozen is not looked through.
-    gc.freeze()
     with st.container(key="opening"):
         st.caption(f":material/hourglass_top: {what} is being opened …")
     if begun(module).done():

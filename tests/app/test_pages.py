@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -96,6 +99,20 @@ def test_the_wait_for_a_check_says_what_is_waited_for():
     assert "may take 20 seconds" in told
     assert "busy" not in told
     assert "after 80 seconds at the latest" in exercise_card._what_is_waited_for(21, 20, loading=False)
+
+
+@pytest.mark.parametrize(
+    ("option", "set_to", "at_first"), [("server.fileWatcherType", "none", "auto"), ("runner.postScriptGC", False, True)]
+)
+def test_nothing_looks_through_all_modules_or_objects_after_every_run(option, set_to, at_first, tmp_path):
+    """As Streamlit itself understands the course's settings; what it does without them is the control."""
+    ask = [sys.executable, "-c", f"from streamlit import config; print(config.get_option({option!r}))"]
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")} | {
+        "HOME": str(tmp_path)
+    }
+    for folder, expected in ((ROOT, set_to), (tmp_path, at_first)):
+        told = subprocess.run(ask, cwd=folder, env=bare, capture_output=True, text=True, timeout=60, check=True)
+        assert told.stdout.split() == [str(expected)]
 
 
 LOST = {
