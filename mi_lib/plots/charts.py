@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled
+from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled, written
 
 
 def lines(
@@ -163,7 +163,7 @@ def contributions(values: Mapping[str, float], title: str, x_title: str) -> go.F
             y=list(values),
             orientation="h",
             marker_color=[PALETTE[0] if number >= 0 else PALETTE[5] for number in numbers],
-            text=[f"{round(number, 2) + 0.0:+.2f}" for number in numbers],
+            text=[written(number, 2, sign="+") for number in numbers],
             textposition="outside",
             cliponaxis=False,
             hovertemplate="%{y}: %{x:+.3f}<extra></extra>",

@@ -43,3 +43,11 @@ def array(values: Any) -> np.ndarray:
 
 def positions(tokens: Sequence[str]) -> list[str]:
     return [f"{token} {i}" for i, token in enumerate(tokens)]
+
+
+def written(number: float, decimals: int, sign: str = "") -> str:
+    """A number as a figure shows it: −0.22 with a minus sign, which a hyphen is not, and 0.00 without one.
+
+    sign: "+" to write that too.
+    """
+    return f"{round(number, decimals) + 0.0:{sign}.{decimals}f}".replace("-", "−")
