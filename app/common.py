@@ -57,6 +57,7 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
     Who hears the page is told what the figure shows.
     """
     from mi_lib.plots import told  # Plotly: only where something is drawn
+    from mi_lib.plots.ink import legible
 
     figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
     more.setdefault("alt", told(figure))
@@ -70,6 +71,7 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
             return st.html(gallery.as_html(figure))
     if st.context.theme.type == "dark":
         figure.update_traces({"colorscale": _DIVERGING_IN_THE_DARK}, {"type": "heatmap", "zmid": 0})
+    legible(figure)
     for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
         if axis.title.text:
             axis.title.text = "<br>".join(_broken(axis.title.text))

@@ -82,7 +82,9 @@ def circle_of_numbers() -> go.Figure:
     found = _analysis()
     k = max(found.frequencies, key=lambda k: found.spectrum[k - 1].item())
     points = grokking.plane(found.inputs.embedding, k)
-    labels = [str(a) if a % 4 == 0 else "" for a in range(found.p)]
+    turn = pow(k, -1, found.p)  # from a number to the next one on the circle
+    named = {8 * place * turn % found.p for place in range(found.p // 8)}
+    labels = [str(a) if a in named else "" for a in range(found.p)]
     title = f"{found.p} numbers in the plane of frequency {k}"
     return plots.circle(points, labels, title, "first axis of the plane", "second axis")
 
@@ -132,7 +134,7 @@ def why_several_waves() -> go.Figure:
         logits = grokking.formula_logits(found.p, kept, found.sign)[a * found.p + b]
         series[f"{n} wave" + ("s" if n > 1 else "")] = (logits / logits.max()).topk(12).values
     title = f"{a} + {b}: the twelve highest answers (the right one is the highest)"
-    return plots.grouped_bars(range(1, 13), series, title, "place", "share of the peak")
+    return plots.grouped_bars(range(1, 13), series, title, "rank of the answer", "share of the peak")
 
 
 def waves_in_the_logits() -> go.Figure:
@@ -159,7 +161,7 @@ def with_and_without(answer: Any) -> go.Figure:
     }
     figure = plots.bars(
         bars,
-        f"Loss on all {found.p**2} sums; of {findings.read(CHAPTER)['waves']['draws']} draws of other waves the worst",
+        f"Loss on all {found.p**2:,} sums; of {findings.read(CHAPTER)['waves']['draws']} draws of other waves the worst",
         "loss (nats)",
     )
     figure.update_yaxes(type="log", exponentformat="power")

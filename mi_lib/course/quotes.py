@@ -66,8 +66,9 @@ def said(value: Any, how: str = "") -> str:
     if asked == ["about"]:
         return about(value)
     text = format(value, how)
-    nothing = isinstance(value, float) and re.fullmatch(r"-0(\.0*)?%?", text)
-    return text[1:] if nothing else text  # 0%, and not -0%
+    if isinstance(value, str) or not text.startswith("-"):
+        return text
+    return text[1:] if re.fullmatch(r"-0(\.0*)?%?", text) else f"−{text[1:]}"  # a minus is no hyphen; and 0%, not −0%
 
 
 def about(number: Any) -> str:

@@ -43,3 +43,14 @@ def array(values: Any) -> np.ndarray:
 
 def positions(tokens: Sequence[str]) -> list[str]:
     return [f"{token} {i}" for i, token in enumerate(tokens)]
+
+
+def written(value: float, how: str = ".2f") -> str:
+    """A number as a figure writes it: with a minus that is one, and no minus before nothing.
+
+    >>> written(-0.5), written(-0.001), written(3.0, "+.0f")
+    ('−0.50', '0.00', '+3')
+    """
+    text = format(value, how)
+    nothing = not text.strip("+-0.%")
+    return text.replace("-", "") if nothing else text.replace("-", "−")
