@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import common
+from app import common, opening
 from mi_lib.course import Chapter, CourseError, Exercise, Progress, Workspace, figures, index, sections
 
 
@@ -64,6 +64,7 @@ def _mine(exercise: Exercise, name: str, workspace: Workspace, kept: dict[str, A
         return
     if kept["text"] != used:
         with st.spinner("Your code is computing the figure …"), common.checks().grader() as grader:
+            opening.settled()
             kept.update(drawn=figures.draw(grader, exercise, name, text), text=used)
     drawn: figures.Drawn = kept["drawn"]
     if drawn.problem:
@@ -94,6 +95,7 @@ def drawn_by_the_course(chapter: Chapter, name: str) -> Any:
 @st.cache_resource(max_entries=256, show_spinner="Drawing the figure …")
 def _drawn(number: str, name: str, stamps: tuple[int, ...]) -> Any:
     """(Drawn anew when one of its files has changed. `common.chart` shows a copy.)"""
+    opening.settled()
     return figures.figure(index.chapter(number), name)
 
 

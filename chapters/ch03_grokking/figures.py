@@ -159,11 +159,9 @@ def with_and_without(answer: Any) -> go.Figure:
         "without key waves": answer.excluded_loss(logits, answers, ks, every),
         f"without {len(ks)} other waves": zoo.card(NAME)["loss_without"]["as_many_others"],
     }
-    figure = plots.bars(
-        bars,
-        f"Loss on all {found.p**2:,} sums; of {findings.read(CHAPTER)['waves']['draws']} draws of other waves the worst",
-        "loss (nats)",
-    )
+    draws = findings.read(CHAPTER)["waves"]["draws"]
+    title = f"Loss on all {found.p**2:,} sums; of {draws} draws of other waves the worst"
+    figure = plots.bars(bars, title, "loss (nats)")
     figure.update_yaxes(type="log", exponentformat="power")
     return figure
 

@@ -7,42 +7,51 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
-from mi_lib.plots.style import array
+from mi_lib.plots.telling import values_of
 
 BLACK, WHITE = "#000000", "#ffffff"
 
 
-def legible(figure: go.Figure) -> go.Figure:
-    """Write what stands in the cells of a figure's maps in black or white, whichever is read more easily on each.
+def legible(traces: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A figure's traces (`figure.to_dict()["data"]`), with what stands in the cells of maps in black or white.
 
-    Returns the same figure. Plotly writes grey or white itself, and on colours in the middle neither can be read. A map
-    has letters of one colour, so each becomes two maps, which leave out each other's cells. Maps whose letters have a
-    colour already are left alone, and so are those whose scale has no ends.
+    Plotly writes grey or white itself, and on colours in the middle neither can be read. A map has letters of one
+    colour, so each becomes two maps, which leave out each other's cells; the second comes after all other traces. Maps
+    whose letters have a colour already are left alone, and so are those whose scale has no ends.
     """
-    for trace in list(figure.select_traces(_written_in)):
-        white, numbers, said = _white(trace), array(trace.z), np.array(trace.text, dtype=object)
-        other = go.Heatmap(trace).update(showscale=False)
-        for part, color, here in ((trace, BLACK, ~white), (other, WHITE, white)):
-            part.update(z=np.where(here, numbers, np.nan), text=np.where(here, said, ""))
-            part.update(textfont={"color": color}, hoverongaps=False)
+    shown, others = [], []
+    for trace in traces:
+        if not _written_in(trace):
+            shown.append(trace)
+            continue
+        z = np.array(values_of(trace["z"]), dtype=float)
+        white = _white(trace, z)
+        shown.append(_part(trace, z, ~white, BLACK))
         if white.any():
-            figure.add_trace(other)
-    return figure
+            others.append(_part(trace, z, white, WHITE) | {"showscale": False})
+    return shown + others
 
 
-def _written_in(trace: Any) -> bool:
-    if trace.type != "heatmap" or trace.texttemplate != "%{text}" or trace.textfont.color:
+def _written_in(trace: dict[str, Any]) -> bool:
+    if trace["type"] != "heatmap" or trace.get("texttemplate") != "%{text}" or trace.get("textfont", {}).get("color"):
         return False
-    return None not in (trace.text, trace.colorscale, trace.zmin, trace.zmax)
+    return all(trace.get(key) is not None for key in ("text", "colorscale", "zmin", "zmax"))
 
 
-def _white(trace: Any) -> np.ndarray:
+def _white(trace: dict[str, Any], z: np.ndarray) -> np.ndarray:
     """Which cells [row column] of a map ask for white letters."""
-    share = (array(trace.z) - trace.zmin) / ((trace.zmax - trace.zmin) or 1.0)
-    color = luminance(between(trace.colorscale, 1 - share if trace.reversescale else share))
+    share = (z - trace["zmin"]) / ((trace["zmax"] - trace["zmin"]) or 1.0)
+    color = luminance(between(trace["colorscale"], 1 - share if trace.get("reversescale") else share))
     return contrast(color, 1.0) > contrast(color, 0.0)
+
+
+def _part(trace: dict[str, Any], z: np.ndarray, here: np.ndarray, color: str) -> dict[str, Any]:
+    """The same map without the cells [row column] that are not here."""
+    text = np.where(here, np.array(trace["text"], dtype=object), "").tolist()
+    font = trace.get("textfont", {}) | {"color": color}
+    cells = {"z": np.where(here, z, None).tolist(), "text": text, "hoverongaps": False}  # type: ignore[arg-type]
+    return trace | cells | {"textfont": font}
 
 
 def between(scale: Sequence[Sequence[Any]], share: Any) -> np.ndarray:
