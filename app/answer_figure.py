@@ -34,7 +34,7 @@ def show(exercise: Exercise, name: str, caption: str, workspace: Workspace, prog
                 )
             return
         offer.empty()
-        mine, reference = st.columns(2)
+        mine, reference = st.columns(2) if _fits_beside(exercise, name) else (st.container(), st.container())
         with mine:
             st.markdown("**Drawn from your answer**")
             _mine(exercise, name, workspace, kept)
@@ -49,6 +49,15 @@ def show(exercise: Exercise, name: str, caption: str, workspace: Workspace, prog
             on_click=common.caught(_note),
             args=(kept, "text", None),
         )
+
+
+def _fits_beside(exercise: Exercise, name: str) -> bool:
+    """Whether two of this figure have room side by side, so that nothing of them has to be scrolled into view."""
+    try:
+        meta = drawn_by_the_course(exercise.chapter, name).layout.meta
+    except CourseError:
+        return True
+    return not (isinstance(meta, dict) and meta.get("least"))
 
 
 def _note(kept: dict[str, Any], key: str, value: Any) -> None:

@@ -50,7 +50,10 @@ def _part(trace: dict[str, Any], z: np.ndarray, here: np.ndarray, color: str) ->
     """The same map without the cells [row column] that are not here."""
     text = np.where(here, np.array(trace["text"], dtype=object), "").tolist()
     font = trace.get("textfont", {}) | {"color": color}
-    cells = {"z": np.where(here, z, None).tolist(), "text": text, "hoverongaps": False}  # type: ignore[arg-type]
+    numbers = [
+        [value if shown else None for value, shown in zip(*row, strict=True)] for row in zip(z, here, strict=True)
+    ]
+    cells = {"z": numbers, "text": text, "hoverongaps": False}
     return trace | cells | {"textfont": font}
 
 

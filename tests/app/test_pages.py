@@ -233,7 +233,10 @@ def test_a_switch_stands_at_its_question_or_behind_an_exercise_says_which_questi
 
     assert switches(asked + figure) == ["Go on without a prediction"]
     assert switches(asked + "Words.\n\n" + exercise_ + figure) == ["Go on without a prediction"]
-    assert switches(asked + exercise_ + figure) == ["Go on without a prediction (the question above 02.1)"]
+    behind = ["Go on without a prediction (the question above 02.1)"]
+    assert switches(asked + exercise_ + figure) == behind
+    assert switches(asked + exercise_ + "Words about both.\n\n" + asked) == behind  # they would appear far below it
+    assert switches(asked + exercise_ + "## Next\n\n" + figure) == []
 
 
 def test_the_switch_past_a_question_shows_the_words_that_lead_to_its_figure_too(tmp_path, monkeypatch):
