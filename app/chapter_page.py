@@ -83,16 +83,16 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
     """The blocks of a step, without what would give away a question that is still open.
 
     After an unanswered question, its figure and the words about it wait: up to the next heading or question. They wait
-    behind an exercise too, for what it shows is often what was asked. One way past the question is offered: below it,
-    or where an exercise comes next, behind that, where the first of them waits: a switch changes what stands below it.
+    behind an exercise too, for what it shows is often what was asked. One way past the question is offered, beside what
+    it shows: below the question, or where an exercise comes next, behind that.
     """
     answered = progress.predictions(chapter.number)
     waiting = offered = False  # offered: one question has one way past it, however much it holds back
-    asked = between = ""  # the question, and the exercise that stands between it and what waits for it
+    question = between = ""  # between: the exercise that stands between a question and what waits for it
     for at, block in enumerate(step):
-        if waiting and not offered and between and _waits(block):
+        if waiting and between and not offered and block.kind != "exercise" and _about(step[at:]):
             label = f"Go on without a prediction (the question above {between})"
-            waiting, offered = not st.toggle(label, key=f"anyway-{asked}"), True
+            waiting, offered = not st.toggle(label, key=f"anyway-{question}"), True
         if block.kind == "markdown":
             text = re.sub(r"\A# .*\n", "", block.text)  # the page has the chapter's title already
             if waiting:
@@ -101,22 +101,15 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
             if text.strip():
                 yield replace(block, text=text)
         elif block.kind == "predict":
-            waiting, asked, between = block.id not in answered, block.id, ""
+            waiting, between, question = block.id not in answered, "", block.id
             yield block
             after = step[at + 1 :]
             offered = waiting and bool(_about(after) - {"exercise"}) and after[0].kind != "exercise"
             if offered:
-                waiting = not st.toggle("Go on without a prediction", key=f"anyway-{asked}")
+                waiting = not st.toggle("Go on without a prediction", key=f"anyway-{question}")
         elif block.kind == "exercise" or not waiting:
             between = block.arg if block.kind == "exercise" else between
             yield block
-
-
-def _waits(block: Block) -> bool:
-    """Whether a block is one that waits for an answer: no question, no exercise, and no new section."""
-    if block.kind == "markdown":
-        return not _HEADING.match(block.text.strip())
-    return block.kind not in ("predict", "exercise")
 
 
 def _about(after: list[Block]) -> set[str]:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from app.figures import DIVERGING_IN_THE_DARK
 from mi_lib import plots
 from mi_lib.plots import ink
-from mi_lib.plots.style import written
 
 ENOUGH = 4.5  # WCAG 2, of letters on their ground
 SCALES = ("RdBu", "Cividis", DIVERGING_IN_THE_DARK, ((0.0, "#000000"), (1.0, "#ffffff")))
@@ -77,21 +76,6 @@ def test_maps_whose_letters_have_a_colour_and_maps_without_letters_are_left_alon
 def test_a_point_that_can_be_clicked_keeps_its_place_among_the_traces():
     figure = plots.click_map([[-1.0, 1.0]], [["a", "b"]], ["row"], ["x", "y"], "T", "s", "x", "y")
     assert [trace["type"] for trace in shown(figure)] == ["heatmap", "scatter", "heatmap"]
-
-
-@pytest.mark.parametrize(
-    ("value", "how", "said"),
-    [
-        (-0.5, ".2f", "−0.50"),
-        (-0.001, ".2f", "0.00"),
-        (-0.001, "+.2f", "0.00"),
-        (0.25, "+.2f", "+0.25"),
-        (-3.0, ".0f", "−3"),
-        (-0.2, ".0%", "−20%"),
-    ],
-)
-def test_a_minus_is_no_hyphen_and_stands_before_something(value, how, said):
-    assert written(value, how) == said
 
 
 def test_the_names_of_points_on_a_ring_stand_outside_of_it():

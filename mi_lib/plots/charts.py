@@ -10,8 +10,6 @@ import plotly.graph_objects as go
 
 from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled, written
 
-FEW = 9  # numbers that an axis on a phone has room for
-
 
 def lines(
     x: Sequence[Any],
@@ -183,7 +181,7 @@ def contributions(values: Mapping[str, float], title: str, x_title: str) -> go.F
             y=list(values),
             orientation="h",
             marker_color=[PALETTE[0] if number >= 0 else PALETTE[5] for number in numbers],
-            text=[written(number, "+.2f") for number in numbers],
+            text=[written(number, 2, sign="+") for number in numbers],
             textposition="outside",
             cliponaxis=False,
             hovertemplate="%{y}: %{x:+.3f}<extra></extra>",

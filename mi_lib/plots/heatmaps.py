@@ -110,7 +110,7 @@ def matrix(
             x=list(column_names),
             y=list(row_names),
             colorscale="RdBu" if diverging else "Cividis",
-            text=[[written(v, f".{decimals}f") for v in row] for row in numbers],
+            text=[[written(v, decimals) for v in row] for row in numbers],
             texttemplate="%{text}",
             hovertemplate="%{y} → %{x}: %{z:.3f}<extra></extra>",
             showscale=False,  # every number is written, and a phone has no room for both
@@ -218,7 +218,7 @@ def click_map(
             zmax=most,
             colorscale="RdBu",
             colorbar=_above(scale_title),
-            text=[[written(100 * v, ".0f") if abs(v) >= 0.05 else "" for v in row] for row in numbers],
+            text=[[written(100 * v, 0) if abs(v) >= 0.05 else "" for v in row] for row in numbers],
             texttemplate="%{text}",
             xgap=1,
             ygap=1,

@@ -45,12 +45,9 @@ def positions(tokens: Sequence[str]) -> list[str]:
     return [f"{token} {i}" for i, token in enumerate(tokens)]
 
 
-def written(value: float, how: str = ".2f") -> str:
-    """A number as a figure writes it: with a minus that is one, and no minus before nothing.
+def written(number: float, decimals: int, sign: str = "") -> str:
+    """A number as a figure shows it: −0.22 with a minus sign, which a hyphen is not, and 0.00 without one.
 
-    >>> written(-0.5), written(-0.001), written(3.0, "+.0f")
-    ('−0.50', '0.00', '+3')
+    sign: "+" to write that too.
     """
-    text = format(value, how)
-    nothing = not text.strip("+-0.%")
-    return text.replace("-", "") if nothing else text.replace("-", "−")
+    return f"{round(number, decimals) + 0.0:{sign}.{decimals}f}".replace("-", "−")
