@@ -10,6 +10,8 @@ import plotly.graph_objects as go
 
 from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled, written
 
+FEW = 9  # numbers that an axis on a phone has room for
+
 
 def lines(
     x: Sequence[Any],
