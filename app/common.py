@@ -34,6 +34,7 @@ CHART = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
 }
+GROUND = ("#ffffff", "#171614")  # of a page, light and dark
 # Below zero, zero, above: as RdBu, but zero is as dark as the page.
 _DIVERGING_IN_THE_DARK = ((0, "#ffb49c"), (0.25, "#b2404a"), (0.5, "#171b23"), (0.75, "#336eb8"), (1, "#a6d0ff"))
 FOUND = "found"  # the address of what the learner has found
@@ -60,6 +61,11 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
 
     figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
     more.setdefault("alt", told(figure))
+    # What is kept as a picture has its ground with it: pale letters on none could not be read elsewhere. On the page
+    # the ground is left out (`main.STYLE`), so that it is right in a theme that changes meanwhile.
+    figure.update_layout(paper_bgcolor=GROUND[st.context.theme.type == "dark"])
+    name = re.sub(r"\W+", "-", figure.layout.title.text or "figure").strip("-").lower()
+    more.setdefault("config", CHART | {"toImageButtonOptions": {"filename": name, "scale": 2}})
     if title := figure.layout.title.text:
         st.html(f'<p style="font-weight: 600; margin: 0">{html.escape(title)}</p>')
         figure.update_layout(title={"text": ""}, margin={"t": (figure.layout.margin.t or 60) - _ROOM_OF_A_TITLE})
@@ -77,7 +83,7 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
         _written_darker(figure)
     least = figure.layout.meta.get("least") if isinstance(figure.layout.meta, dict) else None
     with scrolled(f"wide-{key}", least) if key and least else nullcontext():
-        return st.plotly_chart(figure, width="stretch", key=key, **({"config": CHART} | more))
+        return st.plotly_chart(figure, width="stretch", key=key, **more)
 
 
 def _written_darker(figure: go.Figure) -> None:
@@ -110,6 +116,14 @@ def scrolled(key: str, wide: int, *, at_end: bool = False) -> Iterator[None]:
     )
     with st.container(key=key):
         yield
+
+
+def told_at_its_end(figure: go.Figure) -> go.Figure:
+    """Names of the rows and scale at the right, where a map that is scrolled to its end shows them."""
+    figure.update_yaxes(side="right").update_traces(
+        {"colorbar": {"x": 1, "xanchor": "right", "len": 200}}, {"type": "heatmap"}
+    )
+    return figure
 
 
 @contextmanager
@@ -269,6 +283,17 @@ def minutes(total: int) -> str:
     """90 → "1 h 30 min"."""
     hours, rest = divmod(total, 60)
     return " ".join([*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])])
+
+
+def figures(number: float, sign: str = "") -> str:
+    """Three figures of a number: 0.25 → "0.25", 9.67e-07 → "9.67 · 10⁻⁷". sign: "+" writes that of a positive one."""
+    if number == 0 or 1e-4 <= abs(number) < 1e3:
+        return f"{number:{sign}.3g}".replace("-", "−")
+    mantissa, _, power = f"{number:{sign}.2e}".partition("e")
+    return f"{mantissa} · 10{str(int(power)).translate(_RAISED)}".replace("-", "−")
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def near(path: Path) -> str:

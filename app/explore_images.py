@@ -231,11 +231,12 @@ def _tuning(name: str, layer: str, unit: int) -> None:
     figure = plots.click_map(
         table / most, hovers, ["noise", *(f"{r:g} : 1" for r in im.RATIOS)], names,
         "", "share of its largest answer",
-        "where the fine texture is (0° is right, 90° is up)", "ratio of frequencies", chosen=(row, column),
+        "", "ratio of frequencies", chosen=(row, column),
     )  # fmt: skip
     st.markdown(
-        "**How strongly the unit answers**, in hundredths of its most"
-    )  # a title would be scrolled with the map
+        "**How strongly the unit answers**, in hundredths of its most. Across: where the fine texture is "
+        "(0° is right, 90° is up). In a narrow window the map is scrolled sideways."
+    )  # titles would be scrolled with the map
     with common.scrolled("images-tuning", 620):
         clicks = st.session_state.setdefault("images-clicks", 0)  # a new chart after each click, nothing selected
         common.chart(

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from mi_lib.plots.style import array, positions, styled
+from mi_lib.plots.style import array, minus, positions, styled
 
 MANY_COLUMNS = 8  # of more than so many a phone shows the numbers too small to be read
 
@@ -87,7 +87,9 @@ def maps(
     figure.update_xaxes(title=x_title, row=rows)
     figure.update_yaxes(title=y_title, col=1)
     figure.update_annotations(font_size=12)
-    return styled(figure, title, height=250 * rows + 90)
+    figure = styled(figure, title, height=250 * rows + 90)
+    lines = max(name.count("<br>") + 1 for name in names)
+    return figure.update_layout(margin={"t": max(60, 34 + 17 * lines)})  # all lines of the names above the maps
 
 
 def matrix(
@@ -110,7 +112,9 @@ def matrix(
             x=list(column_names),
             y=list(row_names),
             colorscale="RdBu" if diverging else "Cividis",
-            text=[[f"{round(v, decimals) + 0.0:.{decimals}f}" for v in row] for row in numbers],  # + 0.0: no "-0.00"
+            text=[
+                [minus(f"{round(v, decimals) + 0.0:.{decimals}f}") for v in row] for row in numbers
+            ],  # + 0.0: no "-0"
             texttemplate="%{text}",
             hovertemplate="%{y} → %{x}: %{z:.3f}<extra></extra>",
             showscale=False,  # every number is written, and a phone has no room for both

@@ -26,6 +26,8 @@ def styled(figure: go.Figure, title: str, height: int, legend_below: bool = Fals
         margin={"l": 60, "r": 20, "t": 60, "b": 60},
         font={"size": 13},
         hovermode="closest",
+        # Plotly's own ground of these buttons is half black where the figure's is transparent.
+        modebar={"bgcolor": "rgba(0, 0, 0, 0)", "color": "#8a8a8a", "activecolor": "#3f8fd2"},
     )
     if legend_below:
         # Below the axis title, where it has room for several rows on a phone: Plotly then widens the margin itself.
@@ -39,6 +41,11 @@ def array(values: Any) -> np.ndarray:
     if hasattr(values, "detach"):
         values = values.detach().float().cpu()
     return np.asarray(values, dtype=float)
+
+
+def minus(number: str) -> str:
+    """A number that is written in a figure, with the minus sign that stands at the axes."""
+    return number.replace("-", "−")
 
 
 def positions(tokens: Sequence[str]) -> list[str]:
