@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import gc
 import html
 import importlib
 import logging
 import re
-import textwrap
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -34,19 +32,12 @@ CHART = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
 }
-GROUND = ("#ffffff", "#171614")  # of a page, light and dark
-# Below zero, zero, above: as RdBu, but zero is as dark as the page.
-_DIVERGING_IN_THE_DARK = ((0, "#ffb49c"), (0.25, "#b2404a"), (0.5, "#171b23"), (0.75, "#336eb8"), (1, "#a6d0ff"))
 FOUND = "found"  # the address of what the learner has found
 START = "course-map"  # the course map's name. Streamlit serves it at "/", and gives the name to no other page
 SAFE = (
     "Your answers and your progress are safe in your workspace. What went wrong stands in the terminal in which the "
     "course runs."
 )
-
-
-_ROOM_OF_A_TITLE = 30  # pixels of a figure's upper margin
-_LINE_OF_AN_AXIS = 36  # letters of an axis' title that a phone has room for
 
 
 def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
@@ -57,50 +48,21 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
     `meta`) is scrolled sideways where there is less room.
     Who hears the page is told what the figure shows.
     """
-    from mi_lib.plots import told  # Plotly: only where something is drawn
+    from app import figures, gallery  # Plotly: only where something is drawn
+    from mi_lib.plots import told
 
-    figure = copy.deepcopy(figure)  # it may stand in a cache, for all themes
     more.setdefault("alt", told(figure))
-    # What is kept as a picture has its ground with it: pale letters on none could not be read elsewhere. On the page
-    # the ground is left out (`main.STYLE`), so that it is right in a theme that changes meanwhile.
-    figure.update_layout(paper_bgcolor=GROUND[st.context.theme.type == "dark"])
-    name = re.sub(r"\W+", "-", figure.layout.title.text or "figure").strip("-").lower()
-    more.setdefault("config", CHART | {"toImageButtonOptions": {"filename": name, "scale": 2}})
     if title := figure.layout.title.text:
         st.html(f'<p style="font-weight: 600; margin: 0">{html.escape(title)}</p>')
-        figure.update_layout(title={"text": ""}, margin={"t": (figure.layout.margin.t or 60) - _ROOM_OF_A_TITLE})
-    if figure.layout.meta:
-        from app import gallery
-
-        if gallery.is_gallery(figure):
-            return st.html(gallery.as_html(figure))
-    if st.context.theme.type == "dark":
-        figure.update_traces({"colorscale": _DIVERGING_IN_THE_DARK}, {"type": "heatmap", "zmid": 0})
-    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
-        if axis.title.text:
-            axis.title.text = "<br>".join(_broken(axis.title.text))
-    if st.context.theme.type != "dark":
-        _written_darker(figure)
-    least = figure.layout.meta.get("least") if isinstance(figure.layout.meta, dict) else None
+    name = re.sub(r"\W+", "-", title or "figure").strip("-").lower()
+    more.setdefault("config", CHART | {"toImageButtonOptions": {"filename": name, "scale": 2}})
+    if gallery.is_gallery(figure):
+        return st.html(gallery.as_html(figure))
+    meta = figure.layout.meta
+    least = meta.get("least") if isinstance(meta, dict) else None
     with scrolled(f"wide-{key}", least) if key and least else nullcontext():
-        return st.plotly_chart(figure, width="stretch", key=key, **more)
-
-
-def _written_darker(figure: go.Figure) -> None:
-    """Write at axes and above parts of a figure as dark as small print: Streamlit's grey has 3.8 : 1 on white."""
-    ink = "#5f6672"
-    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
-        axis.tickfont.color, axis.title.font.color = axis.tickfont.color or ink, axis.title.font.color or ink
-    for note in figure.layout.annotations:
-        note.font.color = note.font.color or ink
-
-
-def _broken(text: str) -> list[str]:
-    """A text in as few lines as it needs, all about as long."""
-    fewest = len(textwrap.wrap(text, _LINE_OF_AN_AXIS)) or 1
-    widths = range(-(-len(text) // fewest), _LINE_OF_AN_AXIS + 1)
-    tries = (textwrap.wrap(text, width) for width in widths)
-    return next((lines for lines in tries if len(lines) == fewest), [text])
+        ready = figures.ready(figure, dark=st.context.theme.type == "dark")
+        return st.plotly_chart(ready, width="stretch", key=key, **more)
 
 
 @contextmanager
@@ -285,7 +247,7 @@ def minutes(total: int) -> str:
     return " ".join([*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])])
 
 
-def figures(number: float, sign: str = "") -> str:
+def three_figures(number: float, sign: str = "") -> str:
     """Three figures of a number: 0.25 → "0.25", 9.67e-07 → "9.67 · 10⁻⁷". sign: "+" writes that of a positive one."""
     if number == 0 or 1e-4 <= abs(number) < 1e3:
         return f"{number:{sign}.3g}".replace("-", "−")

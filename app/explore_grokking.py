@@ -176,11 +176,11 @@ def _knock_out(found: dict[str, Analysis]) -> None:
         answers = ((numbers[:, None] + numbers) % each.p).flatten()
         left = grokking.excluded_logits(each.inputs.logits, list(removed))
         before, after = grokking.loss(each.inputs.logits, answers), grokking.loss(left, answers)
-        change = common.figures(after - before, "+") if removed else None
+        change = common.three_figures(after - before, "+") if removed else None
         if change and change.startswith("−"):
             change = f"-{change[1:]}"  # by this sign the arrow points down
         column.metric(
-            f"Loss of {TITLES[name]} on all sums", f"{common.figures(after)} nats", change, delta_color="inverse"
+            f"Loss of {TITLES[name]} on all sums", f"{common.three_figures(after)} nats", change, delta_color="inverse"
         )
         right[name] = grokking.accuracy(left, answers)
         column.metric(f"Sums that {TITLES[name]} answers rightly", f"{right[name]:.1%}")

@@ -553,11 +553,12 @@ def test_zero_of_a_map_is_as_light_or_dark_as_the_page_and_the_figure_itself_is_
     figure = plots.matrix([[-1.0, 0.0, 1.0]], ["row"], ["a", "b", "c"], "Title & co")
     before = figure.to_json()
     common.chart(figure)
-    zero = dict(shown[0].data[0].colorscale)[0.5]
+    spec = shown[0].to_dict()
+    zero = dict(spec["data"][0]["colorscale"])[0.5]
     lightness = (
         sum(int(part) for part in re.findall(r"\d+", zero)) if zero.startswith("rgb") else int(zero[1:3], 16) * 3
     )
     assert lightness > 600 if theme == "light" else lightness < 120
     assert figure.to_json() == before
     assert "Title &amp; co" in written[0]  # above the figure, where it wraps
-    assert not shown[0].layout.title.text
+    assert not spec["layout"]["title"]["text"]
