@@ -152,8 +152,7 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
     _keep_place(model, reading)
     figure = _table(model, reading, colour, word)
     wide = 170 + 62 * len(names)  # a long text is scrolled sideways and not squeezed
-    if wide > 700:
-        figure.update_xaxes(title="")  # it would stand in the middle, out of sight; the words above say it
+    figure.update_xaxes(title="")  # it would stand in the middle, out of sight; the words above say it
     figure.update_yaxes(title="").update_layout(meta=None, margin={"l": 8, "r": 95, "t": 70})
     common.told_at_its_end(figure)
     st.markdown("**First guess at every depth**")  # in the figure it would be scrolled

@@ -179,7 +179,7 @@ def contributions(values: Mapping[str, float], title: str, x_title: str) -> go.F
 def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title: str) -> go.Figure:
     """Labelled points [n 2] in a plane with equal axes, coloured in their order around the colour wheel.
 
-    A label that would lie upon an earlier one is left out; it is still told where its point is pointed at.
+    A label that would lie upon another or upon a point is left out; it is still told where its point is pointed at.
     """
     xy = array(points)
     figure = go.Figure(
@@ -188,6 +188,7 @@ def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title
             y=xy[:, 1],
             mode="markers",
             text=list(labels),
+            showlegend=False,
             cliponaxis=False,
             marker={"size": 7, "color": list(range(len(xy))), "colorscale": "HSV", "showscale": False},
             hovertemplate="%{text}: (%{x:.2f}, %{y:.2f})<extra></extra>",
@@ -216,6 +217,7 @@ def _outward(xy: np.ndarray, labels: Sequence[str]) -> tuple[list[str], np.ndarr
     taken: list[int] = []
     for i, label in enumerate(labels):
         free = all((2 * np.abs(at[i] - at[j]) / pixel >= sizes[i] + sizes[j]).any() for j in taken)
+        free &= bool((np.abs(at[i] - xy) / pixel >= sizes[i] / 2 + 1).any(1).all())  # nor upon a point
         taken += [i] if label and free else []
         written.append(label if free else "")
     return written, at
