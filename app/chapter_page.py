@@ -83,17 +83,16 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
     """The blocks of a step, without what would give away a question that is still open.
 
     After an unanswered question, its figure and the words about it wait: up to the next heading or question. They wait
-    behind an exercise too, for what it shows is often what was asked. One way past the question is offered: below it,
-    or where an exercise comes next, before the words that lead to the figure behind it.
+    behind an exercise too, for what it shows is often what was asked. One way past the question is offered, beside what
+    it shows: below the question, or where an exercise comes next, behind that.
     """
     answered = progress.predictions(chapter.number)
-    waiting = offered = False  # offered: one question has one way past it, however many figures it holds back
-    between = ""  # the exercise that stands between a question and what waits for it
+    waiting = offered = False  # offered: one question has one way past it, however much it holds back
+    question = between = ""  # between: the exercise that stands between a question and what waits for it
     for at, block in enumerate(step):
-        figure = _figure_next(step[at:]) if waiting and not offered else None
-        if figure:
-            label = "Go on without a prediction" + f" (the question above {between})" * bool(between)
-            waiting, offered = not st.toggle(label, key=f"anyway-{figure}"), True
+        if waiting and between and not offered and block.kind != "exercise" and _about(step[at:]):
+            label = f"Go on without a prediction (the question above {between})"
+            waiting, offered = not st.toggle(label, key=f"anyway-{question}"), True
         if block.kind == "markdown":
             text = re.sub(r"\A# .*\n", "", block.text)  # the page has the chapter's title already
             if waiting:
@@ -102,26 +101,15 @@ def _revealed(chapter: Chapter, step: list[Block], progress: Progress) -> Iterat
             if text.strip():
                 yield replace(block, text=text)
         elif block.kind == "predict":
-            waiting, between = block.id not in answered, ""
+            waiting, between, question = block.id not in answered, "", block.id
             yield block
             after = step[at + 1 :]
-            about = _about(after) if waiting else set()
-            offered = bool(about - {"exercise"}) and (after[0].kind != "exercise" or "figure" not in about)
+            offered = waiting and bool(_about(after) - {"exercise"}) and after[0].kind != "exercise"
             if offered:
-                waiting = not st.toggle("Go on without a prediction", key=f"anyway-{block.id}")
+                waiting = not st.toggle("Go on without a prediction", key=f"anyway-{question}")
         elif block.kind == "exercise" or not waiting:
             between = block.arg if block.kind == "exercise" else between
             yield block
-
-
-def _figure_next(step: list[Block]) -> str | None:
-    """The figure that these blocks lead to, unless a heading, a question or an exercise comes before it."""
-    for block in step:
-        if block.kind == "figure":
-            return block.arg
-        if block.kind in ("predict", "exercise") or (block.kind == "markdown" and _HEADING.search(block.text)):
-            return None
-    return None
 
 
 def _about(after: list[Block]) -> set[str]:

@@ -5,6 +5,8 @@ path     `distances.seven`, `by_depth.3`: keys of tables and places in lists, fr
 how      a format such as `.2f` or `,`. A list takes it for each of its items and becomes "3, 5 and 9".
          `or` before it: "3, 5 or 9". `words`: "seven" for 7; `Words`: "Seven"; `or words`: "three, five or nine"
          `about`, of what is far below 1: "about a millionth", "about 50 billionths"
+
+What is below 0 gets a minus sign (−), as in the lesson's own words: a hyphen is shorter, and a line may end behind it.
 """
 
 from __future__ import annotations
@@ -66,8 +68,10 @@ def said(value: Any, how: str = "") -> str:
     if asked == ["about"]:
         return about(value)
     text = format(value, how)
+    if isinstance(value, bool | str) or not text.startswith("-"):
+        return text
     nothing = isinstance(value, float) and re.fullmatch(r"-0(\.0*)?%?", text)
-    return text[1:] if nothing else text  # 0%, and not -0%
+    return text[1:] if nothing else "−" + text[1:]  # 0%, and not -0%; a minus sign, and no hyphen
 
 
 def about(number: Any) -> str:

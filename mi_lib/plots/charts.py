@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from mi_lib.plots.style import DASHES, GRID, PALETTE, array, minus, styled
+from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled, written
 
 
 def lines(
@@ -163,7 +163,7 @@ def contributions(values: Mapping[str, float], title: str, x_title: str) -> go.F
             y=list(values),
             orientation="h",
             marker_color=[PALETTE[0] if number >= 0 else PALETTE[5] for number in numbers],
-            text=[minus(f"{round(number, 2) + 0.0:+.2f}") for number in numbers],
+            text=[written(number, 2, sign="+") for number in numbers],
             textposition="outside",
             cliponaxis=False,
             hovertemplate="%{y}: %{x:+.3f}<extra></extra>",
@@ -194,8 +194,8 @@ def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title
             hovertemplate="%{text}: (%{x:.2f}, %{y:.2f})<extra></extra>",
         )
     )
-    written, at = _outward(xy, labels)
-    labelled = {"x": at[:, 0], "y": at[:, 1], "text": written, "textfont": {"size": 10}, "cliponaxis": False}
+    names, at = _outward(xy, labels)
+    labelled = {"x": at[:, 0], "y": at[:, 1], "text": names, "textfont": {"size": 10}, "cliponaxis": False}
     figure.add_scatter(mode="text", hoverinfo="skip", showlegend=False, **labelled)
     figure.update_xaxes(title=x_title, gridcolor=GRID)
     figure.update_yaxes(title=y_title, gridcolor=GRID, scaleanchor="x")
@@ -213,14 +213,14 @@ def _outward(xy: np.ndarray, labels: Sequence[str]) -> tuple[list[str], np.ndarr
     outward = np.where(length > pixel, away / np.maximum(length, pixel), [0.0, 1.0])
     sizes = np.array([[LETTER * len(label), LINE - 2] for label in labels])
     at = xy + outward * pixel * (BESIDE + np.maximum(sizes[:, :1] / 2 - 8, 0))  # a long one stands further out
-    written: list[str] = []
+    names: list[str] = []
     taken: list[int] = []
     for i, label in enumerate(labels):
         free = all((2 * np.abs(at[i] - at[j]) / pixel >= sizes[i] + sizes[j]).any() for j in taken)
         free &= bool((np.abs(at[i] - xy) / pixel >= sizes[i] / 2 + 1).any(1).all())  # nor upon a point
         taken += [i] if label and free else []
-        written.append(label if free else "")
-    return written, at
+        names.append(label if free else "")
+    return names, at
 
 
 SIDES = (

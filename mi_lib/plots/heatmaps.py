@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from mi_lib.plots.style import array, minus, positions, styled
+from mi_lib.plots.style import array, positions, styled, written
 
 MANY_COLUMNS = 8  # of more than so many a phone shows the numbers too small to be read
 
@@ -112,9 +112,7 @@ def matrix(
             x=list(column_names),
             y=list(row_names),
             colorscale="RdBu" if diverging else "Cividis",
-            text=[
-                [minus(f"{round(v, decimals) + 0.0:.{decimals}f}") for v in row] for row in numbers
-            ],  # + 0.0: no "-0"
+            text=[[written(v, decimals) for v in row] for row in numbers],
             texttemplate="%{text}",
             hovertemplate="%{y} → %{x}: %{z:.3f}<extra></extra>",
             showscale=False,  # every number is written, and a phone has no room for both
@@ -222,7 +220,7 @@ def click_map(
             zmax=most,
             colorscale="RdBu",
             colorbar=_above(scale_title),
-            text=[[f"{100 * v:.0f}" if abs(v) >= 0.05 else "" for v in row] for row in numbers],
+            text=[[written(100 * v, 0) if abs(v) >= 0.05 else "" for v in row] for row in numbers],
             texttemplate="%{text}",
             xgap=1,
             ygap=1,

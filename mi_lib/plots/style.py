@@ -43,10 +43,13 @@ def array(values: Any) -> np.ndarray:
     return np.asarray(values, dtype=float)
 
 
-def minus(number: str) -> str:
-    """A number that is written in a figure, with the minus sign that stands at the axes."""
-    return number.replace("-", "−")
-
-
 def positions(tokens: Sequence[str]) -> list[str]:
     return [f"{token} {i}" for i, token in enumerate(tokens)]
+
+
+def written(number: float, decimals: int, sign: str = "") -> str:
+    """A number as a figure shows it: −0.22 with a minus sign, which a hyphen is not, and 0.00 without one.
+
+    sign: "+" to write that too.
+    """
+    return f"{round(number, decimals) + 0.0:{sign}.{decimals}f}".replace("-", "−")

@@ -214,8 +214,9 @@ def test_one_switch_goes_past_a_question_that_holds_back_two_figures(tmp_path, m
     workspace = Workspace.init(tmp_path / "work")
     app = run(workspace.path, monkeypatch, chapter("9", number="03"))
     figures = len(app.get("plotly_chart"))
-    # One for each of the two questions of this step; the second one holds back the figures.
-    assert [toggle.label for toggle in app.toggle] == ["Go on without a prediction"] * 2
+    # One for each of the two questions of this step: the first holds back words, the second the figures.
+    behind = "Go on without a prediction (the question above 03.9)"
+    assert [toggle.label for toggle in app.toggle] == [behind, "Go on without a prediction"]
     app.toggle[1].set_value(True).run()
     assert len(app.get("plotly_chart")) == figures + 2
 
@@ -233,7 +234,11 @@ def test_a_switch_stands_at_its_question_or_behind_an_exercise_says_which_questi
 
     assert switches(asked + figure) == ["Go on without a prediction"]
     assert switches(asked + "Words.\n\n" + exercise_ + figure) == ["Go on without a prediction"]
-    assert switches(asked + exercise_ + figure) == ["Go on without a prediction (the question above 02.1)"]
+    behind = ["Go on without a prediction (the question above 02.1)"]
+    assert switches(asked + exercise_ + figure) == behind
+    assert switches(asked + exercise_ + "What it has shown.\n") == behind
+    assert switches(asked + exercise_ + exercise_ + "What they have shown.\n") == behind
+    assert switches(asked + exercise_ + "## Next\n\nWords.\n") == []
 
 
 def test_the_switch_past_a_question_shows_the_words_that_lead_to_its_figure_too(tmp_path, monkeypatch):
