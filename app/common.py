@@ -101,15 +101,19 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def served() -> bool:
+    """Whether this is a server; a test draws pages in its own process."""
+    # A test has a stand-in for the runtime, which is an instance of it by name alone.
+    return runtime.exists() and issubclass(type(runtime.get_instance()), runtime.Runtime)
+
+
 def only_behind_the_guard(command: str) -> None:
     """Show nothing but a sentence where this page is served without its guard, which keeps others out.
 
     Outside a server (a test draws a page in its own process) there is nobody to be kept out.
     command: which starts the page behind its guard.
     """
-    # A test has a stand-in for the runtime, which is an instance of it by name alone.
-    served = issubclass(type(runtime.get_instance()), runtime.Runtime)
-    if served and not guard.came_through(st.context.headers):
+    if served() and not guard.came_through(st.context.headers):
         st.error(f"Here anybody on this computer could see this page and run code in it. Start it with `{command}`.")
         st.stop()
 
