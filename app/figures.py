@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from mi_lib.plots.ink import legible
 
+GROUND = ("#ffffff", "#171614")  # of a page, light and dark
 Spec = dict[str, Any]  # what Plotly draws: {"data": [...], "layout": {...}}
 # Below zero, zero, above: as RdBu, but zero is as dark as the page.
 DIVERGING_IN_THE_DARK = [[0, "#ffb49c"], [0.25, "#b2404a"], [0.5, "#171b23"], [0.75, "#336eb8"], [1, "#a6d0ff"]]
@@ -35,6 +36,9 @@ def ready(figure: go.Figure, dark: bool) -> Ready:
     """A copy, without its title, which is written above it."""
     spec = figure.to_dict()  # a copy: the figure may stand in a cache, for all themes
     layout = spec["layout"]
+    # What is kept as a picture has its ground with it: pale letters on none could not be read elsewhere. On the page
+    # the ground is left out (`main.STYLE`), so that it is right in a theme that changes meanwhile.
+    layout["paper_bgcolor"] = GROUND[dark]
     if layout.get("title", {}).get("text"):
         layout["title"]["text"] = ""
         layout.setdefault("margin", {})["t"] = (layout.get("margin", {}).get("t") or 60) - _ROOM_OF_A_TITLE

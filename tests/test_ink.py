@@ -78,16 +78,6 @@ def test_a_point_that_can_be_clicked_keeps_its_place_among_the_traces():
     assert [trace["type"] for trace in shown(figure)] == ["heatmap", "scatter", "heatmap"]
 
 
-def test_the_names_of_points_on_a_ring_stand_outside_of_it():
-    turns = np.arange(8) * np.pi / 4
-    ring = np.stack([np.cos(turns), np.sin(turns)], axis=1) + 5.0
-    sides = plots.circle(ring, list("abcdefgh"), "T", "x", "y").data[0].textposition
-    assert sides[0] == "middle right"
-    assert sides[2] == "top center"
-    assert sides[4] == "middle left"
-    assert sides[7] == "bottom right"
-
-
 @pytest.mark.parametrize(
     ("x", "places"),
     [

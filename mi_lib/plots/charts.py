@@ -197,43 +197,50 @@ def contributions(values: Mapping[str, float], title: str, x_title: str) -> go.F
 
 
 def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title: str) -> go.Figure:
-    """Labelled points [n 2] in a plane with equal axes, coloured in their order around the colour wheel."""
+    """Labelled points [n 2] in a plane with equal axes, coloured in their order around the colour wheel.
+
+    A label that would lie upon another or upon a point is left out; it is still told where its point is pointed at.
+    """
     xy = array(points)
     figure = go.Figure(
         go.Scatter(
             x=xy[:, 0],
             y=xy[:, 1],
-            mode="markers+text",
+            mode="markers",
             text=list(labels),
-            textposition=_outward(xy),
-            textfont={"size": 11},
+            showlegend=False,
             cliponaxis=False,
             marker={"size": 7, "color": list(range(len(xy))), "colorscale": "HSV", "showscale": False},
             hovertemplate="%{text}: (%{x:.2f}, %{y:.2f})<extra></extra>",
         )
     )
+    names, at = _outward(xy, labels)
+    labelled = {"x": at[:, 0], "y": at[:, 1], "text": names, "textfont": {"size": 10}, "cliponaxis": False}
+    figure.add_scatter(mode="text", hoverinfo="skip", showlegend=False, **labelled)
     figure.update_xaxes(title=x_title, gridcolor=GRID)
     figure.update_yaxes(title=y_title, gridcolor=GRID, scaleanchor="x")
     return styled(figure, title, height=480)
 
 
-AROUND = (
-    "middle right",
-    "top right",
-    "top center",
-    "top left",
-    "middle left",
-    "bottom left",
-    "bottom center",
-    "bottom right",
-)
+RADIUS, BESIDE = 105, 13  # pixels on a phone: from the middle of a plane to its outermost point, and on to a label
 
 
-def _outward(xy: np.ndarray) -> list[str]:
-    """For each point [n 2] the side of it (Plotly's word) that looks away from the middle: outside of a ring."""
-    x, y = (xy - xy.mean(axis=0)).T
-    eighths = np.round(np.arctan2(y, x) / (np.pi / 4)).astype(int) % len(AROUND)
-    return [AROUND[i] for i in eighths]
+def _outward(xy: np.ndarray, labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The labels that have room on the outer side of their points, and where in the plane their middles stand [n 2]."""
+    away = xy - xy.mean(0)
+    pixel = (np.abs(away).max() or 1.0) / RADIUS
+    length = np.linalg.norm(away, axis=1, keepdims=True)
+    outward = np.where(length > pixel, away / np.maximum(length, pixel), [0.0, 1.0])
+    sizes = np.array([[LETTER * len(label), LINE - 2] for label in labels])
+    at = xy + outward * pixel * (BESIDE + np.maximum(sizes[:, :1] / 2 - 8, 0))  # a long one stands further out
+    names: list[str] = []
+    taken: list[int] = []
+    for i, label in enumerate(labels):
+        free = all((2 * np.abs(at[i] - at[j]) / pixel >= sizes[i] + sizes[j]).any() for j in taken)
+        free &= bool((np.abs(at[i] - xy) / pixel >= sizes[i] / 2 + 1).any(1).all())  # nor upon a point
+        taken += [i] if label and free else []
+        names.append(label if free else "")
+    return names, at
 
 
 SIDES = (
