@@ -54,13 +54,15 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
     more.setdefault("alt", told(figure))
     if title := figure.layout.title.text:
         st.html(f'<p style="font-weight: 600; margin: 0">{html.escape(title)}</p>')
+    name = re.sub(r"\W+", "-", title or "figure").strip("-").lower()
+    more.setdefault("config", CHART | {"toImageButtonOptions": {"filename": name, "scale": 2}})
     if gallery.is_gallery(figure):
         return st.html(gallery.as_html(figure))
     meta = figure.layout.meta
     least = meta.get("least") if isinstance(meta, dict) else None
     with scrolled(f"wide-{key}", least) if key and least else nullcontext():
         ready = figures.ready(figure, dark=st.context.theme.type == "dark")
-        return st.plotly_chart(ready, width="stretch", key=key, **({"config": CHART} | more))
+        return st.plotly_chart(ready, width="stretch", key=key, **more)
 
 
 @contextmanager
@@ -78,6 +80,14 @@ def scrolled(key: str, wide: int, *, at_end: bool = False) -> Iterator[None]:
         yield
 
 
+def told_at_its_end(figure: go.Figure) -> go.Figure:
+    """Names of the rows and scale at the right, where a map that is scrolled to its end shows them."""
+    figure.update_yaxes(side="right").update_traces(
+        {"colorbar": {"x": 1, "xanchor": "right", "len": 200}}, {"type": "heatmap"}
+    )
+    return figure
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Also a decorator. Networks this small gain nothing from more threads, and lose much on a busy machine."""
@@ -91,15 +101,19 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def served() -> bool:
+    """Whether this is a server; a test draws pages in its own process."""
+    # A test has a stand-in for the runtime, which is an instance of it by name alone.
+    return runtime.exists() and issubclass(type(runtime.get_instance()), runtime.Runtime)
+
+
 def only_behind_the_guard(command: str) -> None:
     """Show nothing but a sentence where this page is served without its guard, which keeps others out.
 
     Outside a server (a test draws a page in its own process) there is nobody to be kept out.
     command: which starts the page behind its guard.
     """
-    # A test has a stand-in for the runtime, which is an instance of it by name alone.
-    served = issubclass(type(runtime.get_instance()), runtime.Runtime)
-    if served and not guard.came_through(st.context.headers):
+    if served() and not guard.came_through(st.context.headers):
         st.error(f"Here anybody on this computer could see this page and run code in it. Start it with `{command}`.")
         st.stop()
 
@@ -235,6 +249,17 @@ def minutes(total: int) -> str:
     """90 → "1 h 30 min"."""
     hours, rest = divmod(total, 60)
     return " ".join([*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])])
+
+
+def three_figures(number: float, sign: str = "") -> str:
+    """Three figures of a number: 0.25 → "0.25", 9.67e-07 → "9.67 · 10⁻⁷". sign: "+" writes that of a positive one."""
+    if number == 0 or 1e-4 <= abs(number) < 1e3:
+        return f"{number:{sign}.3g}".replace("-", "−")
+    mantissa, _, power = f"{number:{sign}.2e}".partition("e")
+    return f"{mantissa} · 10{str(int(power)).translate(_RAISED)}".replace("-", "−")
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def near(path: Path) -> str:

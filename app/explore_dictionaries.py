@@ -50,7 +50,7 @@ def show() -> None:
         reading = dictionary_read.read(model, MODEL, name)
         if not _predicted(name, reading):
             return
-        _verdict(reading)
+        _verdict(name, reading)
         named = dictionary_read.named(reading, MODEL, name)
         latent = _search(model, name, reading, named)
         _card(model, name, reading, named, latent)
@@ -119,8 +119,13 @@ def _set(key: str, value: Any) -> None:
     st.session_state[key] = value
 
 
-def _verdict(reading: Reading) -> None:
-    found = reading.found(GOOD)
+@st.cache_data(max_entries=16, show_spinner=False)
+def _found(_reading: Reading, name: str) -> int:
+    return _reading.found(GOOD)
+
+
+def _verdict(name: str, reading: Reading) -> None:
+    found = _found(reading, name)
     st.markdown(
         f"For **{found} of {len(CONCEPTS)}** concepts a single latent reaches an F1 of {GOOD}, on texts that were kept "
         "out. (F1 says how well it tells where the concept holds, from 0 to 1.)"

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable
 from json import JSONDecodeError
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from app import common, views
+from app import common, grokking_look, opening, views
+from app.grokking_look import Look
 from mi_lib import grokking, plots, zoo
-from mi_lib.grokking import Analysis
-from mi_lib.models import LoadError, load
+from mi_lib.models import LoadError
 from mi_lib.recipes.grokking import train as recipe
 
+Steps = dict[str, int | None]  # of each network: a checkpoint, or None for the end of training
 NETWORK, CONTROL = "grokking-113", "grokking-113-memorising"
 TITLES = {NETWORK: "the network", CONTROL: "the control"}
 GUESSES = {  # shares of sums
@@ -28,11 +28,6 @@ GUESSES = {  # shares of sums
 }
 
 
-@st.cache_resource(max_entries=32, show_spinner="Looking into the network …")
-def _analysis(name: str, step: int | None) -> Analysis:
-    return grokking.analyse(load(name, checkpoint=step))
-
-
 @st.cache_data
 def _card(name: str) -> dict[str, Any]:
     return zoo.card(name)
@@ -40,7 +35,7 @@ def _card(name: str) -> dict[str, Any]:
 
 def prepare() -> None:
     for name in (NETWORK, CONTROL):
-        _analysis(name, None)
+        grokking_look.look(name, None)
 
 
 def show() -> None:
@@ -56,13 +51,15 @@ def show() -> None:
             return
         step = _step()
         _curves(step)
-        found = {name: _analysis(name, _nearest(name, step)) for name in TITLES}
+        at = {name: _nearest(name, step) for name in TITLES}
+        found = {name: grokking_look.look(name, at[name]) for name in TITLES}
         _sentences(found)
-        _side_by_side(found, _spectrum)
+        _spectra(at)
         k = _frequency(found[NETWORK])
-        _side_by_side(found, lambda each, said: _circle(each, said, k))
-        _neurons(found, k)
+        _circles(at, k)
+        _neurons(at, k)
         _knock_out(found)
+        opening.ahead(*(functools.partial(_look_ahead, beside, k) for beside in _beside(step)))
     except (LoadError, OSError, JSONDecodeError, KeyError, ValueError) as error:
         views.failed(f"The networks cannot be shown: {error}")
     _live()
@@ -78,6 +75,22 @@ def _step() -> int | None:
 def _nearest(name: str, step: int | None) -> int | None:
     """The control has fewer checkpoints: take the nearest one."""
     return None if step is None else min(zoo.checkpoints(name), key=lambda s: abs(s - step))
+
+
+def _beside(step: int | None) -> list[int | None]:
+    """The steps to which the slider may be moved next."""
+    steps = [*zoo.checkpoints(NETWORK), None]
+    at = steps.index(step)
+    return [steps[i] for i in (at - 1, at + 1) if 0 <= i < len(steps)]
+
+
+def _look_ahead(step: int | None, k: int) -> None:
+    """Draw what the page shows at a step, for the caches."""
+    for name, said in TITLES.items():
+        at = _nearest(name, step)
+        grokking_look.spectrum(name, at, said)
+        grokking_look.circle(name, at, said, k)
+        grokking_look.neurons(name, at, said, k)
 
 
 def _curves(step: int | None) -> None:
@@ -100,30 +113,19 @@ def _curves(step: int | None) -> None:
             common.chart(figure, f"curves-{name}")
 
 
-def _sentences(found: dict[str, Analysis]) -> None:
+def _sentences(found: dict[str, Look]) -> None:
     for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
         column.metric(f"Sums that {TITLES[name]} answers rightly", f"{each.accuracy:.1%}")
-        column.caption(_said(each))
+        column.caption(each.said)
 
 
-def _said(found: Analysis) -> str:
-    """The verdict, and what the embedding holds, if the verdict does not say so itself."""
-    verdict, note = found.verdict, found.embedding_note
-    return verdict if note in verdict else f"{verdict} {note}"
-
-
-def _side_by_side(found: dict[str, Analysis], draw: Callable[[Analysis, str], go.Figure]) -> None:
-    for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
+def _spectra(at: Steps) -> None:
+    for column, (name, step) in zip(st.columns(2), at.items(), strict=True):
         with column:
-            common.chart(draw(each, TITLES[name]), f"{getattr(draw, '__name__', 'figure')}-{name}-{len(found)}")
+            common.chart(grokking_look.spectrum(name, step, TITLES[name]), f"spectrum-{name}")
 
 
-def _spectrum(found: Analysis, said: str) -> go.Figure:
-    title = f"The embedding of {said}"
-    return plots.spectrum({said: found.spectrum}, title, "share of the energy", found.frequencies)
-
-
-def _frequency(found: Analysis) -> int:
+def _frequency(found: Look) -> int:
     """Which frequency to look at: the network's own first, then all others."""
     st.header("One frequency", divider="gray")
     others = [k for k in range(1, len(found.spectrum) + 1) if k not in found.frequencies]
@@ -137,27 +139,22 @@ def _frequency(found: Analysis) -> int:
     return int(chosen)
 
 
-def _circle(found: Analysis, said: str, k: int) -> go.Figure:
-    labels = [str(a) if a % 4 == 0 else "" for a in range(found.p)]
-    title = f"{said.capitalize()}: plane of frequency {k}"
-    return plots.circle(grokking.plane(found.inputs.embedding, k), labels, title, "first axis", "second axis")
-
-
-def _neurons(found: dict[str, Analysis], k: int) -> None:
-    """For each network the two neurons that this frequency explains best."""
-    for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
-        mine = torch.where((each.neurons.frequency == k) & each.neurons.live, each.neurons.explained, -1.0)
-        best = [n for n in mine.topk(2).indices.tolist() if mine[n] >= 0]
+def _circles(at: Steps, k: int) -> None:
+    for column, (name, step) in zip(st.columns(2), at.items(), strict=True):
         with column:
-            if not best:
+            common.chart(grokking_look.circle(name, step, TITLES[name], k), f"circle-{name}")
+
+
+def _neurons(at: Steps, k: int) -> None:
+    for column, (name, step) in zip(st.columns(2), at.items(), strict=True):
+        with column:
+            if figure := grokking_look.neurons(name, step, TITLES[name], k):
+                common.chart(figure, f"neurons-{name}")
+            else:
                 st.info(f"No neuron of {TITLES[name]} prefers frequency {k}.")
-                continue
-            titles = [f"neuron {n}: {each.neurons.explained[n]:.0%} explained" for n in best]
-            values = each.inputs.neurons[:, :, best].permute(2, 0, 1)
-            common.chart(plots.maps(values, titles, f"Neurons of {TITLES[name]} at frequency {k}"), f"neurons-{name}")
 
 
-def _knock_out(found: dict[str, Analysis]) -> None:
+def _knock_out(found: dict[str, Look]) -> None:
     """Take waves out of the logits and see what is left."""
     st.header("Knock out waves", divider="gray")
     keys = found[NETWORK].frequencies
@@ -172,12 +169,15 @@ def _knock_out(found: dict[str, Analysis]) -> None:
     )
     right = {}
     for column, (name, each) in zip(st.columns(2), found.items(), strict=True):
-        numbers = torch.arange(each.p)
-        answers = ((numbers[:, None] + numbers) % each.p).flatten()
-        left = grokking.excluded_logits(each.inputs.logits, list(removed))
-        before, after = grokking.loss(each.inputs.logits, answers), grokking.loss(left, answers)
-        change = f"{after - before:+.3g}" if removed else None
-        column.metric(f"Loss of {TITLES[name]} on all sums", f"{after:.3g} nats", change, delta_color="inverse")
+        answers = grokking_look.answers(each.p)
+        left = grokking.excluded_logits(each.logits, list(removed))
+        after = grokking.loss(left, answers)
+        change = common.three_figures(after - each.loss, "+") if removed else None
+        if change and change.startswith("−"):
+            change = f"-{change[1:]}"  # by this sign the arrow points down
+        column.metric(
+            f"Loss of {TITLES[name]} on all sums", f"{common.three_figures(after)} nats", change, delta_color="inverse"
+        )
         right[name] = grokking.accuracy(left, answers)
         column.metric(f"Sums that {TITLES[name]} answers rightly", f"{right[name]:.1%}")
     if guess and len(removed) == 1 and removed[0] in keys:

@@ -231,11 +231,12 @@ def _tuning(name: str, layer: str, unit: int) -> None:
     figure = plots.click_map(
         table / most, hovers, ["noise", *(f"{r:g} : 1" for r in im.RATIOS)], names,
         "", "share of its largest answer",
-        "where the fine texture is (0° is right, 90° is up)", "ratio of frequencies", chosen=(row, column),
-    )  # fmt: skip
+        "", "ratio of frequencies", chosen=(row, column),
+    ).update_layout(margin={"t": 70})  # fmt: skip
     st.markdown(
-        "**How strongly the unit answers**, in hundredths of its most"
-    )  # a title would be scrolled with the map
+        "**How strongly the unit answers**, in hundredths of its most. Across: where the fine texture is "
+        "(0° is right, 90° is up). In a narrow window the map is scrolled sideways."
+    )  # titles would be scrolled with the map
     with common.scrolled("images-tuning", 620):
         clicks = st.session_state.setdefault("images-clicks", 0)  # a new chart after each click, nothing selected
         common.chart(
@@ -255,7 +256,10 @@ def _tuning(name: str, layer: str, unit: int) -> None:
         figure = plots.lines(degrees, series, "The same row as a curve, beside what must not be mistaken for it",
                              "angle (degrees)", "mean answer", vline=degrees[column])  # fmt: skip
         common.chart(figure, key="images-curve")
-    st.caption(f"Means over {im.DRAWS} draws of each stimulus, half of them with the contrast reversed.")
+    st.caption(
+        f"Means over {im.DRAWS} draws of each stimulus, half of them with the contrast reversed. "
+        "What is not seen lies at 0."
+    )
 
 
 def _place(name: str, layer: str, unit: int, table: torch.Tensor) -> tuple[int, int]:

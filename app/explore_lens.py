@@ -152,8 +152,10 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
     _keep_place(model, reading)
     figure = _table(model, reading, colour, word)
     wide = 170 + 62 * len(names)  # a long text is scrolled sideways and not squeezed
-    if wide > 700:
-        figure.update_xaxes(title="")  # it would stand in the middle, out of sight; the words above say it
+    figure.update_xaxes(title="")  # it would stand in the middle, out of sight; the words above say it
+    figure.update_yaxes(title="").update_layout(meta=None, margin={"l": 8, "r": 95, "t": 70})
+    common.told_at_its_end(figure)
+    st.markdown("**First guess at every depth**")  # in the figure it would be scrolled
     with common.scrolled("lens-table", wide, at_end=True):  # the answer is in view
         common.chart(
             figure,
@@ -297,7 +299,7 @@ def _table(model: HookedModel, reading: Reading, colour: str, word: int | None) 
         hovers,
         depths,
         text,
-        "First guess at every depth",
+        "",
         scale_title,
         chosen=(st.session_state["lens-depth"], st.session_state["lens-pos"]),
         **scale,

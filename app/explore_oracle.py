@@ -444,10 +444,7 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
     figure.update_layout(meta=None)  # it is scrolled below
     figure.update_yaxes(title="").update_xaxes(title="")  # a wide figure is seen in part, and its titles with it
     if at_end:  # what is scrolled to its right end shows its depths and its scale there
-        figure.update_yaxes(side="right").update_traces(
-            {"colorbar": {"x": 1, "xanchor": "right", "len": 200}}, {"type": "heatmap"}
-        )
-        figure.update_layout(margin={"l": 8, "r": 70})
+        common.told_at_its_end(figure).update_layout(margin={"l": 8, "r": 70})
     with common.scrolled("oracle-table", 100 + CELL * len(words), at_end=at_end):
         common.chart(figure, key="oracle-map", on_select=common.caught(_clicked), selection_mode="points")
 

@@ -7,8 +7,17 @@ import streamlit as st
 from app import common
 from mi_lib.course import CourseError, found
 
+# What a chapter's text heads is below the chapter's own title. Paper is white, whatever the theme.
+STYLE = """
+[data-testid=stMarkdownContainer] h3 { font-size: 1.25rem }
+@media print {
+  [data-testid=stApp], [data-testid=stApp] * { color: #111 !important; background-color: #fff !important }
+  [data-testid=stDownloadButton] { display: none } }
+"""
+
 
 def show() -> None:
+    st.html(f"<style>{STYLE}</style>")
     st.title("What you have found")
     progress = common.progress(common.workspace())
     try:

@@ -13,7 +13,7 @@ EVERYTHING = "everything"
 # On a phone the paths stand below each other, and in a row where there is room.
 STYLE = """
 @media (max-width: 640px) {
-  .st-key-way.st-key-way, .st-key-way > div { width: 100% }
+  .st-key-way.st-key-way, .st-key-way div { width: 100% }
   .st-key-way [role=radiogroup] { display: grid; grid-template-columns: 1fr; gap: .3rem; width: 100% }
   .st-key-way button { width: 100%; min-height: 2.5rem; margin: 0; border-radius: .5rem }
   .st-key-way button[aria-checked=false] { border: 1px solid #8886 !important } }
@@ -60,7 +60,7 @@ def _who(here: list[Chapter]) -> None:
         "neural networks: chapter 01 builds one."
     )
     right.markdown(
-        f"**What it takes.** A laptop, and no network. {exercises} exercises, about {hours} hours in all, an evening "
+        f"**What it takes.** A laptop, and no internet. {exercises} exercises, about {hours} hours in all, an evening "
         "or two for each chapter. Every answer is graded at once, and a wrong one is told what is wrong."
     )
 

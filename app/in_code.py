@@ -24,12 +24,12 @@ def induction(seen: Seen) -> str:
     else:
         period, seed = seen.get("explore-period", 8), seen.get("explore-seed", 1)
         tokens = f"repeats.sample(1, seed={seed}, period={period}, offset=2).tokens"
+    world = "from mi_lib.worlds import repeats\n" * (seen.get("explore-words") != "my own")
     silenced = [tuple(head) for head in seen.get("explore-silenced", [])]
     logits = f"induction.ablate_heads(model, tokens, {silenced})" if silenced else "model(tokens)"
     return f"""
 from mi_lib import induction, load
-from mi_lib.worlds import repeats
-
+{world}
 model = load({loaded})
 tokens = {tokens}
 logits = {logits}

@@ -40,8 +40,11 @@ STYLE += """
 @media (max-width: 480px) { [data-testid=stCode] code, [data-testid=stCode] code * { font-size: .75rem } }
 @media (max-width: 480px) { [data-testid=stMarkdownContainer] :is(td, th) { padding: .3rem .5rem } }
 .heatmap-label text[style*="rgb(68, 68, 68)"] { fill: #000 !important }
+@media (max-width: 640px) {
+  [data-testid=stMarkdownContainer] pre :is(code, code *) { white-space: pre-wrap !important } }
 [class*=st-key-open-] button p { white-space: normal; text-align: left }
 @media (hover: none) { .modebar-container { display: none } }
+.js-plotly-plot .main-svg { background: transparent !important }
 .st-key-skip-link, .st-key-bubble, .st-key-library { margin-bottom: -1rem }
 [data-testid=stPageLink] p { white-space: normal }
 @media (max-width: 480px) {
@@ -49,6 +52,7 @@ STYLE += """
   [data-testid=stMainBlockContainer] h2 { font-size: 1.5rem }
   [data-testid=stMainBlockContainer] h3 { font-size: 1.25rem } }
 @media (hover: none) { [role=radiogroup] > label { padding-block: .35rem } }
+[data-testid=stMain] [data-testid=stBaseButton-tertiary] p { text-decoration: underline; text-underline-offset: .25em }
 [class*=st-key-waiting] [data-stale=true] { opacity: 1 }
 [class*=st-key-verdict] { scroll-margin: 4rem }
 [data-testid=stHeading] h2 { font-size: 1.5rem; padding-bottom: .6rem }

@@ -9,7 +9,11 @@ from __future__ import annotations
 import importlib
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any
 
 import streamlit as st
 
@@ -36,6 +40,14 @@ def begun(module: str) -> Future[None]:
     return found
 
 
+def settled() -> None:
+    """Wait until whatever was begun is there, for what imports transformers in a page's own thread.
+
+    Two threads that import it at once get in each other's way: one of them is told that a name is missing from it.
+    """
+    wait(_EVERY)
+
+
 @st.cache_resource(show_spinner=False)
 def graders_begun() -> None:
     """The server's graders, which nobody waits for yet, begin when what a page may wait for is there."""
@@ -47,6 +59,30 @@ def graders_begun() -> None:
         common.checks()
 
     threading.Thread(target=work, daemon=True).start()
+
+
+def ahead(*calls: Callable[[], Any]) -> None:
+    """Call these in the background, one after another, for what the caches then keep: probably it is asked for next.
+
+    Later calls take the place of those that have not begun: the page has moved on.
+    """
+    if common.served():
+        _idle().put(calls)
+
+
+@st.cache_resource(show_spinner=False)
+def _idle() -> SimpleQueue[tuple[Callable[[], Any], ...]]:
+    asked: SimpleQueue[tuple[Callable[[], Any], ...]] = SimpleQueue()
+
+    def work() -> None:
+        while True:
+            for call in asked.get():
+                if asked.empty():
+                    with suppress(Exception):  # the page itself will say it
+                        call()
+
+    threading.Thread(target=work, daemon=True).start()
+    return asked
 
 
 def opened(module: str, title: str, what: str) -> bool:

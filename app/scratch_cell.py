@@ -152,7 +152,8 @@ def _shown(value: Shown, key: str, pictures: bool = True) -> None:
     elif value.picture is not None and pictures:
         from mi_lib import plots  # Plotly: only where something is drawn
 
-        common.chart(plots.glance(value.picture, value.every), key=f"picture-{key}")
+        bare = {"displayModeBar": False}  # the buttons would lie over so low a picture
+        common.chart(plots.glance(value.picture, value.every), key=f"picture-{key}", config=bare)
     if value.more and (value.picture is None or not pictures):
         st.code(value.more, language=None, wrap_lines=True)
     few = sum(part.picture is not None for part in value.parts) <= MAX_PICTURES

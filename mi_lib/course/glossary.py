@@ -117,7 +117,7 @@ def find(word: str) -> Term:
             return forms[form]
     near = dict.fromkeys(forms[form].name for form in difflib.get_close_matches(wanted, forms, n=6, cutoff=0.7))
     like = f" Near it: {', '.join(near)}." if near else ""
-    raise CourseError(f"The glossary has no entry {word!r}.{like}")
+    raise CourseError(f"The glossary has no entry “{word}”.{like}")
 
 
 @functools.lru_cache(maxsize=4)

@@ -10,6 +10,8 @@ import plotly.graph_objects as go
 
 from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled, written
 
+FEW = 9  # numbers that an axis on a phone has room for
+
 
 def lines(
     x: Sequence[Any],
@@ -38,7 +40,9 @@ def lines(
     named = any(isinstance(value, str) for value in x)  # names of depths, say
     figure.update_xaxes(title=x_title, gridcolor=GRID, type="category" if named else "log" if log_x else "linear")
     figure.update_yaxes(title=y_title, gridcolor=GRID, rangemode="tozero", type="log" if log_y else "linear")
-    if not (named or log_x) and _few_whole(x):
+    if log_x:
+        figure.update_xaxes(**_places(x))
+    elif not named and _few_whole(x):
         figure.update_xaxes(dtick=1)  # there is no block 1.5, nor a turn
     if log_y:
         figure.update_yaxes(
@@ -50,6 +54,22 @@ def lines(
 def _few_whole(x: Sequence[Any]) -> bool:
     """Whether a curve goes from whole number to whole number, and through few of them, such as blocks or turns."""
     return len(x) > 1 and all(float(value).is_integer() for value in x) and float(max(x)) - float(min(x)) <= 8
+
+
+def _places(x: Sequence[float]) -> dict[str, Any]:
+    """What is written at a logarithmic axis: a few whole numbers as they are, else 1, 2, 5, 10, …, or powers of ten.
+
+    Plotly writes "2" for 20 and for 200, in small.
+    """
+    values = array(x)
+    places = [float(value) for value in values]
+    if len(places) > FEW or not (values == values.round()).all():
+        ends = 0.99 * values.min(), 1.01 * values.max()  # 1 is there if the values begin at 1.00000001
+        steps = [part * 10.0**power for power in range(-12, 13) for part in (1, 2, 5)]
+        places = [step for step in steps if ends[0] <= step <= ends[1]]
+    if len(places) > FEW:
+        return {"dtick": 1}
+    return {"tickvals": places, "ticktext": [f"{place:,g}" for place in places]}
 
 
 def _whiskers(y: Sequence[float], interval: Sequence[tuple[float, float]]) -> dict[str, Any]:
@@ -187,24 +207,50 @@ def contributions(values: Mapping[str, float], title: str, x_title: str) -> go.F
 
 
 def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title: str) -> go.Figure:
-    """Labelled points [n 2] in a plane with equal axes, coloured in their order around the colour wheel."""
+    """Labelled points [n 2] in a plane with equal axes, coloured in their order around the colour wheel.
+
+    A label that would lie upon another or upon a point is left out; it is still told where its point is pointed at.
+    """
     xy = array(points)
     figure = go.Figure(
         go.Scatter(
             x=xy[:, 0],
             y=xy[:, 1],
-            mode="markers+text",
+            mode="markers",
             text=list(labels),
-            textposition="top center",
-            textfont={"size": 9},
+            showlegend=False,
             cliponaxis=False,
             marker={"size": 7, "color": list(range(len(xy))), "colorscale": "HSV", "showscale": False},
             hovertemplate="%{text}: (%{x:.2f}, %{y:.2f})<extra></extra>",
         )
     )
+    names, at = _outward(xy, labels)
+    labelled = {"x": at[:, 0], "y": at[:, 1], "text": names, "textfont": {"size": 10}, "cliponaxis": False}
+    figure.add_scatter(mode="text", hoverinfo="skip", showlegend=False, **labelled)
     figure.update_xaxes(title=x_title, gridcolor=GRID)
     figure.update_yaxes(title=y_title, gridcolor=GRID, scaleanchor="x")
     return styled(figure, title, height=480)
+
+
+RADIUS, BESIDE = 105, 13  # pixels on a phone: from the middle of a plane to its outermost point, and on to a label
+
+
+def _outward(xy: np.ndarray, labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The labels that have room on the outer side of their points, and where in the plane their middles stand [n 2]."""
+    away = xy - xy.mean(0)
+    pixel = (np.abs(away).max() or 1.0) / RADIUS
+    length = np.linalg.norm(away, axis=1, keepdims=True)
+    outward = np.where(length > pixel, away / np.maximum(length, pixel), [0.0, 1.0])
+    sizes = np.array([[LETTER * len(label), LINE - 2] for label in labels])
+    at = xy + outward * pixel * (BESIDE + np.maximum(sizes[:, :1] / 2 - 8, 0))  # a long one stands further out
+    names: list[str] = []
+    taken: list[int] = []
+    for i, label in enumerate(labels):
+        free = all((2 * np.abs(at[i] - at[j]) / pixel >= sizes[i] + sizes[j]).any() for j in taken)
+        free &= bool((np.abs(at[i] - xy) / pixel >= sizes[i] / 2 + 1).any(1).all())  # nor upon a point
+        taken += [i] if label and free else []
+        names.append(label if free else "")
+    return names, at
 
 
 SIDES = (

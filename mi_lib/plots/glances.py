@@ -35,7 +35,8 @@ def glance(values: Any, every: Sequence[int] = ()) -> go.Figure:
     low, high = np.nanmin(numbers), np.nanmax(numbers)
     colours = {"colorscale": "RdBu", "zmid": 0} if low < 0 < high else {"colorscale": "Cividis"}
     hover = "row %{y}, column %{x}: %{z:.4g}<extra></extra>"
-    figure = go.Figure(go.Heatmap(z=numbers, y=places[0], x=places[1], hovertemplate=hover, **colours))
+    bar = {"nticks": 4, "thickness": 14}  # the picture is low: more numbers would touch each other
+    figure = go.Figure(go.Heatmap(z=numbers, y=places[0], x=places[1], hovertemplate=hover, colorbar=bar, **colours))
     figure.update_xaxes(showgrid=False, title="column")
     figure.update_yaxes(showgrid=False, title="row", autorange="reversed")
     for update, places_of in ((figure.update_yaxes, places[0]), (figure.update_xaxes, places[1])):

@@ -87,7 +87,9 @@ def maps(
     figure.update_xaxes(title=x_title, row=rows)
     figure.update_yaxes(title=y_title, col=1)
     figure.update_annotations(font_size=12)
-    return styled(figure, title, height=250 * rows + 90)
+    figure = styled(figure, title, height=250 * rows + 90)
+    lines = max(name.count("<br>") + 1 for name in names)
+    return figure.update_layout(margin={"t": max(60, 34 + 17 * lines)})  # all lines of the names above the maps
 
 
 def matrix(

@@ -26,6 +26,8 @@ def styled(figure: go.Figure, title: str, height: int, legend_below: bool = Fals
         margin={"l": 60, "r": 20, "t": 60, "b": 60},
         font={"size": 13},
         hovermode="closest",
+        # Plotly's own ground of these buttons is half black where the figure's is transparent.
+        modebar={"bgcolor": "rgba(0, 0, 0, 0)", "color": "#8a8a8a", "activecolor": "#3f8fd2"},
     )
     if legend_below:
         # Below the axis title, where it has room for several rows on a phone: Plotly then widens the margin itself.

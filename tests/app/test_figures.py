@@ -1,0 +1,31 @@
+"""How figures and numbers are made ready for the page."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import common, figures
+from mi_lib import plots
+
+
+@pytest.mark.parametrize(
+    ("number", "sign", "said"),
+    [
+        (9.67e-07, "", "9.67 · 10⁻⁷"),
+        (0.0, "", "0"),
+        (36.23, "", "36.2"),
+        (-0.25, "", "−0.25"),
+        (1.5, "+", "+1.5"),
+        (-2.5e-5, "+", "−2.50 · 10⁻⁵"),
+        (12_345, "", "1.23 · 10⁴"),
+    ],
+)
+def test_three_figures_of_a_number_and_the_rest_as_a_power_of_ten(number, sign, said):
+    assert common.three_figures(number, sign) == said
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_figure_takes_its_ground_with_it_when_it_is_kept_as_a_picture(dark):
+    drawn = plots.lines([0, 1], {"a": [1, 2]}, "Lines", "step", "nats")
+    assert figures.ready(drawn, dark).to_dict()["layout"]["paper_bgcolor"] == figures.GROUND[dark]
+    assert drawn.layout.paper_bgcolor == "rgba(0, 0, 0, 0)"  # in a lesson's cache it has none
