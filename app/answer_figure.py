@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import common
+from app import common, opening
 from mi_lib.course import Chapter, CourseError, Exercise, Progress, Workspace, figures, index, sections
 
 
@@ -34,7 +34,7 @@ def show(exercise: Exercise, name: str, caption: str, workspace: Workspace, prog
                 )
             return
         offer.empty()
-        mine, reference = st.columns(2)
+        mine, reference = st.columns(2) if _fits_beside(exercise, name) else (st.container(), st.container())
         with mine:
             st.markdown("**Drawn from your answer**")
             _mine(exercise, name, workspace, kept)
@@ -51,6 +51,15 @@ def show(exercise: Exercise, name: str, caption: str, workspace: Workspace, prog
         )
 
 
+def _fits_beside(exercise: Exercise, name: str) -> bool:
+    """Whether two of this figure have room side by side, so that nothing of them has to be scrolled into view."""
+    try:
+        meta = drawn_by_the_course(exercise.chapter, name).layout.meta
+    except CourseError:
+        return True
+    return not (isinstance(meta, dict) and meta.get("least"))
+
+
 def _note(kept: dict[str, Any], key: str, value: Any) -> None:
     kept[key] = value
 
@@ -64,6 +73,7 @@ def _mine(exercise: Exercise, name: str, workspace: Workspace, kept: dict[str, A
         return
     if kept["text"] != used:
         with st.spinner("Your code is computing the figure …"), common.checks().grader() as grader:
+            opening.settled()
             kept.update(drawn=figures.draw(grader, exercise, name, text), text=used)
     drawn: figures.Drawn = kept["drawn"]
     if drawn.problem:
@@ -94,6 +104,7 @@ def drawn_by_the_course(chapter: Chapter, name: str) -> Any:
 @st.cache_resource(max_entries=256, show_spinner="Drawing the figure …")
 def _drawn(number: str, name: str, stamps: tuple[int, ...]) -> Any:
     """(Drawn anew when one of its files has changed. `common.chart` shows a copy.)"""
+    opening.settled()
     return figures.figure(index.chapter(number), name)
 
 

@@ -139,9 +139,9 @@ def _verdict(subject: Subject, shown: Shown) -> None:
     """Which heads matter alone, and what was predicted."""
     lost = circuit_patching.patched(subject, shown, "heads", True)[:, : network(subject).cfg.n_heads]
     found = [f"{layer}.{head}" for layer, head in np.argwhere(lost > A_TENTH).tolist()]
-    said = f"{len(found)} of the {lost.size} heads take" if len(found) != 1 else f"1 of the {lost.size} heads takes"
+    said = f"**{len(found)} of the {lost.size} heads** {'takes' if len(found) == 1 else 'take'}"
     named = f": {', '.join(found)}" if found else ""
-    st.markdown(f"**{said}** away more than a tenth of the answer, each alone{named}.")
+    st.markdown(f"{said} away more than a tenth of the answer, each alone{named}.")
     asked, guess = st.session_state.get("circuit-guess") or (None, "")
     if asked == subject:
         least, most = GUESSES[guess]

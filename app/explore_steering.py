@@ -267,7 +267,7 @@ def _live() -> None:
         # A callback: it runs before this fragment, so that no further dose is measured when one wants to stop.
         if st.button(label, icon=icon, key="steer-stop", on_click=common.caught(_turn), args=(run,)):
             st.rerun()
-    if not run.finished:
+    if not run.finished and (run.going or done):
         st.progress(done / total, f"dose {done} of {total}")
     if done:
         _drawn(run)

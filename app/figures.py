@@ -12,10 +12,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from mi_lib.plots.ink import legible
+
 GROUND = ("#ffffff", "#171614")  # of a page, light and dark
 Spec = dict[str, Any]  # what Plotly draws: {"data": [...], "layout": {...}}
 # Below zero, zero, above: as RdBu, but zero is as dark as the page.
-_DIVERGING_IN_THE_DARK = [[0, "#ffb49c"], [0.25, "#b2404a"], [0.5, "#171b23"], [0.75, "#336eb8"], [1, "#a6d0ff"]]
+DIVERGING_IN_THE_DARK = [[0, "#ffb49c"], [0.25, "#b2404a"], [0.5, "#171b23"], [0.75, "#336eb8"], [1, "#a6d0ff"]]
 _LINE_OF_AN_AXIS = 36  # letters of an axis' title that a phone has room for
 _ROOM_OF_A_TITLE = 30  # pixels of a figure's upper margin
 
@@ -46,9 +48,10 @@ def ready(figure: go.Figure, dark: bool) -> Ready:
     if dark:
         for trace in spec["data"]:
             if trace["type"] == "heatmap" and trace.get("zmid") == 0:
-                trace["colorscale"] = _DIVERGING_IN_THE_DARK
+                trace["colorscale"] = DIVERGING_IN_THE_DARK
     else:
         _write_darker(layout)
+    spec["data"] = legible(spec["data"])
     return Ready(spec)
 
 

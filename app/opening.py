@@ -40,6 +40,14 @@ def begun(module: str) -> Future[None]:
     return found
 
 
+def settled() -> None:
+    """Wait until whatever was begun is there, for what imports transformers in a page's own thread.
+
+    Two threads that import it at once get in each other's way: one of them is told that a name is missing from it.
+    """
+    wait(_EVERY)
+
+
 @st.cache_resource(show_spinner=False)
 def graders_begun() -> None:
     """The server's graders, which nobody waits for yet, begin when what a page may wait for is there."""

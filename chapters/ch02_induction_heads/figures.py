@@ -54,7 +54,7 @@ def _loss(logits: Tensor) -> list[float]:
 def loss_on_one_sequence() -> go.Figure:
     """How surprising each word is to the 2-layer model, and to the 1-layer model."""
     runs = {"two layers": _loss(_model()(_one().tokens)), "one layer": _loss(_model("induction-1l")(_one().tokens))}
-    return plots.token_loss(runs, _words(), "Loss: eight words, and the same eight again")
+    return plots.token_loss(runs, _words(), "Loss of each word: eight words, and the same eight again")
 
 
 def all_heads() -> go.Figure:

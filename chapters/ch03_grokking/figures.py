@@ -132,7 +132,7 @@ def why_several_waves() -> go.Figure:
         logits = grokking.formula_logits(found.p, kept, found.sign)[a * found.p + b]
         series[f"{n} wave" + ("s" if n > 1 else "")] = (logits / logits.max()).topk(12).values
     title = f"{a} + {b}: the twelve highest answers (the right one is the highest)"
-    return plots.grouped_bars(range(1, 13), series, title, "place", "share of the peak")
+    return plots.grouped_bars(range(1, 13), series, title, "rank of the answer", "share of the peak")
 
 
 def waves_in_the_logits() -> go.Figure:
@@ -157,11 +157,9 @@ def with_and_without(answer: Any) -> go.Figure:
         "without key waves": answer.excluded_loss(logits, answers, ks, every),
         f"without {len(ks)} other waves": zoo.card(NAME)["loss_without"]["as_many_others"],
     }
-    figure = plots.bars(
-        bars,
-        f"Loss on all {found.p**2} sums; of {findings.read(CHAPTER)['waves']['draws']} draws of other waves the worst",
-        "loss (nats)",
-    )
+    draws = findings.read(CHAPTER)["waves"]["draws"]
+    title = f"Loss on all {found.p**2:,} sums; of {draws} draws of other waves the worst"
+    figure = plots.bars(bars, title, "loss (nats)")
     figure.update_yaxes(type="log", exponentformat="power")
     return figure
 

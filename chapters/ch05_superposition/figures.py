@@ -41,7 +41,7 @@ def directions(answer: Any) -> go.Figure:
     W, _ = answer.train(torch.full((2,), 0.95), 5, 2, torch.ones(5), 900, 128, 0.01, 7)
     points = torch.cat([W[0].T, torch.zeros(1, 2)])
     return plots.circle(
-        points, [*(f"feature {i}" for i in range(5)), "0"], "Where five features are stored", "first hidden dimension",
+        points, [*map(str, range(5)), "zero"], "Where five features are stored", "first hidden dimension",
         "second hidden dimension",
     )  # fmt: skip
 

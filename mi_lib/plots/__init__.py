@@ -6,6 +6,7 @@ style       colours, axes, and what every figure has in common
 arrows      directions, on a line, in the plane or in space
 charts      numbers over an axis: lines, bars, spectra
 heatmaps    one colour for each number: attention, matrices, lens tables, patching
+ink         letters that can be read on the colour of their cell
 words       what is drawn beside or upon the words of a text
 graphs      parts of a network, and the edges between them
 pictures    images side by side

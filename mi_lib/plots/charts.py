@@ -10,6 +10,8 @@ import plotly.graph_objects as go
 
 from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled, written
 
+FEW = 9  # numbers that an axis on a phone has room for
+
 
 def lines(
     x: Sequence[Any],
@@ -38,11 +40,29 @@ def lines(
     named = any(isinstance(value, str) for value in x)  # names of depths, say
     figure.update_xaxes(title=x_title, gridcolor=GRID, type="category" if named else "log" if log_x else "linear")
     figure.update_yaxes(title=y_title, gridcolor=GRID, rangemode="tozero", type="log" if log_y else "linear")
+    if log_x:
+        figure.update_xaxes(**_places(x))
     if log_y:
         figure.update_yaxes(
             exponentformat="power", dtick="D1" if _decades(series) < 2 else max(1, _decades(series) // 6)
         )
     return styled(figure, title, height=380, legend_below=True)
+
+
+def _places(x: Sequence[float]) -> dict[str, Any]:
+    """What is written at a logarithmic axis: a few whole numbers as they are, else 1, 2, 5, 10, …, or powers of ten.
+
+    Plotly writes "2" for 20 and for 200, in small.
+    """
+    values = array(x)
+    places = [float(value) for value in values]
+    if len(places) > FEW or not (values == values.round()).all():
+        ends = 0.99 * values.min(), 1.01 * values.max()  # 1 is there if the values begin at 1.00000001
+        steps = [part * 10.0**power for power in range(-12, 13) for part in (1, 2, 5)]
+        places = [step for step in steps if ends[0] <= step <= ends[1]]
+    if len(places) > FEW:
+        return {"dtick": 1}
+    return {"tickvals": places, "ticktext": [f"{place:,g}" for place in places]}
 
 
 def _whiskers(y: Sequence[float], interval: Sequence[tuple[float, float]]) -> dict[str, Any]:

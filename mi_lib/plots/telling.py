@@ -39,7 +39,7 @@ def _of(trace: Any, figure: go.Figure, name: str) -> str:
     if points := [said for said in map(_plain, _hovers(trace)) if said]:
         more = f"; and {len(points) - MOST} more" if len(points) > MOST else ""
         return f"{name or 'To point at'}: {'; '.join(points[:MOST])}{more}"
-    ends = [_values(getattr(trace, axis, None)) for axis in ("x", "y")]
+    ends = [values_of(getattr(trace, axis, None)) for axis in ("x", "y")]
     if any(end is None for end in ends):
         return f"{name or 'Something'} ({trace.type})"
     return _curve(trace, name, *ends)  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def _curve(trace: Any, name: str, x: list[Any], y: list[Any]) -> str:
 def _map(trace: Any, figure: go.Figure, name: str) -> str:
     """A map of numbers: its size, and where it is least and most."""
     start = f"{name}: a map" if name else "A map"
-    rows = [_numbers(_values(row) or []) for row in (_values(trace.z) or [])]
+    rows = [_numbers(values_of(row) or []) for row in (values_of(trace.z) or [])]
     if not rows or any(row is None or row.shape != rows[0].shape for row in rows):  # type: ignore[union-attr]
         return start
     grid = np.array(rows)
@@ -78,9 +78,9 @@ def _place(trace: Any, figure: go.Figure, end: Sequence[Any]) -> str:
     """ "row river, column 3" of a cell of a map, by what its axes call them, and what is written in it."""
     names = []
     for word, axis, i in (("row", "y", int(end[0])), ("column", "x", int(end[1]))):
-        values = _values(getattr(trace, axis)) or _ticks(figure, f"{axis}axis")
+        values = values_of(getattr(trace, axis)) or _ticks(figure, f"{axis}axis")
         names.append(f"{word} {_one(values[i]) if values and i < len(values) else i}")
-    row, column, rows = int(end[0]), int(end[1]), _values(trace.text) or []
+    row, column, rows = int(end[0]), int(end[1]), values_of(trace.text) or []
     written = rows[row][column] if len(rows) > row and len(rows[row]) > column else ""
     return ", ".join(names) + (f" (“{_plain(written)}”)" if re.search(r"[^\W\d_]", str(written)) else "")
 
@@ -96,7 +96,7 @@ def _names(figure: go.Figure, traces: Sequence[Any]) -> list[str]:
 def _hovers(trace: Any) -> list[Any]:
     """What stands under the pointer, of points that have a text each."""
     found = getattr(trace, "hovertext", None)
-    return [found] if isinstance(found, str) else _values(found) or []
+    return [found] if isinstance(found, str) else values_of(found) or []
 
 
 def _silent(trace: Any) -> bool:
@@ -104,7 +104,7 @@ def _silent(trace: Any) -> bool:
     if trace.type == "heatmap":
         return False
     unseen = trace.type == "scatter" and trace.marker.opacity == 0
-    empty = trace.type == "scatter" and _values(trace.x) in ([], [None])  # for a legend
+    empty = trace.type == "scatter" and values_of(trace.x) in ([], [None])  # for a legend
     return unseen or empty or (trace.hoverinfo == "skip" and (not trace.name or trace.showlegend is False))
 
 
@@ -121,7 +121,7 @@ def _ticks(figure: go.Figure, axis: str) -> list[Any]:
         return []
 
 
-def _values(values: Any) -> list[Any] | None:
+def values_of(values: Any) -> list[Any] | None:
     """A list of what a trace holds; Plotly also keeps numbers as bytes with their type."""
     if values is None:
         return None

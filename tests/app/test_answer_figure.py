@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from looking import whole
 from streamlit.testing.v1 import AppTest
 
+from app import answer_figure, opening
 from mi_lib.course import Workspace, exercise, files, sections, serve
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +57,22 @@ def test_an_answer_that_cannot_draw_gets_a_sentence_and_the_reference_s_figure_s
     assert not app.exception
     assert "raised AttributeError on line" in told(app)
     assert len(app.get("plotly_chart")) == 1
+
+
+def test_a_figure_is_drawn_when_nothing_is_being_opened_any_more(monkeypatch):
+    """Where two threads imported transformers at once, the first figure of chapter 04 failed in a fresh server."""
+    pico: Future[None] = Future()
+    monkeypatch.setattr(opening, "_EVERY", [pico])
+    monkeypatch.setattr(answer_figure.figures, "figure", lambda chapter, name: pico.done())
+    drawn: list[bool] = []
+    drawing = threading.Thread(target=lambda: drawn.append(answer_figure._drawn("04", "no such figure", ())))
+    drawing.start()
+    drawing.join(0.05)
+    assert not drawn
+    pico.set_result(None)
+    drawing.join()
+    answer_figure._drawn.clear()
+    assert drawn == [True]
 
 
 @pytest.mark.browser
