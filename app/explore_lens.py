@@ -47,9 +47,18 @@ SAID = {
 }
 
 
+class About(NamedTuple):
+    """What was read, as the caches know it. tuned: the path of a tuned lens, or None for the logit lens."""
+
+    model: str
+    tuned: str | None
+    tokens: tuple[int, ...]
+
+
 class Reading(NamedTuple):
     """A text and what the lens reads in it. words: as they are shown; logits at every depth."""
 
+    about: About
     tokens: Int[Tensor, "1 pos"]
     words: list[str]
     logits: Float[Tensor, "depth pos d_vocab"]
@@ -133,10 +142,8 @@ def _set(key: str, value: Any) -> None:
 
 
 def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
-    tuned = _choose_lens()
-    read = lens.logit_lens(model, tokens) if tuned is None else lens.tuned_lens(model, tuned, tokens)
-    names = [_name(word) for word in model.to_str_tokens(tokens[0])]
-    reading = Reading(tokens, names, read[:, 0])
+    reading = _read(model, About(MODEL, _choose_lens(), tuple(tokens[0].tolist())))
+    names = reading.words
     _verdict(model, reading)
     _line(model, reading)
     colour: str = st.selectbox("Colour", list(COLOURS), format_func=COLOURS.__getitem__, key="lens-colour")
@@ -150,11 +157,8 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
         f"{SAID[colour]} Point at a cell for its five likeliest words. Click it to see below who wrote its guess."
     )
     _keep_place(model, reading)
-    figure = _table(model, reading, colour, word)
+    figure = _table(model, reading, reading.about, colour, word, _chosen())
     wide = 170 + 62 * len(names)  # a long text is scrolled sideways and not squeezed
-    figure.update_xaxes(title="")  # it would stand in the middle, out of sight; the words above say it
-    figure.update_yaxes(title="").update_layout(meta=None, margin={"l": 8, "r": 95, "t": 70})
-    common.told_at_its_end(figure)
     st.markdown("**First guess at every depth**")  # in the figure it would be scrolled
     with common.scrolled("lens-table", wide, at_end=True):  # the answer is in view
         common.chart(
@@ -165,18 +169,29 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
             config={"displayModeBar": False},
         )
     st.caption("The answer is in the last column. If the table is wider than your window, scroll it sideways.")
-    _cell(model, reading, tuned)
+    _cell(model, reading)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+@common.one_thread()
+def _read(_model: HookedModel, about: About) -> Reading:
+    tokens, tuned = torch.tensor([about.tokens]), _lens(about)
+    read = lens.logit_lens(_model, tokens) if tuned is None else lens.tuned_lens(_model, tuned, tokens)
+    return Reading(about, tokens, [_name(word) for word in _model.to_str_tokens(tokens[0])], read[:, 0])
+
+
+def _lens(about: About) -> TunedLens | None:
+    return None if about.tuned is None else _tuned(about.tuned)
 
 
 def _line(model: HookedModel, reading: Reading) -> None:
     """The words, what the lens expects after each at every depth, and where every head looks from it."""
-    _, cache = model.run_with_cache(reading.tokens, lambda name: name.endswith("hook_pattern"))
     layers, heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
     best = reading.logits.softmax(-1).topk(6)
     words(
         "lens-line",
         reading.words,
-        weights=torch.cat([cache["pattern", layer][0] for layer in layers]),
+        weights=_patterns(model, reading.about),
         heads=[f"{layer}.{head}" for layer in layers for head in heads],
         next_words=[
             [list(zip(_words(model, ids), shares, strict=True)) for ids, shares in zip(*row, strict=True)]
@@ -187,8 +202,16 @@ def _line(model: HookedModel, reading: Reading) -> None:
     st.caption("Point at a word, or tap it. Move the slider through the depths. Click a head to open it.")
 
 
-def _choose_lens() -> TunedLens | None:
-    """The tuned lens if the reader wants it and it is there; None for the logit lens."""
+@st.cache_resource(max_entries=32, show_spinner=False)
+@common.one_thread()
+def _patterns(_model: HookedModel, about: About) -> Float[Tensor, "head query key"]:
+    """Where every head looks, layer after layer."""
+    _, cache = _model.run_with_cache(torch.tensor([about.tokens]), lambda name: name.endswith("hook_pattern"))
+    return torch.cat([cache["pattern", layer][0] for layer in range(_model.cfg.n_layers)])
+
+
+def _choose_lens() -> str | None:
+    """The path of the tuned lens if the reader wants it and it is there; None for the logit lens."""
     folder = zoo.folder(MODEL) if MODEL in zoo.names() else Path(MODEL)
     there = (folder / TUNED).is_file()
     help_ = (
@@ -199,7 +222,7 @@ def _choose_lens() -> TunedLens | None:
     if not there:
         st.caption(f"The tuned lens cannot be chosen: its file {TUNED} is not in the network's folder.")
         return None
-    return _tuned(str(folder / TUNED)) if wanted else None
+    return str(folder / TUNED) if wanted else None
 
 
 @st.cache_resource(max_entries=4)
@@ -264,17 +287,21 @@ def _colours(
     return values, {"low": 0, "high": 1}
 
 
-def _table(model: HookedModel, reading: Reading, colour: str, word: int | None) -> go.Figure:
-    logits, text = reading.logits, reading.words
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _table(
+    _model: HookedModel, _reading: Reading, about: About, colour: str, word: int | None, chosen: tuple[int, int]
+) -> go.Figure:
+    """chosen: depth and place of the cell that is looked at."""
+    logits, text = _reading.logits, _reading.words
     best = logits.softmax(-1).topk(5)
     entropies, divergences = lens.entropy(logits), lens.kl_to_final(logits)
-    depths = _depths(model)
-    said = "" if word is None else f"“{_words(model, [word])[0]}”"
+    depths = _depths(_model)
+    said = "" if word is None else f"“{_words(_model, [word])[0]}”"
     cells, hovers = [], []
     for depth, name in enumerate(depths):
         row, told = [], []
         for pos, read in enumerate(text):
-            names = _words(model, best.indices[depth, pos].tolist())
+            names = _words(_model, best.indices[depth, pos].tolist())
             goes_on = pos + 1 < len(text) and names[0] == text[pos + 1]
             row.append(f"<b>{names[0]}</b>" if goes_on else names[0])
             lines = [f"<b>{name}</b>, having read “{read}”"]
@@ -293,7 +320,7 @@ def _table(model: HookedModel, reading: Reading, colour: str, word: int | None) 
         "rank": f"rank of {said}",
         "word": f"probability of {said}",
     }.get(colour, "probability of the first guess")
-    return plots.lens_table(
+    figure = plots.lens_table(
         values,
         cells,
         hovers,
@@ -301,9 +328,13 @@ def _table(model: HookedModel, reading: Reading, colour: str, word: int | None) 
         text,
         "",
         scale_title,
-        chosen=(st.session_state["lens-depth"], st.session_state["lens-pos"]),
+        chosen=chosen,
         **scale,
     )
+    figure.update_xaxes(title="")  # it would stand in the middle, out of sight; the words above say it
+    figure.update_yaxes(title="").update_layout(meta=None, margin={"l": 8, "r": 95, "t": 70})
+    common.told_at_its_end(figure)
+    return figure
 
 
 def _words(model: HookedModel, tokens: Any) -> list[str]:
@@ -335,7 +366,11 @@ def _clicked() -> None:
         st.session_state.update({"lens-depth": round(points[0]["y"]), "lens-pos": round(points[0]["x"])})
 
 
-def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None:
+def _chosen() -> tuple[int, int]:
+    return st.session_state["lens-depth"], st.session_state["lens-pos"]
+
+
+def _cell(model: HookedModel, reading: Reading) -> None:
     st.header("Who wrote this guess?", divider="gray")
     left, right = st.columns(2)
     depths = _depths(model)
@@ -350,7 +385,7 @@ def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None
         f"The first guess here is **{word}**. Its logit is {above:.2f} above the mean of all words. Up to this depth, "
         "every part of Pico has added something to that number, or taken something from it:"
     )
-    parts = contributions(model, reading.tokens, token, depth, pos, tuned)
+    parts = _contributions(model, reading.about, token, depth, pos)
     title = f"What makes “{word}” {depths[depth]}" if depth else f"What makes “{word}” at the embedding"
     figure = plots.contributions(parts, title, "added to the logit (logits)")
     common.chart(figure, key="lens-parts")
@@ -360,7 +395,7 @@ def _cell(model: HookedModel, reading: Reading, tuned: TunedLens | None) -> None
     if depth == 0:
         st.info("No block has worked yet, so no head has written anything.")
         return
-    of_heads = contributions(model, reading.tokens, token, depth, pos, tuned, heads=True)
+    of_heads = _contributions(model, reading.about, token, depth, pos, heads=True)
     grid = [[of_heads[f"head {layer}.{head}"] for head in range(model.cfg.n_heads)] for layer in range(depth)]
     figure = plots.matrix(
         grid,
@@ -381,6 +416,14 @@ PARTS = {
     "norm bias": "bias of the final norm",
     "b_U": "bias of the logits",
 }
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+@common.one_thread()
+def _contributions(
+    _model: HookedModel, about: About, token: int, depth: int, position: int, heads: bool = False
+) -> dict[str, float]:
+    return contributions(_model, torch.tensor([about.tokens]), token, depth, position, _lens(about), heads)
 
 
 def contributions(

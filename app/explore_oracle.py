@@ -8,6 +8,7 @@ from json import JSONDecodeError
 from math import isnan
 from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from app import common, views
@@ -428,7 +429,16 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
         "Click a cell: its word and depth are then asked about above. If the table is wider than your window, scroll "
         "it sideways."
     )
-    chances = om.everywhere(MODEL, words, place.many, asked)
+    at_end = len(words) > 6 and place.at > len(words) // 2
+    figure = _table(MODEL, words, place, asked, said.own.word, at_end)
+    with common.scrolled("oracle-table", 100 + CELL * len(words), at_end=at_end):
+        common.chart(figure, key="oracle-map", on_select=common.caught(_clicked), selection_mode="points")
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _table(model: str, words: tuple[str, ...], place: Place, asked: Asked, said: str, at_end: bool) -> go.Figure:
+    """said: the word whose chance is shown."""
+    chances = om.everywhere(model, words, place.many, asked)
     best = chances.topk(5)
     names = [[[_shown(w) for w in _words(cell)] for cell in row] for row in best.indices.tolist()]
     cells = [[_cut(cell[0]) for cell in row] for row in names]
@@ -437,16 +447,14 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
         for depth in range(len(cells))
     ]
     figure = plots.lens_table(
-        chances[..., ids()[said.own.word]], cells, hovers, [f"depth {depth}" for depth in range(len(cells))],
-        list(map(_shown, words)), "", f"chance of “{answer}”", 0, 1, chosen=(place.depth, place.at),
+        chances[..., ids()[said]], cells, hovers, [f"depth {depth}" for depth in range(len(cells))],
+        list(map(_shown, words)), "", f"chance of “{_shown(said)}”", 0, 1, chosen=(place.depth, place.at),
     )  # fmt: skip
-    at_end = len(words) > 6 and place.at > len(words) // 2
     figure.update_layout(meta=None)  # it is scrolled below
     figure.update_yaxes(title="").update_xaxes(title="")  # a wide figure is seen in part, and its titles with it
     if at_end:  # what is scrolled to its right end shows its depths and its scale there
         common.told_at_its_end(figure).update_layout(margin={"l": 8, "r": 70})
-    with common.scrolled("oracle-table", 100 + CELL * len(words), at_end=at_end):
-        common.chart(figure, key="oracle-map", on_select=common.caught(_clicked), selection_mode="points")
+    return figure
 
 
 def _words(numbers: list[int]) -> list[str]:

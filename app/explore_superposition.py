@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plotly.graph_objects as go
 import streamlit as st
 import torch
 from jaxtyping import Float
@@ -306,6 +307,18 @@ def _phases(settings: Settings, run: Run) -> None:
         if settings.sparsity in PHASE_S and settings.decay in PHASE_R:
             chosen = (PHASE_R.index(settings.decay), PHASE_S.index(settings.sparsity))
         _agree(settings, run)
+    count = st.session_state.setdefault("super-clicks", 0)  # a new chart after each click, with nothing selected
+    common.chart(
+        _phase_map(chosen),
+        key=f"super-phases-{count}",
+        on_select=common.caught(_clicked),
+        selection_mode="points",
+        config={"displayModeBar": False},
+    )
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _phase_map(chosen: tuple[int, int] | None) -> go.Figure:
     r, s = torch.meshgrid(torch.tensor(PHASE_R), torch.tensor(PHASE_S), indexing="ij")
     losses = sp.phase_losses(s, r)
     hovers = [
@@ -316,7 +329,7 @@ def _phases(settings: Settings, run: Run) -> None:
         ]
         for i in range(len(PHASE_R))
     ]
-    figure = plots.kinds_map(
+    return plots.kinds_map(
         losses.argmin(0),
         IN_A_CELL,
         hovers,
@@ -326,14 +339,6 @@ def _phases(settings: Settings, run: Run) -> None:
         "sparsity: how often a feature is absent",
         "importance of the second",
         chosen,
-    )
-    count = st.session_state.setdefault("super-clicks", 0)  # a new chart after each click, with nothing selected
-    common.chart(
-        figure,
-        key=f"super-phases-{count}",
-        on_select=common.caught(_clicked),
-        selection_mode="points",
-        config={"displayModeBar": False},
     )
 
 
