@@ -300,7 +300,10 @@ def _weights(name: str, layer: str, unit: int) -> None:
     )
     maps = found.factors.maps[:, unit]
     likes = (found.factors.channels * found.preference).sum(1)
-    titles = [f"{title} group ({like:+.2f})" for title, like in zip(("finer", "coarser"), likes.tolist(), strict=True)]
+    titles = [
+        f"{title} group ({like:+.2f})".replace("-", "−")
+        for title, like in zip(("finer", "coarser"), likes.tolist(), strict=True)
+    ]
     left, right = st.columns(2)
     with left:
         title = "Where each group excites (blue) and inhibits (red)"
