@@ -23,6 +23,7 @@ from mi_lib.worlds.planted import Circuit
 METHODS = {"exact": "exact: patch every edge", "eap": "EAP", "eap-ig": "EAP-IG, 5 steps"}
 EXACT_UP_TO = 1500  # edges: more would take long
 THRESHOLDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75)
+AT_FIRST = 0.05
 N_SCORED, N_HELD_OUT, N_TOLD = 16, 48, 6  # pairs that edges are weighed with; others to judge with, of them shown
 SCORED_SEED, HELD_OUT_SEED = 10_000, 20_000  # far from those of the pairs that are drawn by hand
 MOST_DRAWN = 150
@@ -49,28 +50,48 @@ class Said(NamedTuple):
 def section(subject: Subject) -> None:
     """The graph, and what the heads say that are left in it. One fragment, as a click on a head changes both."""
     st.header("Who speaks to whom", divider="gray")
-    model = network(subject)
-    edges = all_edges(model.cfg)
+    edges = _edges(subject)
+    offered = _methods(subject)
     st.write(
         f"Every part speaks to all later parts: {len(edges):,} edges. Let one edge carry what its sender says for the "
         "corrupted prompt. The share of the answer that is lost is the edge's effect. Here it is the mean over "
         f"{N_SCORED} pairs."
     )
     left, right = st.columns(2)
-    offered = [name for name in METHODS if name != "exact" or len(edges) <= EXACT_UP_TO]
     method: str = left.selectbox(
         "Method", offered, format_func=METHODS.__getitem__, key=f"circuit-method-{len(offered)}"
     )
     threshold: float = right.select_slider(
-        "Keep edges with an effect of at least", THRESHOLDS, 0.05, format_func=_percent, key="circuit-threshold"
+        "Keep edges with an effect of at least",
+        THRESHOLDS,
+        AT_FIRST,
+        format_func=_percent,
+        key="circuit-threshold",
     )
     weighed = weigh(subject, method)
     kept = [edge for edge in edges if weighed.size[edge] >= threshold]
     known = None if subject.network else circuit(subject.task)
     truth = known if known and st.toggle("Lay the planted truth over it", key="circuit-truth") else None
     _numbers(subject, method, threshold, weighed, kept, truth)
-    _graph(subject, weighed, kept, truth)
+    _graph(subject, method, kept, truth)
     _enough(subject, kept, truth)
+
+
+def look_ahead(subject: Subject) -> None:
+    """Measure what the section shows first of a network, for the caches."""
+    method = _methods(subject)[0]
+    faithful(subject, method, AT_FIRST)
+    _drawn(subject, method, sum(size >= AT_FIRST for size in weigh(subject, method).size.values()), False, ())
+    say(subject, (), next(iter(INSTEAD)))
+
+
+def _methods(subject: Subject) -> list[str]:
+    return [name for name in METHODS if name != "exact" or len(_edges(subject)) <= EXACT_UP_TO]
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _edges(subject: Subject) -> list[Edge]:
+    return all_edges(network(subject).cfg)
 
 
 def _percent(share: float) -> str:
@@ -137,13 +158,13 @@ def _numbers(
 # --- the graph ----------------------------------------------------------------------------------------------------
 
 
-def _graph(subject: Subject, weighed: Weighed, kept: list[Edge], truth: Circuit | None) -> None:
+def _graph(subject: Subject, method: str, kept: list[Edge], truth: Circuit | None) -> None:
     cfg = network(subject).cfg
-    dropped = {head_name(*map(int, head.split("."))) for head in st.session_state.get(_dropped_key(subject), [])}
+    dropped = tuple(st.session_state.get(_dropped_key(subject), []))
     count = st.session_state.setdefault("circuit-clicks", 0)  # a new chart after each click, with nothing selected
     with common.scrolled("circuit-graph", 100 * (cfg.n_layers + 2)):
         common.chart(
-            graph(cfg, weighed, kept, truth, dropped),
+            _drawn(subject, method, len(kept), truth is not None, dropped),
             key=f"circuit-graph-{count}",
             on_select=common.caught(functools.partial(_toggled, subject)),
             selection_mode="points",
@@ -164,6 +185,15 @@ def _graph(subject: Subject, weighed: Weighed, kept: list[Edge], truth: Circuit 
     if truth:
         with st.expander("What the planted parts do"):
             st.markdown("\n".join(f"- **{part}** {role}" for part, role in sorted(truth.roles.items())))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _drawn(subject: Subject, method: str, n_kept: int, planted: bool, dropped: tuple[str, ...]) -> go.Figure:
+    """The n_kept edges with the largest effects, without the dropped heads (such as "1.0")."""
+    weighed = weigh(subject, method)
+    kept = sorted(_edges(subject), key=lambda edge: -weighed.size[edge])[:n_kept]
+    heads = {head_name(*map(int, head.split("."))) for head in dropped}
+    return graph(network(subject).cfg, weighed, kept, circuit(subject.task) if planted else None, heads)
 
 
 def graph(

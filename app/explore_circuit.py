@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from json import JSONDecodeError
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from app import circuit_edges, circuit_networks, circuit_patching, common, views
+from app import circuit_edges, circuit_networks, circuit_patching, common, opening, views
 from app.circuit_networks import Shown, Subject, circuit, draw, network, word, words
 from app.common import literal
 from mi_lib.attribution.pairs import metric_range
@@ -36,6 +37,23 @@ def show() -> None:
         return
     circuit_patching.section(subject, shown)
     circuit_edges.section(subject)
+    seed = st.session_state.get("circuit-seed", 0)
+    opening.ahead(*(functools.partial(_look_ahead, other, seed) for other in _beside(subject)))
+
+
+def _beside(subject: Subject) -> list[Subject]:
+    """The networks below and above this one in the list."""
+    found = circuit_networks.subjects()
+    at = found.index(subject)
+    return found[at + 1 : at + 2] + found[max(0, at - 1) : at]
+
+
+def _look_ahead(subject: Subject, seed: int) -> None:
+    """Measure what the page shows first of a network, for the caches."""
+    shown = _drawn(subject, seed)
+    circuit_patching.answers(subject, shown)
+    circuit_patching.patched(subject, shown, "heads", True)
+    circuit_edges.look_ahead(subject)
 
 
 def _choose() -> Subject:
@@ -49,14 +67,18 @@ def _choose() -> Subject:
     return subject
 
 
+def _drawn(subject: Subject, seed: int) -> Shown:
+    (pairs,) = draw(subject, 1, seed)
+    answer, other = int(pairs.answers[0]), int(pairs.corrupted_answers[0])
+    return Shown(tuple(pairs.clean[0].tolist()), tuple(pairs.corrupted[0].tolist()), answer, other)
+
+
 def _pair(subject: Subject) -> Shown | None:
     """The pair of prompts, drawn anew on request; None if nothing can be patched in it."""
     model = network(subject)
     seed = st.session_state.setdefault("circuit-seed", 0)
-    (pairs,) = draw(subject, 1, seed)
-    clean, corrupted = pairs.clean[0].tolist(), pairs.corrupted[0].tolist()
-    answer, other = int(pairs.answers[0]), int(pairs.corrupted_answers[0])
-    shown = Shown(tuple(clean), tuple(corrupted), answer, other)
+    shown = _drawn(subject, seed)
+    clean, corrupted, answer, other = shown
     with st.container(border=True):
         said = circuit_patching.answers(subject, shown)
         for name, tokens, others, p in zip(
@@ -117,9 +139,9 @@ def _verdict(subject: Subject, shown: Shown) -> None:
     """Which heads matter alone, and what was predicted."""
     lost = circuit_patching.patched(subject, shown, "heads", True)[:, : network(subject).cfg.n_heads]
     found = [f"{layer}.{head}" for layer, head in np.argwhere(lost > A_TENTH).tolist()]
-    said = f"{len(found)} of the {lost.size} heads take" if len(found) != 1 else f"1 of the {lost.size} heads takes"
+    said = f"**{len(found)} of the {lost.size} heads** {'takes' if len(found) == 1 else 'take'}"
     named = f": {', '.join(found)}" if found else ""
-    st.markdown(f"**{said}** away more than a tenth of the answer, each alone{named}.")
+    st.markdown(f"{said} away more than a tenth of the answer, each alone{named}.")
     asked, guess = st.session_state.get("circuit-guess") or (None, "")
     if asked == subject:
         least, most = GUESSES[guess]

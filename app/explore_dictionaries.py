@@ -181,7 +181,7 @@ def _together(_reading: Reading, name: str, concept: int) -> dict[int, float]:
 
 
 def _button(key: str, latent: int, label: str) -> None:
-    st.button(label, key=f"dict-{key}", on_click=common.caught(_set), args=("dict-latent", latent))
+    st.button(label, key=f"dict-open-{key}", on_click=common.caught(_set), args=("dict-latent", latent))
 
 
 def _by_text(model: HookedModel, name: str, reading: Reading, named: Named) -> None:

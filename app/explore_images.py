@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from json import JSONDecodeError
 from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from app import common, gallery, views
+from app import common, gallery, opening, views
 from app import image_measures as im
 from mi_lib import features, plots, zoo
 from mi_lib.models import LoadError
@@ -109,6 +111,17 @@ def _page(names: list[str]) -> None:
     _tuning(name, layer, unit)
     _weights(name, layer, unit)
     _needed(name, model, layer, unit, detectors)
+    at = units.index(unit)
+    beside = units[max(0, at - 1) : at] + units[at + 1 : at + 2]
+    opening.ahead(*(functools.partial(_look_ahead, name, layer, other) for other in beside))
+
+
+def _look_ahead(name: str, layer: str, unit: int) -> None:
+    """Measure and draw what the page shows of a unit, for the caches."""
+    _rows(name, layer, unit, SEEN["the scene"])
+    _misjudged(name, layer, (unit,))
+    if random := im.control(name, layer, [unit]):
+        im.judged(name, layer, tuple(random))
 
 
 def _called(unit: int, detector: bool, angle: float) -> str:
@@ -180,17 +193,25 @@ def _forming() -> None:
 def _examples(name: str, layer: str, unit: int) -> None:
     st.header("Which scenes excite it most?", divider="gray")
     truth = st.segmented_control("Show", list(SEEN), key=views.kept("images-seen", "the scene", list(SEEN)))
-    maps, drawn = im.maps(name, layer)[:, unit], im.world()
-    box = im.field_of(name, layer)
-    best = features.top(maps, SHOWN)
-    st.markdown(f"The {SHOWN} strongest of {len(drawn)} scenes. The box is what the unit sees; the line is the truth.")
-    _row(best, drawn, box, SEEN[truth or "the scene"])
+    best, random = _rows(name, layer, unit, SEEN[truth or "the scene"])
+    st.markdown(
+        f"The {SHOWN} strongest of {len(im.world())} scenes. The box is what the unit sees; the line is the truth."
+    )
+    st.html(best)
     st.markdown("And random ones, to compare:")
-    _row(features.random(maps, SHOWN), drawn, box, SEEN[truth or "the scene"])
+    st.html(random)
     st.caption("The line is where one thing ends and another begins. Depth: the brighter, the nearer. Blur: the more.")
 
 
-def _row(found: features.Examples, drawn: scenes.Scenes, box: tuple[int, int, int] | None, truth: str | None) -> None:
+@st.cache_data(max_entries=64, show_spinner=False)
+def _rows(name: str, layer: str, unit: int, truth: str | None) -> tuple[str, str]:
+    """The scenes that excite a unit most, and random ones, as HTML."""
+    maps, box = im.maps(name, layer)[:, unit], im.field_of(name, layer)
+    return _row(features.top(maps, SHOWN), box, truth), _row(features.random(maps, SHOWN), box, truth)
+
+
+def _row(found: features.Examples, box: tuple[int, int, int] | None, truth: str | None) -> str:
+    drawn = im.world()
     labels, outline = drawn.labels(), drawn.outline()
     images, captions = [], []
     for image, row, column, value in zip(*(each.tolist() for each in found), strict=True):
@@ -201,7 +222,7 @@ def _row(found: features.Examples, drawn: scenes.Scenes, box: tuple[int, int, in
         seen = (box[2] + box[1] * row, box[2] + box[1] * column, box[0]) if box else None
         images.append(im.marked(shown, outline[image], seen if value > 0 else None))
         captions.append(f"{scenes.CLASSES[labels[image]]}: {value:.2f}")
-    st.html(gallery.tiles(images, captions, SMALL))
+    return gallery.tiles(images, captions, SMALL)
 
 
 # --- tuning -------------------------------------------------------------------------------------------------------
@@ -298,25 +319,31 @@ def _weights(name: str, layer: str, unit: int) -> None:
         f"{found.below} a weight at every place. Two groups of channels explain most of it. The first likes fine "
         "texture more than the second."
     )
-    maps = found.factors.maps[:, unit]
-    likes = (found.factors.channels * found.preference).sum(1)
-    titles = [f"{title} group ({like:+.2f})" for title, like in zip(("finer", "coarser"), likes.tolist(), strict=True)]
+    places, channels = _groups(name, layer, unit, found)
     left, right = st.columns(2)
     with left:
-        title = "Where each group excites (blue) and inhibits (red)"
-        figure = plots.gallery({"the places that the unit reads": [plots.signed(m) for m in maps]}, titles, title)
-        common.chart(figure, key="images-factors")
+        common.chart(places, key="images-factors")
     with right:
-        channels = [str(c) for c in range(found.factors.channels.shape[1])]
-        series = dict(zip(("finer group", "coarser group"), found.factors.channels.tolist(), strict=True))
-        figure = plots.grouped_bars(channels, series, f"Which channels of {found.below} belong to a group",
-                                    f"channel of {found.below}", "share of the group")  # fmt: skip
-        common.chart(figure, key="images-channels")
+        common.chart(channels, key="images-channels")
     st.caption(
         f"Non-negative factorisation of the weights of all units of {layer}: {found.factors.explained:.0%} of their "
         "squares. Beside each group stands what its channels prefer: +1 is fine texture alone, −1 coarse alone. Two "
         "groups come out of any weights, also of untrained ones."
     )
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _groups(name: str, layer: str, unit: int, _found: im.Built) -> tuple[go.Figure, go.Figure]:
+    """The two groups of channels that a unit is built from: where each excites it, and which channels it has."""
+    maps = _found.factors.maps[:, unit]
+    likes = (_found.factors.channels * _found.preference).sum(1)
+    titles = [f"{title} group ({like:+.2f})" for title, like in zip(("finer", "coarser"), likes.tolist(), strict=True)]
+    title = "Where each group excites (blue) and inhibits (red)"
+    places = plots.gallery({"the places that the unit reads": [plots.signed(m) for m in maps]}, titles, title)
+    channels = [str(c) for c in range(_found.factors.channels.shape[1])]
+    series = dict(zip(("finer group", "coarser group"), _found.factors.channels.tolist(), strict=True))
+    title = f"Which channels of {_found.below} belong to a group"
+    return places, plots.grouped_bars(channels, series, title, f"channel of {_found.below}", "share of the group")
 
 
 # --- what it is for -----------------------------------------------------------------------------------------------
@@ -345,7 +372,10 @@ def _needed(name: str, model: VisionModel, layer: str, unit: int, detectors: lis
     common.chart(figure.update_yaxes(range=[0, 1.02]), key="images-needed")
     if units == detectors:
         _verdict(found)
-    _misjudged(found)
+    said, tiles = _misjudged(name, layer, tuple(units))
+    st.markdown(said)
+    if tiles:
+        st.html(tiles)
 
 
 def _verdict(found: im.Judged) -> None:
@@ -366,16 +396,17 @@ def _verdict(found: im.Judged) -> None:
         st.markdown(f"What else suffers: {', '.join(others)}. So these units are not for the worst kinds alone.")
 
 
-def _misjudged(found: im.Judged) -> None:
-    drawn = im.world()
+@st.cache_data(max_entries=64, show_spinner=False)
+def _misjudged(name: str, layer: str, units: tuple[int, ...]) -> tuple[str, str]:
+    """A sentence, and some of the scenes that are misjudged without these units, as HTML."""
+    found, drawn = im.judged(name, layer, units), im.world()
     labels = drawn.labels()
     newly = ((found.whole == labels) & (found.without != labels)).nonzero()[:, 0].tolist()
     if not newly:
-        st.markdown("No scene is misjudged now that was not before.")
-        return
-    st.markdown(f"{len(newly)} of {len(drawn)} scenes are misjudged now that were not before. Some of them:")
+        return "No scene is misjudged now that was not before.", ""
     shown = newly[: 2 * SHOWN]
     outline = drawn.outline()
     images = [im.marked(drawn.images[i], outline[i], None) for i in shown]
     captions = [f"{scenes.CLASSES[labels[i]]}; now “{scenes.CLASSES[found.without[i]]}”" for i in shown]
-    st.html(gallery.tiles(images, captions, SMALL))
+    said = f"{len(newly)} of {len(drawn)} scenes are misjudged now that were not before. Some of them:"
+    return said, gallery.tiles(images, captions, SMALL)

@@ -113,10 +113,19 @@ def _pair(d: pm.Data, name: str) -> pm.Pair:
         return pm.Pair(1, 0)
     ordered = sorted(d.names, key=_number) if name == "sentiment" else d.names
     left, right = st.columns(2)
-    one = left.selectbox("This label …", ordered, key=views.kept(f"probes-one-{name}", ordered[-1], ordered))
+    one = left.selectbox(
+        "This label …", ordered, format_func=_said, key=views.kept(f"probes-one-{name}", ordered[-1], ordered)
+    )
     others = [label for label in ordered if label != one]
-    other = right.selectbox("… and not that one", others, key=views.kept(f"probes-other-{name}", others[0], others))
+    other = right.selectbox(
+        "… and not that one", others, format_func=_said, key=views.kept(f"probes-other-{name}", others[0], others)
+    )
     return pm.Pair(d.names.index(one), d.names.index(other))
+
+
+def _said(label: str) -> str:
+    """A label as a reader sees it: "−2" for "-2"."""
+    return f"−{label[1:]}" if label.startswith("-") else label
 
 
 def _number(label: str) -> float:
@@ -168,7 +177,7 @@ def _read(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth:
 def _used(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth: int, pair: pm.Pair) -> None:
     st.header("Is it used?", divider="gray")
     turned = pm.effects(MODEL, name, site, kind, pair)
-    one, other = d.names[pair.one], d.names[pair.other]
+    one, other = _said(d.names[pair.one]), _said(d.names[pair.other])
     what = "Pico then takes the other form of the verb" if name in pm.NUMBERS else "Pico's first guess is another word"
     st.markdown(
         f"At the last word we mirror the activation: what said “{one}” now says “{other}”, and the other way round. "
@@ -220,7 +229,7 @@ def _text(model: HookedModel, d: pm.Data, name: str, site: str, kind: str, depth
     if tokens.shape[1] > WIDEST:
         st.warning(f"There is room for {WIDEST} words and marks. This text has {tokens.shape[1]}.")
         return
-    one, other = d.names[pair.one], d.names[pair.other]
+    one, other = _said(d.names[pair.one]), _said(d.names[pair.other])
     st.markdown(f"What the probe reads at every word, {at}: is it rather “{one}” or “{other}”?")
     values = pm.projections(model, d, site, kind, depth, pair, tokens)
     st.html(

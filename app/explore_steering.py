@@ -181,14 +181,15 @@ def _replies(
         return
     (row,) = steering.chat(model, [question])
     about = (question, sets, layer, way, dose, at)
-    kept = st.session_state.get("steer-said")
+    known = st.session_state.setdefault("steer-said", {})  # Pico says the same to the same
+    kept = known.get(about)
     places = []
     for number, (column, name) in enumerate(zip(st.columns(3), TAKEN_OUT if way == sm.ABLATE else NAMES, strict=True)):
         box = column.container(border=True, height="stretch", key=f"steer-reply-{number}")
         box.markdown(f"**{name}**")
         places.append(box.empty())
-    if kept and kept[0] == about:
-        said = kept[1]
+    if kept:
+        said = kept
         for place, reply in zip(places, said, strict=True):
             place.markdown(literal(sm.tokens_as_text(model, reply)[0]))
     else:
@@ -203,7 +204,7 @@ def _replies(
                 return
             place.markdown(literal(sm.tokens_as_text(model, tokens)[0]) or "*(nothing)*")
             said.append(list(tokens))
-        st.session_state["steer-said"] = (about, said)
+        known[about] = said
     _verdict(model, about, said[1])
 
 
@@ -266,7 +267,7 @@ def _live() -> None:
         # A callback: it runs before this fragment, so that no further dose is measured when one wants to stop.
         if st.button(label, icon=icon, key="steer-stop", on_click=common.caught(_turn), args=(run,)):
             st.rerun()
-    if not run.finished:
+    if not run.finished and (run.going or done):
         st.progress(done / total, f"dose {done} of {total}")
     if done:
         _drawn(run)

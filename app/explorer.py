@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from json import JSONDecodeError
+from typing import TYPE_CHECKING
 
 import streamlit as st
 import torch
@@ -15,6 +16,9 @@ from mi_lib import induction, plots, zoo
 from mi_lib.models import HookedModel, LoadError, load
 from mi_lib.models.text import nearest_words, unknown_words
 from mi_lib.worlds import repeats
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 EXAMPLE = "river lamp cat stone piano ginger owl tent river lamp cat stone piano ginger owl tent"
 HARDLY = "It hardly rises: by less than half a nat"
@@ -218,6 +222,13 @@ def _line(model: HookedModel, tokens: torch.Tensor, names: list[str], everyone: 
 
 
 def _training(name: str, step: int | None) -> None:
+    for figure in _curves(name, step):
+        common.chart(figure)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _curves(name: str, step: int | None) -> list[go.Figure]:
+    """Losses and scores during training."""
     curves = zoo.card(name)["curves"]
     at = curves["step"][-1] if step is None else step
     losses = {"later copies": curves["second"], "first copies": curves["first"]}
@@ -229,10 +240,11 @@ def _training(name: str, step: int | None) -> None:
     last = len(curves["prefix_matching"][0]) - 1
     scores = {f"0.{h} back": [s[0][h] for s in curves["previous_token"]] for h in heads}
     scores |= {f"{last}.{h} match": [s[last][h] for s in curves["prefix_matching"]] for h in heads}
+    drawn = []
     for series, title, unit in (
         (losses, "Loss during training", "loss (nats)"),
         (scores, "Scores during training", "score"),
     ):
         figure = plots.lines(curves["step"], series, title, "training step", unit, vline=at)
-        figure.update_layout(height=440)  # on a phone the legend takes several rows of it
-        common.chart(figure)
+        drawn.append(figure.update_layout(height=440))  # on a phone the legend takes several rows of it
+    return drawn

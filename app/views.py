@@ -16,6 +16,7 @@ import streamlit as st
 
 VIEW = "view"  # the parameter's name
 LONGEST = 6_000  # characters of a link's literal; a text area holds 3,000
+LONG = 800  # characters of a link that is shown in a box to be scrolled
 KEYS = {  # of each explorer, by its address: the keys of what can be chosen there, * for any ending
     "explore": ("explore-network", "explore-step", "explore-words", "explore-text", "explore-period", "explore-seed",
                 "explore-silenced"),
@@ -155,7 +156,7 @@ def offer(path: str) -> None:
     link = urlunsplit((here.scheme, here.netloc, here.path, f"{VIEW}={quote(text, safe='')}", ""))
     with st.expander("A link to this view", icon=":material/link:"):
         st.caption("Whoever opens it in this course sees the page as you see it now.")
-        st.code(link, language=None, wrap_lines=True)
+        st.code(link, language=None, wrap_lines=True, height=200 if len(link) > LONG else "content")
 
 
 def program(text: str) -> None:

@@ -102,7 +102,7 @@ def taken_out() -> go.Figure:
     """Harmful requests that are refused, by where the direction is taken out."""
     told = _read()["one_block"]
     values = {"nowhere": told["plain"]}
-    values |= {f"input of block {i}": value for i, value in enumerate(told["single_inputs"])}
+    values |= {f"input of<br>block {i}": value for i, value in enumerate(told["single_inputs"])}
     values |= {"all inputs": told["all_inputs"], "every write": told["every_write"]}
     return plots.bars(values, "Where the direction is taken out", "share of harmful requests refused")
 
@@ -143,8 +143,8 @@ def across(answer: Any) -> go.Figure:
     )
     rows = torch.tensor([[float(table[a][b]) for b in groups] for a in groups])
     title = "Still refused, at the input of block 2"
-    names = [f"drawn from {kind}" for kind in groups]
-    return plots.matrix(rows, names, [f"asked about {kind}" for kind in groups], title, diverging=False)
+    names = [f"from {kind}" for kind in groups]
+    return plots.matrix(rows, names, groups, title, "asked about", diverging=False)
 
 
 def kinds() -> go.Figure:

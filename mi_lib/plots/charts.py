@@ -42,11 +42,18 @@ def lines(
     figure.update_yaxes(title=y_title, gridcolor=GRID, rangemode="tozero", type="log" if log_y else "linear")
     if log_x:
         figure.update_xaxes(**_places(x))
+    elif not named and _few_whole(x):
+        figure.update_xaxes(dtick=1)  # there is no block 1.5, nor a turn
     if log_y:
         figure.update_yaxes(
             exponentformat="power", dtick="D1" if _decades(series) < 2 else max(1, _decades(series) // 6)
         )
     return styled(figure, title, height=380, legend_below=True)
+
+
+def _few_whole(x: Sequence[Any]) -> bool:
+    """Whether a curve goes from whole number to whole number, and through few of them, such as blocks or turns."""
+    return len(x) > 1 and all(float(value).is_integer() for value in x) and float(max(x)) - float(min(x)) <= 8
 
 
 def _places(x: Sequence[float]) -> dict[str, Any]:
@@ -111,7 +118,10 @@ def bars(
         figure.update_layout(**_marks(marks))
     figure.update_xaxes(type="category")  # a name such as "02.10" is no number
     figure.update_yaxes(title=y_title, gridcolor=GRID)
-    return styled(figure, title, height=360 + _for_slanted(values))
+    styled(figure, title, height=360 + _for_slanted(values))
+    if marks:  # room for their names, which nothing else keeps free
+        figure.update_layout(margin_r=max(figure.layout.margin.r or 0, 14 + 6 * max(map(len, marks))))
+    return figure
 
 
 def _for_slanted(names: Iterable[Any]) -> int:

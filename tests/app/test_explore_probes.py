@@ -78,7 +78,7 @@ def test_the_page_compares_three_edits_and_says_what_was_predicted(network):
     app.selectbox(key="probes-name").set_value("sentiment").run()
     assert not app.exception
     assert app.selectbox(key="probes-one-sentiment").value == "2"
-    assert "rather “2” or “-2”" in said(app)
+    assert "rather “2” or “−2”" in said(app)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,6 @@ def test_what_was_predicted_is_held_beside_what_pico_does_and_another_property_g
     assert page.locator(".probed small").count() > 3
     page.get_by_role("combobox", name="Property").click()
     page.get_by_role("option", name="how good a review is").click()
-    page.get_by_text("is it rather “2” or “−2”?").or_(page.get_by_text("is it rather “2” or “-2”?")).wait_for()
+    page.get_by_text("is it rather “2” or “−2”?").or_(page.get_by_text("is it rather “2” or “−2”?")).wait_for()
     page.get_by_text("You predicted").wait_for(state="hidden")
     assert not page.errors

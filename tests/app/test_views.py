@@ -54,6 +54,7 @@ def test_a_link_sets_the_page_and_the_page_offers_it_again(path):
     again = offered(app, path)
     assert again is not None
     assert VIEWS[path].items() <= again.items()
+    assert not [button.key for button in app.button if views._of(path, button.key or "")]  # which no link can set
     assert "view-keys" not in app.session_state  # a fault that comes later is not put down to the link
 
 

@@ -269,6 +269,11 @@ def test_only_public_library_functions_have_a_name_to_cross_by(name):
         ByName(name)
 
 
+def test_what_crosses_by_name_is_called_as_it_stands_where_nothing_crosses():
+    """As where the reference, which is code of the course, draws a figure."""
+    assert ByName("mi_lib.zoo:names")() == mi_lib.zoo.names()
+
+
 def saved(folder: Path) -> Transformer:
     Transformer(TINY).init_weights(0).save(folder)
     return mi_lib.load(str(folder))

@@ -52,6 +52,10 @@ class ByName:
         module, _, attribute = self.name.partition(":")
         return getattr(importlib.import_module(module), attribute)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Nothing crosses where the reference draws a figure: there it is called as it stands."""
+        return self.resolve()(*args, **kwargs)
+
 
 class Handle:
     """A learner's object, seen from the judge: it stays in the learner's process."""
