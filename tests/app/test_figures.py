@@ -24,8 +24,28 @@ def test_three_figures_of_a_number_and_the_rest_as_a_power_of_ten(number, sign, 
     assert common.three_figures(number, sign) == said
 
 
+def test_shares_have_a_minus_sign_and_nothing_is_no_less_than_nothing():
+    assert [common.percent(share) for share in (-0.001, -0.12, 0.5, 1.02)] == ["0%", "−12%", "50%", "102%"]
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_figure_takes_its_ground_with_it_when_it_is_kept_as_a_picture(dark):
     drawn = plots.lines([0, 1], {"a": [1, 2]}, "Lines", "step", "nats")
     assert figures.ready(drawn, dark).to_dict()["layout"]["paper_bgcolor"] == figures.GROUND[dark]
     assert drawn.layout.paper_bgcolor == "rgba(0, 0, 0, 0)"  # in a lesson's cache it has none
+
+
+@pytest.mark.parametrize(("dark", "color"), [(False, None), (True, "#e6e6e6")])
+def test_whiskers_can_be_seen_on_a_dark_page(dark, color):
+    drawn = plots.bars({"a": 1.0}, "Bars", "nats", errors={"a": 0.5})
+    assert figures.ready(drawn, dark).to_dict()["data"][0]["error_y"].get("color") == color
+
+
+def test_a_map_is_written_on_in_letters_for_the_colours_that_the_theme_gives_it():
+    drawn = plots.matrix([[0.0, 1.0]], ["row"], ["a", "b"], "Matrix")
+    letters = [
+        {trace["textfont"]["color"]: trace["text"][0] for trace in figures.ready(drawn, dark).to_dict()["data"]}
+        for dark in (False, True)
+    ]
+    assert letters[0] == {"#000000": ["0", ""], "#ffffff": ["", "1"]}
+    assert letters[1] == {"#ffffff": ["0", ""], "#000000": ["", "1"]}
