@@ -140,7 +140,7 @@ def _numbers(
         st.metric("Edges kept", f"{len(kept)} of {len(weighed.size):,}", width="content")
         st.metric(
             "Faithfulness",
-            f"{faithful(subject, method, threshold):.0%}",
+            common.percent(faithful(subject, method, threshold)),
             help="The share of the answer that is left on held-out pairs if all other edges are corrupted.",
             width="content",
         )

@@ -128,7 +128,7 @@ def _map(what: str, noising: bool, shares: Float[np.ndarray, "layer column"], co
     does = "takes away" if noising else "brings back"
     hovers = [
         [
-            f"<b>{_place(what, row, column)}</b><br>{does} {share:.0%} of the answer"
+            f"<b>{_place(what, row, column)}</b><br>{does} {common.percent(share)} of the answer"
             for column, share in zip(columns, shown, strict=True)
         ]
         for row, shown in enumerate(shares)
@@ -185,7 +185,7 @@ def _cell(
     first = [literal(word(model, int(each.argmax()))) for each in (start, now)]
     st.markdown(
         f"The {literal(_place(what, row, columns[column]))} {'takes away' if noising else 'brings back'} "
-        f"**{shares[row, column]:.0%}** of the answer. "
+        f"**{common.percent(shares[row, column])}** of the answer. "
         f"Before: **{first[0]}** ({start.max():.0%}). With the place exchanged: **{first[1]}** ({now.max():.0%})."
     )
     top = list(dict.fromkeys(int(token) for each in runs.values() for token in each.topk(3).indices))

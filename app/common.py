@@ -255,6 +255,11 @@ def minutes(total: int) -> str:
     return " ".join([*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])])
 
 
+def percent(share: float) -> str:
+    """−0.12 → "−12%": with a minus sign, which a hyphen is not, and no "-0%"."""
+    return f"{round(100 * float(share))}%".replace("-", "−")
+
+
 def three_figures(number: float, sign: str = "") -> str:
     """Three figures of a number: 0.25 → "0.25", 9.67e-07 → "9.67 · 10⁻⁷". sign: "+" writes that of a positive one."""
     if number == 0 or 1e-4 <= abs(number) < 1e3:

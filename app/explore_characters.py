@@ -246,7 +246,10 @@ def _figures(known: cm.Known, talk: list[Said]) -> None:
     with common.scrolled("char-room", 640):  # so that names do not lie upon each other on a phone
         common.chart(_map(known, talk, ways), key="char-map")
     share = known.space.shares
-    st.caption(f"The first direction has {share[0]:.0%} of the roles' variance, the second {share[1]:.0%}.")
+    st.caption(
+        f"Across, the first direction: it has {share[0]:.0%} of the roles' variance. Up, the second: {share[1]:.0%}. "
+        "In a narrow window the map is scrolled sideways."
+    )
 
 
 def _map(known: cm.Known, talk: list[Said], ways: list[str]) -> Any:

@@ -337,7 +337,10 @@ def _groups(name: str, layer: str, unit: int, _found: im.Built) -> tuple[go.Figu
     """The two groups of channels that a unit is built from: where each excites it, and which channels it has."""
     maps = _found.factors.maps[:, unit]
     likes = (_found.factors.channels * _found.preference).sum(1)
-    titles = [f"{title} group ({like:+.2f})" for title, like in zip(("finer", "coarser"), likes.tolist(), strict=True)]
+    titles = [
+        f"{title} group ({like:+.2f})".replace("-", "−")
+        for title, like in zip(("finer", "coarser"), likes.tolist(), strict=True)
+    ]
     title = "Where each group excites (blue) and inhibits (red)"
     places = plots.gallery({"the places that the unit reads": [plots.signed(m) for m in maps]}, titles, title)
     channels = [str(c) for c in range(_found.factors.channels.shape[1])]

@@ -441,7 +441,7 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
         list(map(_shown, words)), "", f"chance of “{answer}”", 0, 1, chosen=(place.depth, place.at),
     )  # fmt: skip
     at_end = len(words) > 6 and place.at > len(words) // 2
-    figure.update_layout(meta=None)  # it is scrolled below
+    figure.update_layout(meta=None, margin={"t": 70})  # it is scrolled below, and has no title
     figure.update_yaxes(title="").update_xaxes(title="")  # a wide figure is seen in part, and its titles with it
     if at_end:  # what is scrolled to its right end shows its depths and its scale there
         common.told_at_its_end(figure).update_layout(margin={"l": 8, "r": 70})

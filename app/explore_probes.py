@@ -142,7 +142,7 @@ def _read(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth:
     st.markdown(
         f"{depths[depth].capitalize()}, the probe is right about **{here.real.share:.0%}** of {len(d.read.rows)} texts "
         f"it has not seen. With meaningless labels it is right about {here.control.share:.0%}. The difference, "
-        f"{here.selectivity.value:.0%}, is called *selectivity*."
+        f"{common.percent(here.selectivity.value)}, is called *selectivity*."
     )
     real, control, guess = "the property", "the control: meaningless labels", "always the commonest label"
     series = {

@@ -25,6 +25,10 @@ def test_three_figures_of_a_number_and_the_rest_as_a_power_of_ten(number, sign, 
     assert common.three_figures(number, sign) == said
 
 
+def test_shares_have_a_minus_sign_and_nothing_is_no_less_than_nothing():
+    assert [common.percent(share) for share in (-0.001, -0.12, 0.5, 1.02)] == ["0%", "−12%", "50%", "102%"]
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_figure_takes_its_ground_with_it_when_it_is_kept_as_a_picture(dark):
     drawn = plots.lines([0, 1], {"a": [1, 2]}, "Lines", "step", "nats")
