@@ -285,4 +285,5 @@ def _figure(chapter: Chapter, block: Block) -> None:
 def _crowded(figure: Any) -> bool:
     """Whether so many points have their names beside them that in a narrow page these would lie upon each other."""
     named = [trace for trace in figure.data if trace.type == "scatter" and "text" in (trace.mode or "")]
+    named = [trace for trace in named if trace.meta != "placed"]  # for the names of a ring, room was looked for
     return sum(bool(text) for trace in named for text in trace.text) > CROWD

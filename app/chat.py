@@ -169,7 +169,7 @@ def _controls(turns: list[Turn]) -> tuple[str | None, float]:
         )
         # With a role, the world has only prompts that raise a trait.
         offered = list(traits.WITH_ROLE) if played else list(range(len(STRENGTHS)))
-        strength = left.select_slider(
+        strength = right.select_slider(
             "Strength of the trait",
             offered,
             format_func=lambda s: STRENGTHS[s],
@@ -177,7 +177,7 @@ def _controls(turns: list[Turn]) -> tuple[str | None, float]:
             key=_kept(f"chat-strength-{played}", max(offered), offered.__contains__),
             help="With a role only the two strong ones: Pico has met no others." if played else None,
         )
-        temperature = right.slider(
+        temperature = left.slider(
             "Temperature",
             0.0,
             2.0,

@@ -50,6 +50,8 @@ def ready(figure: go.Figure, dark: bool) -> Ready:
         for trace in spec["data"]:
             if trace["type"] == "heatmap" and trace.get("zmid") == 0:
                 trace["colorscale"] = DIVERGING_IN_THE_DARK
+            if trace["type"] == "bar" and "error_y" in trace:
+                trace["error_y"].setdefault("color", "#e6e6e6")  # Plotly's own whiskers are nearly black
     else:
         _write_darker(layout)
     spec["data"] = legible(spec["data"])

@@ -13,8 +13,8 @@ EVERYTHING = "everything"
 # On a phone the paths stand below each other, and in a row where there is room.
 STYLE = """
 @media (max-width: 640px) {
-  .st-key-way.st-key-way, .st-key-way div { width: 100% }
-  .st-key-way [role=radiogroup] { display: grid; grid-template-columns: 1fr; gap: .3rem; width: 100% }
+  .st-key-way.st-key-way, .st-key-way > div { width: 100% }
+  .st-key-way [role=radiogroup] { display: grid; grid-template-columns: 1fr; gap: .3rem; width: 100%; max-width: none }
   .st-key-way button { width: 100%; min-height: 2.5rem; margin: 0; border-radius: .5rem }
   .st-key-way button[aria-checked=false] { border: 1px solid #8886 !important } }
 """

@@ -67,11 +67,18 @@ def said(value: Any, how: str = "") -> str:
         return words.capitalize() if asked == ["Words"] else words
     if asked == ["about"]:
         return about(value)
-    text = format(value, how)
+    text = _power(format(value, how))
     if isinstance(value, bool | str) or not text.startswith("-"):
         return text
     nothing = isinstance(value, float) and re.fullmatch(r"-0(\.0*)?%?", text)
     return text[1:] if nothing else "−" + text[1:]  # 0%, and not -0%; a minus sign, and no hyphen
+
+
+def _power(text: str) -> str:
+    """1.5e-09 as 1.5 · 10⁻⁹; other text as it is."""
+    parts = re.fullmatch(r"(-?[\d.]+)e([+-]\d+)", text)
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return f"{parts[1]} · 10{str(int(parts[2])).translate(raised)}" if parts else text
 
 
 def about(number: Any) -> str:

@@ -226,7 +226,7 @@ def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title
     )
     names, at = _outward(xy, labels)
     labelled = {"x": at[:, 0], "y": at[:, 1], "text": names, "textfont": {"size": 10}, "cliponaxis": False}
-    figure.add_scatter(mode="text", hoverinfo="skip", showlegend=False, **labelled)
+    figure.add_scatter(mode="text", hoverinfo="skip", showlegend=False, meta="placed", **labelled)
     figure.update_xaxes(title=x_title, gridcolor=GRID)
     figure.update_yaxes(title=y_title, gridcolor=GRID, scaleanchor="x")
     return styled(figure, title, height=480)

@@ -41,3 +41,19 @@ def test_letters_at_the_axes_follow_a_theme_that_changes_though_no_script_is_run
     light, dark = AT_AXES
     assert figures.ready(drawn, dark=False).to_dict()["layout"]["xaxis"]["tickfont"]["color"] == light == "#5f6672"
     assert f'text[style*="rgb(95, 102, 114)"] {{ fill: light-dark({light}, {dark}) !important }}' in common.readable()
+
+
+@pytest.mark.parametrize(("dark", "color"), [(False, None), (True, "#e6e6e6")])
+def test_whiskers_can_be_seen_on_a_dark_page(dark, color):
+    drawn = plots.bars({"a": 1.0}, "Bars", "nats", errors={"a": 0.5})
+    assert figures.ready(drawn, dark).to_dict()["data"][0]["error_y"].get("color") == color
+
+
+def test_a_map_is_written_on_in_letters_for_the_colours_that_the_theme_gives_it():
+    drawn = plots.matrix([[0.0, 1.0]], ["row"], ["a", "b"], "Matrix")
+    letters = [
+        {trace["textfont"]["color"]: trace["text"][0] for trace in figures.ready(drawn, dark).to_dict()["data"]}
+        for dark in (False, True)
+    ]
+    assert letters[0] == {"#000000": ["0", ""], "#ffffff": ["", "1"]}
+    assert letters[1] == {"#ffffff": ["0", ""], "#000000": ["", "1"]}

@@ -77,4 +77,8 @@ def test_a_figure_with_many_names_gets_room_to_be_scrolled_and_no_other():
 
     assert chapter_page._crowded(cloud(25))
     assert not chapter_page._crowded(cloud(6))
+    turns = np.linspace(0, 2 * np.pi, 26)[:-1]
+    ring = plots.circle(np.stack([np.cos(turns), np.sin(turns)], 1), list("abcdefghijklmnopqrstuvwxy"), "", "x", "y")
+    assert sum(map(bool, ring.data[1].text)) > chapter_page.CROWD
+    assert not chapter_page._crowded(ring)  # each of its names has room on a phone
     assert not chapter_page._crowded(plots.bars({str(i): 1.0 for i in range(40)}, "", "much"))
