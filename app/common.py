@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 from streamlit import runtime
 
+from app.ink import AT_AXES
 from mi_lib.course import CourseError, Progress, Workspace, guard
 from mi_lib.course.checks import Checks
 
@@ -220,12 +221,15 @@ def ink(light: str, dark: str) -> str:
 def readable() -> str:
     """Styles for small print, quotations and labels of what cannot be used now: Streamlit's own are too faint to read
     (WCAG 2 asks for 4.5 : 1). So is white on the light blue of a button in the dark theme. What opens over the page
-    stands outside of what Streamlit says its theme of."""
+    stands outside of what Streamlit says its theme of. Letters at the axes of figures were drawn for one theme."""
+    light, dark = AT_AXES
+    drawn = ", ".join(str(int(light[i : i + 2], 16)) for i in (1, 3, 5))  # as the browser writes a colour
     faint = "[data-testid=stCaptionContainer], [data-testid=stMarkdownContainer] blockquote"
     return f"""
 {faint} {{ opacity: 1; color: color-mix(in srgb, currentColor 80%, transparent) }}
 [data-testid=stWidgetLabel] p {{ {ink("#2f2d2b", "#edebe8")} }}
 [data-testid^=stBaseButton-primary]:enabled {{ {ink("#ffffff", "#10151c")} }}
+.js-plotly-plot text[style*="rgb({drawn})"] {{ fill: light-dark({light}, {dark}) !important }}
 [data-testid=stPopoverBody] {{ color-scheme: {st.context.theme.type or "light"} }}
 """
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from app.ink import AT_AXES
 from mi_lib.plots.ink import legible
 
 GROUND = ("#ffffff", "#171614")  # of a page, light and dark
@@ -63,7 +64,7 @@ def _axes(layout: Spec) -> Iterator[Spec]:
 
 def _write_darker(layout: Spec) -> None:
     """Write at axes and above parts of a figure as dark as small print: Streamlit's grey has 3.8 : 1 on white."""
-    ink = "#5f6672"
+    ink = AT_AXES[0]
     for axis in _axes(layout):
         axis.setdefault("tickfont", {}).setdefault("color", ink)
         axis.setdefault("title", {}).setdefault("font", {}).setdefault("color", ink)

@@ -39,7 +39,6 @@ STYLE += """
 [data-testid=stMainBlockContainer] { padding-top: 3.75rem; padding-bottom: 4rem }
 @media (max-width: 480px) { [data-testid=stCode] code, [data-testid=stCode] code * { font-size: .75rem } }
 @media (max-width: 480px) { [data-testid=stMarkdownContainer] :is(td, th) { padding: .3rem .5rem } }
-.heatmap-label text[style*="rgb(68, 68, 68)"] { fill: #000 !important }
 @media (max-width: 640px) {
   [data-testid=stMarkdownContainer] pre :is(code, code *) { white-space: pre-wrap !important } }
 [class*=st-key-open-] button p { white-space: normal; text-align: left }

@@ -102,9 +102,10 @@ def taken_out() -> go.Figure:
     """Harmful requests that are refused, by where the direction is taken out."""
     told = _read()["one_block"]
     values = {"nowhere": told["plain"]}
-    values |= {f"input of<br>block {i}": value for i, value in enumerate(told["single_inputs"])}
-    values |= {"all inputs": told["all_inputs"], "every write": told["every_write"]}
-    return plots.bars(values, "Where the direction is taken out", "share of harmful requests refused")
+    values |= {f"block {i}": value for i, value in enumerate(told["single_inputs"])}
+    values |= {"all blocks": told["all_inputs"], "every write": told["every_write"]}
+    figure = plots.bars(values, "Where the direction is taken out", "share of harmful requests refused")
+    return figure.update_xaxes(title="taken out (of a block: at its input)")
 
 
 def candidates() -> go.Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app import common, figures
+from app.ink import AT_AXES
 from mi_lib import plots
 
 
@@ -33,6 +34,13 @@ def test_a_figure_takes_its_ground_with_it_when_it_is_kept_as_a_picture(dark):
     drawn = plots.lines([0, 1], {"a": [1, 2]}, "Lines", "step", "nats")
     assert figures.ready(drawn, dark).to_dict()["layout"]["paper_bgcolor"] == figures.GROUND[dark]
     assert drawn.layout.paper_bgcolor == "rgba(0, 0, 0, 0)"  # in a lesson's cache it has none
+
+
+def test_letters_at_the_axes_follow_a_theme_that_changes_though_no_script_is_run():
+    drawn = plots.lines([0, 1], {"a": [1, 2]}, "Lines", "step", "nats")
+    light, dark = AT_AXES
+    assert figures.ready(drawn, dark=False).to_dict()["layout"]["xaxis"]["tickfont"]["color"] == light == "#5f6672"
+    assert f'text[style*="rgb(95, 102, 114)"] {{ fill: light-dark({light}, {dark}) !important }}' in common.readable()
 
 
 @pytest.mark.parametrize(("dark", "color"), [(False, None), (True, "#e6e6e6")])
