@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from json import JSONDecodeError
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import streamlit as st
 import torch
 
-from app import common, dictionary_read, dictionary_talk, views
+from app import common, dictionary_read, dictionary_talk, opening, views
 from app.chat import bundled, name_unknown, open_model
 from app.common import literal
 from app.dictionary_read import Named, Passage, Reading
@@ -47,9 +48,10 @@ def show() -> None:
     try:
         model = open_model(MODEL)
         name = _choose(names)
-        reading = dictionary_read.read(model, MODEL, name)
-        if not _predicted(name, reading):
+        if not _predicted(name):
+            opening.ahead(functools.partial(_look_ahead, model, name))  # while the question is read
             return
+        reading = dictionary_read.read(model, MODEL, name)
         _verdict(name, reading)
         named = dictionary_read.named(reading, MODEL, name)
         latent = _search(model, name, reading, named)
@@ -57,6 +59,11 @@ def show() -> None:
         st.fragment(common.guarded(dictionary_talk.section))(model, name, reading, latent)
     except (LoadError, OSError, JSONDecodeError, KeyError, ValueError) as error:
         views.failed(f"The dictionary cannot be shown: {error}")
+
+
+def _look_ahead(model: HookedModel, name: str) -> None:
+    """Read what the page shows of a dictionary, for the caches."""
+    dictionary_read.named(dictionary_read.read(model, MODEL, name), MODEL, name)
 
 
 def _names() -> list[str]:
@@ -88,16 +95,18 @@ def _place(site: str) -> str:
     return f"{where[parts[-1]]} block {parts[1]}" if len(parts) == 3 and parts[-1] in where else site
 
 
-def _predicted(name: str, reading: Reading) -> bool:
+def _predicted(name: str) -> bool:
     """Ask before anything is shown. Whether the reader has answered, or goes on without."""
     if st.session_state.get("dict-guess") or st.session_state.get("dict-anyway"):
         return True
     with st.container(border=True):
-        active = len(reading.new.values.latent) / len(reading.new.words)
+        about = saes.files.about(name)
+        k = about["settings"].get("k")
+        active = f" It was trained to have {k} of them active at a word, on average." if k else ""
         st.markdown(
-            f"**Predict.** This dictionary has {reading.sae.n_latents:,} latents, and about {active:.0f} are active at "
-            f"a word. It has never seen a label. We have labels: {len(CONCEPTS)} concepts, such as *a river*, *a "
-            "number*, *a refusal*, and we know at which words each of them holds."
+            f"**Predict.** This dictionary has {about['n_latents']:,} latents.{active} It has never seen a label. We "
+            f"have labels: {len(CONCEPTS)} concepts, such as *a river*, *a number*, *a refusal*, and we know at which "
+            "words each of them holds."
         )
         st.markdown(
             "For each concept we look for the one latent that is active where it holds, and nowhere else. *F1* says "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from concurrent.futures import ThreadPoolExecutor
 from json import JSONDecodeError
 from typing import Any
 
@@ -34,8 +35,8 @@ def _card(name: str) -> dict[str, Any]:
 
 
 def prepare() -> None:
-    for name in (NETWORK, CONTROL):
-        grokking_look.look(name, None)
+    with ThreadPoolExecutor() as both:
+        list(both.map(lambda name: grokking_look.look(name, None), TITLES))
 
 
 def show() -> None:

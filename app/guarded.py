@@ -37,4 +37,4 @@ app = st.App(
     ],
 )
 if os.environ["MI_PAGE"] == "main.py":
-    opening.begun("app.chat")  # Pico, which most pages need, while the browser opens
+    opening.at_start()

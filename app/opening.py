@@ -19,17 +19,24 @@ import streamlit as st
 
 from app import common
 
+PICO = "app.chat"  # the page that opens Pico. Those that need it too wait for that: see `begun`
 PATIENCE = 0.15  # seconds that a page waits before it says what it waits for
 _EVERY: list[Future[None]] = []  # whatever was begun
 
 
 @st.cache_resource(show_spinner=False)
-def begun(module: str) -> Future[None]:
-    """The page's module and what it needs, which are there when this is done. What failed, the page itself will say."""
+def begun(module: str, after: str | None = None) -> Future[None]:
+    """The page's module and what it needs, which are there when this is done. What failed, the page itself will say.
+
+    after: whatever else is opened before. Two threads that import transformers at once get in each other's way: one of
+    them is told that a name is missing from it.
+    """
     found: Future[None] = Future()
     _EVERY.append(found)
 
     def work() -> None:
+        if after:
+            begun(after).exception()
         try:
             getattr(importlib.import_module(module), "prepare", lambda: None)()
             found.set_result(None)
@@ -40,11 +47,20 @@ def begun(module: str) -> Future[None]:
     return found
 
 
-def settled() -> None:
-    """Wait until whatever was begun is there, for what imports transformers in a page's own thread.
+def at_start() -> None:
+    """Open Pico, which most pages need, while nobody waits; what the first page opens goes before."""
 
-    Two threads that import it at once get in each other's way: one of them is told that a name is missing from it.
-    """
+    def work() -> None:
+        importlib.import_module("torch")  # meanwhile the browser says what it wants
+        wait(_EVERY)
+        begun(PICO)
+
+    threading.Thread(target=work, daemon=True).start()
+
+
+def settled() -> None:
+    """Wait until Pico is there, and whatever else was begun, for what imports transformers in a page's own thread."""
+    begun(PICO)
     wait(_EVERY)
 
 
@@ -90,19 +106,19 @@ def opened(module: str, title: str, what: str) -> bool:
 
     what: "Pico", or whatever is opened.
     """
-    opening = begun(module)
+    opening = begun(module, PICO if what == "Pico" and module != PICO else None)
     wait([opening], PATIENCE)
     if opening.done():
         return True
     st.title(title)
-    _waiting(module, what)
+    _waiting(opening, what)
     return False
 
 
 @st.fragment(run_every=0.5)
 @common.guarded
-def _waiting(module: str, what: str) -> None:
+def _waiting(opening: Future[None], what: str) -> None:
     with st.container(key="opening"):
         st.caption(f":material/hourglass_top: {what} is being opened …")
-    if begun(module).done():
+    if opening.done():
         st.rerun()
