@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -19,10 +20,24 @@ sys.path.insert(0, str(HERE.parent))
 from app import library, opening  # noqa: E402 - needs the line above
 from mi_lib.course.guard import Guard, own_token  # noqa: E402
 
+PAGES = os.environ["MI_PAGE"] == "main.py"  # the learner's, not the instructor's
+
 
 def entries(_: Request) -> Response:
     """The library's entries, for the search; read in a thread of their own, and once."""
     return Response(library.entries_as_json(), media_type="application/json", headers={"cache-control": "no-cache"})
+
+
+class Asked:
+    """Notes which page is asked for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            opening.asked_for(scope["path"])
+        await self.app(scope, receive, send)
 
 
 app = st.App(
@@ -33,8 +48,9 @@ app = st.App(
             Guard,
             token=None if os.environ.get("MI_NO_TOKEN") else own_token(),
             names=os.environ.get("MI_HOSTS", "").split(),
-        )
+        ),
+        *([Middleware(Asked)] if PAGES else []),
     ],
 )
-if os.environ["MI_PAGE"] == "main.py":
+if PAGES:
     opening.at_start()

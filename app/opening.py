@@ -18,9 +18,11 @@ from typing import Any
 import streamlit as st
 
 from app import common
+from app.explorers import EXPLORERS
 
 PICO = "app.chat"  # the page that opens Pico. Those that need it too wait for that: see `begun`
 PATIENCE = 0.15  # seconds that a page waits before it says what it waits for
+DRAWN = 1.0  # seconds in which a page that has waited is drawn, before anything else is begun
 _EVERY: list[Future[None]] = []  # whatever was begun
 
 
@@ -52,10 +54,21 @@ def at_start() -> None:
 
     def work() -> None:
         importlib.import_module("torch")  # meanwhile the browser says what it wants
-        wait(_EVERY)
+        if wait(_EVERY).done:
+            time.sleep(DRAWN)
         begun(PICO)
 
     threading.Thread(target=work, daemon=True).start()
+
+
+def asked_for(path: str) -> None:
+    """Open what the page at this path needs, if it is an explorer: its script runs only when the browser is ready."""
+    if each := EXPLORERS.get(path.strip("/")):
+        _for_page(f"app.{each.module}", each.opens)
+
+
+def _for_page(module: str, what: str) -> Future[None]:
+    return begun(module, PICO if what == "Pico" and module != PICO else None)
 
 
 def settled() -> None:
@@ -71,7 +84,7 @@ def graders_begun() -> None:
     def work() -> None:
         while any(not each.done() for each in _EVERY):
             wait(_EVERY)
-        time.sleep(1)  # the page that has waited is drawn first
+        time.sleep(DRAWN)
         common.checks()
 
     threading.Thread(target=work, daemon=True).start()
@@ -92,7 +105,9 @@ def _idle() -> SimpleQueue[tuple[Callable[[], Any], ...]]:
 
     def work() -> None:
         while True:
-            for call in asked.get():
+            calls = asked.get()
+            time.sleep(DRAWN / 2)
+            for call in calls:
                 if asked.empty():
                     with suppress(Exception):  # the page itself will say it
                         call()
@@ -106,7 +121,7 @@ def opened(module: str, title: str, what: str) -> bool:
 
     what: "Pico", or whatever is opened.
     """
-    opening = begun(module, PICO if what == "Pico" and module != PICO else None)
+    opening = _for_page(module, what)
     wait([opening], PATIENCE)
     if opening.done():
         return True

@@ -62,14 +62,14 @@ def words(
     if next_words and (len(next_words) != len(stages) or any(len(row) != n for row in next_words)):
         raise ValueError(f"next_words needs {len(stages)} stages of {n} words each")
     as_bytes = (np.nan_to_num(looks).clip(0, 1) * 255).round().astype(np.uint8).tobytes()
-    data = {
-        "tokens": list(tokens),
+    data = {  # tuples: of a list Streamlit asks pandas whether it is a table, and a first page would wait for its import
+        "tokens": tuple(tokens),
         "weights": base64.b64encode(as_bytes).decode(),
-        "heads": list(heads),
-        "notes": list(notes),
-        "targets": [int(target) for target in targets],
-        "next": [[[[w, round(float(p), 4)] for w, p in at[:MAX_NEXT]] for at in row] for row in next_words],
-        "stages": list(stages),
+        "heads": tuple(heads),
+        "notes": tuple(notes),
+        "targets": tuple(int(target) for target in targets),
+        "next": tuple([[[w, round(float(p), 4)] for w, p in at[:MAX_NEXT]] for at in row] for row in next_words),
+        "stages": tuple(stages),
         "text": text,
         "adopt": adopt,
     }
