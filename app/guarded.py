@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -28,16 +28,34 @@ def entries(_: Request) -> Response:
     return Response(library.entries_as_json(), media_type="application/json", headers={"cache-control": "no-cache"})
 
 
+def chunks() -> str:
+    """A header that names the parts of Streamlit's own script that a page with figures and code needs.
+
+    They are five megabytes. Named, they are fetched while the page's script runs, and not after it.
+    """
+    folder = Path(st.__file__).parent / "static" / "static" / "js"
+    found = [
+        file.name for name in ("PlotlyChart", "StreamlitSyntaxHighlighter") for file in folder.glob(f"{name}.*.js")
+    ]
+    return ", ".join(f"</static/js/{name}>; rel=modulepreload" for name in found)
+
+
 class Asked:
-    """Notes which page is asked for."""
+    """Begins what a page needs when it is asked for, in the server and in the browser."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.link = (b"link", chunks().encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            opening.asked_for(scope["path"])
-        await self.app(scope, receive, send)
+        figures = scope["type"] == "http" and opening.asked_for(scope["path"], scope["query_string"])
+
+        async def and_chunks(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], self.link]
+            await send(message)
+
+        await self.app(scope, receive, and_chunks if figures else send)
 
 
 app = st.App(

@@ -61,10 +61,17 @@ def at_start() -> None:
     threading.Thread(target=work, daemon=True).start()
 
 
-def asked_for(path: str) -> None:
-    """Open what the page at this path needs, if it is an explorer: its script runs only when the browser is ready."""
-    if each := EXPLORERS.get(path.strip("/")):
+def asked_for(path: str, query: bytes) -> bool:
+    """Open what the page at this address needs, if anything: its script runs only when the browser is ready.
+
+    Whether it is a page with figures.
+    """
+    each = EXPLORERS.get(path.strip("/"))
+    if each:
         _for_page(f"app.{each.module}", each.opens)
+    elif path == "/chat":
+        begun(PICO)
+    return bool(each) or path == "/chapter" or (path == "/" and query.startswith(b"chapter="))
 
 
 def _for_page(module: str, what: str) -> Future[None]:

@@ -62,7 +62,8 @@ def words(
     if next_words and (len(next_words) != len(stages) or any(len(row) != n for row in next_words)):
         raise ValueError(f"next_words needs {len(stages)} stages of {n} words each")
     as_bytes = (np.nan_to_num(looks).clip(0, 1) * 255).round().astype(np.uint8).tobytes()
-    data = {  # tuples: of a list Streamlit asks pandas whether it is a table, and a first page would wait for its import
+    # Tuples: of a list Streamlit asks pandas whether it is a table, and a first page would wait for its import.
+    data = {
         "tokens": tuple(tokens),
         "weights": base64.b64encode(as_bytes).decode(),
         "heads": tuple(heads),
