@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -279,6 +280,24 @@ def test_the_server_opens_to_who_has_its_address(port):
     assert open_socket(number, host, Origin=f"http://{host}") == "403"
     assert open_socket(number, host, Origin="http://evil.example", Cookie=cookie) == "403"
     assert open_socket(number, "evil.example", Origin="http://evil.example", Cookie=cookie) == "403"
+
+
+def test_a_page_with_figures_names_the_parts_of_the_script_that_they_need(port):
+    """As files that are there; a page without figures names none, and nobody else is told."""
+    number, token = port
+    cookie = answer(number, f"/?token={token}")[2].split(";")[0]
+
+    def named(path: str, **headers: str) -> list[str]:
+        connection = http.client.HTTPConnection("127.0.0.1", number, timeout=20)
+        connection.request("GET", path, headers=headers)
+        return re.findall(r"<(.+?)>; rel=modulepreload", connection.getresponse().headers.get("link", ""))
+
+    for path in ("/chapter", "/?chapter=02&exercise=1", "/explore-lens"):
+        parts = named(path, Cookie=cookie)
+        assert len(parts) == 2
+        assert all(answer(number, part, Cookie=cookie)[0] == 200 for part in parts)
+        assert not named(path)
+    assert not named("/", Cookie=cookie)
 
 
 def told(port: int, **headers: str) -> tuple[list[str], list[str]]:
