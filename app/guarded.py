@@ -29,15 +29,12 @@ def entries(_: Request) -> Response:
 
 
 def chunks() -> str:
-    """A header that names the parts of Streamlit's own script that a page with figures and code needs.
+    """A header that names the part of Streamlit's own script that draws figures.
 
-    They are five megabytes. Named, they are fetched while the page's script runs, and not after it.
+    It is five megabytes. Named, it is fetched while the page waits for its network, and not after that.
     """
     folder = Path(st.__file__).parent / "static" / "static" / "js"
-    found = [
-        file.name for name in ("PlotlyChart", "StreamlitSyntaxHighlighter") for file in folder.glob(f"{name}.*.js")
-    ]
-    return ", ".join(f"</static/js/{name}>; rel=modulepreload" for name in found)
+    return ", ".join(f"</static/js/{file.name}>; rel=modulepreload" for file in folder.glob("PlotlyChart.*.js"))
 
 
 class Asked:
@@ -48,7 +45,7 @@ class Asked:
         self.link = (b"link", chunks().encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        figures = scope["type"] == "http" and opening.asked_for(scope["path"], scope["query_string"])
+        figures = scope["type"] == "http" and opening.asked_for(scope["path"])
 
         async def and_chunks(message: Message) -> None:
             if message["type"] == "http.response.start":

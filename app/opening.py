@@ -61,17 +61,15 @@ def at_start() -> None:
     threading.Thread(target=work, daemon=True).start()
 
 
-def asked_for(path: str, query: bytes) -> bool:
-    """Open what the page at this address needs, if anything: its script runs only when the browser is ready.
+def asked_for(path: str) -> bool:
+    """Open what the page at this path needs, if anything: its script runs only when the browser is ready.
 
-    Whether it is a page with figures.
+    Whether figures will be drawn that have to wait for it.
     """
-    each = EXPLORERS.get(path.strip("/"))
-    if each:
-        _for_page(f"app.{each.module}", each.opens)
-    elif path == "/chat":
+    if path == "/chat":
         begun(PICO)
-    return bool(each) or path == "/chapter" or (path == "/" and query.startswith(b"chapter="))
+    each = EXPLORERS.get(path.strip("/"))
+    return each is not None and not _for_page(f"app.{each.module}", each.opens).done()
 
 
 def _for_page(module: str, what: str) -> Future[None]:
