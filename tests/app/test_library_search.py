@@ -6,6 +6,7 @@ import json
 import urllib.request
 
 import pytest
+from looking import whole
 from test_browser import open_exercise
 
 from mi_lib.course import library
@@ -77,6 +78,7 @@ def test_names_say_what_they_are_where_the_file_imports_them(page):
     open_exercise(page, 1)
     page.locator("textarea").nth(1).wait_for()
     page.wait_for_function("() => window.miLibrary")
+    whole(page)  # what still moves would leave the place that is pointed at
     hover(page, 0, "HookedModel")
     bubble(page).get_by_text("whose activations can be read and edited by name").wait_for()
     hover(page, 1, "load")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import chapter_page, common, exercise_card, explore_grokking
+from app import chapter_page, common, exercise_card, explore_grokking, explorer
 from mi_lib import plots, zoo
 from mi_lib.course import Progress, Workspace, exercise, lesson
 from mi_lib.course.grading import Verdict
@@ -437,6 +437,7 @@ def test_a_network_with_a_broken_card_is_one_sentence(tmp_path, monkeypatch):
     shutil.copytree(zoo.folder("induction-1l"), tmp_path / "zoo" / "induction-1l")
     (tmp_path / "zoo" / "induction-1l" / "card.json").write_text("{")
     monkeypatch.setattr(zoo, "HERE", tmp_path / "zoo")
+    explorer._curves.clear()
     app = run(tmp_path / "work", monkeypatch, "from app import explorer\nexplorer.show()")
     assert not app.exception
     assert "cannot be shown" in app.error[0].value
