@@ -11,9 +11,12 @@ Seen = dict[str, Any]  # what is chosen on the page, by the widgets' keys; what 
 
 
 def code(path: str) -> str:
-    """The program of an explorer's page as it is now; "" for a page that has none."""
-    write = WRITTEN.get(path)
-    return write(views.chosen(path)).strip() + "\n" if write else ""
+    """The program of an explorer's page as it is now; "" for one that has none, or that still asks: it would tell."""
+    write, seen = WRITTEN.get(path), views.chosen(path)
+    asks = any(key.endswith("-anyway") for key in views.KEYS.get(path, ()))
+    if not write or (asks and not any(key.endswith("-anyway") for key in seen)):
+        return ""
+    return write(seen).strip() + "\n"
 
 
 def induction(seen: Seen) -> str:

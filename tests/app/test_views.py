@@ -66,6 +66,14 @@ def test_the_program_of_a_page_runs_as_it_stands(path, capsys, monkeypatch):
         assert capsys.readouterr().out.strip()
 
 
+@pytest.mark.parametrize("path", [path for path, keys in views.KEYS.items() if any("-anyway" in key for key in keys)])
+def test_a_page_that_still_asks_does_not_tell_by_its_program(path):
+    app = at(path)
+    assert not [code for code in app.code if "mi_lib" in code.value]
+    next(button for button in app.button if button.label == "Go on without a prediction").click().run()
+    assert [code for code in app.code if "mi_lib" in code.value]
+
+
 def test_the_program_says_what_the_page_says():
     app = at("explore", view=views.write(VIEWS["explore"] | {"explore-silenced": []}))
     (program,) = [code.value for code in app.code if "from mi_lib" in code.value]
