@@ -19,7 +19,7 @@ import streamlit as st
 from streamlit import runtime
 
 from app.ink import AT_AXES
-from mi_lib.course import CourseError, Progress, Workspace, guard
+from mi_lib.course import CourseError, Progress, Workspace, guard, quotes
 from mi_lib.course.checks import Checks
 
 if TYPE_CHECKING:
@@ -257,18 +257,13 @@ def minutes(total: int) -> str:
 
 def percent(share: float) -> str:
     """−0.12 → "−12%": with a minus sign, which a hyphen is not, and no "-0%"."""
-    return f"{round(100 * float(share))}%".replace("-", "−")
+    return quotes.said(float(share), ".0%")
 
 
 def three_figures(number: float, sign: str = "") -> str:
     """Three figures of a number: 0.25 → "0.25", 9.67e-07 → "9.67 · 10⁻⁷". sign: "+" writes that of a positive one."""
-    if number == 0 or 1e-4 <= abs(number) < 1e3:
-        return f"{number:{sign}.3g}".replace("-", "−")
-    mantissa, _, power = f"{number:{sign}.2e}".partition("e")
-    return f"{mantissa} · 10{str(int(power)).translate(_RAISED)}".replace("-", "−")
-
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    plain = number == 0 or 1e-4 <= abs(number) < 1e3
+    return quotes.said(float(number), f"{sign}.3g" if plain else f"{sign}.2e")
 
 
 def near(path: Path) -> str:
