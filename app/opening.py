@@ -135,7 +135,7 @@ def opened(module: str, title: str, what: str) -> bool:
     st.title(title)
     with st.container(key="opening"):
         word = st.empty()
-    while not opening.done():
-        word.caption(f":material/hourglass_top: {what} is being opened …")  # said again: whoever leaves the page is heard
+    while not opening.done():  # said again and again: between two of these, whoever leaves the page is heard
+        word.caption(f":material/hourglass_top: {what} is being opened …")
         wait([opening], PATIENCE)
-    st.rerun()
+    return st.rerun()
