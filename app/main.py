@@ -46,6 +46,7 @@ STYLE += """
 .js-plotly-plot .main-svg { background: transparent !important }
 .st-key-skip-link, .st-key-bubble, .st-key-library { margin-bottom: -1rem }
 [data-testid=stPageLink] p { white-space: normal }
+[data-testid=stPageLink] p:has(strong) { font-size: 1rem }
 @media (max-width: 480px) {
   [data-testid=stMainBlockContainer] h1 { font-size: 1.75rem }
   [data-testid=stMainBlockContainer] h2 { font-size: 1.5rem }

@@ -187,8 +187,9 @@ function make(address) {
     if (!dialog.open) dialog.showModal()
     field.value = word
     field.select()
+    const there = load() // first, so that the search knows that it is under way
     search()
-    load().then(search)
+    there.then(search)
   }
   field.addEventListener("input", search)
   close.addEventListener("click", () => dialog.close())

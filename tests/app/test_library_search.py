@@ -74,6 +74,21 @@ def test_a_key_opens_the_search_and_what_is_found_unfolds(page):
     assert page.errors == []
 
 
+def test_a_search_that_is_opened_before_the_library_is_read_says_so(browser, server):
+    """It said that the server did not answer, until the answer came; and says so still if none comes."""
+    page = browser.new_page(base_url=server)
+    asked = []
+    page.route("**/library.json", lambda route: asked.append(route))  # answered below
+    page.goto("/explorers")
+    page.get_by_role("heading", name="Explore").wait_for()
+    page.wait_for_function("window.miLibrary")
+    page.keyboard.press("Control+k")
+    page.get_by_text("Reading the library …").wait_for()
+    asked.pop().abort()
+    page.get_by_text("The course's server does not answer").wait_for()
+    page.close()
+
+
 def test_names_say_what_they_are_where_the_file_imports_them(page):
     open_exercise(page, 1)
     page.locator("textarea").nth(1).wait_for()
