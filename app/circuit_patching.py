@@ -46,7 +46,7 @@ def section(subject: Subject, shown: Shown) -> None:
         "Hundredths of the answer stand in the cells, where they are five or more. Click a cell for its answer. "
         "A wide map is scrolled sideways."
     )
-    wide = 110 + (70 if what == "heads" else 60) * len(columns)  # a long prompt is scrolled sideways and not squeezed
+    wide = 110 + (70 if what == "heads" else 52) * len(columns)  # a long prompt is scrolled sideways and not squeezed
     with common.scrolled("circuit-patching", wide):
         common.chart(
             _map(what, noising, shares, columns),
