@@ -27,14 +27,22 @@ def lines(
     """Curves over a common x axis. vline marks one x, such as the checkpoint that is being looked at.
 
     intervals: for curves by name the (low, high) of each point, drawn as whiskers; such curves have dots.
+    log_y: zeros, which have no place on a logarithmic axis, lie on a line of their own below it, which is called 0.
     """
     figure = go.Figure()
+    floor = _floor(series) if log_y else None
     for i, (name, y) in enumerate(series.items()):
         line = {"color": PALETTE[i % len(PALETTE)], "dash": DASHES[i // len(PALETTE) % len(DASHES)], "width": 2}
         whiskers, mode = (None, "lines")
         if intervals and name in intervals:
             whiskers, mode = _whiskers(y, intervals[name]), "lines+markers"
         figure.add_scatter(x=list(x), y=list(array(y)), name=name, mode=mode, line=line, error_y=whiskers)
+        if floor is not None:
+            figure.data[-1].update(
+                y=np.where(array(y) == 0, floor, array(y)),
+                customdata=list(array(y)),
+                hovertemplate="%{x}: %{customdata:.3g}<extra>%{fullData.name}</extra>",
+            )
     if vline is not None:
         figure.add_vline(x=vline, line={"color": "#888888", "dash": "dot", "width": 1.5})
     named = any(isinstance(value, str) for value in x)  # names of depths, say
@@ -44,11 +52,29 @@ def lines(
         figure.update_xaxes(**_places(x))
     elif not named and _few_whole(x):
         figure.update_xaxes(dtick=1)  # there is no block 1.5, nor a turn
-    if log_y:
+    if floor is not None:
+        figure.update_yaxes(**_powers_above(floor, series))
+    elif log_y:
         figure.update_yaxes(
             exponentformat="power", dtick="D1" if _decades(series) < 2 else max(1, _decades(series) // 6)
         )
-    return styled(figure, title, height=380, legend_below=True)
+    return styled(figure, title, height=380 + _for_names(series), legend_below=True)
+
+
+def _floor(series: Mapping[str, Sequence[float]]) -> float | None:
+    """Where the zeros of curves are drawn on a logarithmic axis: a power of ten below all else, if there are any."""
+    values = np.concatenate([array(y) for y in series.values()])
+    above = values[values > 0]
+    return 10.0 ** (np.floor(np.log10(above.min())) - 1) if len(above) and (values == 0).any() else None
+
+
+def _powers_above(floor: float, series: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Ticks at powers of ten, and the line of the zeros, called 0."""
+    first = round(np.log10(floor)) + 1
+    last = int(np.ceil(np.log10(max(float(array(y).max()) for y in series.values()))))
+    powers = list(range(first, last + 1, max(1, (last - first) // 6)))
+    said = ["0", *({0: "1", 1: "10"}.get(power, f"10<sup>{written(power, 0)}</sup>") for power in powers)]
+    return {"tickvals": [floor, *(10.0**power for power in powers)], "ticktext": said}
 
 
 def _few_whole(x: Sequence[Any]) -> bool:
@@ -124,6 +150,11 @@ def bars(
     return figure
 
 
+def _for_names(series: Mapping[str, Any]) -> int:
+    """Pixels that the names of many curves or bars take below these on a phone, where each is a row of its own."""
+    return 19 * max(0, len(series) - 3)
+
+
 def _for_slanted(names: Iterable[Any]) -> int:
     """Pixels that long names take from the bars where they stand slanted or upright, as in a narrow window."""
     return 4 * max(0, max((len(str(name)) for name in names), default=0) - 12)
@@ -160,7 +191,7 @@ def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_
         figure.update_xaxes(type="category")  # names such as "98%" are no numbers
     figure.update_yaxes(title=y_title, gridcolor=GRID)
     figure.update_layout(barmode="group", bargap=0.1)
-    return styled(figure, title, height=360 + _for_slanted(names), legend_below=len(series) > 1)
+    return styled(figure, title, height=360 + _for_slanted(names) + _for_names(series), legend_below=len(series) > 1)
 
 
 def histogram(counts: Any, edges: Any, title: str, x_title: str, y_title: str) -> go.Figure:

@@ -28,6 +28,7 @@ def test_both_can_be_read_and_one_is_used():
     for name in ("own", "nearer"):
         assert FOUND["depths"][f"{name}_here"] >= 0.95
         assert FOUND["flips"][f"{name}_read_otherwise"] >= 0.95
+    assert FOUND["depths"]["own_here"] == FOUND["depths"]["nearer_here"]  # the lesson says one number of both
     assert FOUND["flips"]["own_here"] >= 0.95
     assert FOUND["flips"]["nearer_here"] <= 0.05
     assert FOUND["flips"]["own_random_most"] <= 0.05
