@@ -114,9 +114,9 @@ def what_is_needed() -> go.Figure:
         "untouched": "untouched",
         "silenced": f"latent {latent} silenced",
         "random": "a random push",
-        "strongest_other": "the strongest other latent silenced",
-        "near_silenced": "its neighbours silenced",
-        "near_as_far": "these, as far as the latent",
+        "strongest_other": "the strongest other",
+        "near_silenced": "its neighbours",
+        "near_as_far": "these, as far",
     }
     title = f"How probable is {found['lever']['list']}, where latent {latent} is active?"
     return _probable(found["needed"]["both"], names, title)
@@ -140,6 +140,8 @@ def predicted_and_found(answer: Any) -> go.Figure:
     for i, name in enumerate(shown):
         series[f"{name}, predicted"] = predicted[:, i].tolist()
         series[f"{name}, found"] = [row[at[i]] for row in found["trained"]]
-    return plots.lines(
-        found["widths"], series, "At which width is a concept one latent?", "latents", "best F1", log_x=True
-    )
+    title = "At which width is a concept one latent?"
+    figure = plots.lines(found["widths"], series, title, "latents", "best F1", log_x=True)
+    for i, curve in enumerate(figure.data):  # what belongs to one concept has one colour
+        curve.line.update(color=plots.PALETTE[i // 2], dash=plots.DASHES[i % 2])
+    return figure

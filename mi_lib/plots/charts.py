@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled, written
+from mi_lib.plots.style import AROUND, DASHES, GRID, PALETTE, array, styled, written
 
 FEW = 9  # numbers that an axis on a phone has room for
 
@@ -139,10 +140,10 @@ def bars(
     colors = ["#999999" if name in faint else PALETTE[0] for name in values]
     figure = go.Figure(go.Bar(x=list(values), y=list(values.values()), error_y=whiskers, marker_color=colors))
     if reference is not None:
-        figure.add_hline(y=reference, line={"color": "#D55E00", "dash": "dash"})
+        figure.add_hline(y=reference, line={"color": "#D55E00", "dash": "dash", "width": 3})
     if marks:
         figure.update_layout(**_marks(marks))
-    figure.update_xaxes(type="category")  # a name such as "02.10" is no number
+    figure.update_xaxes(type="category", **_below(values))  # a name such as "02.10" is no number
     figure.update_yaxes(title=y_title, gridcolor=GRID)
     styled(figure, title, height=360 + _for_slanted(values))
     if marks:  # room for their names, which nothing else keeps free
@@ -152,12 +153,27 @@ def bars(
 
 def _for_names(series: Mapping[str, Any]) -> int:
     """Pixels that the names of many curves or bars take below these on a phone, where each is a row of its own."""
-    return 19 * max(0, len(series) - 3)
+    return 19 * max(0, len(series) - 2)
+
+
+NAME = 16  # letters of the longest line of a name below bars
+
+
+def _below(names: Iterable[Any]) -> dict[str, Any]:
+    """How names stand below their bars. Long ones have lines; on a phone these are upright, for slanted they would take
+    a third of its width.
+    """
+    told = [str(name) for name in names]
+    if max(map(len, told), default=0) <= NAME:
+        return {}
+    lines = ["<br>".join(textwrap.wrap(name, NAME)) for name in told]
+    return {"tickvals": told, "ticktext": lines, "autotickangles": [0, -90]}
 
 
 def _for_slanted(names: Iterable[Any]) -> int:
     """Pixels that long names take from the bars where they stand slanted or upright, as in a narrow window."""
-    return 4 * max(0, max((len(str(name)) for name in names), default=0) - 12)
+    longest = max((len(str(name)) for name in names), default=0)
+    return 4 * max(0, longest - 12) if longest <= NAME else 6 * (NAME - 8)
 
 
 def _marks(marks: Mapping[str, float]) -> dict[str, Any]:
@@ -188,7 +204,7 @@ def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_
         figure.add_bar(x=list(names), y=list(array(values)), name=name, marker_color=color, hovertemplate=hover)
     figure.update_xaxes(title=x_title, showgrid=False)
     if any(isinstance(name, str) for name in names):
-        figure.update_xaxes(type="category")  # names such as "98%" are no numbers
+        figure.update_xaxes(type="category", **_below(names))  # names such as "98%" are no numbers
     figure.update_yaxes(title=y_title, gridcolor=GRID)
     figure.update_layout(barmode="group", bargap=0.1)
     return styled(figure, title, height=360 + _for_slanted(names) + _for_names(series), legend_below=len(series) > 1)
@@ -251,7 +267,14 @@ def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title
             text=list(labels),
             showlegend=False,
             cliponaxis=False,
-            marker={"size": 7, "color": list(range(len(xy))), "colorscale": "HSV", "showscale": False},
+            marker={
+                "size": 7,
+                "color": list(range(len(xy))),
+                "cmin": 0,
+                "cmax": len(xy),  # one more than the last, which is not to look like the first
+                "colorscale": [*AROUND, AROUND[0]],
+                "showscale": False,
+            },
             hovertemplate="%{text}: (%{x:.2f}, %{y:.2f})<extra></extra>",
         )
     )
