@@ -13,13 +13,13 @@ from mi_lib.plots.ink import contrast, luminance
 @pytest.mark.parametrize(
     ("number", "sign", "said"),
     [
-        (9.67e-07, "", "9.67 · 10⁻⁷"),
+        (9.67e-07, "", "9.67\u00a0·\u00a010⁻⁷"),
         (0.0, "", "0"),
         (36.23, "", "36.2"),
         (-0.25, "", "−0.25"),
         (1.5, "+", "+1.5"),
-        (-2.5e-5, "+", "−2.50 · 10⁻⁵"),
-        (12_345, "", "1.23 · 10⁴"),
+        (-2.5e-5, "+", "−2.50\u00a0·\u00a010⁻⁵"),
+        (12_345, "", "1.23\u00a0·\u00a010⁴"),
     ],
 )
 def test_three_figures_of_a_number_and_the_rest_as_a_power_of_ten(number, sign, said):
