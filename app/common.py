@@ -82,15 +82,13 @@ def scrolled(key: str, wide: int, *, at_end: bool = False) -> Iterator[None]:
         yield
 
 
-# What is scrolled sideways fades at the side where there is more of it: `fading`. Lengths that browsers know as such
-# can change while one scrolls.
+# What is scrolled sideways fades at the side where there is more of it (`fading`): a mask, transparent at its two ends, is
+# moved so that an end is in view or out of it. (No "<" may stand in a style: Streamlit would drop all of it.)
 SIDES = """
-@property --more-left { syntax: "<length>"; inherits: false; initial-value: 0px }
-@property --more-right { syntax: "<length>"; inherits: false; initial-value: 0px }
 @keyframes more-at-the-sides {
-  0% { --more-left: 0px; --more-right: 3rem }
-  20%, 80% { --more-left: 3rem; --more-right: 3rem }
-  100% { --more-left: 3rem; --more-right: 0px } }
+  0% { mask-position: -3rem 0; mask-size: calc(100% + 3rem) 100% }
+  20%, 80% { mask-position: 0 0; mask-size: 100% 100% }
+  100% { mask-position: 0 0; mask-size: calc(100% + 3rem) 100% } }
 """
 
 
@@ -101,9 +99,10 @@ def fading(what: str, *, reverse: bool = False) -> str:
     """
     return (
         f"@supports (animation-timeline: scroll()) {{ {what} {{ "
+        "mask: linear-gradient(to right, transparent, #000 3rem, #000 calc(100% - 3rem), transparent) "
+        "-3rem 0 / calc(100% + 6rem) 100% no-repeat; "
         f"animation: more-at-the-sides linear both{' reverse' if reverse else ''}; "
-        "animation-timeline: scroll(self inline); mask-image: linear-gradient(to right, transparent, "
-        "#000 var(--more-left), #000 calc(100% - var(--more-right)), transparent) } }"
+        "animation-timeline: scroll(self inline) } }"
     )
 
 

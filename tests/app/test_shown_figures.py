@@ -83,3 +83,4 @@ def test_what_is_scrolled_sideways_fades_at_the_side_where_there_is_more():
     assert "animation: more-at-the-sides linear both;" in style
     assert "linear both reverse;" in common.fading(".wide", reverse=True)  # what opens at its right end
     assert "@keyframes more-at-the-sides" in common.SIDES
+    assert "<" not in common.SIDES + style  # Streamlit drops a style in which one stands
