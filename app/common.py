@@ -82,8 +82,8 @@ def scrolled(key: str, wide: int, *, at_end: bool = False) -> Iterator[None]:
         yield
 
 
-# What is scrolled sideways fades at the side where there is more of it (`fading`): a mask, transparent at its two ends, is
-# moved so that an end is in view or out of it. (No "<" may stand in a style: Streamlit would drop all of it.)
+# What is scrolled sideways fades at the side where there is more of it (`fading`): a mask that is transparent at its ends
+# is moved, so that an end is in view or out of it. (No "<" may stand in a style: Streamlit would drop all of it.)
 SIDES = """
 @keyframes more-at-the-sides {
   0% { mask-position: -3rem 0; mask-size: calc(100% + 3rem) 100% }
@@ -101,7 +101,7 @@ def fading(what: str, *, reverse: bool = False) -> str:
         f"@supports (animation-timeline: scroll()) {{ {what} {{ "
         "mask: linear-gradient(to right, transparent, #000 3rem, #000 calc(100% - 3rem), transparent) "
         "-3rem 0 / calc(100% + 6rem) 100% no-repeat; "
-        f"animation: more-at-the-sides linear both{' reverse' if reverse else ''}; "
+        f"animation: more-at-the-sides linear{' reverse' if reverse else ''}; "
         "animation-timeline: scroll(self inline) } }"
     )
 
