@@ -82,8 +82,8 @@ def scrolled(key: str, wide: int, *, at_end: bool = False) -> Iterator[None]:
         yield
 
 
-# What is scrolled sideways fades at the side where there is more of it (`fading`): a mask that is transparent at its ends
-# is moved, so that an end is in view or out of it. (No "<" may stand in a style: Streamlit would drop all of it.)
+# What is scrolled sideways fades at the side where there is more of it (`fading`): a mask with a transparent end on
+# either side is moved, so that these are in view or not. (No "<" may stand in a style: Streamlit would drop all of it.)
 SIDES = """
 @keyframes more-at-the-sides {
   0% { mask-position: -3rem 0; mask-size: calc(100% + 3rem) 100% }
