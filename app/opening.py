@@ -19,6 +19,7 @@ import streamlit as st
 
 from app import common
 from app.explorers import EXPLORERS
+from mi_lib.garbage import uncollected
 
 PICO = "app.chat"  # the page that opens Pico. Those that need it too wait for that: see `begun`
 PATIENCE = 0.15  # seconds that a page waits before it says what it waits for
@@ -40,7 +41,8 @@ def begun(module: str, after: str | None = None) -> Future[None]:
         if after:
             begun(after).exception()
         try:
-            getattr(importlib.import_module(module), "prepare", lambda: None)()
+            with uncollected():
+                getattr(importlib.import_module(module), "prepare", lambda: None)()
             found.set_result(None)
         except BaseException as error:
             found.set_exception(error)
@@ -122,7 +124,7 @@ def _idle() -> SimpleQueue[tuple[Callable[[], Any], ...]]:
 
 
 def opened(module: str, title: str, what: str) -> bool:
-    """Whether a page can be drawn at once; if not, its title and a word stand there, until it can.
+    """Whether a page can be drawn at once; if not, its title and a word stand there until it can, and it begins anew.
 
     what: "Pico", or whatever is opened.
     """
@@ -131,14 +133,9 @@ def opened(module: str, title: str, what: str) -> bool:
     if opening.done():
         return True
     st.title(title)
-    _waiting(opening, what)
-    return False
-
-
-@st.fragment(run_every=0.5)
-@common.guarded
-def _waiting(opening: Future[None], what: str) -> None:
     with st.container(key="opening"):
-        st.caption(f":material/hourglass_top: {what} is being opened …")
-    if opening.done():
-        st.rerun()
+        word = st.empty()
+    while not opening.done():  # said again and again: between two of these, whoever leaves the page is heard
+        word.caption(f":material/hourglass_top: {what} is being opened …")
+        wait([opening], PATIENCE)
+    return st.rerun()

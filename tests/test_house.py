@@ -18,12 +18,13 @@ TECHNIQUES = {"grokking", "induction", "lens", "attribution", "circuits", "super
     "oracles",
     "features",
 }
-GROUND = {"models", "worlds", "zoo", "statistics"}
+GROUND = {"models", "worlds", "zoo", "statistics", "garbage"}
 MAY_IMPORT = {
     "statistics": set(),
+    "garbage": set(),
     "zoo": set(),
     "worlds": {"models"},  # a planted circuit is a network whose weights are written down
-    "models": {"zoo"},
+    "models": {"zoo", "garbage"},
     "plots": set(),
     "recipes": TECHNIQUES | GROUND | {"recipes"},
     "course": TECHNIQUES | GROUND | {"recipes", "plots"},

@@ -114,9 +114,9 @@ def what_is_needed() -> go.Figure:
         "untouched": "untouched",
         "silenced": f"latent {latent} silenced",
         "random": "a random push",
-        "strongest_other": "the strongest other",
-        "near_silenced": "its neighbours",
-        "near_as_far": "these, as far",
+        "strongest_other": "the strongest other latent silenced",
+        "near_silenced": "its neighbours silenced",
+        "near_as_far": "these, as far as the latent",
     }
     title = f"How probable is {found['lever']['list']}, where latent {latent} is active?"
     return _probable(found["needed"]["both"], names, title)
@@ -126,7 +126,7 @@ def _probable(found: dict[str, Any], names: dict[str, str], title: str) -> go.Fi
     """Bars of probabilities, by their keys in the findings, with their intervals."""
     values = {name: found[key] for key, name in names.items()}
     errors = {name: (found[f"{key}_interval"][1] - found[f"{key}_interval"][0]) / 2 for key, name in names.items()}
-    return plots.bars(values, title, "probability", errors=errors)
+    return plots.sideways(plots.bars(values, title, "probability", errors=errors))
 
 
 def predicted_and_found(answer: Any) -> go.Figure:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mi_lib import zoo
+from mi_lib.garbage import uncollected
 from mi_lib.models import difference
 from mi_lib.models.config import TransformerConfig
 from mi_lib.models.errors import LoadError
@@ -159,6 +160,7 @@ def _load_transformers(
     check: bool,
     weights: dict[str, torch.Tensor] | None = None,
 ) -> HookedModel:
-    from mi_lib.models.transformers_model import open_transformers
+    with uncollected():
+        from mi_lib.models.transformers_model import open_transformers
 
     return open_transformers(name, dtype=dtype or torch.float32, device=device, check=check, weights=weights)

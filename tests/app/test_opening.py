@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
+from concurrent.futures import Future
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.testing.v1 import AppTest
 
 from app import common, opening
 
@@ -127,3 +130,33 @@ def test_an_address_says_what_its_page_will_need(monkeypatch, path, begins, ther
     assert [module for module, _ in asked] == ([begins] if begins else [])
     assert all(after == opening.PICO for module, after in asked if module == "app.explore_lens")
     assert waits == (path.startswith("/explore") and not there)
+
+
+def test_a_page_that_waits_says_so_and_is_shown_when_it_can_be(monkeypatch):
+    opened: Future[None] = Future()
+    said: list[str] = []
+    caption = DeltaGenerator.caption
+
+    def heard(place: DeltaGenerator, text: str, **more):
+        said.append(text)
+        if len(said) == 3:
+            opened.set_result(None)
+        return caption(place, text, **more)
+
+    monkeypatch.setattr(opening, "PATIENCE", 0.01)
+    monkeypatch.setattr(opening, "_for_page", lambda module, what: opened)
+    monkeypatch.setattr(DeltaGenerator, "caption", heard)
+
+    def page() -> None:
+        import streamlit as st
+
+        from app import opening
+
+        if opening.opened("app.chat", "Talk", "Pico"):
+            st.write("here it is")
+
+    app = AppTest.from_function(page).run(timeout=20)
+    assert [each.value for each in app.markdown] == ["here it is"]
+    assert not app.title
+    assert not app.caption
+    assert said == [":material/hourglass_top: Pico is being opened …"] * 3
