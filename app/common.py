@@ -249,6 +249,16 @@ def elsewhere() -> None:
     """Stands for a page that `main` knows by its path, so that pages need not import each other."""
 
 
+def busy(limit: float) -> str:
+    """Why a run whose code may take `limit` seconds takes longer by the clock, and how much longer at most."""
+    from mi_lib.course.grading.forkserver import BUSY
+
+    return (
+        "This computer is busy with other things, and the time in which your code waits for it does not "
+        f"count. The run ends after {BUSY * limit:g} seconds at the latest."
+    )
+
+
 def minutes(total: int) -> str:
     """90 → "1 h 30 min"."""
     hours, rest = divmod(total, 60)

@@ -14,7 +14,6 @@ from app.editor import editor
 from mi_lib.course import Conflict, CourseError, Exercise, Progress, Workspace, library, sections, solution
 from mi_lib.course.checks import Running
 from mi_lib.course.grading import Verdict
-from mi_lib.course.grading.forkserver import BUSY
 
 USUALLY = 0.6  # seconds in which nearly every verdict is there; the page waits so long before it shows a clock
 
@@ -256,10 +255,7 @@ def _what_is_waited_for(seconds: float, limit: float, loading: bool) -> str:
     told = f"Your code may take {limit:g} seconds. The rest of the page goes on meanwhile."
     if seconds <= limit:
         return told
-    return (
-        f"{told} This computer is busy with other things, and the time in which your code waits for it does not "
-        f"count. The check ends after {BUSY * limit:g} seconds at the latest."
-    )
+    return f"{told} {common.busy(limit)}"
 
 
 def _when(at: datetime.datetime) -> str:

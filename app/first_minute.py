@@ -84,7 +84,7 @@ def _play() -> None:
     left, right = st.columns([5, 1], vertical_alignment="bottom")
     text = left.text_input(f"{FEWEST} to {MOST} different nouns", FIRST, key="minute-list", max_chars=200)
     right.button("Other words", on_click=common.caught(_other), width="stretch")
-    listed = text.lower().split()
+    listed = text.lower().replace(",", " ").split()
     if problem := _unreadable(model, listed):
         st.warning(problem)
         return
@@ -110,8 +110,8 @@ def _say(model: HookedModel, listed: list[str], said: list[Guess], silenced: lis
     if not silenced:
         st.markdown(f"**{right} right.** Nothing was trained on your list. How can it know?")
         return
-    names = " and ".join(f"{layer}.{head}" for layer, head in silenced)
-    st.markdown(f"**Without head {names}: {right} right.**")
+    names = _listed([f"{layer}.{head}" for layer, head in silenced])
+    st.markdown(f"**Without head{'s' * (len(silenced) > 1)} {names}: {right} right.**")
     alone = [guesses(model, listed, [head]) for head in silenced]
     if len(silenced) == 1 and sum(one.right for one in said) < len(said) / 2:
         layer, head = silenced[0]
@@ -156,9 +156,15 @@ def looks(model: HookedModel, listed: list[str], layer: int, head: int) -> tuple
 def _unreadable(model: HookedModel, listed: list[str]) -> str:
     from app.explorer import unreadable
 
-    if not FEWEST <= len(listed) <= MOST or len(set(listed)) < len(listed):
-        return f"Type {FEWEST} to {MOST} words, each another one."
+    if not FEWEST <= len(listed) <= MOST:
+        return f"Type {FEWEST} to {MOST} words: {'here is one' if len(listed) == 1 else f'here are {len(listed)}'}."
+    if twice := [word for word in dict.fromkeys(listed) if listed.count(word) > 1]:
+        return f"Each word must be another one: **{common.literal(twice[0])}** is there {listed.count(twice[0])} times."
     return unreadable(model, " ".join(listed))
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _other() -> None:

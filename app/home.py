@@ -60,8 +60,8 @@ def _who(here: list[Chapter]) -> None:
         "neural networks: chapter 01 builds one."
     )
     right.markdown(
-        f"**What it takes.** A laptop, and no internet. {exercises} exercises, about {hours} hours in all, an evening "
-        "or two for each chapter. Every answer is graded at once, and a wrong one is told what is wrong."
+        f"**What it takes.** A laptop, and no internet. {exercises} exercises, about {hours} hours in all, two "
+        "or three evenings for each chapter. Every answer is graded at once, and a wrong one is told what is wrong."
     )
 
 
@@ -146,6 +146,7 @@ def _way(here: list[Chapter], progress: Progress) -> paths.Way | None:
         "Ways through",
         [EVERYTHING, *every],
         default=now if now in every else EVERYTHING,
+        required=True,  # a second tap takes nothing away
         format_func=title,
         key="way",
         label_visibility="collapsed",

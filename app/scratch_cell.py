@@ -117,7 +117,10 @@ def _under_way(running: Running, exercise: Exercise) -> None:
         name = f"stop-scratch-{key}"
         st.button("Stop", key=name, icon=":material/stop_circle:", on_click=common.caught(running.stop))
         st.markdown(f"Running … **{running.seconds:.0f} s**")
-    st.caption(f"These lines may take {exercise.time_limit:g} seconds, as your answer may.")
+    told = f"These lines may take {exercise.time_limit:g} seconds, as your answer may."
+    if running.seconds > exercise.time_limit:
+        told += f" {common.busy(exercise.time_limit)}"
+    st.caption(told)
 
 
 def _tried(tried: Tried, key: str) -> None:
@@ -149,16 +152,21 @@ def _shown(value: Shown, key: str, pictures: bool = True) -> None:
         st.markdown(f"{name}{common.literal(value.text)}")
     if value.figure is not None:
         _drawn(value, key)
-    elif value.picture is not None and pictures:
+    elif value.picture is not None and pictures and not _written(value):
         from mi_lib import plots  # Plotly: only where something is drawn
 
         bare = {"displayModeBar": False}  # the buttons would lie over so low a picture
         common.chart(plots.glance(value.picture, value.every), key=f"picture-{key}", config=bare)
-    if value.more and (value.picture is None or not pictures):
+    if value.more and (value.picture is None or not pictures or _written(value)):
         st.code(value.more, language=None, wrap_lines=True)
     few = sum(part.picture is not None for part in value.parts) <= MAX_PICTURES
     for i, part in enumerate(value.parts):
         _shown(part, f"{key}-{i}", few)
+
+
+def _written(value: Shown) -> bool:
+    """Whether it is a row of a few numbers: these are read, and a line through two of them says less."""
+    return bool(value.more) and value.picture is not None and value.picture.ndim == 1
 
 
 def _drawn(value: Shown, key: str) -> None:

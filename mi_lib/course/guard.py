@@ -22,7 +22,6 @@ import os
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -100,14 +99,9 @@ class Guard:
         return None
 
     def has_cookie(self, scope: Scope) -> bool:
-        for line in headers(scope, b"cookie", lower=False):
-            try:
-                given = SimpleCookie(line).get(cookie_name(scope))
-            except CookieError:
-                continue
-            if given is not None and self.right(given.value):
-                return True
-        return False
+        """Read pair by pair: a cookie that another program on this computer has set may be written anyhow."""
+        pairs = (pair.partition("=") for line in headers(scope, b"cookie", lower=False) for pair in line.split(";"))
+        return any(name.strip() == cookie_name(scope) and self.right(value.strip()) for name, _, value in pairs)
 
     def has_parameter(self, scope: Scope) -> bool:
         return any(name == PARAMETER and self.right(value) for name, value in parameters(scope))
@@ -123,9 +117,8 @@ class Guard:
     async def elsewhere(self, scope: Scope, send: Send, cookie: str = "") -> None:
         """To the same address without a token."""
         rest = urlencode([(name, value) for name, value in parameters(scope) if name != PARAMETER])
-        path = "/" + scope.get("raw_path", scope["path"].encode()).decode("latin-1").lstrip(
-            "/"
-        )  # "//x" is another host
+        asked = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
+        path = "/" + asked.lstrip("/\\")  # "//x" is another host, and so is "/\\x" to a browser
         sent = [(b"location", (path + ("?" + rest if rest else "")).encode("latin-1"))]
         sent += [(b"set-cookie", cookie.encode())] if cookie else []
         await send({"type": "http.response.start", "status": 303, "headers": [*sent, (b"cache-control", b"no-store")]})

@@ -183,7 +183,16 @@ def test_what_is_sent_is_not_asked_for_again_without_its_token():
 
 
 def test_the_redirect_stays_here():
-    assert ask(guarded, path="//evil.example/x", query=f"token={TOKEN}", host=HOST)[1]["location"] == "/evil.example/x"
+    for path in ("//evil.example/x", "/\\evil.example/x", "/\\/evil.example/x"):  # a browser reads \ as /
+        assert ask(guarded, path=path, query=f"token={TOKEN}", host=HOST)[1]["location"] == "/evil.example/x"
+
+
+@pytest.mark.parametrize("theirs", ["a[b]=1", 'x={"a": 1, "b": "c"}', 'y="', "=", "no sign", "ü=é"])
+def test_the_cookies_of_other_programs_on_this_computer_lock_nobody_out(theirs):
+    """Cookies are kept by host and not by port, and any program may have set some, written anyhow."""
+    for line in (f"{theirs}; {COOKIE}", f"{COOKIE}; {theirs}"):
+        assert ask(guarded, host=HOST, cookie=line)[0] == 200
+    assert ask(guarded, host=HOST, cookie=f"{theirs}; x{COOKIE}")[0] == 403
 
 
 def test_the_cookie_of_another_port_is_not_ours():

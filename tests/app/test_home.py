@@ -87,13 +87,22 @@ def test_a_tap_on_a_head_says_what_is_lost_without_it(workspace, monkeypatch, aw
     assert "Chapter 02 takes it apart" in words(app)
     tap(app, "minute-heads", [(1, 0)])
     assert "does not miss this one" in words(app)
+    tap(app, "minute-heads", [(0, 1), (1, 0), (1, 1)])
+    assert "Without heads 0.1, 1.0 and 1.1: 0 of 5 right" in words(app)
+
+
+def test_a_list_may_be_written_with_commas(workspace, monkeypatch, awake):
+    app = run(workspace, monkeypatch, HOME)
+    app.text_input[0].set_value("River, Lamp,Cat, Stone, Owl").run()
+    assert not app.warning
+    assert "4 of 4 right" in words(app)
 
 
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("river lamp", "5 to 12 words"),
-        ("river lamp cat river stone", "each another one"),
+        ("river lamp", "5 to 12 words: here are 2"),
+        ("river lamp cat river stone", "**river** is there 2 times"),
         ("river lamp cat stone xylophones", "does not know"),
         ("", "5 to 12 words"),
     ],

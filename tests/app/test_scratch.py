@@ -120,6 +120,13 @@ def test_tensors_figures_and_parts_are_drawn_and_much_output_is_folded():
     assert len(shown(Tried((many,))).get("plotly_chart")) == 0
 
 
+def test_a_row_of_a_few_numbers_is_written_and_not_drawn():
+    row = Shown("Tensor of 2", more="[1.0, 0.14]", picture=torch.tensor([1.0, 0.14]), every=(1,))
+    app = shown(Tried((row,)))
+    assert [code.value for code in app.code] == ["[1.0, 0.14]"]
+    assert not app.get("plotly_chart")
+
+
 def test_what_went_wrong_is_said_with_what_was_printed_before():
     app = shown(
         Tried(printed="before\n", problem="NameError on line 1 here: name '__x__' is not defined.", traceback="t")

@@ -65,6 +65,23 @@ def test_a_tensor_is_told_by_shape_dtype_and_range_and_has_a_picture(attempt):
     assert attempt("torch.zeros(1, 3, 4)").shown[0].picture.shape == (3, 4)
 
 
+def test_a_few_numbers_are_written_as_far_as_they_are_known(attempt):
+    assert attempt("torch.tensor([1 / 3, 2.0])").shown[0].more == "[0.333333, 2.0]"
+    assert attempt("torch.tensor([[1, 2_000_003]])").shown[0].more == "[[1, 2000003]]"
+
+
+def test_an_array_is_called_one(attempt):
+    (value,) = attempt("import numpy\nnumpy.linspace(0, 1, 11)").shown
+    assert value.text == "array of 11 · float64 · 0 to 1, mean 0.5"
+
+
+@pytest.mark.parametrize("lines", ["x = []\nx.append(x)\nx", "x = []\nfor _ in range(300): x = [x]\nx"])
+def test_a_list_that_holds_itself_or_is_very_deep_is_shown(attempt, lines):
+    tried = attempt(lines)
+    assert tried.problem == ""
+    assert len(tried.shown) == 1
+
+
 def test_of_a_large_tensor_every_kth_number_is_drawn(attempt):
     (value,) = attempt("torch.arange(300.0 * 200).reshape(300, 200)").shown
     assert value.every == (3, 2)

@@ -61,7 +61,8 @@ def describe(value: Any, depth: int = 0) -> dict[str, Any]:
     if isinstance(value, torch.Tensor):
         return _tensor(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        return _tensor(torch.from_numpy(np.ascontiguousarray(value).astype(value.dtype.newbyteorder("="))), "array")
+        numbers = torch.from_numpy(np.ascontiguousarray(value).astype(value.dtype.newbyteorder("=")))
+        return _tensor(numbers.reshape(value.shape), "array") | {"type": "array"}
     if type(value).__module__.split(".")[0] == "plotly" and hasattr(value, "to_plotly_json"):
         return _figure(value)
     if depth < MAX_DEPTH and (parts := _parts(value)) is not None:
@@ -75,7 +76,7 @@ def _tensor(x: torch.Tensor, kind: str = "tensor") -> dict[str, Any]:
     x = x.detach()
     x = (x.to_dense() if x.layout is not torch.strided else x).cpu()
     if x.numel() and x.numel() <= FEW:
-        told["text"] = _text(x.tolist())
+        told["text"] = _text(_short(x.tolist()))
     if x.is_complex() or not x.numel() or x.is_meta:
         return told
     numbers = x.double() if x.is_floating_point() else x.to(torch.float64)
@@ -84,6 +85,13 @@ def _tensor(x: torch.Tensor, kind: str = "tensor") -> dict[str, Any]:
     if finite.numel():
         told |= {"low": finite.min().item(), "high": finite.max().item(), "mean": finite.mean().item()}
     return told | _picture(numbers)
+
+
+def _short(numbers: Any) -> Any:
+    """The same numbers, in nested lists, with as many digits as are read: a float32 has no more than seven."""
+    if isinstance(numbers, list):
+        return [_short(each) for each in numbers]
+    return float(f"{numbers:.6g}") if isinstance(numbers, float) else numbers
 
 
 def _picture(x: torch.Tensor) -> dict[str, Any]:
@@ -111,8 +119,11 @@ def _figure(value: Any) -> dict[str, Any]:
     return {"kind": "figure", "type": type(value).__name__, "json": text}
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any]] | None:
-    """The named parts of something that holds tensors or figures. None for what is better told by its `repr`."""
+def _parts(value: Any, depth: int = 0) -> Iterator[tuple[str, Any]] | None:
+    """The named parts of something that holds tensors or figures. None for what is better told by its `repr`.
+
+    depth: below `value` it is looked no deeper than it is shown (a list may hold itself).
+    """
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         pairs = [(f".{name}", part) for name, part in zip(value._fields, value, strict=False)]
     elif isinstance(value, list | tuple):
@@ -126,7 +137,9 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]] | None:
     telling = (torch.Tensor, np.ndarray)
     if any(isinstance(part, telling) or hasattr(part, "to_plotly_json") for _, part in pairs[:1000]):
         return iter(pairs)
-    nested = any(isinstance(part, list | tuple | Mapping) and _parts(part) for _, part in pairs[:MAX_PARTS])
+    if depth == MAX_DEPTH:
+        return None
+    nested = any(isinstance(part, list | tuple | Mapping) and _parts(part, depth + 1) for _, part in pairs[:MAX_PARTS])
     return iter(pairs) if nested else None
 
 

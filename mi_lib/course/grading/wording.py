@@ -232,7 +232,7 @@ def confused(how: str = "malformed") -> str:
     }.get(how, "a message was garbled")
     return (
         f"Your code disturbed the line to the grader ({what}): it wrote to or closed files that are not its own, so "
-        "there was no answer to look at. Take calls such as os.close, os.dup2 or os.write on foreign numbers out."
+        "there was no answer to look at. Take calls such as os.fork, os.close, os.dup2 or os.write out."
     )
 
 
