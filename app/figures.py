@@ -50,8 +50,9 @@ def ready(figure: go.Figure, dark: bool) -> Ready:
         for trace in spec["data"]:
             if trace["type"] == "heatmap" and trace.get("zmid") == 0:
                 trace["colorscale"] = DIVERGING_IN_THE_DARK
-            if trace["type"] == "bar" and "error_y" in trace:
-                trace["error_y"].setdefault("color", "#e6e6e6")  # Plotly's own whiskers are nearly black
+            if trace["type"] == "bar":
+                for whiskers in ("error_x", "error_y"):  # Plotly's own are nearly black
+                    trace.get(whiskers, {}).setdefault("color", "#e6e6e6")
     else:
         _write_darker(layout)
     spec["data"] = legible(spec["data"])

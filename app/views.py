@@ -37,12 +37,13 @@ KEYS = {  # of each explorer, by its address: the keys of what can be chosen the
     "explore-steering": ("steer-anyway", "steer-layer", "steer-way", "steer-at", "steer-dose",
                          "steer-ready", "steer-one-*", "steer-other-*", "steer-system-*", "steer-question",
                          "steer-judge-*", "steer-asked-*"),
-    "explore-characters": ("char-anyway", "char-capped", "char-floor"),
+    "explore-characters": ("char-anyway", "char-capped", "char-floor", "char-said"),
     "explore-oracle": ("oracle-anyway", "oracle-text", "oracle-at", "oracle-depth", "oracle-many",
                        "oracle-question", "oracle-closed", "oracle-other"),
     "explore-images": ("images-anyway", "images-network", "images-layer", "images-unit-*",
                        "images-seed", "images-seen", "images-silence"),
 }  # fmt: skip
+IN_PARTS = ("explore-circuit", "explore-dictionaries")  # what is chosen there draws a part of the page again, alone
 REFUSED = "This link asks for something that is not on this page. Here it is as it begins."
 _RESTORED = "view-restored"
 
@@ -160,7 +161,10 @@ def offer(path: str) -> None:
 
 
 def _link(link: str) -> None:
-    st.caption("Whoever opens it in this course sees the page as you see it now.")
+    st.caption(
+        "Whoever opens it in this course finds what you have chosen. What a button has begun (a training, a "
+        "measurement) they begin themselves."
+    )
     st.code(link, language=None, wrap_lines=True, height=200 if len(link) > LONG else "content")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mi_lib import plots
 
 
@@ -20,3 +22,53 @@ def test_the_name_of_a_mark_has_room_beside_the_bars():
         return plots.bars({"a": 1.0}, "", "", marks=marks).layout.margin.r
 
     assert room() < room(**{"the bound": 0.5}) < room(**{"a name that is longer": 0.5})
+
+
+def test_lying_bars_say_what_upright_ones_said():
+    series = {"left": [1.0, -2.0], "back": [0.5, 0.25]}
+    upright = plots.grouped_bars(["head 0.1", "head 0.2"], series, "Heads", "head", "share")
+    upright.add_hline(y=0.75)
+    lying = plots.sideways(
+        plots.grouped_bars(["head 0.1", "head 0.2"], series, "Heads", "head", "share").add_hline(y=0.75)
+    )
+    for a, b in zip(upright.data, lying.data, strict=True):
+        assert (list(a.x), list(a.y), a.name) == (list(b.y), list(b.x), b.name)
+        assert b.orientation == "h"
+        assert b.hovertemplate.replace("%{y}", "X").replace("%{x", "Y") == a.hovertemplate.replace("%{x}", "X").replace(
+            "%{y", "Y"
+        )
+    assert (lying.layout.xaxis.title.text, lying.layout.yaxis.title.text) == ("share", "head")
+    assert lying.layout.yaxis.autorange == "reversed"  # the first on top
+    (line,) = lying.layout.shapes
+    assert (line.x0, line.x1, line.xref, line.yref) == (0.75, 0.75, "x", "y domain")
+
+
+def test_lying_bars_keep_their_whiskers_and_their_marks():
+    values = {"a": 1.0, "b": 0.5}
+    figure = plots.sideways(plots.bars(values, "", "nats", errors={"a": 0.1, "b": 0.2}, marks={"the bound": 0.7}))
+    (bar,) = figure.data
+    assert (list(bar.error_x.array), bar.error_y.array) == ([0.1, 0.2], None)
+    (name,) = figure.layout.annotations
+    assert (name.text, name.x, name.xref, name.yref) == ("the bound", 0.7, "x", "y domain")
+
+
+def test_lying_bars_have_more_room_the_more_they_are_and_break_long_names():
+    def lying(names):
+        return plots.sideways(plots.grouped_bars(names, {"one": [1.0] * len(names)}, "", "", "nats"))
+
+    assert lying(["a"] * 3).layout.height < lying(["a"] * 9).layout.height
+    assert list(lying(["short", "the query of head one"]).data[0].y) == ["short", "the query<br>of head one"]
+    assert list(lying(["embed->a1.h1.v.long"]).data[0].y) == ["embed->a1.h1.v.long"]  # nowhere to break
+
+
+def test_runs_of_one_kind_have_one_colour_one_mark_and_one_place_in_the_legend():
+    runs = {"all kinds": [[0.8, 0.1], [0.7, 0.2]], "few": [[0.5, 0.5]]}
+    ends = {name: [[(v - 0.1, v + 0.2) for v in run] for run in each] for name, each in runs.items()}
+    figure = plots.dots(["asked", "new"], runs, ends, "", "", "share")
+    assert [dot.name for dot in figure.data if dot.showlegend] == ["all kinds", "few"]
+    first, second, other = figure.data
+    assert first.marker.color == second.marker.color != other.marker.color
+    assert first.marker.symbol == second.marker.symbol != other.marker.symbol
+    assert len({dot.offsetgroup for dot in figure.data}) == 3  # so that none lies upon another
+    assert np.allclose(other.error_y.array, 0.2)
+    assert np.allclose(other.error_y.arrayminus, 0.1)

@@ -83,7 +83,9 @@ def two_ways(answer: Any) -> go.Figure:
         names += [f"{name} {layer}.{head}" for layer in range(c.n_layers) for head in range(c.n_heads)]
         for title, noising in (("left after noising", True), ("back by denoising", False)):
             series[title] += answer.patch_heads(*one, noising).mean(-1).flatten().tolist()
-    return plots.grouped_bars(names, series, "Every head, exchanged both ways", "", "share of the answer")
+    return plots.sideways(
+        plots.grouped_bars(names, series, "Every head, exchanged both ways", "", "share of the answer")
+    )
 
 
 def pico_heads(answer: Any) -> go.Figure:
@@ -98,7 +100,8 @@ def pico_heads(answer: Any) -> go.Figure:
     }
     heads = ["{}.{}".format(*divmod(i, exact.shape[1])) for i in order]
     title = "Pico, asked for a town: what each head is worth"
-    return plots.grouped_bars([f"head {head}" for head in heads], series, title, "", "share of the answer lost")
+    names = [f"head {head}" for head in heads]
+    return plots.sideways(plots.grouped_bars(names, series, title, "", "share of the answer lost"))
 
 
 def sure_queries(answer: Any) -> go.Figure:
@@ -112,7 +115,7 @@ def sure_queries(answer: Any) -> go.Figure:
         "with the softmax anew": mine,
     }
     names = [f"{name}: query of {layer}.{head}" for name, (layer, head) in heads.items()]
-    return plots.grouped_bars(names, series, "A query that decides", "", "share of the answer lost")
+    return plots.sideways(plots.grouped_bars(names, series, "A query that decides", "", "share of the answer lost"))
 
 
 def strongest_edges(answer: Any) -> go.Figure:
@@ -135,8 +138,8 @@ def _edge_bars(scores: dict[str, Any], title: str) -> go.Figure:
         "in the circuit": [size[edge] if edge in circuit else 0.0 for edge in best],
         "not in it": [0.0 if edge in circuit else size[edge] for edge in best],
     }
-    figure = plots.grouped_bars(best, series, title, "", "size of the score")
-    return figure.update_layout(barmode="stack").update_xaxes(tickangle=-40)
+    figure = plots.grouped_bars(best, series, title, "", "size of the score").update_layout(barmode="stack")
+    return plots.sideways(figure)
 
 
 def curves(answer: Any) -> go.Figure:
@@ -170,19 +173,21 @@ def sane(answer: Any) -> go.Figure:
 
 
 def by_auroc() -> go.Figure:
-    """Methods × circuits by AUROC."""
+    """Circuits × methods by AUROC."""
     return _table("auroc", "AUROC over all edges: ½ is chance, 1 is right")
 
 
 def by_recall() -> go.Figure:
-    """Methods × circuits by recall."""
+    """Circuits × methods by recall."""
     return _table("recall", "Recall: the share of the circuit that is given more than a twentieth of the answer")
 
 
 def _table(judge: str, title: str) -> go.Figure:
     table = _read()["table"]
-    rows = [[table[method][name][judge] for name in found.CIRCUITS] for method in METHODS]
-    return plots.matrix(torch.tensor(rows), list(METHODS.values()), found.CIRCUITS, title, diverging=False)
+    rows = [[table[method][name][judge] for method in METHODS] for name in found.CIRCUITS]  # few columns, for a phone
+    names = [name.replace(", ", ",<br>") for name in METHODS.values()]
+    figure = plots.matrix(torch.tensor(rows), found.CIRCUITS, names, title, diverging=False)
+    return figure.update_layout(height=34 * len(rows) + 150).update_xaxes(tickangle=0)
 
 
 def before_and_after() -> go.Figure:
@@ -193,5 +198,5 @@ def before_and_after() -> go.Figure:
     series = {
         title: [told[name][when][key] for name in told for when in ("before", "after")] for title, key in asked.items()
     }
-    figure = plots.grouped_bars(names, series, "Straighten the part that is to blame", "", "share of the answer")
-    return figure.update_xaxes(tickangle=-40)
+    title = "Straighten the part that is to blame"
+    return plots.sideways(plots.grouped_bars(names, series, title, "", "share of the answer"))

@@ -44,11 +44,11 @@ def _layers() -> list[str]:
 
 
 def _heads() -> list[str]:
-    return [f"head {head}" for head in range(_model().cfg.n_heads)]
+    return [str(head) for head in range(_model().cfg.n_heads)]
 
 
 def _by_head(table: Any, title: str) -> go.Figure:
-    return plots.matrix(torch.as_tensor(table), _layers(), _heads(), title)
+    return plots.matrix(torch.as_tensor(table), _layers(), _heads(), title, "head")
 
 
 def patched_words(answer: Any) -> go.Figure:
@@ -76,7 +76,7 @@ def direct_and_whole(answer: Any) -> go.Figure:
         "whole effect": torch.as_tensor(answer.total_effects(*_pairs())).flatten().tolist(),
     }
     figure = plots.grouped_bars(names, series, "What is lost if one head has read an ABC prompt", "head", LOGITS)
-    return figure.update_xaxes(type="category")
+    return plots.sideways(figure)
 
 
 def to_the_speakers(answer: Any) -> go.Figure:
@@ -91,11 +91,10 @@ def to_the_inhibitors(answer: Any) -> go.Figure:
     heads = [_place(name) for name in reading.INHIBITORS.values()]
     tables = [torch.as_tensor(answer.who_speaks_to(*_pairs(), heads, [which])) for which in "kv"]
     early = [f"layer {layer}" for layer in range(2)]
-    rows = [f"{what}, from {layer}" for what in ("keys", "values") for layer in early]
+    rows = [f"{what},<br>from {layer}" for what in ("keys", "values") for layer in early]
     stacked = torch.cat([table[: len(early)] for table in tables])
-    return plots.matrix(
-        stacked, rows, _heads(), "To the keys and to the values of the two heads that inform the movers"
-    )
+    title = "To the keys and to the values of the two heads that inform the movers"
+    return plots.matrix(stacked, rows, _heads(), title, "head")
 
 
 def looks_and_copies(answer: Any) -> go.Figure:
@@ -123,7 +122,8 @@ def without_heads() -> go.Figure:
     ways = {"per_template": "mean over ABC", "clean": "mean over clean prompts", "zero": "zero"}
     series = {name: [found[how][kind] for kind in kinds] for how, name in ways.items()}
     figure = plots.grouped_bars(list(kinds.values()), series, "What is left without them", "without", LOGITS)
-    return figure.add_hline(y=found["whole"], line={"dash": "dash", "color": "#888888"})  # seen on both themes
+    figure.add_hline(y=found["whole"], line={"dash": "dash", "color": "#888888"})  # seen on both themes
+    return plots.sideways(figure)
 
 
 def _means() -> Tensor:

@@ -34,7 +34,7 @@ def _direction() -> torch.Tensor:
 def where_it_lives(answer: Any) -> go.Figure:
     """How well new requests are told apart, at the input of every block, at the last two tokens."""
     ends = [found.ends(kind, *of) for of in (("train", 1), ("held_out", 0)) for kind in (True, False)]
-    table = answer.told_apart(*[states[:64] for states in ends])
+    table = answer.told_apart(*ends)
     series = {"<|assistant|>, the last token": table[:, 1].tolist(), "<|end|>, before it": table[:, 0].tolist()}
     title = "New requests on their own side of the border"
     return plots.lines(range(len(table)), series, title, "input of block", "share (½ is chance)")
@@ -78,9 +78,8 @@ def by_place(answer: Any) -> go.Figure:
         "refused": [shares[place] for place in PLACES],
         f"whole and fluent ({told['requests']} requests)": [told[place]["fluent"] for place in PLACES],
     }
-    return plots.grouped_bars(
-        list(PLACES.values()), series, "Where the direction is added, twice", "", "share of replies"
-    )
+    title = "Where the direction is added, twice"
+    return plots.sideways(plots.grouped_bars(list(PLACES.values()), series, title, "", "share of replies"))
 
 
 def one_or_many() -> go.Figure:
@@ -105,7 +104,7 @@ def taken_out() -> go.Figure:
     values |= {f"block {i}": value for i, value in enumerate(told["single_inputs"])}
     values |= {"all blocks": told["all_inputs"], "every write": told["every_write"]}
     figure = plots.bars(values, "Where the direction is taken out", "share of harmful requests refused")
-    return figure.update_xaxes(title="taken out (of a block: at its input)")
+    return plots.sideways(figure.update_xaxes(title="taken out (of a block: at its input)"))
 
 
 def candidates() -> go.Figure:
@@ -114,7 +113,7 @@ def candidates() -> go.Figure:
     names = [f"block {layer}, {'last' if position == -1 else 'before it'}" for layer, position, *_ in rows]
     series = {"refuses, ablated": [row[2] for row in rows], "induces, added": [row[3] for row in rows]}
     figure = plots.grouped_bars(names, series, f"{len(rows)} candidates", "", "share of requests refused")
-    return figure.update_xaxes(tickangle=-40)
+    return plots.sideways(figure)
 
 
 def beside_random(answer: Any) -> go.Figure:
@@ -128,7 +127,7 @@ def beside_random(answer: Any) -> go.Figure:
         ],
     }
     names = ["the direction", *(f"random {i}" for i in range(1, len(vectors)))]
-    return plots.grouped_bars(names, series, "Of the same length", "", "share refused")
+    return plots.sideways(plots.grouped_bars(names, series, "Of the same length", "", "share refused"))
 
 
 def across(answer: Any) -> go.Figure:
@@ -168,7 +167,9 @@ def reach() -> go.Figure:
         label: [told[name][key] for name in names]
         for label, key in (("as they are", "plain"), ("added twice", "twice"), ("three times", "thrice"))
     }
-    return plots.grouped_bars(list(names.values()), series, "Added at the last token", "", "share refused")
+    return plots.sideways(
+        plots.grouped_bars(list(names.values()), series, "Added at the last token", "", "share refused")
+    )
 
 
 def attacked() -> go.Figure:

@@ -44,20 +44,21 @@ def everybody() -> go.Figure:
 
 
 WAYS = {"short": "all kinds", "narrow": "few kinds", "lora": "thin matrices", "full": "all kinds, longer"}
-ASKED = {"all": "all kinds", "few": "the few", "open": "new", "among": "new, among"}
+ASKED = {"all": "all kinds", "few": "the few", "open": "new", "among": "new,<br>among"}
 
 
 def ways() -> go.Figure:
-    """What the ways of training have right, a curve for each training, from the chapter's findings of the card."""
+    """What the ways of training have right, a point for each training, from the chapter's findings of the card."""
     told, card = _read()["ways"], zoo.card(CHAPTER.model[1])["others"]
-    series, intervals = {}, {}
+    series: dict[str, list[list[float]]] = {}
+    intervals: dict[str, list[list[tuple[float, float]]]] = {}
     for way, name in WAYS.items():
-        for seed in range(told[way]["seeds"]):
-            own = f"{name}, seed {seed}"
-            rows = [card[f"{way}, seed {seed}"][found.OF_WAYS[key]] for key in ASKED]
-            series[own], intervals[own] = [row[0] for row in rows], [(row[1], row[2]) for row in rows]
-    return plots.lines(list(ASKED.values()), series, "The same questions, put to each training", "what is asked",
-                       "share right", intervals=intervals)  # fmt: skip
+        trainings = [card[f"{way}, seed {seed}"] for seed in range(told[way]["seeds"])]
+        rows = [[one[found.OF_WAYS[key]] for key in ASKED] for one in trainings]
+        series[name] = [[row[0] for row in run] for run in rows]
+        intervals[name] = [[(row[1], row[2]) for row in run] for run in rows]
+    return plots.dots(list(ASKED.values()), series, intervals, "The same questions, put to each training",
+                      "what is asked", "share right")  # fmt: skip
 
 
 def trusted(answer: Any) -> go.Figure:

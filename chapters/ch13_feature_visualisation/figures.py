@@ -221,7 +221,8 @@ def who_lies(answer: Any) -> go.Figure:
     shares = _judged(answer)
     honest = [f"unit {u}" for u in shares if u not in measured.LIARS]
     named = {f"unit {u}": share for u, share in shares.items()}
-    return plots.bars(named, "How many other pictures foretell it better?", "share of other pictures", faint=honest)
+    title = "How many other pictures foretell it better?"
+    return plots.sideways(plots.bars(named, title, "share of other pictures", faint=honest))
 
 
 def kept_promises(answer: Any) -> go.Figure:

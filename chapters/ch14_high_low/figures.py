@@ -120,7 +120,8 @@ def round_the_circle(answer: Any) -> go.Figure:
         angles = measured.profile(name).angle[measured.family(name)]
         series[f"seed {i}"] = [int(n) for n in answer.covered(angles, COUNT)]
     names = [f"{d:g}°" for d in _degrees()]
-    return plots.grouped_bars(names, series, "Detectors in the third layer", "side of the sharp texture", "units")
+    title, side = "Detectors in the third layer", "side of the sharp texture"
+    return plots.sideways(plots.grouped_bars(names, series, title, side, "units"))
 
 
 def two_factors(answer: Any) -> go.Figure:
@@ -154,9 +155,9 @@ def weights_against_stimuli(answer: Any) -> go.Figure:
     turn = (predicted - seen + math.pi) % (2 * math.pi) - math.pi
     x = [f"{int(unit)} ({math.degrees(float(a)):.0f}°)" for unit, a in
          zip(measured.members(name)[order], seen[order], strict=True)]  # fmt: skip
-    return plots.bars(dict(zip(x, turn[order].rad2deg().tolist(), strict=True)),
-                      "Angle of the weights less angle of the stimuli; unit and angle below", "degrees",
-                      reference=0.0)  # fmt: skip
+    figure = plots.bars(dict(zip(x, turn[order].rad2deg().tolist(), strict=True)),
+                        "Angle of the weights less angle of the stimuli", "degrees", reference=0.0)  # fmt: skip
+    return plots.sideways(figure.update_xaxes(title="unit (angle of the stimuli)"))
 
 
 def without_the_family(answer: Any) -> go.Figure:

@@ -16,7 +16,19 @@ telling     what a figure shows, in words
 """
 
 from mi_lib.plots.arrows import arrows
-from mi_lib.plots.charts import bars, circle, clouds, contributions, grouped_bars, histogram, lines, share_y, spectrum
+from mi_lib.plots.charts import (
+    bars,
+    circle,
+    clouds,
+    contributions,
+    dots,
+    grouped_bars,
+    histogram,
+    lines,
+    share_y,
+    sideways,
+    spectrum,
+)
 from mi_lib.plots.glances import glance
 from mi_lib.plots.graphs import Line, Place, circuit_graph
 from mi_lib.plots.heatmaps import attention, click_map, head_grid, kinds_map, lens_table, maps, matrix, square
@@ -40,6 +52,7 @@ __all__ = [
     "clouds",
     "contributions",
     "data_url",
+    "dots",
     "gallery",
     "glance",
     "grouped_bars",
@@ -52,6 +65,7 @@ __all__ = [
     "matrix",
     "png",
     "share_y",
+    "sideways",
     "signed",
     "spectrum",
     "square",

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled, written
 
 FEW = 9  # numbers that an axis on a phone has room for
+LONG = 16  # letters of a name that lying bars leave room for in one line
 
 
 def lines(
@@ -161,6 +162,95 @@ def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_
     figure.update_yaxes(title=y_title, gridcolor=GRID)
     figure.update_layout(barmode="group", bargap=0.1)
     return styled(figure, title, height=360 + _for_slanted(names), legend_below=len(series) > 1)
+
+
+def sideways(figure: go.Figure) -> go.Figure:
+    """The same bars lying, the first on top: for names that are many or long, which stand upright under upright bars.
+
+    figure: of `bars` or `grouped_bars`. It is changed, and returned.
+    """
+    x, y = figure.layout.xaxis, figure.layout.yaxis
+    values, names = y.title.text, x.title.text
+    for bar in figure.data:
+        whiskers, hover = bar.error_y.to_plotly_json() or None, bar.hovertemplate
+        hover = hover and hover.replace("%{x}", "%{name}").replace("%{y", "%{x").replace("%{name}", "%{y}")
+        written = [_in_two_lines(str(name)) for name in bar.x]
+        bar.update(orientation="h", x=bar.y, y=written, error_y=None, error_x=whiskers, hovertemplate=hover)
+    figure.update_layout(shapes=[_turned(shape) for shape in figure.layout.shapes])
+    for note in figure.layout.annotations:  # the names of marks, from the right end of their lines to the upper one
+        note.update(x=note.y, y=1, xref="x", yref="y domain", xanchor="center", yanchor="bottom", yshift=0)
+    values = values and (values if len(values) <= 24 else _in_two_lines(values))  # beside the names it has less room
+    figure.update_xaxes(title=values, type="linear", showgrid=True, gridcolor=GRID, zerolinecolor="#888888")
+    figure.update_yaxes(
+        title=names,
+        type="category",
+        showgrid=False,
+        autorange="reversed",
+        automargin=True,
+        dtick=1,
+        ticklabelstandoff=6,
+    )
+    stacked = figure.layout.barmode == "stack"
+    thick = 18 if stacked or len(figure.data) == 1 else 11 * len(figure.data) + 6
+    lines = max(name.count("<br>") + 1 for name in figure.data[0].y)
+    margin = {"l": 10, "r": 20}
+    return figure.update_layout(
+        height=len(figure.data[0].y) * max(thick, 14 * lines + 4) + 150 + 14 * len(figure.data),
+        bargap=0.25,
+        margin=margin,
+    )
+
+
+def _in_two_lines(name: str) -> str:
+    """A long name, broken in its middle: beside lying bars it takes their room."""
+    if len(name) <= LONG:
+        return name
+    spaces = [i for i, letter in enumerate(name) if letter == " "]
+    middle = min(spaces, key=lambda i: abs(i - len(name) / 2), default=None)
+    return name if middle is None else f"{name[:middle]}<br>{name[middle + 1 :]}"
+
+
+def _turned(shape: Any) -> dict[str, Any]:
+    """A line across a figure at one height, standing."""
+    old = shape.to_plotly_json()
+    at = {"x0": old["y0"], "x1": old["y1"], "xref": "x", "y0": 0, "y1": 1, "yref": "y domain"}
+    return old | at
+
+
+def dots(
+    names: Sequence[str],
+    series: Mapping[str, Sequence[Sequence[float]]],
+    intervals: Mapping[str, Sequence[Sequence[tuple[float, float]]]],
+    title: str,
+    x_title: str,
+    y_title: str,
+) -> go.Figure:
+    """Points with whiskers, side by side at each name: [run name] for each of `series`, which has one colour and mark.
+
+    intervals: the (low, high) of each point, [run name].
+    """
+    marks = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "hexagon")
+    figure = go.Figure()
+    for i, (name, runs) in enumerate(series.items()):
+        for run, (values, ends) in enumerate(zip(runs, intervals[name], strict=True)):
+            figure.add_scatter(
+                x=list(names),
+                y=list(values),
+                error_y=_whiskers(values, ends) | {"thickness": 1.5, "width": 0},
+                name=f"{name} ({run + 1})" if run else name,
+                legendgroup=name,
+                showlegend=not run,
+                offsetgroup=f"{i} {run}",
+                cliponaxis=False,
+                mode="markers",
+                marker={"size": 7, "color": PALETTE[i % len(PALETTE)], "symbol": marks[i % len(marks)]},
+            )
+    figure.update_xaxes(title=x_title, type="category", showgrid=False)
+    figure.update_yaxes(title=y_title, gridcolor=GRID, rangemode="tozero", zerolinecolor=GRID)
+    figure.update_layout(scattermode="group", scattergap=0.3)
+    for i in range(1, len(names)):  # where one name's points end
+        figure.add_vline(x=i - 0.5, line={"color": GRID, "width": 1})
+    return styled(figure, title, height=420, legend_below=True)
 
 
 def histogram(counts: Any, edges: Any, title: str, x_title: str, y_title: str) -> go.Figure:
