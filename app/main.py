@@ -102,11 +102,16 @@ def _explorer(path: str) -> StreamlitPage:
             if not views.give_up():
                 raise
             st.rerun()  # a link that the page cannot show: it is shown as it begins
-        views.offer(path)
-        views.program(importlib.import_module("app.in_code").code(path))
+        # Where a part of the page is drawn again alone, what stands below it would stay as it was.
+        st.fragment(common.guarded(_foot), run_every=1 if path in views.IN_PARTS else None)(path)
 
     shown = common.guarded(show, way_on=common.go_home)
     return st.Page(shown, title=each.title, url_path=path, icon=f":material/{each.icon}:", visibility="hidden")
+
+
+def _foot(path: str) -> None:
+    views.offer(path)
+    views.program(importlib.import_module("app.in_code").code(path))
 
 
 def _lost(path: str) -> StreamlitPage:
