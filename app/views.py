@@ -14,6 +14,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import streamlit as st
 
+from app import common
+
 VIEW = "view"  # the parameter's name
 LONGEST = 6_000  # characters of a link's literal; a text area holds 3,000
 LONG = 800  # characters of a link that is shown in a box to be scrolled
@@ -155,17 +157,23 @@ def offer(path: str) -> None:
         return
     here = urlsplit(st.context.url or "")
     link = urlunsplit((here.scheme, here.netloc, here.path, f"{VIEW}={quote(text, safe='')}", ""))
-    with st.expander("A link to this view", icon=":material/link:"):
-        st.caption(
-            "Whoever opens it in this course finds what you have chosen. What a button has begun (a training, a "
-            "measurement) they begin themselves."
-        )
-        st.code(link, language=None, wrap_lines=True, height=200 if len(link) > LONG else "content")
+    common.unfolding("A link to this view", lambda: _link(link), key="view-link", icon=":material/link:")
+
+
+def _link(link: str) -> None:
+    st.caption(
+        "Whoever opens it in this course finds what you have chosen. What a button has begun (a training, a "
+        "measurement) they begin themselves."
+    )
+    st.code(link, language=None, wrap_lines=True, height=200 if len(link) > LONG else "content")
 
 
 def program(text: str) -> None:
     """What the page shows, as a program that runs as it stands."""
     if text:
-        with st.expander("Do it in code", icon=":material/code:"):
-            st.caption("What stands above, by the course's library. It runs as it stands, in Python or in a notebook.")
-            st.code(text, language="python", wrap_lines=True)
+        common.unfolding("Do it in code", lambda: _program(text), key="view-program", icon=":material/code:")
+
+
+def _program(text: str) -> None:
+    st.caption("What stands above, by the course's library. It runs as it stands, in Python or in a notebook.")
+    st.code(text, language="python", wrap_lines=True)
