@@ -47,13 +47,18 @@ def section(subject: Subject, shown: Shown) -> None:
         "A wide map is scrolled sideways."
     )
     wide = 110 + (70 if what == "heads" else 60) * len(columns)  # a long prompt is scrolled sideways and not squeezed
-    with common.scrolled("circuit-patching", wide):
+    # It opens at the end at which the chosen cell is; at first that is the strongest.
+    at_end = what != "heads" and st.session_state["circuit-column"] > len(columns) // 2
+    figure = _map(what, noising, shares, columns)
+    if at_end:
+        common.told_at_its_end(figure).update_layout(margin={"l": 10, "r": 60})
+    with common.scrolled("circuit-patching", wide, at_end=at_end):
         common.chart(
-            _map(what, noising, shares, columns),
+            figure,
             key="circuit-map",
             on_select=common.caught(_clicked),
             selection_mode="points",
-            config={"displayModeBar": False},
+            config=common.CLICKED,
         )
     _cell(subject, shown, what, noising, shares, columns)
 

@@ -1,3 +1,4 @@
-"""The colour of letters that the server writes into figures, and that the browser exchanges if the theme changes."""
+"""Colours that the server writes into figures and styles: the light theme's, and the dark one's."""
 
-AT_AXES = ("#5f6672", "#c9ced6")  # of ticks, titles of axes and notes: in the light theme, and in the dark one
+AT_AXES = ("#5f6672", "#c9ced6")  # of ticks, titles of axes and notes; the browser exchanges them if the theme changes
+GROUND = ("#ffffff", "#171614")  # of a page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app import common, figures
-from app.ink import AT_AXES
+from app.ink import AT_AXES, GROUND
 from mi_lib import plots
 
 
@@ -32,7 +32,7 @@ def test_shares_have_a_minus_sign_and_nothing_is_no_less_than_nothing():
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_figure_takes_its_ground_with_it_when_it_is_kept_as_a_picture(dark):
     drawn = plots.lines([0, 1], {"a": [1, 2]}, "Lines", "step", "nats")
-    assert figures.ready(drawn, dark).to_dict()["layout"]["paper_bgcolor"] == figures.GROUND[dark]
+    assert figures.ready(drawn, dark).to_dict()["layout"]["paper_bgcolor"] == GROUND[dark]
     assert drawn.layout.paper_bgcolor == "rgba(0, 0, 0, 0)"  # in a lesson's cache it has none
 
 
