@@ -51,7 +51,7 @@ STYLE += """
   [data-testid=stMainBlockContainer] h1 { font-size: 1.75rem }
   [data-testid=stMainBlockContainer] h2 { font-size: 1.5rem }
   [data-testid=stMainBlockContainer] h3 { font-size: 1.25rem } }
-@media (hover: none) { [role=radiogroup] > label { padding-block: .35rem } }
+@media (hover: none) { [role=radiogroup] label { padding-block: .35rem } }
 [data-testid=stMain] [data-testid=stBaseButton-tertiary] p { text-decoration: underline; text-underline-offset: .25em }
 [class*=st-key-waiting] [data-stale=true] { opacity: 1 }
 [class*=st-key-verdict] { scroll-margin: 4rem }
