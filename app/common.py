@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 from streamlit import runtime
 
-from app.ink import AT_AXES, GROUND
+from app.ink import AT_AXES, FIRST, as_written
 from mi_lib.course import CourseError, Progress, Workspace, guard, quotes
 from mi_lib.course.checks import Checks
 
@@ -49,8 +49,9 @@ def chart(figure: go.Figure, key: str | None = None, titled: str = "", **more: A
     Its title is written above it: there it wraps, and inside a figure it would be cut in a narrow one. Long titles of
     axes are broken for the same reason. A figure that says how wide it must be at least (`least` of its layout's
     `meta`) is scrolled sideways where there is less room. A picture that is saved of it has its title in it.
-    titled: its title in that picture, where the page writes it itself.
     Who hears the page is told what the figure shows.
+
+    titled: the title in a saved picture, where the page writes it itself.
     """
     from app import figures, gallery  # Plotly: only where something is drawn
     from mi_lib.plots import told
@@ -75,22 +76,39 @@ def scrolled(key: str, wide: int, *, at_end: bool = False) -> Iterator[None]:
     """Room for a figure that is at least so many pixels wide; in a narrower window it is scrolled sideways.
 
     at_end: opens at its right end. (A line that is written from the right begins there.)
-    A shade at an edge says that there is more beyond it: a strip of the page's ground moves with the figure's own ends,
-    and covers it there.
     """
     direction = "rtl" if at_end else "ltr"
-    ground = "light-dark({}, {})".format(*GROUND)
-    ends = [
-        f"linear-gradient(to {to}, {colour}, transparent) {at} 0 / {width} 100% no-repeat {moves}"
-        for colour, width, moves in ((f"{ground} 40%", "40px", "local"), ("rgb(128 128 128 / .4)", "12px", "scroll"))
-        for to, at in (("right", "0"), ("left", "100%"))
-    ]
     st.html(
-        f"<style>.st-key-{key} {{ overflow-x: auto; direction: {direction}; background: {', '.join(ends)} }} "
-        f".st-key-{key} > div {{ min-width: {wide}px; direction: ltr }}</style>"
+        f"<style>.st-key-{key} {{ overflow-x: auto; direction: {direction} }} "
+        f".st-key-{key} > div {{ min-width: {wide}px; direction: ltr }} "
+        f"{fading(f'.st-key-{key}', reverse=at_end)}</style>"
     )
     with st.container(key=key):
         yield
+
+
+# What is scrolled sideways fades at the side where there is more of it (`fading`): a mask with a transparent end on
+# either side is moved, so that these are in view or not. (No "<" may stand in a style: Streamlit would drop all of it.)
+SIDES = """
+@keyframes more-at-the-sides {
+  0% { mask-position: -3rem 0; mask-size: calc(100% + 3rem) 100% }
+  20%, 80% { mask-position: 0 0; mask-size: 100% 100% }
+  100% { mask-position: 0 0; mask-size: calc(100% + 3rem) 100% } }
+"""
+
+
+def fading(what: str, *, reverse: bool = False) -> str:
+    """A style: what is scrolled sideways fades towards what is out of view, and where all is in view it does not.
+
+    reverse: it is scrolled from its right end. Browsers that cannot tell how far one has scrolled show nothing of it.
+    """
+    return (
+        f"@supports (animation-timeline: scroll()) {{ {what} {{ "
+        "mask: linear-gradient(to right, transparent, #000 3rem, #000 calc(100% - 3rem), transparent) "
+        "-3rem 0 / calc(100% + 6rem) 100% no-repeat; "
+        f"animation: more-at-the-sides linear{' reverse' if reverse else ''}; "
+        "animation-timeline: scroll(self inline) } }"
+    )
 
 
 def told_at_its_end(figure: go.Figure) -> go.Figure:
@@ -147,6 +165,21 @@ def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) 
             _apology(show.__qualname__, way_on)
 
     return guard
+
+
+def unfolding(label: str, show: Callable[[], Any], *, key: str, icon: str | None = None) -> None:
+    """An expander whose content is made when it is opened, for code and figures that most readers of a page never open.
+
+    Code alone costs a page a tenth of a second in the browser, seen or not.
+    """
+    st.fragment(guarded(_unfolded))(label, show, key, icon)
+
+
+def _unfolded(label: str, show: Callable[[], Any], key: str, icon: str | None) -> None:
+    inside = st.expander(label, icon=icon, key=key, on_change="rerun")
+    if inside.open:
+        with inside:
+            show()
 
 
 def caught(act: Callable[..., Any]) -> Callable[..., Any]:
@@ -233,17 +266,24 @@ def ink(light: str, dark: str) -> str:
 def readable() -> str:
     """Styles for small print, quotations and labels of what cannot be used now: Streamlit's own are too faint to read
     (WCAG 2 asks for 4.5 : 1). So is white on the light blue of a button in the dark theme. What opens over the page
-    stands outside of what Streamlit says its theme of. Letters at the axes of figures were drawn for one theme."""
-    light, dark = AT_AXES
-    drawn = ", ".join(str(int(light[i : i + 2], 16)) for i in (1, 3, 5))  # as the browser writes a colour
+    stands outside of what Streamlit says its theme of. Letters at the axes of figures were drawn for one theme, and the
+    first colour of figures is dim in the dark one."""
     faint = "[data-testid=stCaptionContainer], [data-testid=stMarkdownContainer] blockquote"
     return f"""
 {faint} {{ opacity: 1; color: color-mix(in srgb, currentColor 80%, transparent) }}
 [data-testid=stWidgetLabel] p {{ {ink("#2f2d2b", "#edebe8")} }}
 [data-testid^=stBaseButton-primary]:enabled {{ {ink("#ffffff", "#10151c")} }}
-.js-plotly-plot text[style*="rgb({drawn})"] {{ fill: light-dark({light}, {dark}) !important }}
+{_exchanged("text", "fill", *AT_AXES)}
+{_exchanged("path", "fill", *FIRST)}
+{_exchanged("path", "stroke", *FIRST)}
 [data-testid=stPopoverBody] {{ color-scheme: {st.context.theme.type or "light"} }}
 """
+
+
+def _exchanged(what: str, part: str, light: str, dark: str) -> str:
+    """A style: what figures draw in the one colour has the other in the dark theme, which may begin at any time."""
+    drawn = f'.js-plotly-plot {what}[style*="{part}: {as_written(light)}"]'
+    return f"{drawn} {{ {part}: light-dark({light}, {dark}) !important }}"
 
 
 def go_home() -> None:

@@ -103,8 +103,12 @@ def _file(exercise: Exercise, workspace: Workspace, line: int) -> str:
     st.caption(f"`{common.near(path)}`, from line {line}")
     parts = sections.split(workspace.text(exercise.chapter))
     setup = "".join(parts.get(part, "") for part in ("", "setup")).strip("\n")
-    with st.expander("Imports and set-up of this file", icon=":material/data_object:"):
-        st.code(setup, language="python")
+    common.unfolding(
+        "Imports and set-up of this file",
+        lambda: st.code(setup, language="python"),
+        key=f"setup-{exercise.id}",
+        icon=":material/data_object:",
+    )
     return setup
 
 

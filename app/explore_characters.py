@@ -111,6 +111,9 @@ def _page(model: HookedModel) -> None:
                 label, way = LABELS.get(example, example), ("char-next", example)
                 st.button(label, key=f"char-{example}", on_click=common.caught(_set), args=way)
     queue = st.session_state.pop("char-queue", [])
+    if not talk and not queue:
+        linked = st.session_state.get("char-said")  # what was said in the conversation of a link
+        queue = linked if isinstance(linked, list) else []
     said = [text] if asked else [st.session_state.pop("char-next", "")] if "char-next" in st.session_state else queue
     if asked and not text.strip():
         st.info("Type something, or tap one of the sentences above.")
@@ -118,13 +121,14 @@ def _page(model: HookedModel) -> None:
     for one in said:
         if one.strip() and not _say(model, known, talk, one):
             break
+    st.session_state["char-said"] = [turn.user for turn in talk]
     if talk:
         _verdict(talk)
         _figures(known, talk)
 
 
 def _anew() -> None:
-    for key in ("char-talk", "char-next", "char-queue"):
+    for key in ("char-talk", "char-next", "char-queue", "char-said"):
         st.session_state.pop(key, None)
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from json import JSONDecodeError
 from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 import torch
 
@@ -87,6 +88,7 @@ def _beside(step: int | None) -> list[int | None]:
 
 def _look_ahead(step: int | None, k: int) -> None:
     """Draw what the page shows at a step, for the caches."""
+    _losses(step)
     for name, said in TITLES.items():
         at = _nearest(name, step)
         grokking_look.spectrum(name, at, said)
@@ -95,6 +97,14 @@ def _look_ahead(step: int | None, k: int) -> None:
 
 
 def _curves(step: int | None) -> None:
+    for column, (name, figure) in zip(st.columns(2), _losses(step).items(), strict=True):
+        with column:
+            common.chart(figure, f"curves-{name}")
+
+
+@st.cache_resource(max_entries=40, show_spinner=False)
+def _losses(step: int | None) -> dict[str, go.Figure]:
+    """The losses of both networks during training, with a line at this step."""
     figures = {}
     for name in (NETWORK, CONTROL):
         measured = _card(name)["measures"]
@@ -109,9 +119,7 @@ def _curves(step: int | None) -> None:
         figure = plots.lines(measured["step"], series, title, "training step", "loss (nats)", vline=at, log_y=True)
         figures[name] = figure.update_layout(height=440)
     plots.share_y(*figures.values())
-    for column, (name, figure) in zip(st.columns(2), figures.items(), strict=True):
-        with column:
-            common.chart(figure, f"curves-{name}")
+    return figures
 
 
 def _sentences(found: dict[str, Look]) -> None:

@@ -181,15 +181,18 @@ def _live() -> None:
     )
     if run.going:  # what is not looked at would hold up the arrows
         return
-    with st.expander("The loss, and who is heard where"):
-        left, right = st.columns(2)
-        with left:
-            common.chart(_losses(run, network), key="super-losses")
-        with right:
-            if run.settings.dimensions <= DRAWN:
-                common.chart(_overlaps(W, names), key="super-overlaps")
-            else:
-                st.caption("Who is heard where is drawn above, since arrows in so many dimensions cannot be.")
+    common.unfolding("The loss, and who is heard where", lambda: _more(run, network, W, names), key="super-more")
+
+
+def _more(run: Run, network: int, W: Float[Tensor, "hidden feature"], names: list[str]) -> None:
+    left, right = st.columns(2)
+    with left:
+        common.chart(_losses(run, network), key="super-losses")
+    with right:
+        if run.settings.dimensions <= DRAWN:
+            common.chart(_overlaps(W, names), key="super-overlaps")
+        else:
+            st.caption("Who is heard where is drawn above, since arrows in so many dimensions cannot be.")
 
 
 def _watched(run: Run) -> tuple[Frame, int]:

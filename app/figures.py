@@ -12,9 +12,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from app.ink import AT_AXES, GROUND
+from app.ink import AT_AXES
 from mi_lib.plots.ink import legible
 
+GROUND = ("#ffffff", "#171614")  # of a page, light and dark
 Spec = dict[str, Any]  # what Plotly draws: {"data": [...], "layout": {...}}
 # Below zero, zero, above: as RdBu, but zero is as dark as the page.
 DIVERGING_IN_THE_DARK = [[0, "#ffb49c"], [0.25, "#b2404a"], [0.5, "#171b23"], [0.75, "#336eb8"], [1, "#a6d0ff"]]

@@ -169,6 +169,7 @@ for site, x, held in zip(sites, read["train"][0], read["held_out"][0], strict=Tr
 
 def characters(seen: Seen) -> str:
     quantile = seen.get("char-floor", 0.25)
+    said = seen.get("char-said") or ["Who are you really ?", "What do you dream of ?"]
     return f"""
 import torch
 
@@ -191,7 +192,7 @@ axis = personas.Axis(roles, own.mean(0))
 layers = (1, 2, 3, 4)
 cap = personas.Cap.of(torch.stack([axis.at(layer) for layer in layers]), own[:, list(layers)], layers, {quantile})
 for edits in ([], cap.edits()):
-    for turn in personas.converse(model, [["Who are you really ?", "What do you dream of ?"]], edits)[0]:
+    for turn in personas.converse(model, [{said!r}], edits)[0]:
         place = axis.place(steering.collect_replies(model, [turn.prompt], [turn.said.tokens], [sites[3]])[0, 0], 3)
         print(f"{{place:.2f}}", turn.said.text)
 """

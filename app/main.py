@@ -41,7 +41,8 @@ STYLE += """
 @media (max-width: 480px) { [data-testid=stCode] code, [data-testid=stCode] code * { font-size: .75rem } }
 @media (max-width: 480px) { [data-testid=stMarkdownContainer] :is(td, th) { padding: .3rem .5rem } }
 @media (max-width: 640px) {
-  [data-testid=stMarkdownContainer] pre :is(code, code *) { white-space: pre-wrap !important } }
+  :is([data-testid=stMarkdownContainer], [data-testid=stCode]) pre :is(code, code *) {
+    white-space: pre-wrap !important; overflow-wrap: anywhere } }
 [class*=st-key-open-] button p { white-space: normal; text-align: left }
 @media (hover: none) { .modebar-container { display: none } }
 .js-plotly-plot .main-svg { background: transparent !important }
@@ -59,6 +60,8 @@ STYLE += """
 """
 # Code that is shown has the colours of the editor's: Streamlit's own are too faint to read.
 STYLE += common.readable()
+STYLE += common.SIDES
+STYLE += common.fading("[data-testid=stMarkdownContainer] :is(pre, table, .katex-display), [data-testid=stCode] pre")
 TOKENS = {
     "keyword tag": ("#0067a5", "#6cb8f0"),
     "string char attr-value": ("#8a5000", "#f0b95a"),
@@ -100,11 +103,16 @@ def _explorer(path: str) -> StreamlitPage:
             if not views.give_up():
                 raise
             st.rerun()  # a link that the page cannot show: it is shown as it begins
-        views.offer(path)
-        views.program(importlib.import_module("app.in_code").code(path))
+        # Where a part of the page is drawn again alone, what stands below it would stay as it was.
+        st.fragment(common.guarded(_foot), run_every=1 if path in views.IN_PARTS else None)(path)
 
     shown = common.guarded(show, way_on=common.go_home)
     return st.Page(shown, title=each.title, url_path=path, icon=f":material/{each.icon}:", visibility="hidden")
+
+
+def _foot(path: str) -> None:
+    views.offer(path)
+    views.program(importlib.import_module("app.in_code").code(path))
 
 
 def _lost(path: str) -> StreamlitPage:

@@ -14,6 +14,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import streamlit as st
 
+from app import common
+
 VIEW = "view"  # the parameter's name
 LONGEST = 6_000  # characters of a link's literal; a text area holds 3,000
 LONG = 800  # characters of a link that is shown in a box to be scrolled
@@ -35,12 +37,13 @@ KEYS = {  # of each explorer, by its address: the keys of what can be chosen the
     "explore-steering": ("steer-anyway", "steer-layer", "steer-way", "steer-at", "steer-dose",
                          "steer-ready", "steer-one-*", "steer-other-*", "steer-system-*", "steer-question",
                          "steer-judge-*", "steer-asked-*"),
-    "explore-characters": ("char-anyway", "char-capped", "char-floor"),
+    "explore-characters": ("char-anyway", "char-capped", "char-floor", "char-said"),
     "explore-oracle": ("oracle-anyway", "oracle-text", "oracle-at", "oracle-depth", "oracle-many",
                        "oracle-question", "oracle-closed", "oracle-other"),
     "explore-images": ("images-anyway", "images-network", "images-layer", "images-unit-*",
                        "images-seed", "images-seen", "images-silence"),
 }  # fmt: skip
+IN_PARTS = ("explore-circuit", "explore-dictionaries")  # what is chosen there draws a part of the page again, alone
 REFUSED = "This link asks for something that is not on this page. Here it is as it begins."
 _RESTORED = "view-restored"
 
@@ -154,14 +157,23 @@ def offer(path: str) -> None:
         return
     here = urlsplit(st.context.url or "")
     link = urlunsplit((here.scheme, here.netloc, here.path, f"{VIEW}={quote(text, safe='')}", ""))
-    with st.expander("A link to this view", icon=":material/link:"):
-        st.caption("Whoever opens it in this course sees the page as you see it now.")
-        st.code(link, language=None, wrap_lines=True, height=200 if len(link) > LONG else "content")
+    common.unfolding("A link to this view", lambda: _link(link), key="view-link", icon=":material/link:")
+
+
+def _link(link: str) -> None:
+    st.caption(
+        "Whoever opens it in this course finds what you have chosen. What a button has begun (a training, a "
+        "measurement) they begin themselves."
+    )
+    st.code(link, language=None, wrap_lines=True, height=200 if len(link) > LONG else "content")
 
 
 def program(text: str) -> None:
     """What the page shows, as a program that runs as it stands."""
     if text:
-        with st.expander("Do it in code", icon=":material/code:"):
-            st.caption("What stands above, by the course's library. It runs as it stands, in Python or in a notebook.")
-            st.code(text, language="python", wrap_lines=True)
+        common.unfolding("Do it in code", lambda: _program(text), key="view-program", icon=":material/code:")
+
+
+def _program(text: str) -> None:
+    st.caption("What stands above, by the course's library. It runs as it stands, in Python or in a notebook.")
+    st.code(text, language="python", wrap_lines=True)

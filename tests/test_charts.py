@@ -24,6 +24,59 @@ def test_the_name_of_a_mark_has_room_beside_the_bars():
     assert room() < room(**{"the bound": 0.5}) < room(**{"a name that is longer": 0.5})
 
 
+def test_zeros_lie_below_a_logarithmic_axis_and_are_told_and_pointed_at_as_zeros():
+    figure = plots.lines(["x", "y", "z"], {"a": [0.0, 2e-3, 50.0]}, "T", "", "", log_y=True)
+    curve, axis = figure.data[0], figure.layout.yaxis
+    assert list(curve.y) == [1e-4, 2e-3, 50.0]
+    assert dict(zip(axis.ticktext, axis.tickvals, strict=True))["0"] == 1e-4
+    assert list(axis.ticktext) == [
+        "0",
+        "10<sup>−3</sup>",
+        "10<sup>−2</sup>",
+        "10<sup>−1</sup>",
+        "1",
+        "10",
+        "10<sup>2</sup>",
+    ]
+    assert "%{customdata" in curve.hovertemplate
+    assert list(curve.customdata) == [0.0, 2e-3, 50.0]
+    assert "least 0 at x" in plots.told(figure)
+
+
+def test_a_logarithmic_axis_without_zeros_has_no_line_for_them():
+    figure = plots.lines(["x", "y"], {"a": [2e-3, 50.0]}, "T", "", "", log_y=True)
+    assert list(figure.data[0].y) == [2e-3, 50.0]
+    assert figure.layout.yaxis.ticktext is None
+
+
+def test_many_names_below_a_figure_do_not_take_its_height():
+    def height(draw, n):
+        return draw({f"{i}": [1.0, 2.0] for i in range(n)}).layout.height
+
+    def curves(series):
+        return plots.lines([1, 2], series, "T", "x", "y")
+
+    def columns(series):
+        return plots.grouped_bars([1, 2], series, "T", "x", "y")
+
+    for draw in (curves, columns):
+        assert height(draw, 1) == height(draw, 2) < height(draw, 3) < height(draw, 8)
+
+
+def test_maps_have_numbers_at_their_axes():
+    alone, beside = (plots.maps([np.eye(32)] * n, [""] * n, "Maps") for n in (1, 3))
+    assert alone.layout.xaxis.showticklabels is None is alone.layout.xaxis.tickvals  # those that Plotly chooses
+    assert list(beside.layout.xaxis2.tickvals) == list(beside.layout.yaxis.tickvals) == [0, 31]
+    assert beside.layout.yaxis.showticklabels
+    assert not beside.layout.yaxis2.showticklabels
+
+
+def test_all_numbers_of_a_matrix_are_of_one_size_and_have_the_decimals_that_are_asked_for():
+    few, many = (plots.matrix([[-0.0614] * n], ["a long name of a row"], ["b"] * n, "M", decimals=3) for n in (2, 7))
+    assert few.data[0].text[0][0] == "−0.061"
+    assert 8 <= many.data[0].textfont.size < few.data[0].textfont.size <= 13
+
+
 def test_lying_bars_say_what_upright_ones_said():
     series = {"left": [1.0, -2.0], "back": [0.5, 0.25]}
     upright = plots.grouped_bars(["head 0.1", "head 0.2"], series, "Heads", "head", "share")
@@ -72,3 +125,15 @@ def test_runs_of_one_kind_have_one_colour_one_mark_and_one_place_in_the_legend()
     assert len({dot.offsetgroup for dot in figure.data}) == 3  # so that none lies upon another
     assert np.allclose(other.error_y.array, 0.2)
     assert np.allclose(other.error_y.arrayminus, 0.1)
+
+
+def test_long_names_below_bars_have_lines_and_lying_bars_have_none_of_them_left_below():
+    names = ["the noun", "the nearer noun, untrained"]
+    upright = plots.grouped_bars(names, {"a": [1.0, 2.0]}, "Bars", "", "share")
+    axis = upright.layout.xaxis
+    assert list(axis.tickvals) == names == list(upright.data[0].x)
+    assert list(axis.ticktext) == ["the noun", "the nearer noun,<br>untrained"]
+    assert list(axis.autotickangles) == [0, -90]  # slanted they would take a third of a phone's width
+    assert plots.grouped_bars(["a", "b"], {"a": [1.0, 2.0]}, "Bars", "", "share").layout.xaxis.ticktext is None
+    lying = plots.sideways(upright).layout.xaxis
+    assert lying.ticktext is lying.tickvals is None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from mi_lib import plots
 from mi_lib.plots.charts import LETTER, LINE, RADIUS
+from mi_lib.plots.ink import _rgb, contrast, luminance
+from mi_lib.plots.style import AROUND
 
 ANGLES = np.arange(113) * 19 * 2 * np.pi / 113
 CLOCK = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
@@ -40,3 +43,15 @@ def test_a_name_stands_on_the_outer_side_of_its_point_and_every_point_says_its_n
     assert (np.linalg.norm(at, axis=1) > 1.05).all()
     assert (at * CLOCK).sum(1).min() > 1.05
     assert list(marks.text) == [str(i) for i in range(113)]
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#171614"])
+def test_every_colour_around_the_wheel_can_be_seen_on_a_light_page_and_on_a_dark_one(ground):
+    seen = [contrast(luminance(bright), luminance(_rgb(ground))) for bright in map(_rgb, AROUND)]
+    assert min(seen) >= 3  # WCAG 2, of what is drawn
+
+
+def test_the_last_point_does_not_look_like_the_first():
+    marker = plots.circle(np.eye(2).repeat(3, 0), "abcdef", "T", "x", "y").data[0].marker
+    assert marker.color[0] == marker.cmin
+    assert marker.color[-1] < marker.cmax  # where the colours have come round again

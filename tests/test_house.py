@@ -159,3 +159,27 @@ def test_every_column_of_a_table_has_a_name(lesson):
 def test_a_column_without_a_name_is_found():
     table = "| | mean |\n|---|--:|\n| one | 2 |\n\n| word | mean |\n|---|---|\n| | 2 |\n"
     assert nameless_columns(table) == ["| | mean |"]
+
+
+def cut_titles(text: str) -> list[str]:
+    """The tests of a grader of which a learner reads no whole sentence: the first line of the docstring is all."""
+    tests = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and grades(node)]
+    first = {node.name: (ast.get_docstring(node) or "").partition("\n")[0] for node in tests}
+    return [name for name, line in first.items() if line and line[-1] not in ".?!"]
+
+
+def grades(function: ast.FunctionDef) -> bool:
+    return any(ast.unparse(mark).startswith("grades(") for mark in function.decorator_list)
+
+
+GRADERS = [*(ROOT / "chapters").glob("*/test_exercises.py"), *(ROOT / "solutions").glob("*/tests_hidden.py")]
+
+
+@pytest.mark.parametrize("grader", sorted(GRADERS), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_what_a_learner_reads_of_a_test_is_a_whole_sentence(grader):
+    assert cut_titles(grader.read_text(encoding="utf-8")) == []
+
+
+def test_a_title_that_ends_in_the_middle_is_found():
+    grader = '@grades("02.1")\ndef test_it(answer):\n    """Random texts, and one that is\n    empty."""\n'
+    assert cut_titles(grader) == ["test_it"]

@@ -164,10 +164,11 @@ def where_they_part() -> go.Figure:
     series: dict[str, list[float]] = {}
     for said, network in _sabotaged().items():
         other = measured.read(network, tokens)
-        series[said] = [max((x - other[name]).abs().max().item(), 1e-8) for name, x in original.items()]
+        series[said] = [(x - other[name]).abs().max().item() for name, x in original.items()]
     short = [name.replace("blocks.", "").replace("hook_", "") for name in original]
-    figure = plots.lines(short, series, "Where they part", "", "largest difference", log_y=True)
-    return figure.update_xaxes(type="category", tickangle=-60).update_layout(height=460)
+    across = "site, in the order of computation"
+    figure = plots.lines(short, series, "Where they part", across, "largest difference", log_y=True)
+    return figure.update_xaxes(tickangle=-90, tickfont_size=10, dtick=1).update_layout(height=510)
 
 
 def _sabotaged() -> dict[str, GPT2LMHeadModel]:

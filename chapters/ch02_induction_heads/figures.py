@@ -165,6 +165,7 @@ def who_reads_whom(answer: Any) -> go.Figure:
         [f"0.{head} writes" for head in range(4)],
         [f"1.{head} reads" for head in range(4)],
         "K-composition above chance",
+        decimals=3,  # as the lesson says them
     )
 
 

@@ -206,6 +206,5 @@ def parts_of_a_name() -> go.Figure:
         for place, where in (("name", "at the name"), ("brought", "brought to the end"))
         for question in ("town", "dish")
     }
-    return plots.grouped_bars(
-        list(edits), series, "One part of a name for another question", "", "share answered right"
-    )
+    title = "One part of a name for another question"
+    return plots.sideways(plots.grouped_bars(list(edits), series, title, "", "share answered right"))

@@ -126,7 +126,7 @@ def _probable(found: dict[str, Any], names: dict[str, str], title: str) -> go.Fi
     """Bars of probabilities, by their keys in the findings, with their intervals."""
     values = {name: found[key] for key, name in names.items()}
     errors = {name: (found[f"{key}_interval"][1] - found[f"{key}_interval"][0]) / 2 for key, name in names.items()}
-    return plots.bars(values, title, "probability", errors=errors)
+    return plots.sideways(plots.bars(values, title, "probability", errors=errors))
 
 
 def predicted_and_found(answer: Any) -> go.Figure:
@@ -140,6 +140,8 @@ def predicted_and_found(answer: Any) -> go.Figure:
     for i, name in enumerate(shown):
         series[f"{name}, predicted"] = predicted[:, i].tolist()
         series[f"{name}, found"] = [row[at[i]] for row in found["trained"]]
-    return plots.lines(
-        found["widths"], series, "At which width is a concept one latent?", "latents", "best F1", log_x=True
-    )
+    title = "At which width is a concept one latent?"
+    figure = plots.lines(found["widths"], series, title, "latents", "best F1", log_x=True)
+    for i, curve in enumerate(figure.data):  # what belongs to one concept has one colour
+        curve.line.update(color=plots.PALETTE[i // 2], dash=plots.DASHES[i % 2])
+    return figure

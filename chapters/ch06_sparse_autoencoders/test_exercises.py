@@ -394,8 +394,7 @@ def test_top_k(answer):
 
 @grades("06.4")
 def test_latents_that_are_alike(answer):
-    """More activations of one size than may stay. In honest data there are such: two dead latents that start again at
-    the same input are twins."""
+    """More activations of one size than may stay: two dead latents that start again at the same input are twins."""
     for n, d, k, seed in ((5, 7, 2, 0), (3, 11, 4, 1), (2, 13, 5, 2)):
         pre = distinct(n, d, seed=seed + 105)
         pre[:, : k + 2] = 1.5  # above all others

@@ -113,7 +113,7 @@ def task_and_control(answer: Any) -> go.Figure:
             names.append(title + where)
             series["accuracy"].append(float(answer.accuracies(x[None], y, held[None], asked, 2, 0.01)[0]))
             series["selectivity"].append(float(value))
-    return plots.grouped_bars(names, series, "Read, and not learnt by heart (depth 2)", "", "share")
+    return plots.sideways(plots.grouped_bars(names, series, "Read, and not learnt by heart (depth 2)", "", "share"))
 
 
 def code_lengths(answer: Any) -> go.Figure:
@@ -208,4 +208,5 @@ def read_and_used() -> go.Figure:
         "read rightly": [found[key]["read"] for key in names],
         "turned over by its flip": [found[key]["turned"] for key in names],
     }
-    return plots.grouped_bars(list(names.values()), series, "Read, and used", "", "share of sentences")
+    figure = plots.grouped_bars(list(names.values()), series, "Read, and used", "", "share of sentences")
+    return plots.sideways(figure)

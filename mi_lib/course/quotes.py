@@ -75,10 +75,10 @@ def said(value: Any, how: str = "") -> str:
 
 
 def _power(text: str) -> str:
-    """1.5e-09 as 1.5 · 10⁻⁹; other text as it is."""
+    """1.5e-09 as 1.5 · 10⁻⁹, in one line (its spaces do not break); other text as it is."""
     parts = re.fullmatch(r"([-+]?[\d.]+)e([+-]\d+)", text)
     raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    return f"{parts[1]} · 10{str(int(parts[2])).translate(raised)}" if parts else text
+    return f"{parts[1]}\u00a0·\u00a010{str(int(parts[2])).translate(raised)}" if parts else text
 
 
 def about(number: Any) -> str:

@@ -137,10 +137,13 @@ def _kept_up(
 ) -> int:
     """Keep a server up until it ends or is ended; the exit code. It is started anew when the course changes on disk.
 
+    One that does not start anew waits for the next change: a pull with conflicts leaves files that do not run, for a
+    while.
+
     started: starts it. when_first: is called with the first one. folders: in which the course's own code lies.
     """
     ended = threading.Event()
-    code = renewal.stamp(folders)
+    code, anew = renewal.stamp(folders), False
     server = started()
 
     def end(*_: Any) -> None:
@@ -151,14 +154,18 @@ def _kept_up(
     when_first(server)
     try:
         while True:
-            try:
-                return max(server.wait(timeout=LOOK), 0)  # a server ended by a signal was ended on purpose
-            except subprocess.TimeoutExpired:
-                if ended.is_set():
-                    server.terminate()  # the signal may have come as this one was started
-                if ended.is_set() or renewal.stamp(folders) == code:
-                    continue
-            code = renewal.wait_until_quiet(folders)
+            if _ends_before_a_change(server, code, folders, ended):
+                status = max(server.wait(), 0)  # a server ended by a signal was ended on purpose
+                if ended.is_set() or not (anew and status):
+                    return status
+                click.echo(
+                    "The pages could not begin anew: what stands above says which file. Probably it is half of two "
+                    "versions (`git status` lists such files). They are tried again when a file of the course changes."
+                )
+                while renewal.stamp(folders) == code:
+                    if ended.wait(LOOK):
+                        return 0
+            code, anew = renewal.wait_until_quiet(folders), True
             click.echo("The course itself has changed on disk, so its pages begin anew.")
             server.terminate()
             server.wait()
@@ -169,6 +176,21 @@ def _kept_up(
         server.terminate()
         server.wait()
         return 0
+
+
+def _ends_before_a_change(
+    server: subprocess.Popen[Any], code: int, folders: Sequence[Path], ended: threading.Event
+) -> bool:
+    """Wait for whichever comes first: the server's end (True), or another stamp of the course's files (False)."""
+    while True:
+        try:
+            server.wait(timeout=LOOK)
+            return True
+        except subprocess.TimeoutExpired:
+            if ended.is_set():
+                server.terminate()  # the signal may have come as this one was started
+            elif renewal.stamp(folders) != code:
+                return False
 
 
 def _url(port: int) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from mi_lib.plots.style import DASHES, GRID, PALETTE, array, styled, written
+from mi_lib.plots.style import AROUND, DASHES, GRID, PALETTE, array, styled, written
 
 FEW = 9  # numbers that an axis on a phone has room for
 LONG = 16  # letters of a name that lying bars leave room for in one line
@@ -28,14 +29,22 @@ def lines(
     """Curves over a common x axis. vline marks one x, such as the checkpoint that is being looked at.
 
     intervals: for curves by name the (low, high) of each point, drawn as whiskers; such curves have dots.
+    log_y: zeros, which have no place on a logarithmic axis, lie on a line of their own below it, which is called 0.
     """
     figure = go.Figure()
+    floor = _floor(series) if log_y else None
     for i, (name, y) in enumerate(series.items()):
         line = {"color": PALETTE[i % len(PALETTE)], "dash": DASHES[i // len(PALETTE) % len(DASHES)], "width": 2}
         whiskers, mode = (None, "lines")
         if intervals and name in intervals:
             whiskers, mode = _whiskers(y, intervals[name]), "lines+markers"
         figure.add_scatter(x=list(x), y=list(array(y)), name=name, mode=mode, line=line, error_y=whiskers)
+        if floor is not None:
+            figure.data[-1].update(
+                y=np.where(array(y) == 0, floor, array(y)),
+                customdata=list(array(y)),
+                hovertemplate="%{x}: %{customdata:.3g}<extra>%{fullData.name}</extra>",
+            )
     if vline is not None:
         figure.add_vline(x=vline, line={"color": "#888888", "dash": "dot", "width": 1.5})
     named = any(isinstance(value, str) for value in x)  # names of depths, say
@@ -45,11 +54,29 @@ def lines(
         figure.update_xaxes(**_places(x))
     elif not named and _few_whole(x):
         figure.update_xaxes(dtick=1)  # there is no block 1.5, nor a turn
-    if log_y:
+    if floor is not None:
+        figure.update_yaxes(**_powers_above(floor, series))
+    elif log_y:
         figure.update_yaxes(
             exponentformat="power", dtick="D1" if _decades(series) < 2 else max(1, _decades(series) // 6)
         )
-    return styled(figure, title, height=380, legend_below=True)
+    return styled(figure, title, height=380 + _for_names(series), legend_below=True)
+
+
+def _floor(series: Mapping[str, Sequence[float]]) -> float | None:
+    """Where the zeros of curves are drawn on a logarithmic axis: a power of ten below all else, if there are any."""
+    values = np.concatenate([array(y) for y in series.values()])
+    above = values[values > 0]
+    return 10.0 ** (np.floor(np.log10(above.min())) - 1) if len(above) and (values == 0).any() else None
+
+
+def _powers_above(floor: float, series: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Ticks at powers of ten, and the line of the zeros, called 0."""
+    first = round(np.log10(floor)) + 1
+    last = int(np.ceil(np.log10(max(float(array(y).max()) for y in series.values()))))
+    powers = list(range(first, last + 1, max(1, (last - first) // 6)))
+    said = ["0", *({0: "1", 1: "10"}.get(power, f"10<sup>{written(power, 0)}</sup>") for power in powers)]
+    return {"tickvals": [floor, *(10.0**power for power in powers)], "ticktext": said}
 
 
 def _few_whole(x: Sequence[Any]) -> bool:
@@ -114,10 +141,10 @@ def bars(
     colors = ["#999999" if name in faint else PALETTE[0] for name in values]
     figure = go.Figure(go.Bar(x=list(values), y=list(values.values()), error_y=whiskers, marker_color=colors))
     if reference is not None:
-        figure.add_hline(y=reference, line={"color": "#D55E00", "dash": "dash"})
+        figure.add_hline(y=reference, line={"color": "#D55E00", "dash": "dash", "width": 3})
     if marks:
         figure.update_layout(**_marks(marks))
-    figure.update_xaxes(type="category")  # a name such as "02.10" is no number
+    figure.update_xaxes(type="category", **_below(values))  # a name such as "02.10" is no number
     figure.update_yaxes(title=y_title, gridcolor=GRID)
     styled(figure, title, height=360 + _for_slanted(values))
     if marks:  # room for their names, which nothing else keeps free
@@ -125,9 +152,29 @@ def bars(
     return figure
 
 
+def _for_names(series: Mapping[str, Any]) -> int:
+    """Pixels that the names of many curves or bars take below these on a phone, where each is a row of its own."""
+    return 19 * max(0, len(series) - 2)
+
+
+NAME = 16  # letters of the longest line of a name below bars
+
+
+def _below(names: Iterable[Any]) -> dict[str, Any]:
+    """How names stand below their bars. Long ones have lines; on a phone these are upright, for slanted they would take
+    a third of its width.
+    """
+    told = [str(name) for name in names]
+    if max(map(len, told), default=0) <= NAME:
+        return {}
+    lines = ["<br>".join(textwrap.wrap(name, NAME)) for name in told]
+    return {"tickvals": told, "ticktext": lines, "autotickangles": [0, -90]}
+
+
 def _for_slanted(names: Iterable[Any]) -> int:
     """Pixels that long names take from the bars where they stand slanted or upright, as in a narrow window."""
-    return 4 * max(0, max((len(str(name)) for name in names), default=0) - 12)
+    longest = max((len(str(name)) for name in names), default=0)
+    return 4 * max(0, longest - 12) if longest <= NAME else 6 * (NAME - 8)
 
 
 def _marks(marks: Mapping[str, float]) -> dict[str, Any]:
@@ -158,10 +205,10 @@ def grouped_bars(names: Sequence[Any], series: Mapping[str, Any], title: str, x_
         figure.add_bar(x=list(names), y=list(array(values)), name=name, marker_color=color, hovertemplate=hover)
     figure.update_xaxes(title=x_title, showgrid=False)
     if any(isinstance(name, str) for name in names):
-        figure.update_xaxes(type="category")  # names such as "98%" are no numbers
+        figure.update_xaxes(type="category", **_below(names))  # names such as "98%" are no numbers
     figure.update_yaxes(title=y_title, gridcolor=GRID)
     figure.update_layout(barmode="group", bargap=0.1)
-    return styled(figure, title, height=360 + _for_slanted(names), legend_below=len(series) > 1)
+    return styled(figure, title, height=360 + _for_slanted(names) + _for_names(series), legend_below=len(series) > 1)
 
 
 def sideways(figure: go.Figure) -> go.Figure:
@@ -180,6 +227,7 @@ def sideways(figure: go.Figure) -> go.Figure:
     for note in figure.layout.annotations:  # the names of marks, from the right end of their lines to the upper one
         note.update(x=note.y, y=1, xref="x", yref="y domain", xanchor="center", yanchor="bottom", yshift=0)
     values = values and (values if len(values) <= 24 else _in_two_lines(values))  # beside the names it has less room
+    figure.update_xaxes(tickvals=None, ticktext=None, autotickangles=None)  # of the names
     figure.update_xaxes(title=values, type="linear", showgrid=True, gridcolor=GRID, zerolinecolor="#888888")
     figure.update_yaxes(
         title=names,
@@ -310,7 +358,14 @@ def circle(points: Any, labels: Sequence[str], title: str, x_title: str, y_title
             text=list(labels),
             showlegend=False,
             cliponaxis=False,
-            marker={"size": 7, "color": list(range(len(xy))), "colorscale": "HSV", "showscale": False},
+            marker={
+                "size": 7,
+                "color": list(range(len(xy))),
+                "cmin": 0,
+                "cmax": len(xy),  # one more than the last, which is not to look like the first
+                "colorscale": [*AROUND, AROUND[0]],
+                "showscale": False,
+            },
             hovertemplate="%{text}: (%{x:.2f}, %{y:.2f})<extra></extra>",
         )
     )

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from mi_lib.plots.style import array, positions, styled, written
 
+CELL = 38  # pixels that a number needs
 MANY_COLUMNS = 8  # of more than so many a phone shows the numbers too small to be read
 
 
@@ -50,8 +51,8 @@ def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title
     figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.03, vertical_spacing=0.14)
     for i, pattern in enumerate(values):
         figure.add_trace(_attention_map(pattern, tokens, scale=i == 0), row=i // columns + 1, col=i % columns + 1)
-    figure.update_xaxes(showticklabels=False, showgrid=False)
-    figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
+    figure.update_xaxes(showticklabels=False, ticks="", showgrid=False)
+    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, autorange="reversed")
     figure.update_annotations(font_size=11)
     below = {"orientation": "h", "y": -0.02, "yanchor": "top", "title": {"text": "attention", "side": "bottom"}}
     figure.update_traces(colorbar=below, selector={"showscale": True})
@@ -61,7 +62,10 @@ def head_grid(patterns: Any, tokens: Sequence[str], titles: Sequence[str], title
 def maps(
     values: Any, titles: Sequence[str], title: str, x_title: str = "b", y_title: str = "a", columns: int = 4
 ) -> go.Figure:
-    """Functions of two numbers, [map row column], one small map each; zero is white."""
+    """Functions of two numbers, [map row column], one small map each; zero is white.
+
+    At the axes stand the numbers of rows and columns: some where a map has room for them, else the first and the last.
+    """
     numbers = array(values)
     columns = min(columns, len(numbers))
     rows = -(-len(numbers) // columns)
@@ -82,14 +86,21 @@ def maps(
             row=i // columns + 1,
             col=i % columns + 1,
         )
-    figure.update_xaxes(showgrid=False, showticklabels=False)
-    figure.update_yaxes(showgrid=False, showticklabels=False, autorange="reversed")
+    figure.update_xaxes(**_ends(numbers.shape[2], columns), title_standoff=4)
+    figure.update_yaxes(**_ends(numbers.shape[1], columns), title_standoff=4, autorange="reversed")
+    figure.update_yaxes(showticklabels=False, ticks="")  # the same in a row of maps, so they stand beside its first
+    figure.update_yaxes(title=y_title, showticklabels=True, col=1)
     figure.update_xaxes(title=x_title, row=rows)
-    figure.update_yaxes(title=y_title, col=1)
     figure.update_annotations(font_size=12)
     figure = styled(figure, title, height=250 * rows + 90)
     lines = max(name.count("<br>") + 1 for name in names)
     return figure.update_layout(margin={"t": max(60, 34 + 17 * lines)})  # all lines of the names above the maps
+
+
+def _ends(n: int, columns: int) -> dict[str, Any]:
+    """Of an axis from 0 to n − 1 what stands at it: of maps side by side a phone has room for two numbers."""
+    at = {"nticks": 6} if columns == 1 else {"tickvals": [0, n - 1], "tickfont": {"size": 10}}
+    return at | {"showgrid": False, "zeroline": False, "tickangle": 0, "ticks": ""}
 
 
 def matrix(
@@ -100,29 +111,35 @@ def matrix(
     x_title: str = "",
     y_title: str = "",
     diverging: bool = True,
+    decimals: int = 2,
 ) -> go.Figure:
-    """A small matrix with its numbers written in the cells: whole ones as such, others with two decimals."""
+    """A small matrix with its numbers written in the cells: whole ones as such, others with so many decimals."""
     numbers = array(values)
-    decimals = 2 * bool((numbers != numbers.round()).any())
+    decimals *= bool((numbers != numbers.round()).any())
     most = float(np.abs(numbers).max()) or 1.0
     limits = {"zmid": 0, "zmin": -most, "zmax": most} if diverging else {"zmin": 0, "zmax": most}
+    texts = [[written(v, decimals) for v in row] for row in numbers]
+    many = len(column_names) > MANY_COLUMNS
+    cell = CELL if many else (250 - 6 * max(map(len, row_names))) / len(column_names)  # pixels on a phone
+    size = min(13, max(8, cell / (0.6 * max(len(text) for row in texts for text in row))))
     figure = go.Figure(
         go.Heatmap(
             z=numbers,
             x=list(column_names),
             y=list(row_names),
             colorscale="RdBu" if diverging else "Cividis",
-            text=[[written(v, decimals) for v in row] for row in numbers],
+            text=texts,
             texttemplate="%{text}",
+            textfont={"size": size},  # else the black ones and the white ones would have each their own
             hovertemplate="%{y} → %{x}: %{z:.3f}<extra></extra>",
             showscale=False,  # every number is written, and a phone has no room for both
             **limits,
         )
     )
-    figure.update_xaxes(title=x_title, showgrid=False)
+    figure.update_xaxes(title=x_title, showgrid=False, autotickangles=[0, -90])  # slanted they would touch
     figure.update_yaxes(title=y_title, autorange="reversed", showgrid=False)
-    if len(column_names) > MANY_COLUMNS:
-        figure.update_layout(meta={"least": 60 + 7 * max(map(len, row_names)) + 38 * len(column_names)})
+    if many:
+        figure.update_layout(meta={"least": 60 + 7 * max(map(len, row_names)) + CELL * len(column_names)})
     return styled(figure, title, height=90 + 60 * len(row_names) + 80)
 
 

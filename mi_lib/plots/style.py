@@ -13,6 +13,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+# Once around the hues, all as bright (OKLCH, lightness 0.64): on a white page and on a dark one each can be seen.
+AROUND = (
+    *("#e15955", "#d16e0d", "#b08505", "#8a9500", "#37a643", "#05a388"),
+    *("#199eaa", "#0497d2", "#5886f2", "#9572e7", "#be62c4", "#d85891"),
+)
 DASHES = ("solid", "dash", "dot", "dashdot")
 GRID = "rgba(128, 128, 128, 0.25)"
 

@@ -40,6 +40,8 @@ def _of(trace: Any, figure: go.Figure, name: str) -> str:
         more = f"; and {len(points) - MOST} more" if len(points) > MOST else ""
         return f"{name or 'To point at'}: {'; '.join(points[:MOST])}{more}"
     ends = [values_of(getattr(trace, axis, None)) for axis in ("x", "y")]
+    if trace.type == "scatter" and "%{customdata" in (trace.hovertemplate or ""):
+        ends[1] = values_of(trace.customdata)  # zeros that are drawn elsewhere, say
     if any(end is None for end in ends):
         return f"{name or 'Something'} ({trace.type})"
     return _curve(trace, name, *ends)  # type: ignore[arg-type]

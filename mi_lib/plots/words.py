@@ -28,7 +28,8 @@ def token_loss(losses: Mapping[str, Any], tokens: Sequence[str], title: str) -> 
         tickmode="array",
         tickvals=list(range(1, len(labels) + 1)),
         ticktext=labels,
-        tickangle=-60,
+        tickangle=-90,  # upright and small: on a phone a word is given little more room than a letter is high
+        tickfont={"size": 11},
         showgrid=False,
     )
     figure.update_yaxes(title="loss (nats)", gridcolor=GRID, rangemode="tozero")

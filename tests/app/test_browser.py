@@ -376,6 +376,16 @@ SHOWN = {  # near the end, once the question is passed by
 }
 
 
+SCROLLED = "e => e.scrollWidth > e.clientWidth"
+# By where the mask of what is scrolled sideways lies and how large it is: the sides at which it fades.
+FADES = {
+    "-48px 0px / calc(100% + 48px) 100%": {"right"},
+    "0px 0px / calc(100% + 48px) 100%": {"left"},
+    "0px 0px / 100% 100%": {"left", "right"},
+}
+MASK = "e => getComputedStyle(e).maskPosition + ' / ' + getComputedStyle(e).maskSize"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_is_wider_than_a_phone(phone, name):
     address, near_its_end = PAGES[name]
@@ -393,6 +403,8 @@ def test_no_page_is_wider_than_a_phone(phone, name):
                 edge,
             )
             assert hidden <= 1
+            more = {"left", "right"} - {edge} if table.evaluate(SCROLLED) else set()
+            assert FADES.get(table.evaluate(MASK), set()) == more
     phone.wait_for_timeout(1000)
     assert phone.evaluate(TOO_WIDE) == []
     assert phone.evaluate("document.scrollingElement.scrollWidth") <= 390

@@ -28,11 +28,15 @@ def network(pico_like, tmp_path, monkeypatch):
     return str(pico_like)
 
 
-def opened() -> AppTest:
-    script = (
+def script() -> AppTest:
+    text = (
         f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom app import explore_characters\nexplore_characters.show()"
     )
-    app = AppTest.from_string(script, default_timeout=60).run()
+    return AppTest.from_string(text, default_timeout=60)
+
+
+def opened() -> AppTest:
+    app = script().run()
     assert not app.exception
     assert not app.text_input  # it asks first
     app.radio[0].set_value(page.FALLS).run()
@@ -86,6 +90,17 @@ def test_each_turn_is_placed_where_the_library_says_and_capped_it_is_another_con
     press(app, "Begin anew")
     assert "char-talk" not in app.session_state or not app.session_state["char-talk"]
     assert not app.get("plotly_chart")
+
+
+def test_a_link_brings_back_what_was_said(network):
+    app = say(opened(), "Who are you?")
+    assert app.session_state["char-said"] == ["Who are you?"]
+    again = script()
+    again.session_state["char-anyway"], again.session_state["char-said"] = True, ["Who are you?"]
+    again.run()
+    assert again.session_state["char-talk"] == app.session_state["char-talk"]
+    press(again, "Begin anew")
+    assert not again.session_state["char-talk"]
 
 
 def test_a_higher_floor_holds_the_conversation_higher(network):

@@ -330,3 +330,14 @@ def test_a_click_on_a_cell_tells_what_its_patch_does(graph):
     click(graph, cells, across=2.5 / 5, down=3.5 / 5)  # layer 3 of 5; head 2 of 4, beside which the MLP stands
     graph.get_by_text("The head 3.2 takes away").wait_for()
     assert not graph.errors
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_link_and_the_program_follow_what_is_chosen_in_a_part_of_the_page(graph):
+    graph.get_by_text("A link to this view").click()
+    link = graph.locator("code", has_text="view=").first
+    assert "circuit-way%27%3A%20True" in link.inner_text()
+    graph.get_by_text("bring back (denoising)").click()
+    graph.locator("code", has_text="circuit-way%27%3A%20False").first.wait_for()
+    assert not graph.errors

@@ -28,6 +28,8 @@ def test_both_can_be_read_and_one_is_used():
     for name in ("own", "nearer"):
         assert FOUND["depths"][f"{name}_here"] >= 0.95
         assert FOUND["flips"][f"{name}_read_otherwise"] >= 0.95
+    assert FOUND["depths"]["own_here"] == FOUND["depths"]["nearer_here"]  # the lesson says one number of both
+    assert FOUND["flips"]["own_read_otherwise"] == 1.0  # the least of three probes: the lesson says it of two of them
     assert FOUND["flips"]["own_here"] >= 0.95
     assert FOUND["flips"]["nearer_here"] <= 0.05
     assert FOUND["flips"]["own_random_most"] <= 0.05
@@ -51,6 +53,7 @@ def test_a_probe_of_the_nearer_noun_reads_the_last_word():
 
 def test_a_label_that_means_nothing_is_read_by_row_and_not_by_combination():
     cuts = FOUND["cuts"]
+    assert cuts["own_by_row"] == cuts["own_by_combination"]  # the lesson says one number of both
     assert cuts["nothing_by_row_interval"][0] > 0.6 > 0.55 > cuts["nothing_by_combination_interval"][1]
 
 

@@ -109,6 +109,34 @@ def test_a_server_whose_course_stays_as_it_is_stays_up(code, monkeypatch):
     assert len(servers) == 1
 
 
+def test_a_server_that_does_not_start_anew_waits_for_the_next_change(code, monkeypatch, capsys):
+    """A pull with conflicts leaves files that do not run; whoever mends them has the page back."""
+    monkeypatch.setattr(serve, "LOOK", 0.05)
+    monkeypatch.setattr(serve.signal, "signal", lambda *_: None)
+    servers = []
+    lives = ("time.sleep(60)", "raise SystemExit(1)", "time.sleep(0.3)")
+    file = code / "inner" / "module.py"
+
+    def started():
+        life = lives[len(servers)]
+        servers.append(subprocess.Popen([sys.executable, "-c", f"import time; {life}"]))
+        if len(servers) < len(lives):
+            threading.Timer(0.6, file.write_text, [f"x = {len(servers)}  # changed\n" * len(servers)]).start()
+        return servers[-1]
+
+    assert serve._kept_up(started, lambda _: None, renewal.FOLDERS) == 0
+    assert len(servers) == 3
+    assert capsys.readouterr().out.count("could not begin anew") == 1
+
+
+def test_a_server_that_does_not_start_at_all_ends(code, monkeypatch, capsys):
+    """The control: nothing has changed that could be mended."""
+    monkeypatch.setattr(serve, "LOOK", 0.05)
+    monkeypatch.setattr(serve.signal, "signal", lambda *_: None)
+    assert serve._kept_up(lambda: subprocess.Popen([sys.executable, "-c", "exit(3)"]), print, renewal.FOLDERS) == 3
+    assert "could not" not in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_a_watch_begins_anew_with_its_own_command(code, course, monkeypatch, capsys):
     begun = []
