@@ -22,6 +22,7 @@ WHAT = {
     "mlp_out": "what a layer's MLP adds, at one position",
 }
 WAYS = {True: "take away (noising)", False: "bring back (denoising)"}
+DOES = {True: "takes away", False: "brings back"}
 SAID = {
     True: "The clean run, with one place as in the corrupted run. Is the place **needed**?",
     False: "The corrupted run, with one place as in the clean run. Is the place **enough**?",
@@ -46,14 +47,22 @@ def section(subject: Subject, shown: Shown) -> None:
         "Hundredths of the answer stand in the cells, where they are five or more. Click a cell for its answer. "
         "A wide map is scrolled sideways."
     )
-    wide = 110 + (70 if what == "heads" else 52) * len(columns)  # a long prompt is scrolled sideways and not squeezed
-    with common.scrolled("circuit-patching", wide):
+    wide = 110 + (70 if what == "heads" else 60) * len(columns)  # a long prompt is scrolled sideways and not squeezed
+    # It opens at the end at which the chosen cell is; at first that is the strongest.
+    at_end = what != "heads" and st.session_state["circuit-column"] > len(columns) // 2
+    figure = _map(what, noising, shares, columns)
+    title = f"What each place {DOES[noising]}"
+    st.markdown(f"**{title}**")  # in the figure it would be scrolled
+    if at_end:
+        common.told_at_its_end(figure).update_layout(margin={"l": 10, "r": 60})
+    with common.scrolled("circuit-patching", wide, at_end=at_end):
         common.chart(
-            _map(what, noising, shares, columns),
+            figure,
             key="circuit-map",
+            titled=title,
             on_select=common.caught(_clicked),
             selection_mode="points",
-            config={"displayModeBar": False},
+            config=common.CLICKED,
         )
     _cell(subject, shown, what, noising, shares, columns)
 
@@ -125,7 +134,7 @@ def _place(what: str, row: int, column: str) -> str:
 
 
 def _map(what: str, noising: bool, shares: Float[np.ndarray, "layer column"], columns: list[str]) -> Any:
-    does = "takes away" if noising else "brings back"
+    does = DOES[noising]
     hovers = [
         [
             f"<b>{_place(what, row, column)}</b><br>{does} {common.percent(share)} of the answer"
@@ -138,12 +147,12 @@ def _map(what: str, noising: bool, shares: Float[np.ndarray, "layer column"], co
         hovers,
         [f"layer {row}" for row in range(len(shares))],
         columns,
-        f"What each place {does}",
+        "",
         f"share of the answer that it {does}",
         "head" if what == "heads" else "word and position (clean/corrupted)",
         "",
         chosen=(st.session_state["circuit-row"], st.session_state["circuit-column"]),
-    )
+    ).update_layout(margin={"t": 70})
 
 
 def _keep_place(subject: Subject, shown: Shown, what: str, shares: Float[np.ndarray, "layer column"]) -> None:
