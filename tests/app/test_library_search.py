@@ -116,6 +116,19 @@ def test_names_say_what_they_are_where_the_file_imports_them(page):
     assert page.errors == []
 
 
+def test_a_name_means_what_the_imports_say_under_whatever_module(page):
+    page.goto("/glossary")
+    page.wait_for_function("() => window.miLibrary")
+    find = "([text, chain]) => miLibrary.load().then(() => miLibrary.find(text, chain)?.module ?? null)"
+    for text, chain, module in (
+        ("from mi_lib.models import load", "load", "mi_lib"),
+        ("from mi_lib import induction", "induction.per_token_loss", "mi_lib.induction"),
+        ("from mi_lib import induction", "induction", None),  # a module, and not a planted network's function
+        ("from mi_lib.worlds.planted.copying import induction", "induction", "mi_lib.worlds.planted.copying"),
+    ):
+        assert page.evaluate(find, [text, chain]) == module
+
+
 def test_the_search_opens_by_a_tap_and_fits_a_phone(browser, server):
     page = browser.new_page(base_url=server, viewport={"width": 390, "height": 844}, has_touch=True)
     page.set_default_timeout(60_000)
