@@ -167,15 +167,13 @@ def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) 
     return guard
 
 
+@st.fragment
+@guarded
 def unfolding(label: str, show: Callable[[], Any], *, key: str, icon: str | None = None) -> None:
     """An expander whose content is made when it is opened, for code and figures that most readers of a page never open.
 
     Code alone costs a page a tenth of a second in the browser, seen or not.
     """
-    st.fragment(guarded(_unfolded))(label, show, key, icon)
-
-
-def _unfolded(label: str, show: Callable[[], Any], key: str, icon: str | None) -> None:
     inside = st.expander(label, icon=icon, key=key, on_change="rerun")
     if inside.open:
         with inside:
