@@ -250,7 +250,7 @@ def _typed_sets(seen: Seen, ready: str) -> list[tuple[list[str], str]] | None:
     from app.chat import open_model, sentence_case
 
     first = sm.ready(ready if ready in sm.READY else sm.REFUSAL)
-    texts = {key: seen.get(f"steer-{key}-{ready}", text) for key, text in first._asdict().items()}
+    texts = {key: str(seen.get(f"steer-{key}-{ready}", text)) for key, text in first._asdict().items()}
     if ready != sm.OWN and texts == first._asdict():
         return None
     tokenizer = open_model("pico").tokenizer
