@@ -309,9 +309,10 @@ def busy(limit: float) -> str:
 
 
 def minutes(total: int) -> str:
-    """90 → "1 h 30 min"."""
+    """90 → "1 h 30 min", in one line (its spaces do not break)."""
     hours, rest = divmod(total, 60)
-    return " ".join([*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])])
+    parts = [*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])]
+    return " ".join(parts).replace(" ", "\u00a0")
 
 
 def percent(share: float) -> str:
