@@ -42,7 +42,7 @@ STYLE += """
 @media (max-width: 640px) {
   :is([data-testid=stMarkdownContainer], [data-testid=stCode]) pre :is(code, code *) {
     white-space: pre-wrap !important; overflow-wrap: anywhere } }
-[class*=st-key-open-] button p { white-space: normal; text-align: left !important }
+[class*=st-key-open-] button p { white-space: normal; text-align: left }
 @media (hover: none) { .modebar-container { display: none } }
 .js-plotly-plot .main-svg { background: transparent !important }
 .st-key-skip-link, .st-key-bubble, .st-key-library { margin-bottom: -1rem }
