@@ -20,7 +20,18 @@ from mi_lib.models.graph import EMBED, LOGITS, POS_EMBED, Edge, all_edges, head_
 from mi_lib.plots import Line, Place
 from mi_lib.worlds.planted import Circuit
 
-METHODS = {"exact": "exact: patch every edge", "eap": "EAP", "eap-ig": "EAP-IG, 5 steps"}
+METHODS = {
+    "exact": "exact: patch every edge",
+    "eap": "EAP: estimate all at once",
+    "eap-ig": "EAP-IG: the same, in 5 steps",
+}
+MEANT = {
+    "exact": "Each edge is exchanged by itself, in a run of its own.",
+    "eap": "*Edge attribution patching*: what the sender changes, times the slope of the answer there (08.9). Two runs "
+    "and a backward pass estimate all edges.",
+    "eap-ig": "*EAP with integrated gradients*: as EAP, with the slope averaged over five steps between the prompts "
+    "(08.10).",
+}
 EXACT_UP_TO = 1500  # edges: more would take long
 THRESHOLDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75)
 AT_FIRST = 0.05
@@ -61,6 +72,7 @@ def section(subject: Subject) -> None:
     method: str = left.selectbox(
         "Method", offered, format_func=METHODS.__getitem__, key=f"circuit-method-{len(offered)}"
     )
+    left.caption(MEANT[method])
     threshold: float = right.select_slider(
         "Keep edges with an effect of at least",
         THRESHOLDS,
@@ -168,7 +180,7 @@ def _graph(subject: Subject, method: str, kept: list[Edge], truth: Circuit | Non
             key=f"circuit-graph-{count}",
             on_select=common.caught(functools.partial(_toggled, subject)),
             selection_mode="points",
-            config={"displayModeBar": False},
+            config=common.CLICKED,
         )
     st.caption(
         "An edge ends at the queries (q), keys (k) or values (v) of a head. Point at the dot on it for its effect. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 import torch
 from jaxtyping import Float
@@ -22,6 +23,7 @@ WHAT = {
     "mlp_out": "what a layer's MLP adds, at one position",
 }
 WAYS = {True: "take away (noising)", False: "bring back (denoising)"}
+DOES = {True: "takes away", False: "brings back"}
 SAID = {
     True: "The clean run, with one place as in the corrupted run. Is the place **needed**?",
     False: "The corrupted run, with one place as in the clean run. Is the place **enough**?",
@@ -47,13 +49,19 @@ def section(subject: Subject, shown: Shown) -> None:
         "A wide map is scrolled sideways."
     )
     wide = 110 + (70 if what == "heads" else 60) * len(columns)  # a long prompt is scrolled sideways and not squeezed
-    with common.scrolled("circuit-patching", wide):
+    # It opens at the end at which the chosen cell is; at first that is the strongest.
+    chosen = (st.session_state["circuit-row"], st.session_state["circuit-column"])
+    at_end = what != "heads" and chosen[1] > len(columns) // 2
+    title = f"What each place {DOES[noising]}"
+    st.markdown(f"**{title}**")  # in the figure it would be scrolled
+    with common.scrolled("circuit-patching", wide, at_end=at_end):
         common.chart(
-            _map(what, noising, shares, columns),
+            _map(what, noising, shares, columns, chosen, at_end),
             key="circuit-map",
+            titled=title,
             on_select=common.caught(_clicked),
             selection_mode="points",
-            config={"displayModeBar": False},
+            config=common.CLICKED,
         )
     _cell(subject, shown, what, noising, shares, columns)
 
@@ -124,8 +132,16 @@ def _place(what: str, row: int, column: str) -> str:
     return f"{where} layer {row}, at “{column}”"
 
 
-def _map(what: str, noising: bool, shares: Float[np.ndarray, "layer column"], columns: list[str]) -> Any:
-    does = "takes away" if noising else "brings back"
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _map(
+    what: str,
+    noising: bool,
+    shares: Float[np.ndarray, "layer column"],
+    columns: list[str],
+    chosen: tuple[int, int],
+    at_end: bool,
+) -> go.Figure:
+    does = DOES[noising]
     hovers = [
         [
             f"<b>{_place(what, row, column)}</b><br>{does} {common.percent(share)} of the answer"
@@ -133,17 +149,18 @@ def _map(what: str, noising: bool, shares: Float[np.ndarray, "layer column"], co
         ]
         for row, shown in enumerate(shares)
     ]
-    return plots.click_map(
+    figure = plots.click_map(
         shares,
         hovers,
         [f"layer {row}" for row in range(len(shares))],
         columns,
-        f"What each place {does}",
+        "",
         f"share of the answer that it {does}",
         "head" if what == "heads" else "word and position (clean/corrupted)",
         "",
-        chosen=(st.session_state["circuit-row"], st.session_state["circuit-column"]),
-    )
+        chosen=chosen,
+    ).update_layout(margin={"t": 70})
+    return common.told_at_its_end(figure).update_layout(margin={"l": 10, "r": 60}) if at_end else figure
 
 
 def _keep_place(subject: Subject, shown: Shown, what: str, shares: Float[np.ndarray, "layer column"]) -> None:
@@ -189,11 +206,11 @@ def _cell(
         f"Before: **{first[0]}** ({start.max():.0%}). With the place exchanged: **{first[1]}** ({now.max():.0%})."
     )
     top = list(dict.fromkeys(int(token) for each in runs.values() for token in each.topk(3).indices))
-    figure = plots.grouped_bars(
-        words(model, top),
-        {name: each[top] for name, each in runs.items()},
-        "The likeliest next words",
-        "next word",
-        "probability",
-    )
-    common.chart(figure.update_yaxes(range=[0, 1]), key="circuit-answers")
+    likeliest = {name: each[top].tolist() for name, each in runs.items()}
+    common.chart(_likeliest(words(model, top), likeliest), key="circuit-answers")
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _likeliest(names: list[str], probabilities: dict[str, list[float]]) -> go.Figure:
+    title = "The likeliest next words"
+    return plots.grouped_bars(names, probabilities, title, "next word", "probability").update_yaxes(range=[0, 1])

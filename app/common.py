@@ -33,6 +33,8 @@ CHART = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
 }
+# What one that is clicked offers: a picture to keep. Its buttons would be in the way of the clicks.
+CLICKED = {"displaylogo": False, "modeBarButtons": [["toImage"]]}
 FOUND = "found"  # the address of what the learner has found
 START = "course-map"  # the course map's name. Streamlit serves it at "/", and gives the name to no other page
 SAFE = (
@@ -41,13 +43,15 @@ SAFE = (
 )
 
 
-def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
+def chart(figure: go.Figure, key: str | None = None, titled: str = "", **more: Any) -> Any:
     """Show a figure as wide as the page allows. In the dark theme zero is dark where it would be white.
 
     Its title is written above it: there it wraps, and inside a figure it would be cut in a narrow one. Long titles of
     axes are broken for the same reason. A figure that says how wide it must be at least (`least` of its layout's
-    `meta`) is scrolled sideways where there is less room.
+    `meta`) is scrolled sideways where there is less room. A picture that is saved of it has its title in it.
     Who hears the page is told what the figure shows.
+
+    titled: the title in a saved picture, where the page writes it itself.
     """
     from app import figures, gallery  # Plotly: only where something is drawn
     from mi_lib.plots import told
@@ -55,14 +59,15 @@ def chart(figure: go.Figure, key: str | None = None, **more: Any) -> Any:
     more.setdefault("alt", told(figure))
     if title := figure.layout.title.text:
         st.html(f'<p style="font-weight: 600; margin: 0">{html.escape(title)}</p>')
-    name = re.sub(r"\W+", "-", title or "figure").strip("-").lower()
-    more.setdefault("config", CHART | {"toImageButtonOptions": {"filename": name, "scale": 2}})
+    titled = titled or title or ""
+    name = re.sub(r"\W+", "-", titled or "figure").strip("-").lower()
+    more["config"] = more.get("config", CHART) | {"toImageButtonOptions": {"filename": name, "scale": 2}}
     if gallery.is_gallery(figure):
         return st.html(gallery.as_html(figure))
     meta = figure.layout.meta
     least = meta.get("least") if isinstance(meta, dict) else None
     with scrolled(f"wide-{key}", least) if key and least else nullcontext():
-        ready = figures.ready(figure, dark=st.context.theme.type == "dark")
+        ready = figures.ready(figure, dark=st.context.theme.type == "dark", title=titled)
         return st.plotly_chart(ready, width="stretch", key=key, **more)
 
 
@@ -162,15 +167,13 @@ def guarded(show: Callable[..., Any], way_on: Callable[[], None] | None = None) 
     return guard
 
 
+@st.fragment
+@guarded
 def unfolding(label: str, show: Callable[[], Any], *, key: str, icon: str | None = None) -> None:
     """An expander whose content is made when it is opened, for code and figures that most readers of a page never open.
 
     Code alone costs a page a tenth of a second in the browser, seen or not.
     """
-    st.fragment(guarded(_unfolded))(label, show, key, icon)
-
-
-def _unfolded(label: str, show: Callable[[], Any], key: str, icon: str | None) -> None:
     inside = st.expander(label, icon=icon, key=key, on_change="rerun")
     if inside.open:
         with inside:

@@ -291,7 +291,7 @@ def _verdict(verdict: Verdict) -> None:
 
 def _solution(exercise: Exercise) -> None:
     try:
-        st.code(sections.body(solution(exercise)), language="python")
+        st.code(sections.body(solution(exercise)), language="python", wrap_lines=True)
     except CourseError as error:  # a copy that was handed out without solutions
         st.write(str(error))
 

@@ -261,8 +261,8 @@ def _tuning(name: str, layer: str, unit: int) -> None:
     with common.scrolled("images-tuning", 620):
         clicks = st.session_state.setdefault("images-clicks", 0)  # a new chart after each click, nothing selected
         common.chart(
-            figure, key=f"images-map-{clicks}", on_select=common.caught(_clicked), selection_mode="points",
-            config={"displayModeBar": False},
+            figure, key=f"images-map-{clicks}", titled="How strongly the unit answers",
+            on_select=common.caught(_clicked), selection_mode="points", config=common.CLICKED,
         )  # fmt: skip
     left, right = st.columns([1, 2])
     image = im.stimulus(name, layer, rows[row], angles[column])

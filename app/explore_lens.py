@@ -164,9 +164,10 @@ def _page(model: HookedModel, tokens: Int[Tensor, "1 pos"]) -> None:
         common.chart(
             figure,
             key="lens-map",
+            titled="First guess at every depth",
             on_select=common.caught(_clicked),
             selection_mode="points",
-            config={"displayModeBar": False},
+            config=common.CLICKED,
         )
     st.caption("The answer is in the last column. If the table is wider than your window, scroll it sideways.")
     _cell(model, reading)

@@ -432,7 +432,10 @@ def _everywhere(words: tuple[str, ...], place: Place, asked: Asked, said: Said) 
     at_end = len(words) > 6 and place.at > len(words) // 2
     figure = _table(MODEL, words, place, asked, said.own.word, at_end)
     with common.scrolled("oracle-table", 100 + CELL * len(words), at_end=at_end):
-        common.chart(figure, key="oracle-map", on_select=common.caught(_clicked), selection_mode="points")
+        common.chart(
+            figure, key="oracle-map", titled=f"What the oracle answers, and the chance of “{answer}”",
+            on_select=common.caught(_clicked), selection_mode="points", config=common.CLICKED,
+        )  # fmt: skip
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -316,7 +316,7 @@ def _phases(settings: Settings, run: Run) -> None:
         key=f"super-phases-{count}",
         on_select=common.caught(_clicked),
         selection_mode="points",
-        config={"displayModeBar": False},
+        config=common.CLICKED,
     )
 
 

@@ -33,8 +33,11 @@ class Ready(go.Figure):
         return self._spec
 
 
-def ready(figure: go.Figure, dark: bool) -> Ready:
-    """A copy, without its title, which is written above it."""
+def ready(figure: go.Figure, dark: bool, title: str = "") -> Ready:
+    """A copy, without its title, which is written above it.
+
+    title: for a picture that is saved (`app/saving`), handed on in the layout's `meta`.
+    """
     spec = figure.to_dict()  # a copy: the figure may stand in a cache, for all themes
     layout = spec["layout"]
     # What is kept as a picture has its ground with it: pale letters on none could not be read elsewhere. On the page
@@ -43,6 +46,8 @@ def ready(figure: go.Figure, dark: bool) -> Ready:
     if layout.get("title", {}).get("text"):
         layout["title"]["text"] = ""
         layout.setdefault("margin", {})["t"] = (layout.get("margin", {}).get("t") or 60) - _ROOM_OF_A_TITLE
+    if title and isinstance(meta := layout.get("meta") or {}, dict):  # a learner's own figure may hold anything there
+        layout["meta"] = meta | {"title": title}
     for axis in _axes(layout):
         if axis.get("title", {}).get("text"):
             axis["title"]["text"] = "<br>".join(broken(axis["title"]["text"]))

@@ -19,6 +19,7 @@ from app.glossary import bubble  # noqa: E402
 from app.keyboard import skip_link  # noqa: E402
 from app.library import library_search  # noqa: E402
 from app.pages import PAGES  # noqa: E402
+from app.saving import titled_pictures  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 common.only_behind_the_guard("mi app")
@@ -45,13 +46,14 @@ STYLE += """
 [class*=st-key-open-] button p { white-space: normal; text-align: left }
 @media (hover: none) { .modebar-container { display: none } }
 .js-plotly-plot .main-svg { background: transparent !important }
-.st-key-skip-link, .st-key-bubble, .st-key-library { margin-bottom: -1rem }
+.st-key-skip-link, .st-key-bubble, .st-key-library, .st-key-saving { margin-bottom: -1rem }
 [data-testid=stPageLink] p { white-space: normal }
+[data-testid=stPageLink] p:has(strong) { font-size: 1rem }
 @media (max-width: 480px) {
   [data-testid=stMainBlockContainer] h1 { font-size: 1.75rem }
   [data-testid=stMainBlockContainer] h2 { font-size: 1.5rem }
   [data-testid=stMainBlockContainer] h3 { font-size: 1.25rem } }
-@media (hover: none) { [role=radiogroup] > label { padding-block: .35rem } }
+@media (hover: none) { [role=radiogroup] label { padding-block: .35rem } }
 [data-testid=stMain] [data-testid=stBaseButton-tertiary] p { text-decoration: underline; text-underline-offset: .25em }
 [class*=st-key-waiting] [data-stale=true] { opacity: 1 }
 [class*=st-key-verdict] { scroll-margin: 4rem }
@@ -131,6 +133,7 @@ pages = [*map(_page, PAGES), *map(_explorer, explorers.EXPLORERS), *([] if asked
 skip_link()
 bubble()
 library_search()
+titled_pictures()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(pages)
 if "chapter" in st.query_params and page.url_path != "chapter":

@@ -76,9 +76,10 @@ function make(address) {
   }
   const named = (module, name) => {
     if (byName.has(`${module}:${name}`)) return byName.get(`${module}:${name}`)
-    // The same thing under another module's name: `mi_lib.models:load` for `mi_lib:load`.
+    // The same thing under another module's name: `mi_lib.models:load` for `mi_lib:load`. Never a deeper one's: entries
+    // stand under the shortest, and `mi_lib:induction` is a module, not the function of that name below it.
     const same = (byLast.get(name) ?? []).filter((entry) => entry.kind !== "method")
-    const near = same.filter((entry) => entry.module.startsWith(module) || module.startsWith(entry.module))
+    const near = same.filter((entry) => module.startsWith(`${entry.module}.`))
     return near.length === 1 ? near[0] : undefined
   }
   const method = (name) => {
@@ -187,8 +188,9 @@ function make(address) {
     if (!dialog.open) dialog.showModal()
     field.value = word
     field.select()
+    const there = load() // first, so that the search knows that it is under way
     search()
-    load().then(search)
+    there.then(search)
   }
   field.addEventListener("input", search)
   close.addEventListener("click", () => dialog.close())

@@ -74,6 +74,21 @@ def test_a_key_opens_the_search_and_what_is_found_unfolds(page):
     assert page.errors == []
 
 
+def test_a_search_that_is_opened_before_the_library_is_read_says_so(browser, server):
+    """It said that the server did not answer, until the answer came; and says so still if none comes."""
+    page = browser.new_page(base_url=server)
+    asked = []
+    page.route("**/library.json", lambda route: asked.append(route))  # answered below
+    page.goto("/explorers")
+    page.get_by_role("heading", name="Explore").wait_for()
+    page.wait_for_function("window.miLibrary")
+    page.keyboard.press("Control+k")
+    page.get_by_text("Reading the library …").wait_for()
+    asked.pop().abort()
+    page.get_by_text("The course's server does not answer").wait_for()
+    page.close()
+
+
 def test_names_say_what_they_are_where_the_file_imports_them(page):
     open_exercise(page, 1)
     page.locator("textarea").nth(1).wait_for()
@@ -99,6 +114,19 @@ def test_names_say_what_they_are_where_the_file_imports_them(page):
     assert area.input_value() == before  # nothing is put into the answer
     assert area.evaluate("a => a.getRootNode().activeElement === a")
     assert page.errors == []
+
+
+def test_a_name_means_what_the_imports_say_under_whatever_module(page):
+    page.goto("/glossary")
+    page.wait_for_function("() => window.miLibrary")
+    find = "([text, chain]) => miLibrary.load().then(() => miLibrary.find(text, chain)?.module ?? null)"
+    for text, chain, module in (
+        ("from mi_lib.models import load", "load", "mi_lib"),
+        ("from mi_lib import induction", "induction.per_token_loss", "mi_lib.induction"),
+        ("from mi_lib import induction", "induction", None),  # a module, and not a planted network's function
+        ("from mi_lib.worlds.planted.copying import induction", "induction", "mi_lib.worlds.planted.copying"),
+    ):
+        assert page.evaluate(find, [text, chain]) == module
 
 
 def test_the_search_opens_by_a_tap_and_fits_a_phone(browser, server):

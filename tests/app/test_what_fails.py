@@ -87,7 +87,8 @@ def test_every_callback_is_caught_and_every_fragment_guarded(path):
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         said = f"line {getattr(node, 'lineno', 0)}: {ast.unparse(node)}"
         if isinstance(node, ast.keyword) and (node.arg or "").startswith("on_"):
-            loose += [said] if not ast.unparse(node.value).startswith("common.caught(") else []
+            runs_nothing = ast.unparse(node.value) == "'rerun'"
+            loose += [said] if not runs_nothing and not ast.unparse(node.value).startswith("common.caught(") else []
         elif isinstance(node, ast.FunctionDef):
             wrapped = [ast.unparse(decorator) for decorator in node.decorator_list]
             fragment = any(each.startswith("st.fragment") for each in wrapped)
