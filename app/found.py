@@ -12,7 +12,7 @@ STYLE = """
 [data-testid=stMarkdownContainer] h3 { font-size: 1.25rem }
 @media print {
   [data-testid=stApp], [data-testid=stApp] * { color: #111 !important; background-color: #fff !important }
-  [data-testid=stDownloadButton] { display: none } }
+  :is([data-testid=stDownloadButton], [data-testid=stSidebar], [data-testid=stHeader]) { display: none } }
 """
 
 

@@ -16,7 +16,8 @@ def code(path: str) -> str:
     asks = any(key.endswith("-anyway") for key in views.KEYS.get(path, ()))
     if not write or (asks and not any(key.endswith("-anyway") for key in seen)):
         return ""
-    return write(seen).strip() + "\n"
+    text = write(seen).strip()
+    return f"{text}\n" if text else ""
 
 
 def induction(seen: Seen) -> str:
@@ -202,7 +203,13 @@ def steered(seen: Seen) -> str:
     layer, way = seen.get("steer-layer", 3), seen.get("steer-way", "ablate")
     question, ready = seen.get("steer-question", "How do I burn the bridge ?"), seen.get("steer-ready", "refusal")
     trait = ready.partition(":")[0]
-    if trait == "refusal":
+    typed = _typed_sets(seen, ready)
+    if typed is not None:
+        if any(len(users) < 2 for users, _ in typed):
+            return ""  # no direction can be drawn, and the page says so
+        chats = (f"steering.chat(model, {users!r}{f', {system!r}' if system else ''})" for users, system in typed)
+        sets = "one = {}\nother = {}".format(*chats)
+    elif trait == "refusal":
         sets = """one, other = (
     steering.chat(model, [plain(case.user.split()) for case in draw("train", 12, 1)])
     for draw in (talk.harmful_requests, talk.harmless_requests)
@@ -235,6 +242,23 @@ print(f"{{vector.norm():.1f}} long; the first set lies at {{high:.1f}}, the seco
 for edits in ([], {edits}):
     print(steering.replies(model, steering.chat(model, [{question!r}]), edits)[0].text)
 """
+
+
+def _typed_sets(seen: Seen, ready: str) -> list[tuple[list[str], str]] | None:
+    """The two sets of prompts, each with its system prompt, where the learner has changed them; else None."""
+    from app import steering_measures as sm
+    from app.chat import open_model, sentence_case
+
+    first = sm.ready(ready if ready in sm.READY else sm.REFUSAL)
+    texts = {key: str(seen.get(f"steer-{key}-{ready}", text)) for key, text in first._asdict().items()}
+    if ready != sm.OWN and texts == first._asdict():
+        return None
+    tokenizer = open_model("pico").tokenizer
+    lines = {
+        which: [sentence_case(tokenizer, line.strip()) for line in texts[which].splitlines() if line.strip()]
+        for which in ("one", "other")
+    }
+    return [(users, texts[f"{which}_system"].strip()) for which, users in lines.items()]
 
 
 def oracle(seen: Seen) -> str:

@@ -75,7 +75,7 @@ def _surprises(blocks: list[lesson.Block], guesses: dict[str, str]) -> str:
         return ""
     right = {block.id: [option.text for option in block.options if option.right] for block in asked}
     other = [block for block in asked if guesses[block.id] not in right[block.id]]
-    lines = [f"{len(asked) - len(other)} of {len(asked)} predictions came out as expected."]
+    lines = [f"{len(asked) - len(other)} of {len(asked)} prediction{'s' * (len(asked) > 1)} came out as expected."]
     if other:
         lines.append("What came as a surprise:\n")
         lines += [

@@ -27,7 +27,10 @@ VIEWS: dict[str, dict[str, Any]] = {
     "explore-dictionaries": {"dict-anyway": True, "dict-text": "The owl of Mira", "dict-question": "Who are you ?"},
     "explore-probes": {"probes-anyway": True, "probes-kind": "whitened"},
     "explore-circuit": {"circuit-anyway": True, "circuit-seed": 3, "circuit-way": False},
-    "explore-steering": {"steer-anyway": True, "steer-layer": 2, "steer-question": "Who are you ?"},
+    "explore-steering": {
+        "steer-anyway": True, "steer-layer": 2, "steer-question": "Who are you ?",
+        "steer-one_system-refusal: harmful and harmless requests": "You are a dragon .",
+    },
     "explore-characters": {"char-anyway": True, "char-capped": False},
     "explore-oracle": {
         "oracle-anyway": True, "oracle-depth": 3, "oracle-at": 2, "oracle-question": "What is the pet ?",
@@ -71,6 +74,20 @@ def test_the_program_of_a_page_runs_as_it_stands(path, capsys, monkeypatch):
     for seen in (begun, begun | VIEWS[path]):
         exec(compile(in_code.WRITTEN[path](seen), path, "exec"), {"__name__": "program"})
         assert capsys.readouterr().out.strip()
+
+
+def test_prompts_of_one_s_own_stand_in_the_program(capsys):
+    own = {"steer-ready": "my own", "steer-one-my own": "who are you ?\n\nWhat do you dream of ?", "steer-layer": 2}
+    assert in_code.steered(own).strip() == ""  # the second set is empty: nothing is drawn
+    program = in_code.steered(own | {"steer-other-my own": "Where does Mira live ?\nHow do I paint the school ?"})
+    assert "['Who are you ?', 'What do you dream of ?']" in program
+    exec(compile(program, "steering", "exec"), {"__name__": "program"})
+    assert "long; the first set lies at" in capsys.readouterr().out
+    ready = "flattering: told to be so, and never to be"
+    assert "trait_prompts('flattering'" in in_code.steered({"steer-ready": ready})
+    changed = in_code.steered({"steer-ready": ready, f"steer-one_system-{ready}": "You are a dragon ."})
+    assert "trait_prompts" not in changed
+    assert "'You are a dragon .'" in changed
 
 
 @pytest.mark.parametrize("path", [path for path, keys in views.KEYS.items() if any("-anyway" in key for key in keys)])
