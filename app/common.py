@@ -265,7 +265,8 @@ def readable() -> str:
     """Styles for small print, quotations and labels of what cannot be used now: Streamlit's own are too faint to read
     (WCAG 2 asks for 4.5 : 1). So is white on the light blue of a button in the dark theme. What opens over the page
     stands outside of what Streamlit says its theme of. Letters at the axes of figures were drawn for one theme, and the
-    first colour of figures is dim in the dark one."""
+    first colour of figures is dim in the dark one. The ring of a choice that is not taken is nearly as dim."""
+    ring = "[data-testid=stRadioOption]:not([data-selected]) > div > div:first-child"
     faint = "[data-testid=stCaptionContainer], [data-testid=stMarkdownContainer] blockquote"
     return f"""
 {faint} {{ opacity: 1; color: color-mix(in srgb, currentColor 80%, transparent) }}
@@ -274,6 +275,7 @@ def readable() -> str:
 {_exchanged("text", "fill", *AT_AXES)}
 {_exchanged("path", "fill", *FIRST)}
 {_exchanged("path", "stroke", *FIRST)}
+{ring} {{ border-color: light-dark(#767676, #959595) }}
 [data-testid=stPopoverBody] {{ color-scheme: {st.context.theme.type or "light"} }}
 """
 
@@ -310,9 +312,10 @@ def busy(limit: float) -> str:
 
 
 def minutes(total: int) -> str:
-    """90 → "1 h 30 min"."""
+    """90 → "1 h 30 min", in one line (its spaces do not break)."""
     hours, rest = divmod(total, 60)
-    return " ".join([*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])])
+    parts = [*([f"{hours} h"] if hours else []), *([f"{rest} min"] if rest or not hours else [])]
+    return " ".join(parts).replace(" ", "\u00a0")
 
 
 def percent(share: float) -> str:

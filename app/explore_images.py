@@ -10,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 import torch
+from jaxtyping import Float
 
 from app import common, gallery, opening, views
 from app import image_measures as im
@@ -119,6 +120,8 @@ def _page(names: list[str]) -> None:
 def _look_ahead(name: str, layer: str, unit: int) -> None:
     """Measure and draw what the page shows of a unit, for the caches."""
     _rows(name, layer, unit, SEEN["the scene"])
+    for draw in (_tuning_map, _tuning_curve):
+        draw(name, layer, unit, _strongest(_answers(name, layer, unit)[0]))
     _misjudged(name, layer, (unit,))
     if random := im.control(name, layer, [unit]):
         im.judged(name, layer, tuple(random))
@@ -235,25 +238,8 @@ def _tuning(name: str, layer: str, unit: int) -> None:
         "and change how much finer the one is."
     )
     st.caption("Click a cell: that stimulus is shown.")
-    found, rows = im.tuned(name, layer), im.rows()
-    table = torch.stack([found.curves[row][unit] for row in rows])
-    count = table.shape[1]
-    angles = [2 * math.pi * i / count for i in range(count)]
-    most = float(table.abs().max()) or 1.0
-    row, column = _place(name, layer, unit, table)
-    hovers = [
-        [
-            f"<b>{rows[i]}</b><br>fine texture at {im.degrees(a)}°<br>answer {table[i, j]:.3f}"
-            for j, a in enumerate(angles)
-        ]
-        for i in range(len(rows))
-    ]
-    names = [f"{im.degrees(a)}°" for a in angles]
-    figure = plots.click_map(
-        table / most, hovers, ["noise", *(f"{r:g} : 1" for r in im.RATIOS)], names,
-        "", "share of its largest answer",
-        "", "ratio of frequencies", chosen=(row, column),
-    ).update_layout(margin={"t": 70})  # fmt: skip
+    table, angles = _answers(name, layer, unit)
+    cell = row, column = _place(name, layer, unit, table)
     st.markdown(
         "**How strongly the unit answers**, in hundredths of its most. Across: where the fine texture is "
         "(0° is right, 90° is up). In a narrow window the map is scrolled sideways."
@@ -261,35 +247,70 @@ def _tuning(name: str, layer: str, unit: int) -> None:
     with common.scrolled("images-tuning", 620):
         clicks = st.session_state.setdefault("images-clicks", 0)  # a new chart after each click, nothing selected
         common.chart(
-            figure, key=f"images-map-{clicks}", titled="How strongly the unit answers",
+            _tuning_map(name, layer, unit, cell), key=f"images-map-{clicks}", titled="How strongly the unit answers",
             on_select=common.caught(_clicked), selection_mode="points", config=common.CLICKED,
         )  # fmt: skip
     left, right = st.columns([1, 2])
-    image = im.stimulus(name, layer, rows[row], angles[column])
-    said = f"{rows[row].capitalize()}, the fine side at {names[column]}: {float(table[row, column]):.2f}"
+    texture = im.rows()[row]
+    image = im.stimulus(name, layer, texture, angles[column])
+    said = f"{texture.capitalize()}, the fine side at {im.degrees(angles[column])}°: {float(table[cell]):.2f}"
     left.image(im.marked(image, None, None, zoom=4), caption=said, width=WIDE, alt=f"A picture: {said}")
-    series = {rows[row]: table[row].tolist(), "an edge of brightness": found.edge[unit].tolist()}
-    series |= {"fine texture alone": [float(found.sharp[unit])] * count}
-    series |= {"coarse texture alone": [float(found.blurred[unit])] * count}
-    series |= {"the best edge of colour": [float(found.colour_edge[unit])] * count}
     with right:
-        degrees = [im.degrees(a) for a in angles]
-        figure = plots.lines(degrees, series, "The same row as a curve, beside what must not be mistaken for it",
-                             "angle (degrees)", "mean answer", vline=degrees[column])  # fmt: skip
-        common.chart(figure, key="images-curve")
+        common.chart(_tuning_curve(name, layer, unit, cell), key="images-curve")
     st.caption(
         f"Means over {im.DRAWS} draws of each stimulus, half of them with the contrast reversed. "
         "What is not seen lies at 0."
     )
 
 
+def _answers(name: str, layer: str, unit: int) -> tuple[Float[torch.Tensor, "texture angle"], list[float]]:
+    """A unit's mean answer to each pair of textures at each angle, and the angles in radians."""
+    table = torch.stack([im.tuned(name, layer).curves[row][unit] for row in im.rows()])
+    return table, [2 * math.pi * i / table.shape[1] for i in range(table.shape[1])]
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _tuning_map(name: str, layer: str, unit: int, cell: tuple[int, int]) -> go.Figure:
+    table, angles = _answers(name, layer, unit)
+    names = [f"{im.degrees(a)}°" for a in angles]
+    hovers = [
+        [
+            f"<b>{row}</b><br>fine texture at {angle}<br>answer {value:.3f}"
+            for angle, value in zip(names, values, strict=True)
+        ]
+        for row, values in zip(im.rows(), table.tolist(), strict=True)
+    ]
+    return plots.click_map(
+        table / (float(table.abs().max()) or 1.0), hovers, ["noise", *(f"{r:g} : 1" for r in im.RATIOS)], names,
+        "", "share of its largest answer",
+        "", "ratio of frequencies", chosen=cell,
+    ).update_layout(margin={"t": 70})  # fmt: skip
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _tuning_curve(name: str, layer: str, unit: int, cell: tuple[int, int]) -> go.Figure:
+    """The row of the map in which the cell is, beside the unit's answers to simpler things."""
+    (table, angles), found, (row, column) = _answers(name, layer, unit), im.tuned(name, layer), cell
+    series = {im.rows()[row]: table[row].tolist(), "an edge of brightness": found.edge[unit].tolist()}
+    series |= {"fine texture alone": [float(found.sharp[unit])] * len(angles)}
+    series |= {"coarse texture alone": [float(found.blurred[unit])] * len(angles)}
+    series |= {"the best edge of colour": [float(found.colour_edge[unit])] * len(angles)}
+    degrees = [im.degrees(a) for a in angles]
+    title = "The same row as a curve, beside what must not be mistaken for it"
+    return plots.lines(degrees, series, title, "angle (degrees)", "mean answer", vline=degrees[column])
+
+
 def _place(name: str, layer: str, unit: int, table: torch.Tensor) -> tuple[int, int]:
     """Which cell is looked at: of another unit, its strongest."""
     about = (name, layer, unit)
     if st.session_state.get("images-about") != about or "images-cell" not in st.session_state:
-        cell = divmod(int(table.argmax()), table.shape[1])
+        cell = _strongest(table)
         st.session_state.update({"images-about": about, "images-cell": cell})
     return st.session_state["images-cell"]
+
+
+def _strongest(table: Float[torch.Tensor, "texture angle"]) -> tuple[int, int]:
+    return divmod(int(table.argmax()), table.shape[1])
 
 
 def _clicked() -> None:
@@ -370,15 +391,19 @@ def _needed(name: str, model: VisionModel, layer: str, unit: int, detectors: lis
         other = im.judged(name, layer, tuple(random))
         label = "without as many others, as active"
         series[label] = [other.right("without", kind) for kind in scenes.KINDS]
-    figure = plots.grouped_bars(scenes.KINDS, series, "Whose figure is said rightly", "kind of scene",
-                                "right (share of scenes)")  # fmt: skip
-    common.chart(figure.update_yaxes(range=[0, 1.02]), key="images-needed")
+    common.chart(_rightly(series), key="images-needed")
     if units == detectors:
         _verdict(found)
     said, tiles = _misjudged(name, layer, tuple(units))
     st.markdown(said)
     if tiles:
         st.html(tiles)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _rightly(series: dict[str, list[float]]) -> go.Figure:
+    title, unit = "Whose figure is said rightly", "right (share of scenes)"
+    return plots.grouped_bars(scenes.KINDS, series, title, "kind of scene", unit).update_yaxes(range=[0, 1.02])
 
 
 def _verdict(found: im.Judged) -> None:

@@ -6,6 +6,7 @@ import html
 from json import JSONDecodeError
 from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 import torch
 
@@ -156,19 +157,32 @@ def _read(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth:
     }
     left, right = st.columns(2)
     with left:
-        figure = plots.lines(depths, series, "How often the probe is right", "depth", "accuracy (share of texts)",
-                             intervals=whiskers)  # fmt: skip
-        common.chart(figure.update_yaxes(range=[0, 1.05]), key="probes-accuracy")
+        axes = ("depth", "accuracy (share of texts)")
+        figure = _curves(depths, series, whiskers, "How often the probe is right", *axes, [0, 1.05])
+        common.chart(figure, key="probes-accuracy")
     with right:
         gains = {"selectivity": [each.selectivity.value for each in found]}
         ends = {"selectivity": [(each.selectivity.low, each.selectivity.high) for each in found]}
-        figure = plots.lines(depths, gains, "Selectivity: accuracy minus control", "depth",
-                             "selectivity (share of texts)", intervals=ends)  # fmt: skip
-        common.chart(figure.update_yaxes(range=[-0.3, 1.05]), key="probes-selectivity")
+        axes = ("depth", "selectivity (share of texts)")
+        figure = _curves(depths, gains, ends, "Selectivity: accuracy minus control", *axes, [-0.3, 1.05])
+        common.chart(figure, key="probes-selectivity")
     st.caption(
         "Whiskers: 95 % intervals over texts. In the control, every combination of words gets a label by chance, so "
         "only a probe that learns words by heart can name it."
     )
+
+
+@st.cache_resource(max_entries=96, show_spinner=False)
+def _curves(
+    depths: list[str],
+    series: dict[str, list[float]],
+    ends: dict[str, list[tuple[float, float]]],
+    title: str,
+    x: str,
+    y: str,
+    reach: list[float],
+) -> go.Figure:
+    return plots.lines(depths, series, title, x, y, intervals=ends).update_yaxes(range=reach)
 
 
 # --- is it used? --------------------------------------------------------------------------------------------------
@@ -185,9 +199,9 @@ def _used(d: pm.Data, depths: list[str], name: str, site: str, kind: str, depth:
     )
     series = {edit: [share.value for share in shares] for edit, shares in turned.items()}
     ends = {edit: [(share.low, share.high) for share in shares] for edit, shares in turned.items()}
-    figure = plots.lines(depths, series, "How often the next word changes", "depth of the change",
-                         "changed (share of texts)", intervals=ends)  # fmt: skip
-    common.chart(figure.update_yaxes(range=[-0.05, 1.05]), key="probes-effects")
+    axes = ("depth of the change", "changed (share of texts)")
+    figure = _curves(depths, series, ends, "How often the next word changes", *axes, [-0.05, 1.05])
+    common.chart(figure, key="probes-effects")
     count = next(iter(turned.values()))[0].n
     here = ", ".join(f"**{shares[depth].value:.0%}** ({edit})" for edit, shares in turned.items())
     st.markdown(f"{depths[depth].capitalize()}, the next word changes in {here}.")

@@ -230,7 +230,7 @@ def choice(page: Any, what: Any, role: str, i: int) -> Callable[[], Any]:
         what.fill(f"he{'ad' * (i % 2)}")
         return functools.partial(what.press, "Enter")
     if role == "radiogroup":
-        return what.get_by_role("radio", checked=False).nth(i).click
+        return what.get_by_role("radio", checked=False).first.click
     if role == "combobox":
         now = what.input_value()
         what.click()

@@ -417,6 +417,9 @@ def test_the_letters_on_the_main_buttons_stand_out(browser, server, scheme):
     for button in (page.get_by_role("button", name="Next"), page.get_by_role("button", name="Check")):
         page.wait_for_timeout(500)  # colours glide from one to the other
         assert contrast(button, button) >= 4.5  # WCAG 2, AA
+    ring = page.get_by_test_id("stRadioOption").first.locator("div > div").first
+    assert "rgba" not in ring.evaluate("e => getComputedStyle(e).borderColor")  # nor is it half transparent
+    assert contrast(ring, page.get_by_test_id("stApp"), "borderTopColor") >= 3  # of what shows that one can choose
     page.close()
 
 
@@ -436,11 +439,11 @@ def test_letters_stand_out_when_the_theme_changes_under_the_page(browser, server
     page.close()
 
 
-def contrast(letters, ground) -> float:
-    """The contrast of one element's letters against another's ground, as WCAG 2 defines it."""
+def contrast(letters, ground, part: str = "color") -> float:
+    """The contrast of one element's letters (or another part of it) against another's ground, as WCAG 2 defines it."""
     colours = [
         of.evaluate(f"e => getComputedStyle(e).{what}.match(/[\\d.]+/g).slice(0, 3).map(Number)")
-        for of, what in ((letters, "color"), (ground, "backgroundColor"))
+        for of, what in ((letters, part), (ground, "backgroundColor"))
     ]
     darker, lighter = sorted(map(luminance, colours))
     return (lighter + 0.05) / (darker + 0.05)

@@ -84,3 +84,8 @@ def test_what_is_scrolled_sideways_fades_at_the_side_where_there_is_more():
     assert "linear reverse;" in common.fading(".wide", reverse=True)  # what opens at its right end
     assert "@keyframes more-at-the-sides" in common.SIDES
     assert "<" not in common.SIDES + style  # Streamlit drops a style in which one stands
+
+
+@pytest.mark.parametrize(("total", "said"), [(90, "1 h 30 min"), (60, "1 h"), (5, "5 min"), (0, "0 min")])
+def test_minutes_are_told_in_hours_and_no_line_ends_within(total, said):
+    assert common.minutes(total) == said.replace(" ", "\u00a0")
