@@ -119,8 +119,15 @@ _, cache = model.run_with_cache(tokens, [site])
 print(sae.encode(cache[site])[0, :, {latent}])  # how active the latent is at each word
 edit = (site, spliced(sae, keep_error=True, edit=clamped({latent}, {held})))  # hold it there
 for edits in ([], [edit]):
-    print(steering.replies(model, steering.chat(model, [{question!r}]), edits)[0].text)
+    print(steering.replies(model, steering.chat(model, [{_asked(question)!r}]), edits)[0].text)
 """
+
+
+def _asked(question: str) -> str:
+    """A question as the page asks it: with a capital at its beginning, where Pico knows that word."""
+    from app.chat import open_model, sentence_case
+
+    return sentence_case(open_model("pico").tokenizer, question.strip())
 
 
 def probes(seen: Seen) -> str:
@@ -240,24 +247,19 @@ vector = steering.difference_of_means(*there)
 high, low = (float(steering.projections(each, vector).mean()) for each in there)
 print(f"{{vector.norm():.1f}} long; the first set lies at {{high:.1f}}, the second at {{low:.1f}}")
 for edits in ([], {edits}):
-    print(steering.replies(model, steering.chat(model, [{question!r}]), edits)[0].text)
+    print(steering.replies(model, steering.chat(model, [{_asked(question)!r}]), edits)[0].text)
 """
 
 
 def _typed_sets(seen: Seen, ready: str) -> list[tuple[list[str], str]] | None:
     """The two sets of prompts, each with its system prompt, where the learner has changed them; else None."""
     from app import steering_measures as sm
-    from app.chat import open_model, sentence_case
 
     first = sm.ready(ready if ready in sm.READY else sm.REFUSAL)
     texts = {key: str(seen.get(f"steer-{key}-{ready}", text)) for key, text in first._asdict().items()}
     if ready != sm.OWN and texts == first._asdict():
         return None
-    tokenizer = open_model("pico").tokenizer
-    lines = {
-        which: [sentence_case(tokenizer, line.strip()) for line in texts[which].splitlines() if line.strip()]
-        for which in ("one", "other")
-    }
+    lines = {which: [_asked(line) for line in texts[which].splitlines() if line.strip()] for which in ("one", "other")}
     return [(users, texts[f"{which}_system"].strip()) for which, users in lines.items()]
 
 

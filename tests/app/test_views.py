@@ -88,6 +88,7 @@ def test_prompts_of_one_s_own_stand_in_the_program(capsys):
     changed = in_code.steered({"steer-ready": ready, f"steer-one_system-{ready}": "You are a dragon ."})
     assert "trait_prompts" not in changed
     assert "'You are a dragon .'" in changed
+    assert "['Who are you ?']" in in_code.dictionaries({"dict-question": "who are you ? "})
 
 
 @pytest.mark.parametrize("path", [path for path, keys in views.KEYS.items() if any("-anyway" in key for key in keys)])
