@@ -18,6 +18,7 @@ from mi_lib import attribution, plots
 from mi_lib.models.config import ModelConfig
 from mi_lib.models.graph import EMBED, LOGITS, POS_EMBED, Edge, all_edges, head_name, head_of, node_of, senders
 from mi_lib.plots import Line, Place
+from mi_lib.plots.style import written
 from mi_lib.worlds.planted import Circuit
 
 METHODS = {
@@ -53,7 +54,7 @@ class Said(NamedTuple):
 
     right: float
     difference: float
-    prompts: list[dict[str, Any]]
+    prompts: list[dict[str, str]]
 
 
 @st.fragment
@@ -313,16 +314,18 @@ def _enough(subject: Subject, kept: list[Edge], truth: Circuit | None) -> None:
         now, before = (each.right if "%" in of else each.difference for each in (alone, whole))
         change = f"{of.format(now - before)} against the whole network" if dropped else None
         column.metric(name, of.format(now), change)
-    st.dataframe(
-        alone.prompts,
-        hide_index=True,
-        column_config={"logit difference": st.column_config.NumberColumn(format="%.2f")},
-    )
+    st.markdown(_table(alone.prompts))
     st.caption("An answer counts as right if it is the likeliest of all words. MLPs and embeddings are always kept.")
 
 
 def _set(key: str, value: Any) -> None:
     st.session_state[key] = value
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    """Few rows as Markdown: Streamlit's own table for data is drawn as a picture, and costs as much as a figure."""
+    lines = [list(rows[0]), [":--"] * len(rows[0]), *([common.literal(cell) for cell in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 @st.cache_data(max_entries=256, show_spinner="Asking what is left of the network …")
@@ -348,14 +351,14 @@ def _told(
     logits: Float[Tensor, "batch d_vocab"],
     answers: Tensor,
     differences: Float[Tensor, " batch"],
-) -> list[dict[str, Any]]:
+) -> list[dict[str, str]]:
     model = network(subject)
     rows = zip(clean.tolist(), answers.tolist(), logits.argmax(-1).tolist(), differences.tolist(), strict=True)
     return [
         {
-            "says": f"{'✓' if said == answer else '✗'} {word(model, said)}",
+            "says": f"{'✓' if said == answer else '✗'}\u00a0{word(model, said)}",
             "right": word(model, answer),
-            "logit difference": round(difference, 2),
+            "logit difference": written(difference, 2),
             "prompt": " ".join(words(model, tokens)),
         }
         for tokens, answer, said, difference in rows
