@@ -175,8 +175,13 @@ def _other() -> None:
 
 def _shown(one: Guess) -> tuple[str, str, str]:
     if one.right:
-        return one.word, f"✓ expected, {one.share:.0%}", "right"
-    return one.word, f"✗ expected {one.guessed}, {one.share:.0%}", "wrong"
+        return one.word, f"✓ expected, {_percent(one.share)}", "right"
+    return one.word, f"✗ expected {one.guessed}, {_percent(one.share)}", "wrong"
+
+
+def _percent(share: float) -> str:
+    """What it names first has some chance, however little: "<1%" and not "0%"."""
+    return "<1%" if share < 0.005 else f"{share:.0%}"
 
 
 def _line(words: list[tuple[str, str, str]]) -> str:

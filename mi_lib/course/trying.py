@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mi_lib.course import sections
+from mi_lib.course import quotes, sections
 from mi_lib.course.grading import wording
 from mi_lib.course.grading.forkserver import ServerGone
 from mi_lib.course.index import Exercise
@@ -251,7 +251,7 @@ def _says_more(error: AnswerError) -> bool:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e9 else f"{value:.4g}"
+    return quotes.said(value, ",.0f" if value == int(value) and abs(value) < 1e9 else ".4g")
 
 
 def _word(value: Any, limit: int) -> str:

@@ -56,8 +56,9 @@ def test_lines_run_after_the_file_and_their_last_value_is_shown(attempt):
 
 def test_a_tensor_is_told_by_shape_dtype_and_range_and_has_a_picture(attempt):
     (value,) = attempt("torch.arange(12.0).reshape(3, 4) - 6").shown
-    assert value.text == "Tensor 3 × 4 · float32 · -6 to 5, mean -0.5"
+    assert value.text == "Tensor 3 × 4 · float32 · −6 to 5, mean −0.5"
     assert torch.equal(value.picture, torch.arange(12.0).reshape(3, 4) - 6)
+    assert attempt("torch.full((2, 2), -3e-5)").shown[0].text.endswith("−3\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}10⁻⁵")
     (row,) = attempt("torch.tensor([1.0, float('nan'), 3.0])").shown
     assert row.text == "Tensor of 3 · float32 · 1 to 3, mean 2 · 1 NaN or infinite"
     assert row.picture.shape == (3,)
