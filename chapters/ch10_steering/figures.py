@@ -75,7 +75,7 @@ def by_place(answer: Any) -> go.Figure:
     shares = {place: found.share([float(judges.refused(words(list(one[place])))) for one in said]) for place in PLACES}
     told = _read()["places"]
     series = {
-        "refused": [shares[place] for place in PLACES],
+        f"refused ({FEW} requests)": [shares[place] for place in PLACES],
         f"whole and fluent ({told['requests']} requests)": [told[place]["fluent"] for place in PLACES],
     }
     title = "Where the direction is added, twice"

@@ -75,6 +75,12 @@ def test_an_array_is_called_one(attempt):
     assert value.text == "array of 11 · float64 · 0 to 1, mean 0.5"
 
 
+def test_a_coroutine_says_how_it_is_run(attempt):
+    tried = attempt("async def wait(): return 3\nwait()")
+    assert tried.shown[0].more == "wait() waits to be run: asyncio.run(…) does it"
+    assert tried.printed == ""  # no warning about a line of the course
+
+
 @pytest.mark.parametrize("lines", ["x = []\nx.append(x)\nx", "x = []\nfor _ in range(300): x = [x]\nx"])
 def test_a_list_that_holds_itself_or_is_very_deep_is_shown(attempt, lines):
     tried = attempt(lines)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import builtins
 import dataclasses
+import inspect
 import linecache
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -60,6 +61,13 @@ def describe(value: Any, depth: int = 0) -> dict[str, Any]:
     """A value as plain data for the page: its kind, a text, and a picture, a figure or parts where it has them."""
     if isinstance(value, torch.Tensor):
         return _tensor(value)
+    if inspect.iscoroutine(value):
+        value.close()  # or Python would warn, of a line of the course's
+        return {
+            "kind": "text",
+            "type": "coroutine",
+            "text": f"{value.__name__}() waits to be run: asyncio.run(…) does it",
+        }
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         numbers = torch.from_numpy(np.ascontiguousarray(value).astype(value.dtype.newbyteorder("=")))
         return _tensor(numbers.reshape(value.shape), "array") | {"type": "array"}
