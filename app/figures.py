@@ -36,7 +36,7 @@ class Ready(go.Figure):
 def ready(figure: go.Figure, dark: bool, title: str = "") -> Ready:
     """A copy, without its title, which is written above it.
 
-    title: for a picture that is saved (`app/saving`), handed on in the layout's `meta`.
+    title: for a picture that is saved (`everywhere`), handed on in the layout's `meta`.
     """
     spec = figure.to_dict()  # a copy: the figure may stand in a cache, for all themes
     layout = spec["layout"]

@@ -14,12 +14,8 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts this folder on the path, and not the one above it
     sys.path.insert(0, str(ROOT))
 
-from app import common, explorers, opening, views  # noqa: E402 - needs the line above
-from app.glossary import bubble  # noqa: E402
-from app.keyboard import skip_link  # noqa: E402
-from app.library import library_search  # noqa: E402
+from app import common, everywhere, explorers, glossary, opening, views  # noqa: E402 - needs the line above
 from app.pages import PAGES  # noqa: E402
-from app.saving import titled_pictures  # noqa: E402
 
 st.set_page_config(page_title="Mechanistic interpretability", page_icon="🔬", layout="wide")
 common.only_behind_the_guard("mi app")
@@ -46,7 +42,7 @@ STYLE += """
 [class*=st-key-open-] button p { white-space: normal; text-align: left }
 @media (hover: none) { .modebar-container { display: none } }
 .js-plotly-plot .main-svg { background: transparent !important }
-.st-key-skip-link, .st-key-bubble, .st-key-library, .st-key-saving { margin-bottom: -1rem }
+.st-key-everywhere { margin-bottom: -1rem }
 [data-testid=stPageLink] p { white-space: normal }
 [data-testid=stPageLink] p:has(strong) { font-size: 1rem }
 @media (max-width: 480px) {
@@ -59,6 +55,7 @@ STYLE += """
 [class*=st-key-verdict] { scroll-margin: 4rem }
 [data-testid=stHeading] h2 { font-size: 1.5rem; padding-bottom: .6rem }
 """
+STYLE += glossary.STYLE
 # Code that is shown has the colours of the editor's: Streamlit's own are too faint to read.
 STYLE += common.readable()
 STYLE += common.SIDES
@@ -130,10 +127,7 @@ def _lost(path: str) -> StreamlitPage:
 asked = unquote(urlsplit(st.context.url or "").path).rstrip("/").rpartition("/")[2]
 known = (*PAGES, *explorers.EXPLORERS, common.START)
 pages = [*map(_page, PAGES), *map(_explorer, explorers.EXPLORERS), *([] if asked in known else [_lost(asked)])]
-skip_link()
-bubble()
-library_search()
-titled_pictures()
+everywhere.begin()
 # Deep links: /?chapter=02&exercise=3 goes to the chapter page.
 page = st.navigation(pages)
 if "chapter" in st.query_params and page.url_path != "chapter":

@@ -1,9 +1,8 @@
-"""The glossary: a page of all words, and the bubble that a word of a lesson opens."""
+"""The glossary: a page of all words. A word of a lesson opens a bubble (`everywhere`) with its entry."""
 
 from __future__ import annotations
 
 from itertools import groupby
-from pathlib import Path
 
 import streamlit as st
 
@@ -21,13 +20,6 @@ STYLE = """
   text-underline-offset: .22em; cursor: help }
 [data-testid] a[href^="glossary?"]:is(:hover, :focus-visible) { text-decoration-style: solid }
 """
-_bubble = st.components.v2.component("mi_bubble", js=(Path(__file__).parent / "bubble.js").read_text("utf-8"))
-
-
-def bubble() -> None:
-    """Let words with a dotted line show what they mean: under the mouse, with the focus, or at a tap."""
-    st.html(f"<style>{STYLE}</style>")
-    _bubble(key="bubble", height=0)
 
 
 def show() -> None:
