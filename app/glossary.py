@@ -34,7 +34,7 @@ def show() -> None:
     if wanted:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{len(also) + bool(exact)} of {len(terms)} entries.")
-            st.button("Show all", type="tertiary", on_click=_show_all, key="glossary-all")
+            st.button("Show all", type="tertiary", on_click=common.caught(_show_all), key="glossary-all")
     if exact:
         with st.container(border=True):
             st.markdown(_entry(exact))

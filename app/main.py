@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from pathlib import Path
@@ -101,16 +102,10 @@ def _explorer(path: str) -> StreamlitPage:
             if not views.give_up():
                 raise
             st.rerun()  # a link that the page cannot show: it is shown as it begins
-        # Where a part of the page is drawn again alone, what stands below it would stay as it was.
-        st.fragment(common.guarded(_foot), run_every=1 if path in views.IN_PARTS else None)(path)
+        views.foot(path, functools.partial(importlib.import_module("app.in_code").code, path))
 
     shown = common.guarded(show, way_on=common.go_home)
     return st.Page(shown, title=each.title, url_path=path, icon=f":material/{each.icon}:", visibility="hidden")
-
-
-def _foot(path: str) -> None:
-    views.offer(path)
-    views.program(importlib.import_module("app.in_code").code(path))
 
 
 def _lost(path: str) -> StreamlitPage:

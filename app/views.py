@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -149,29 +149,47 @@ def kept(key: str, value: Any, offered: Container[Any] | None = None) -> str:
     return key
 
 
-def offer(path: str) -> None:
-    """The link to what the page shows now. It has been shown: what fails later is no fault of a link's."""
-    st.session_state.pop("view-keys", None)
+def foot(path: str, write: Callable[[], str]) -> None:
+    """The link to what the page shows now, and the program of it, as they are when they are unfolded.
+
+    Where a part of the page is drawn again alone, they are looked at again every second, while one is unfolded.
+    write: the program; "" for none.
+    """
+    follows = path in IN_PARTS and any(map(st.session_state.get, ("view-link", "view-program")))
+    st.fragment(common.guarded(_foot), run_every=1 if follows else None)(path, write, follows)
+
+
+def _foot(path: str, write: Callable[[], str], follows: bool) -> None:
+    st.session_state.pop("view-keys", None)  # the page has been shown: what fails later is no fault of a link's
+
+    def shown(show: Callable[[], None]) -> Callable[[], None]:
+        return st.rerun if path in IN_PARTS and not follows else show  # the page begins to look again
+
+    def link() -> None:
+        _link(write_link(path))
+
+    common.unfolding("A link to this view", shown(link), key="view-link", icon=":material/link:")
+    if write():
+        common.unfolding("Do it in code", shown(lambda: _program(write())), key="view-program", icon=":material/code:")
+
+
+def write_link(path: str) -> str | None:
+    """The address of what a page shows now; None if that is too long for one."""
     text = write(chosen(path))
-    if len(text) > LONGEST:
-        return
     here = urlsplit(st.context.url or "")
     link = urlunsplit((here.scheme, here.netloc, here.path, f"{VIEW}={quote(text, safe='')}", ""))
-    common.unfolding("A link to this view", lambda: _link(link), key="view-link", icon=":material/link:")
+    return link if len(text) <= LONGEST else None
 
 
-def _link(link: str) -> None:
+def _link(link: str | None) -> None:
+    if link is None:
+        st.caption("What you have chosen is too long for a link.")
+        return
     st.caption(
         "Whoever opens it in this course finds what you have chosen. What a button has begun (a training, a "
         "measurement) they begin themselves."
     )
     st.code(link, language=None, wrap_lines=True, height=200 if len(link) > LONG else "content")
-
-
-def program(text: str) -> None:
-    """What the page shows, as a program that runs as it stands."""
-    if text:
-        common.unfolding("Do it in code", lambda: _program(text), key="view-program", icon=":material/code:")
 
 
 def _program(text: str) -> None:
