@@ -47,7 +47,8 @@ class Shown:
     text: str
     name: str = ""  # of a part: ".loss", "[0]"
     more: str = ""
-    picture: Any = None  # float32 tensor [row column], [point] or [rgb row column]; NaN where there is no number
+    # A float32 tensor [row column], [point], [rgb row column] or [matrix 1 row column]; NaN where there is no number.
+    picture: Any = None
     every: tuple[int, ...] = ()  # the picture has every k-th row and column
     figure: Any = None  # of Plotly
     parts: tuple[Shown, ...] = ()
@@ -222,11 +223,13 @@ def _picture(told: dict[str, Any]) -> tuple[Any, tuple[int, ...]]:
     import torch
 
     picture, every = told.get("picture"), told.get("every")
-    if type(picture) is not torch.Tensor or picture.dtype is not torch.float32 or picture.ndim not in (1, 2, 3):
+    if type(picture) is not torch.Tensor or picture.dtype is not torch.float32 or picture.ndim not in (1, 2, 3, 4):
         return None, ()
     if type(every) is not list or [type(k) for k in every] != [int] * picture.ndim:
         return None, ()
     if picture.ndim == 3 and (len(picture) != 3 or not 0 <= picture.nan_to_num(-1).min() <= picture.max() <= 1):
+        return None, ()
+    if picture.ndim == 4 and (len(picture) > 8 or picture.shape[1] != 1 or max(picture.shape[2:]) > 64):
         return None, ()
     fits = picture.numel() and max(picture.shape) <= (1024 if picture.ndim == 1 else 128)
     return (picture, tuple(every)) if fits and picture.isfinite().any() else (None, ())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mi_lib.plots.heatmaps import maps
 from mi_lib.plots.images import pixels
 from mi_lib.plots.style import GRID, PALETTE, array, styled
 
@@ -16,6 +17,8 @@ FEW = 12
 
 def glance(values: Any, every: Sequence[int] = ()) -> go.Figure:
     """A heat map of a matrix, a line of a row of numbers, the image of an image [rgb h w] with values from 0 to 1.
+
+    Several matrices [matrix 1 row column] are maps beside each other, each with a scale of its own.
 
     every: the numbers are every k-th of what is spoken of, so that the axes count in steps of k.
     """
@@ -26,6 +29,9 @@ def glance(values: Any, every: Sequence[int] = ()) -> go.Figure:
         figure.update_yaxes(visible=False)
         return _small(figure, 260)
     numbers = array(values)
+    if numbers.ndim == 4:
+        names = [f"[{i}]" for i in range(len(numbers))]
+        return maps(np.where(np.isfinite(numbers), numbers, np.nan)[:, 0], names, "", "column", "row")
     places = [np.arange(n) * k for n, k in zip(numbers.shape, steps, strict=True)]
     if numbers.ndim == 1:
         figure = go.Figure(go.Scatter(x=places[0], y=numbers, mode="lines", line={"color": PALETTE[0], "width": 2}))

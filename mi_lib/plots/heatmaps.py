@@ -72,7 +72,7 @@ def maps(
     names = _stacked(titles, columns)
     figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.04, vertical_spacing=0.16)
     for i, z in enumerate(numbers):
-        most = float(np.abs(z).max()) or 1.0
+        most = float(np.nanmax(np.abs(z), initial=0.0)) or 1.0
         figure.add_trace(
             go.Heatmap(
                 z=z,

@@ -112,8 +112,9 @@ def test_tensors_figures_and_parts_are_drawn_and_much_output_is_folded():
     matrix = Shown("Tensor 2 × 2", picture=torch.eye(2), every=(1, 1))
     row = Shown("Tensor of 3", picture=torch.tensor([1.0, float("nan"), 2.0]), every=(5,))
     image = Shown("Tensor 3 × 4 × 4", picture=torch.rand(3, 4, 4), every=(1, 1, 1))
+    heads = Shown("Tensor 2 × 4 × 4", picture=torch.full((2, 1, 4, 4), -torch.inf).triu(1), every=(1,) * 4)
     figure = Shown("Figure", figure=go.Figure(go.Scatter(y=[1, 2]), layout={"title": "mine"}))
-    assert len(shown(Tried((matrix, row, image, figure))).get("plotly_chart")) == 4
+    assert len(shown(Tried((matrix, row, image, heads, figure))).get("plotly_chart")) == 5
     few = Shown("tuple of 2", parts=(matrix, row))
     many = Shown("tuple of 4", parts=(matrix,) * 4)
     assert len(shown(Tried((few,))).get("plotly_chart")) == 2

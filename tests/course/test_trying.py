@@ -62,7 +62,11 @@ def test_a_tensor_is_told_by_shape_dtype_and_range_and_has_a_picture(attempt):
     (row,) = attempt("torch.tensor([1.0, float('nan'), 3.0])").shown
     assert row.text == "Tensor of 3 · float32 · 1 to 3, mean 2 · 1 NaN or infinite"
     assert row.picture.shape == (3,)
-    assert attempt("torch.zeros(2, 3, 4)").shown[0].picture is None  # which of the matrices should it be?
+    patterns = attempt("torch.arange(24.0).reshape(1, 2, 3, 4)").shown[0]  # of two heads, say
+    assert torch.equal(patterns.picture, torch.arange(24.0).reshape(2, 1, 3, 4))
+    assert attempt("torch.zeros(9, 3, 4)").shown[0].picture is None  # which of the matrices should it be?
+    assert attempt("torch.zeros(2, 3, 65)").shown[0].picture is None
+    assert attempt("torch.zeros(2, 2, 3, 4)").shown[0].picture is None
     assert attempt("torch.zeros(1, 3, 4)").shown[0].picture.shape == (3, 4)
 
 
@@ -250,6 +254,8 @@ def test_nothing_that_is_tried_changes_a_grade(course, grader):
 def test_what_a_process_forges_is_shown_as_far_as_it_is_plain():
     forged = [None, {"kind": "tensor", "shape": "x", "low": "1", "picture": [[1]]}, {"kind": "figure", "json": "no"}]
     forged += [{"kind": "tensor", "picture": torch.zeros(5000), "every": [1]}, {"kind": "parts", "parts": [7]}]
+    shapes = ((9, 1, 3, 3), (2, 2, 3, 3), (2, 1, 65, 3), (2, 1, 3, 0))
+    forged += [{"kind": "tensor", "picture": torch.zeros(shape), "every": [1] * 4} for shape in shapes]
     for told in forged:
         assert trying._shown(told, [10]).picture is None
     endless = {"kind": "parts", "parts": []}

@@ -2,7 +2,8 @@
 
 Nothing is graded here. `run` executes lines as a cell of a notebook would: the last one is shown if it is an expression
 that is not None, and so is whatever is given to `display`. What is shown is data: a tensor is told by its shape, dtype
-and range, and by a picture of at most 128 x 128 numbers (every k-th row and column of a larger one); a Plotly figure by
+and range, and by a picture of at most 128 x 128 numbers (every k-th row and column of a larger one), or of a few small
+matrices; a Plotly figure by
 its JSON; everything else by its `repr`, cut off where it is long.
 """
 
@@ -23,6 +24,7 @@ import torch
 LINES = "scratch"  # the name of the lines in a traceback
 MAX_ROWS = MAX_COLUMNS = 128  # of a picture
 MAX_POINTS = 1024  # of a line
+MAX_MATRICES, MAX_SIDE = 8, 64  # of several matrices beside each other: how many, and rows or columns of each
 MAX_TEXT = 4_000  # characters of a repr
 MAX_PARTS = 12  # of a tuple, list, dict or record
 MAX_SHOWN = 20  # values of one run
@@ -103,13 +105,16 @@ def _short(numbers: Any) -> Any:
 
 
 def _picture(x: torch.Tensor) -> dict[str, Any]:
-    """At most 128 x 128 of the numbers of a matrix, or 1024 of a row: every k-th. Nothing for other shapes but images.
+    """At most 128 x 128 of the numbers of a matrix, or 1024 of a row: every k-th. Few small matrices, such as the
+    patterns of a layer's heads, whole: [matrix 1 row column]. Nothing for other shapes but images.
 
     Axes of length 1 are left out, so that a batch of one matrix is a matrix.
     """
     axes = [n for n in x.shape if n > 1]
     if len(axes) == 3 and axes[0] == 3 and max(axes) <= MAX_ROWS and x.min() >= 0 and x.max() <= 1:
         return {"picture": x.reshape(axes).float().contiguous(), "every": [1, 1, 1]}  # an image: red, green and blue
+    if len(axes) == 3 and axes[0] <= MAX_MATRICES and max(axes[1:]) <= MAX_SIDE:
+        return {"picture": x.reshape(axes)[:, None].float().contiguous(), "every": [1] * 4}
     if not 1 <= len(axes) <= 2 or math.prod(axes) < 2:
         return {}
     most = (MAX_POINTS,) if len(axes) == 1 else (MAX_ROWS, MAX_COLUMNS)
