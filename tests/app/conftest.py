@@ -10,7 +10,7 @@ from looking import ARGUMENTS, against_the_policy, chromium
 
 
 @pytest.fixture(autouse=True)
-def _patient(monkeypatch):
+def _patient(monkeypatch, scanned_once):
     """A page that is drawn in this process waits until its network is open: nothing would draw it again."""
     monkeypatch.setattr("app.opening.PATIENCE", 60)
 

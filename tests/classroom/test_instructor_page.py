@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "app" / "instructor.py"
 
 
 @pytest.fixture
-def page(course, book, handed_in, here, hidden_tests, monkeypatch):
+def page(course, book, handed_in, here, hidden_tests, monkeypatch, scanned_once):
     grade_class(
         handed_in(ada=RIGHT, bob=TIMES, cyd=ONLY_SMALL, dan="nothing"),
         book,
