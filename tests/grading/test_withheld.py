@@ -11,7 +11,7 @@ from mi_lib.course import index
 from mi_lib.course.grading import withheld
 from mi_lib.course.grading.confine import _but
 
-NO_TECHNIQUES = {"cli", "course", "models", "plots", "recipes", "statistics", "worlds", "zoo"}
+NO_TECHNIQUES = {"cli", "course", "garbage", "models", "plots", "recipes", "statistics", "worlds", "zoo"}
 
 
 def test_every_part_of_the_library_is_a_technique_or_is_known_not_to_be():
