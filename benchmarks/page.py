@@ -229,7 +229,9 @@ def choice(page: Any, what: Any, role: str, i: int) -> Callable[[], Any]:
     if role == "textbox":
         what.fill(f"he{'ad' * (i % 2)}")
         return functools.partial(what.press, "Enter")
-    if role == "radiogroup":
+    if role == "radio":  # another one of its group, if it is chosen already
+        what = what.locator("xpath=ancestor::*[@role='radiogroup'][1]")
+    if role in ("radio", "radiogroup"):
         return what.get_by_role("radio", checked=False).first.click
     if role == "combobox":
         now = what.input_value()
