@@ -23,7 +23,10 @@ from mi_lib.garbage import uncollected
 
 PICO = "app.chat"  # the page that opens Pico. Those that need it too wait for that: see `begun`
 PATIENCE = 0.15  # seconds that a page waits before it says what it waits for
-DRAWN = 1.0  # seconds in which a page that has waited is drawn, before anything else is begun
+DRAWN = 1.5  # seconds in which a page is drawn by the browser, before anything else is begun
+LOOKED_AT = 2.0  # seconds in which a page is looked at, before what may be asked for next is computed
+NOBODY = 10.0  # seconds after which a server takes it that nobody wants a page yet
+_SHOWN = threading.Event()  # the script of a page has come to its end
 _EVERY: list[Future[None]] = []  # whatever was begun
 
 
@@ -52,11 +55,11 @@ def begun(module: str, after: str | None = None) -> Future[None]:
 
 
 def at_start() -> None:
-    """Open Pico, which most pages need, while nobody waits; what the first page opens goes before."""
+    """Open Pico, which most pages need, while nobody waits: when the first page is drawn, or if nobody asks for one."""
 
     def work() -> None:
         importlib.import_module("torch")  # meanwhile the browser says what it wants
-        if wait(_EVERY).done:
+        if _SHOWN.wait(NOBODY):
             time.sleep(DRAWN)
         begun(PICO)
 
@@ -86,7 +89,8 @@ def settled() -> None:
 
 @st.cache_resource(show_spinner=False)
 def graders_begun() -> None:
-    """The server's graders, which nobody waits for yet, begin when what a page may wait for is there."""
+    """A page is shown. The server's graders begin when all is there that a page may wait for: nobody waits for them."""
+    _SHOWN.set()
 
     def work() -> None:
         while any(not each.done() for each in _EVERY):
@@ -113,7 +117,7 @@ def _idle() -> SimpleQueue[tuple[Callable[[], Any], ...]]:
     def work() -> None:
         while True:
             calls = asked.get()
-            time.sleep(DRAWN / 2)
+            time.sleep(LOOKED_AT)
             for call in calls:
                 if asked.empty():
                     with suppress(Exception):  # the page itself will say it

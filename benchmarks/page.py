@@ -255,7 +255,7 @@ def reruns(page: Any, watch: Watch, pages: dict[str, str], tries: int) -> None:
         what.scroll_into_view_if_needed()
         page.wait_for_timeout(300)  # a list that is opened while the page scrolls closes again
         for i in range(2 * tries):
-            at_rest(watch.pid)
+            at_rest(watch.pid, seconds=2.5)  # a reader looks so long: what is computed ahead begins meanwhile
             act = choice(page, what, role, i)
             watch(f"{RERUN}, {'once more' if i > 1 else 'first'}", name, functools.partial(again, page, act))
 

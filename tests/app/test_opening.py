@@ -61,7 +61,7 @@ def test_what_fails_is_no_hindrance_to_what_comes_after(modules):
 @pytest.fixture
 def idle(monkeypatch):
     monkeypatch.setattr(common, "served", lambda: True)
-    monkeypatch.setattr(opening, "DRAWN", 0.0)
+    monkeypatch.setattr(opening, "LOOKED_AT", 0.0)
     opening._idle.clear()
     yield
     opening._idle.clear()
@@ -160,3 +160,17 @@ def test_a_page_that_waits_says_so_and_is_shown_when_it_can_be(monkeypatch):
     assert not app.title
     assert not app.caption
     assert said == [":material/hourglass_top: Pico is being opened …"] * 3
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_pico_is_opened_when_a_page_is_shown_or_when_nobody_asks_for_one(monkeypatch, shown):
+    begun, page = threading.Event(), threading.Event()
+    monkeypatch.setattr(opening, "_SHOWN", page)
+    monkeypatch.setattr(opening, "NOBODY", 60.0 if shown else 0.0)
+    monkeypatch.setattr(opening, "DRAWN", 0.0 if shown else 60.0)
+    monkeypatch.setattr(opening, "begun", lambda module: begun.set() if module == opening.PICO else None)
+    opening.at_start()
+    if shown:
+        assert not begun.wait(0.3)  # the first page is still being drawn
+        page.set()
+    assert begun.wait(20)
