@@ -149,17 +149,17 @@ def kept(key: str, value: Any, offered: Container[Any] | None = None) -> str:
     return key
 
 
-def foot(path: str, write: Callable[[], str]) -> None:
+def foot(path: str, program: Callable[[], str]) -> None:
     """The link to what the page shows now, and the program of it, as they are when they are unfolded.
 
     Where a part of the page is drawn again alone, they are looked at again every second, while one is unfolded.
-    write: the program; "" for none.
+    program: writes it; "" for none.
     """
     follows = path in IN_PARTS and any(map(st.session_state.get, ("view-link", "view-program")))
-    st.fragment(common.guarded(_foot), run_every=1 if follows else None)(path, write, follows)
+    st.fragment(common.guarded(_foot), run_every=1 if follows else None)(path, program, follows)
 
 
-def _foot(path: str, write: Callable[[], str], follows: bool) -> None:
+def _foot(path: str, program: Callable[[], str], follows: bool) -> None:
     st.session_state.pop("view-keys", None)  # the page has been shown: what fails later is no fault of a link's
 
     def shown(show: Callable[[], None]) -> Callable[[], None]:
@@ -169,8 +169,10 @@ def _foot(path: str, write: Callable[[], str], follows: bool) -> None:
         _link(write_link(path))
 
     common.unfolding("A link to this view", shown(link), key="view-link", icon=":material/link:")
-    if write():
-        common.unfolding("Do it in code", shown(lambda: _program(write())), key="view-program", icon=":material/code:")
+    if program():
+        common.unfolding(
+            "Do it in code", shown(lambda: _program(program())), key="view-program", icon=":material/code:"
+        )
 
 
 def write_link(path: str) -> str | None:

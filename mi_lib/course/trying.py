@@ -13,6 +13,7 @@ change no grade. What comes back is data, and is looked at here like everything 
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -208,7 +209,7 @@ def _numbers(told: dict[str, Any], name: str, kind: str) -> Shown:
     if 0 in shape:
         words.append("empty")
     low, high, mean = (told.get(key) for key in ("low", "high", "mean"))
-    if type(low) is type(high) is type(mean) is float:
+    if type(low) is type(high) is type(mean) is float and all(map(math.isfinite, (low, high, mean))):
         words.append(_number(low) if low == high else f"{_number(low)} to {_number(high)}, mean {_number(mean)}")
     if type(told.get("odd")) is int and told["odd"]:
         words.append(f"{told['odd']:,} NaN or infinite")

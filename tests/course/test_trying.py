@@ -256,6 +256,8 @@ def test_what_a_process_forges_is_shown_as_far_as_it_is_plain():
     forged += [{"kind": "tensor", "picture": torch.zeros(5000), "every": [1]}, {"kind": "parts", "parts": [7]}]
     shapes = ((9, 1, 3, 3), (2, 2, 3, 3), (2, 1, 65, 3), (2, 1, 3, 0))
     forged += [{"kind": "tensor", "picture": torch.zeros(shape), "every": [1] * 4} for shape in shapes]
+    endless_numbers = ({"low": number, "high": number, "mean": number} for number in (float("inf"), float("nan")))
+    forged += [{"kind": "tensor", "shape": [2], **numbers} for numbers in endless_numbers]
     for told in forged:
         assert trying._shown(told, [10]).picture is None
     endless = {"kind": "parts", "parts": []}
